@@ -1,1 +1,1 @@
-""""""
+"""Headrace's stage runtime: what every worker does the same way, written once."""

@@ -1,0 +1,95 @@
+"""What a catalogue publishes: the change of one product or one keyword."""
+
+from typing import ClassVar, Self
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+
+from headrace_schemas.fields import Attributes, EntityId, Kind, Number, Op, Text, Version
+
+
+class Change(BaseModel):
+    """One change of one entity: `version` orders the changes of an id, deletes included, and no clock does.
+
+    Unknown fields are ignored, so that a newer catalogue does not fill the dead letters.
+    """
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+    kind: ClassVar[Kind]
+    schema_name: ClassVar[str]
+
+    op: Op = Field(description="upsert: the entity is now this; delete: it is gone")
+    version: Version = Field(description="grows with every change of the same id; 1 to 2^63-1")
+    occurred_at: AwareDatetime = Field(description="when the source changed, with its time zone")
+
+    @property
+    def id(self) -> str:
+        """The entity's id, whatever the record calls it."""
+        raise NotImplementedError
+
+    @property
+    def deleted(self) -> bool:
+        """Whether this change removes the entity."""
+        return self.op == "delete"
+
+    def fields(self) -> dict[str, object]:
+        """The entity's own fields under the names they have in every store, id first."""
+        return {name: getattr(self, name) for name in self.field_names}
+
+    field_names: ClassVar[tuple[str, ...]]
+
+
+class ProductChange(Change):
+    """A product as it is now, or that it is gone."""
+
+    kind: ClassVar[Kind] = "product"
+    schema_name: ClassVar[str] = "product-change"
+    field_names: ClassVar[tuple[str, ...]] = (
+        "product_id", "title", "description", "brand", "category", "price", "currency", "attributes", "locale",
+    )  # fmt: skip
+
+    product_id: EntityId
+    title: Text | None = None
+    description: Text | None = None
+    brand: Text | None = None
+    category: Text | None = None
+    price: Number | None = None
+    currency: Text | None = None
+    attributes: Attributes | None = None
+    locale: Text | None = None
+
+    @property
+    def id(self) -> str:
+        return self.product_id
+
+    @model_validator(mode="after")
+    def _an_upsert_has_a_title(self) -> Self:
+        if self.op == "upsert" and not (self.title and self.title.strip()):
+            raise ValueError("an upsert of a product needs a title")
+        return self
+
+
+class KeywordChange(Change):
+    """A keyword as it is now, or that it is gone."""
+
+    kind: ClassVar[Kind] = "keyword"
+    schema_name: ClassVar[str] = "keyword-change"
+    field_names: ClassVar[tuple[str, ...]] = ("keyword_id", "text", "locale", "popularity")
+
+    keyword_id: EntityId
+    text: Text | None = None
+    locale: Text | None = None
+    popularity: Number | None = None
+
+    @property
+    def id(self) -> str:
+        return self.keyword_id
+
+    @model_validator(mode="after")
+    def _an_upsert_has_a_text(self) -> Self:
+        if self.op == "upsert" and not (self.text and self.text.strip()):
+            raise ValueError("an upsert of a keyword needs a text")
+        return self
+
+
+CHANGES: dict[Kind, type[ProductChange] | type[KeywordChange]] = {"product": ProductChange, "keyword": KeywordChange}
+ID_FIELDS: dict[Kind, str] = {"product": "product_id", "keyword": "keyword_id"}

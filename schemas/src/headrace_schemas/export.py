@@ -1,0 +1,39 @@
+"""Writes the JSON Schema of every record: `python -m headrace_schemas.export DIR`."""
+
+import json
+import sys
+from pathlib import Path
+
+from pydantic import BaseModel
+
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
+from headrace_schemas.headers import SCHEMA_MAJOR
+from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
+from headrace_schemas.receipts import Receipts
+
+RECORDS: dict[str, type[BaseModel]] = {
+    model.schema_name: model
+    for model in (
+        ProductChange, KeywordChange, EmbeddedProduct, EmbeddedKeyword, Receipts, RelinkRequest, Sweep, ProductLinks,
+    )
+}  # fmt: skip
+
+
+def json_schemas() -> dict[str, str]:
+    """File name to JSON Schema text, one for each record."""
+    return {
+        f"{name}.v{SCHEMA_MAJOR}.schema.json": json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
+        for name, model in RECORDS.items()
+    }
+
+
+def write(directory: Path) -> None:
+    """Writes one file for each record into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for name, text in json_schemas().items():
+        (directory / name).write_text(text)
+
+
+if __name__ == "__main__":
+    write(Path(sys.argv[1]))

@@ -1,0 +1,72 @@
+"""The field types that every record shares, with the limits that hold in all stores.
+
+One rule for all stores: what Elasticsearch, PostgreSQL or Qdrant alone would refuse is refused for every store,
+or the stores would come to differ.
+"""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, StrictInt
+
+Kind = Literal["product", "keyword"]
+Op = Literal["upsert", "delete"]
+
+MAX_ID_BYTES = 512
+"""Elasticsearch refuses a longer `_id`, and with it the whole bulk request."""
+MAX_VERSION = 2**63 - 1
+"""PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload all end here."""
+MAX_DEPTH = 20
+"""Elasticsearch's `flattened` type refuses an object nested deeper."""
+MAX_ATTRIBUTE_KEY_BYTES = 512
+"""Far below Lucene's 32,766 bytes for a term, of which a flattened field's key is a part."""
+
+
+def _storable_text(text: str) -> str:
+    if "\x00" in text:
+        raise ValueError("holds U+0000, which PostgreSQL cannot store: remove it at the source")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("holds half of a surrogate pair, which is not text: remove it at the source") from None
+    return text
+
+
+def _entity_id(text: str) -> str:
+    size = len(_storable_text(text).encode())
+    if not 1 <= size <= MAX_ID_BYTES:
+        raise ValueError(f"an id has 1 to {MAX_ID_BYTES} bytes of UTF-8, this one has {size}")
+    return text
+
+
+def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
+    for leaf in _leaves(value, 1):
+        if isinstance(leaf, str):
+            _storable_text(leaf)
+        elif isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
+            raise ValueError("holds an integer that does not fit 64 bits: send it as text")
+        elif isinstance(leaf, float) and leaf - leaf != 0.0:
+            raise ValueError("holds a number that is not finite")
+    return value
+
+
+def _leaves(value: object, depth: int) -> Iterator[object]:
+    if depth > MAX_DEPTH:
+        raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            if not 1 <= len(_storable_text(key).encode()) <= MAX_ATTRIBUTE_KEY_BYTES:
+                raise ValueError(f"has a key of more than {MAX_ATTRIBUTE_KEY_BYTES} bytes, or an empty one")
+            yield from _leaves(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item, depth + 1)
+    else:
+        yield value
+
+
+EntityId = Annotated[str, AfterValidator(_entity_id)]
+Text = Annotated[str, AfterValidator(_storable_text)]
+Version = Annotated[StrictInt, Field(ge=1, le=MAX_VERSION)]
+Attributes = Annotated[dict[str, Any], AfterValidator(_storable_object)]
+Number = Annotated[float, Field(allow_inf_nan=False)]

@@ -1,0 +1,38 @@
+"""The record headers that are part of the public interface."""
+
+from typing import Literal, get_args
+
+SCHEMA = "headrace-schema"
+VERSION = "headrace-version"
+REPLAY_OF = "headrace-replay-of"
+DEAD_ID = "headrace-dead-id"
+DEAD_REASON = "headrace-dead-reason"
+DEAD_FINGERPRINT = "headrace-dead-fingerprint"
+DEAD_ATTEMPTS = "headrace-dead-attempts"
+DEAD_FIRST_FAILED_AT = "headrace-dead-first-failed-at"
+DEAD_FAILED_AT = "headrace-dead-failed-at"
+
+CONNECT = "__connect.errors."
+"""The prefix of Kafka Connect's set (KIP-298), so that existing consoles show our dead letters."""
+CONNECT_TOPIC = CONNECT + "topic"
+CONNECT_PARTITION = CONNECT + "partition"
+CONNECT_OFFSET = CONNECT + "offset"
+CONNECT_NAME = CONNECT + "connector.name"
+CONNECT_STAGE = CONNECT + "stage"
+CONNECT_EXCEPTION = CONNECT + "exception.class.name"
+CONNECT_MESSAGE = CONNECT + "exception.message"
+CONNECT_STACKTRACE = CONNECT + "exception.stacktrace"
+
+SCHEMA_MAJOR = 1
+"""The major version of every record's schema. A worker holds at a newer one; an older one is brought up."""
+
+DeadReason = Literal[
+    "not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema", "wrong_model", "wrong_vector",
+    "refused_by_store", "too_large", "poison",
+]  # fmt: skip
+DEAD_REASONS: tuple[DeadReason, ...] = get_args(DeadReason)
+
+
+def schema_header(name: str) -> bytes:
+    """The value of the `headrace-schema` header: `<record>/<major>`."""
+    return f"{name}/{SCHEMA_MAJOR}".encode()

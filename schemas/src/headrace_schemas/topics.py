@@ -1,0 +1,67 @@
+"""The topics: their names, who may clean what out of them, and how large a record may be."""
+
+from typing import Literal, NamedTuple
+
+from headrace_schemas.fields import Kind
+
+DEFAULT_PREFIX = "headrace."
+DAY_MS = 24 * 60 * 60 * 1000
+SOURCE_NAMES: dict[Kind, str] = {"product": "products", "keyword": "keywords"}
+
+
+class Topics(NamedTuple):
+    """Names the topics under one prefix."""
+
+    prefix: str = DEFAULT_PREFIX
+
+    def source(self, kind: Kind) -> str:
+        return self.prefix + SOURCE_NAMES[kind]
+
+    def embedded(self, kind: Kind, model: str) -> str:
+        return f"{self.prefix}{SOURCE_NAMES[kind]}.embedded.{model}"
+
+    @property
+    def receipts(self) -> str:
+        return self.prefix + "receipts"
+
+    @property
+    def relink(self) -> str:
+        return self.prefix + "relink"
+
+    @property
+    def product_links(self) -> str:
+        return self.prefix + "product-links"
+
+    def dead(self, worker: str) -> str:
+        return f"{self.prefix}dead.{worker}"
+
+    def replay(self, worker: str) -> str:
+        return f"{self.prefix}replay.{worker}"
+
+
+class TopicSpec(NamedTuple):
+    """One topic as `topics apply` creates it. `max_bytes`: the largest record batch it accepts."""
+
+    name: str
+    cleanup: Literal["compact", "delete"]
+    max_bytes: int
+
+    def config(self) -> dict[str, str]:
+        """The topic's settings, as Kafka names them."""
+        common = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_bytes)}
+        if self.cleanup == "compact":
+            # Compaction keeps the highest offset, not the highest version: it may only touch what has had its disorder.
+            return common | {"min.compaction.lag.ms": str(14 * DAY_MS), "delete.retention.ms": str(30 * DAY_MS)}
+        return common | {"retention.ms": str(14 * DAY_MS)}
+
+
+def topic_specs(topics: Topics, model: str, workers: list[str], max_record_bytes: int) -> list[TopicSpec]:
+    """Every topic of one installation. Derived and dead-letter topics take twice what the source topics take,
+    because they hold a source record and more.
+    """
+    doubled = 2 * max_record_bytes
+    source = [TopicSpec(topics.source(kind), "compact", max_record_bytes) for kind in SOURCE_NAMES]
+    derived = [topics.embedded(kind, model) for kind in SOURCE_NAMES]
+    derived += [topics.receipts, topics.relink, topics.product_links]
+    derived += [name for worker in workers for name in (topics.dead(worker), topics.replay(worker))]
+    return source + [TopicSpec(name, "delete", doubled) for name in derived]

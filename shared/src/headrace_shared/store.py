@@ -1,0 +1,69 @@
+"""The read side of a store: what `stores apply`, `search` and a comparison with the source need of it."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from headrace_schemas.fields import Kind
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What a store holds for one entity. A tombstone has no fields.
+
+    `fields`: the record's own names and values (product_id, title, …) without those that are null.
+    """
+
+    id: str
+    version: int
+    deleted: bool
+    fields: dict[str, Any] = field(default_factory=dict)
+    content_hash: str | None = None
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """`vector`: (d,) floats, L2-normalised, of the same model as the index; a lexical store looks at `text` alone."""
+
+    text: str
+    kind: Kind = "product"
+    limit: int = 10
+    vector: Sequence[float] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One result, best first. `score`: cosine for a vector store, the engine's own for a lexical one."""
+
+    id: str
+    score: float
+    fields: dict[str, Any]
+
+
+class Store(Protocol):
+    """One store as the command line sees it. Every method raises Unavailable when the store does not answer."""
+
+    async def prepare(self) -> list[str]:
+        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        ...
+
+    async def refresh(self) -> None:
+        """Makes every acknowledged write visible to a search."""
+        ...
+
+    def scan(self, kind: Kind) -> AsyncIterator[Stored]:
+        """Everything held of a kind, tombstones included, in no order."""
+        ...
+
+    async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
+        """What is held for these ids, tombstones included; an unknown id is missing from the answer."""
+        ...
+
+    async def search(self, query: Query) -> list[Hit]:
+        """The best live entities for the query."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...

@@ -1,0 +1,44 @@
+"""A worker as it announces itself: the entry-point group `headrace.workers` maps a name to one of these."""
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any
+
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Record, Stage
+from headrace_shared.store import Store
+
+ENTRY_POINT_GROUP = "headrace.workers"
+
+
+@dataclass(frozen=True)
+class Worker:
+    """One worker: what it reads, how its stage is opened, and the store it keeps, if it keeps one.
+
+    `settings`: its settings class, read from the environment. `inputs`: topic name to the record's model.
+    `stage`: opens the clients and gives the stage; closes them on exit. `store`: opens the store's read side.
+    """
+
+    name: str
+    settings: type[WorkerSettings]
+    inputs: Callable[[Any], Mapping[str, type[Record]]]
+    stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
+    store: Callable[[Any], Store] | None = None
+
+
+def worker_names() -> list[str]:
+    """The names of every installed worker, sorted."""
+    return sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
+
+
+def load_worker(name: str) -> Worker:
+    """Imports one worker by its name, and no other.
+
+    Raises LookupError if none of that name is installed.
+    """
+    for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
+        worker: Worker = entry_point.load()
+        return worker
+    raise LookupError(f"there is no worker {name!r}; installed are: {', '.join(worker_names())}")
