@@ -20,7 +20,7 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A record that follows from a change. The runtime adds the change's trace headers and awaits the acknowledgement."""
+    """A record that follows from a change. The runtime adds its trace headers and awaits the acknowledgement."""
 
     topic: str
     key: bytes
