@@ -1,0 +1,1 @@
+"""A made-up catalogue from a seed: products, keywords, which belong together, and how they change."""
