@@ -1,7 +1,7 @@
 """The vocabulary of a worker: a stage gets changes and says, change by change, what became of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
 from headrace_schemas.headers import DeadReason
@@ -47,12 +47,14 @@ class Rejected:
     """The change can never succeed as it is: it becomes a dead letter.
 
     `detail` is for a person and may hold values; `cause` names the error's kind and place (an error type and a field,
-    an SQLSTATE) and never a value, because dead letters are grouped by it.
+    an SQLSTATE) and never a value, because dead letters are grouped by it. `error`: the exception behind it, if one is,
+    for the letter's stack trace.
     """
 
     reason: DeadReason
     detail: str
     cause: tuple[str, ...] = ()
+    error: Exception | None = field(default=None, compare=False)
 
 
 class Unavailable(Exception):

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any
 
-from headrace_shared.settings import WorkerSettings
+from headrace_shared.settings import WorkerSettings, variable_names
 from headrace_shared.stage import Record, Stage
 from headrace_shared.store import Store
 
 ENTRY_POINT_GROUP = "headrace.workers"
+SETTINGS_GROUP = "headrace.settings"
+"""Maps the same names to the settings classes, so that knowing every variable imports no other worker."""
 
 
 @dataclass(frozen=True)
@@ -42,3 +44,9 @@ def load_worker(name: str) -> Worker:
         worker: Worker = entry_point.load()
         return worker
     raise LookupError(f"there is no worker {name!r}; installed are: {', '.join(worker_names())}")
+
+
+def known_variables() -> set[str]:
+    """Every environment variable that an installed worker reads."""
+    classes = [entry_point.load() for entry_point in entry_points(group=SETTINGS_GROUP)]
+    return {name for settings in [WorkerSettings, *classes] for name in variable_names(settings)}

@@ -1,0 +1,1 @@
+"""Clients of the stores that more than one worker speaks to."""

@@ -1,0 +1,186 @@
+"""The path of a batch. The order of its steps is the guarantee:
+
+1. decode each record alone; one that does not decode becomes a dead letter, the others go on
+2. and 3. apply the newest change of each entity; the others count as superseded
+4. publish dead letters and receipts and wait until the broker has acknowledged them
+5. return; only then does FastStream commit
+
+A crash at any point repeats work and loses none, because every write is fenced by its version.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import NoReturn
+
+import structlog
+from faststream.exceptions import NackMessage
+
+from headrace_schemas.topics import Topics
+from headrace_shared.runtime.breaker import Breaker
+from headrace_shared.runtime.dead_letters import dead_letter, fingerprint
+from headrace_shared.runtime.decode import Decoder, NewerSchema
+from headrace_shared.runtime.execute import Executor
+from headrace_shared.runtime.health import Health
+from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Settled, Undecoded, position
+from headrace_shared.runtime.metrics import Metrics
+from headrace_shared.runtime.newest import conflicts, newest_first
+from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.runtime.receipts import receipt_records, receipts_of
+from headrace_shared.runtime.retry import Stopping
+from headrace_shared.runtime.traces import Traces
+from headrace_shared.stage import Rejected, Unavailable
+
+log = structlog.get_logger(__name__)
+
+HOLD_PAUSE = 5.0
+"""Seconds between two looks of a held worker, which keeps polling so that its group does not rebalance."""
+
+Result = Settled | Undecoded | Ignored
+
+
+class BatchPath:
+    """Takes one worker's batches through the five steps."""
+
+    def __init__(
+        self,
+        worker: str,
+        topics: Topics,
+        *,
+        decoder: Decoder,
+        executor: Executor,
+        publisher: Publisher,
+        breaker: Breaker,
+        health: Health,
+        metrics: Metrics,
+        stopping: Stopping,
+        traces: Traces,
+        max_dead_letter_bytes: int,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._worker = worker
+        self._topics = topics
+        self._decoder = decoder
+        self._executor = executor
+        self._publisher = publisher
+        self._breaker = breaker
+        self._health = health
+        self._metrics = metrics
+        self._stopping = stopping
+        self._traces = traces
+        self._max_dead_letter_bytes = max_dead_letter_bytes
+        self._now = now
+
+    async def handle(self, records: Sequence[KafkaRecord]) -> None:
+        """Returns when every record is accounted for and the batch may be committed.
+
+        Raises NackMessage when it must be read again: a store or the broker is unavailable, or the worker holds.
+        """
+        started = time.monotonic()
+        with self._traces.batch(records):
+            items, results = await self._settle(records)
+        self._account(items, results, time.monotonic() - started)
+
+    async def _settle(self, records: Sequence[KafkaRecord]) -> tuple[list[Item], list[Result]]:
+        try:
+            decoded = [self._decoder.decode(record) for record in records]
+            items = [item for item in decoded if isinstance(item, Item)]
+            results: list[Result] = [item for item in decoded if not isinstance(item, Item)]
+            results += await self._executor.settle(items)
+            opened_by = self._breaker.opened_by(self._live_rejections(results))
+            if opened_by is not None:
+                await self._hold(f"most changes are rejected for {opened_by}", fingerprint=opened_by)
+            await self._publish(results)
+        except NewerSchema as newer:
+            await self._hold(str(newer))
+        except Unavailable as error:
+            self._health.unavailable = error.store
+            log.warning("batch_given_back", store=error.store, records=len(records))
+            raise NackMessage from error
+        return items, results
+
+    async def _hold(self, why: str, **fields: str) -> NoReturn:
+        self._health.held = why
+        self._metrics.held.set(1)
+        log.error(
+            "worker_held",
+            why=why,
+            advice=f"fix the deploy, or run headrace work {self._worker} --allow-rejects",
+            **fields,
+        )
+        await self._stopping.pause(HOLD_PAUSE)
+        raise NackMessage
+
+    async def _publish(self, results: Sequence[Result]) -> None:
+        now = self._now()
+        dead = [
+            dead_letter(
+                self._worker,
+                self._topics.dead(self._worker),
+                record,
+                rejection,
+                now=now,
+                max_bytes=self._max_dead_letter_bytes,
+            )
+            for record, rejection in map(_rejected, results)
+            if rejection is not None
+        ]
+        receipts = receipt_records(self._worker, self._topics.receipts, receipts_of(results), now)
+        # A receipt says what is so: it follows the dead letters that it speaks of.
+        await self._publisher.publish(dead)
+        await self._publisher.publish(list[Outgoing](receipts))
+
+    def _live_rejections(self, results: Sequence[Result]) -> list[str | None]:
+        return [
+            fingerprint(self._worker, rejection) if rejection else None
+            for result in results
+            for _, rejection in [_rejected(result)]
+            if not (result.item.replayed if isinstance(result, Settled) else result.replayed)
+        ]
+
+    def _account(self, items: Sequence[Item], results: Sequence[Result], seconds: float) -> None:
+        now = self._now()
+        self._health.settled()
+        self._metrics.held.set(0)
+        self._metrics.last_settled.set(now.timestamp())
+        self._metrics.batch_seconds.observe(seconds)
+        self._metrics.batch_records.observe(len(results))
+        for candidates in newest_first(items).values():
+            if len(candidates) > 1 and (differing := conflicts(candidates)):
+                self._metrics.conflicts.inc(differing)
+                log.warning("versions_conflict", kind=candidates[0].change.kind, key=candidates[0].change.id)
+        for result in results:
+            self._account_one(result, now)
+        log.info("batch_settled", records=len(results), seconds=round(seconds, 3))
+
+    def _account_one(self, result: Result, now: datetime) -> None:
+        record, rejection = _rejected(result)
+        kind = result.item.change.kind if isinstance(result, Settled) else result.kind
+        if rejection is not None:
+            self._metrics.records.labels(kind, "dead").inc()
+            self._metrics.dead.labels(rejection.reason).inc()
+            log.warning(
+                "dead_letter",
+                key=(record.key or b"").decode(errors="replace"),
+                version=result.item.change.version if isinstance(result, Settled) else None,
+                position="-".join(map(str, position(record))),
+                reason=rejection.reason,
+                fingerprint=fingerprint(self._worker, rejection),
+            )
+        elif isinstance(result, Settled):
+            self._metrics.records.labels(kind, "superseded" if result.superseded else "applied").inc()
+            occurred_at: datetime | None = getattr(result.item.change, "occurred_at", None)
+            if occurred_at is not None and not result.superseded and not result.item.replayed:
+                self._metrics.delay.labels(kind).observe(max(0.0, (now - occurred_at).total_seconds()))
+        else:
+            self._metrics.records.labels(kind, "ignored").inc()
+
+
+def _rejected(result: Result) -> tuple[KafkaRecord, Rejected | None]:
+    match result:
+        case Settled(item, _, rejection):
+            return item.record, rejection
+        case Undecoded(record, rejection):
+            return record, rejection
+        case Ignored(record):
+            return record, None

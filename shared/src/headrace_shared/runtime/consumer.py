@@ -1,0 +1,183 @@
+"""A consumer that loses no record of a healthy partition when another partition cannot be unpacked.
+
+aiokafka's getmany drops what it has already taken of other partitions when one of them raises, and the next commit
+would cover those records. So after any failed poll every partition goes back to its committed offset, which is all
+that has been handled, and the partition at fault is found and held while the others go on.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, cast
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    CorruptRecordException,
+    IllegalStateError,
+    KafkaError,
+    UnsupportedCodecError,
+)
+from faststream.kafka import KafkaBroker
+
+from headrace_shared.runtime.health import Health
+from headrace_shared.runtime.metrics import Metrics
+
+log = structlog.get_logger(__name__)
+
+HELD_SECONDS = 30.0
+"""How long a partition that cannot be unpacked rests before it is tried again."""
+PROBE_MS = 5000
+
+Polled = dict[TopicPartition, list[Any]]
+
+
+class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
+    """AIOKafkaConsumer for one worker: every poll beats the heartbeat, waits `wait_ms`, and survives bad batches."""
+
+    def __init__(self, *topics: str, health: Health, metrics: Metrics, wait_ms: int, **options: Any) -> None:
+        super().__init__(*topics, **options)
+        self._health = health
+        self._metrics = metrics
+        self._wait_ms = wait_ms
+        self._held: dict[TopicPartition, float] = {}
+        self._taken: dict[TopicPartition, int] = {}
+
+    async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
+        """The next records of every partition that can be read; {} after `wait_ms` without one."""
+        self._health.beat()
+        self._release_rested()
+        try:
+            records = cast(
+                Polled, await super().getmany(timeout_ms=self._wait_ms, max_records=self._health.poll_size(max_records))
+            )
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:
+            await self._rewind()
+            if not _cannot_unpack(error):
+                raise
+            await self._hold_the_unreadable()
+            return {}
+        finally:
+            self._health.beat()
+        self._taken |= {partition: taken[-1].offset + 1 for partition, taken in records.items()}
+        self._report_lag()
+        return records
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Like aiokafka's, but a partition that a rebalance has taken away is left alone."""
+        try:
+            super().seek(partition, offset)
+        except IllegalStateError:
+            log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
+
+    async def _rewind(self) -> None:
+        committed = await self.seek_to_committed()
+        never_committed = [partition for partition, offset in committed.items() if offset is None]
+        if never_committed:
+            await self.seek_to_beginning(*never_committed)
+
+    async def _hold_the_unreadable(self) -> None:
+        """Polls each partition alone to find those that raise, and pauses them."""
+        assigned = sorted(self.assignment() - self.paused())
+        ends = await self.end_offsets(assigned)
+        for partition in assigned:
+            if await self.position(partition) >= ends[partition]:
+                continue
+            try:
+                await super().getmany(partition, timeout_ms=PROBE_MS, max_records=1)
+            except ConsumerStoppedError:
+                raise
+            except Exception as error:
+                if not _cannot_unpack(error):
+                    raise
+                self._hold(partition, error)
+        await self._rewind()
+
+    def _hold(self, partition: TopicPartition, error: Exception) -> None:
+        self.pause(partition)
+        self._held[partition] = time.monotonic()
+        name = f"{partition.topic}-{partition.partition}"
+        self._health.hold_partition(name, type(error).__name__)
+        self._metrics.held_partitions.set(len(self._held))
+        log.error(
+            "partition_unreadable",
+            topic=partition.topic,
+            partition=partition.partition,
+            error=type(error).__name__,
+            advice="a record there cannot be unpacked; install its codec, or move the group's offset past it",
+        )
+
+    def _release_rested(self) -> None:
+        for partition, since in list(self._held.items()):
+            lost = partition not in self.assignment()
+            if lost or time.monotonic() - since > HELD_SECONDS:
+                del self._held[partition]
+                self._health.release_partition(f"{partition.topic}-{partition.partition}")
+                self._metrics.held_partitions.set(len(self._held))
+                if not lost:
+                    self.resume(partition)
+
+    def _report_lag(self) -> None:
+        for partition in self.assignment() & self._taken.keys():
+            highwater = self.highwater(partition)
+            if highwater is not None:
+                lag = max(0, highwater - self._taken[partition])
+                self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+
+
+def _cannot_unpack(error: Exception) -> bool:
+    return isinstance(error, UnsupportedCodecError | CorruptRecordException) or not isinstance(error, KafkaError)
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read."""
+
+    def __init__(self, health: Health, metrics: Metrics) -> None:
+        self._health = health
+        self._metrics = metrics
+        self.consumer: AIOKafkaConsumer | None = None
+
+    async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
+        """aiokafka's callback before a rebalance."""
+        self._health.assigned = 0
+
+    async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
+        """aiokafka's callback after a rebalance."""
+        self._health.assigned = len(assigned)
+        consumer = self.consumer
+        if consumer is None or not assigned:
+            return
+        starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(assigned))
+        for partition, start in starts.items():
+            committed = await consumer.committed(partition)
+            if committed is not None and committed < start:
+                self._say_expired(partition, start - committed)
+
+    def _say_expired(self, partition: TopicPartition, records: int) -> None:
+        self._metrics.expired.labels(partition.topic, str(partition.partition)).inc(records)
+        self._health.expired += records
+        log.error(
+            "records_expired_unread",
+            topic=partition.topic,
+            partition=partition.partition,
+            offsets=records,
+            advice="the topic's retention removed records that this worker had not read; run headrace verify --repair",
+        )
+
+
+class StageBroker(KafkaBroker):
+    """FastStream's broker, whose subscribers consume with a PartitionConsumer and tell `assignment` of it."""
+
+    def __init__(self, *args: Any, make_consumer: Callable[..., AIOKafkaConsumer], **options: Any) -> None:
+        super().__init__(*args, consumer_only=True, **options)
+        self._make_consumer = make_consumer
+
+    async def _connect(self) -> Callable[..., AIOKafkaConsumer]:
+        builder = await super()._connect()
+        assert isinstance(builder, partial)
+        made = partial(self._make_consumer, *builder.args, **builder.keywords)
+        self.config.broker_config.builder = made
+        return made

@@ -1,0 +1,122 @@
+"""From a Kafka record to a change, one record at a time, so that one bad record spoils no other."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+
+from headrace_schemas import headers
+from headrace_schemas.fields import MAX_VERSION
+from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
+from headrace_shared.stage import Rejected
+
+NullPolicy = Literal["dead-letter", "ignore"]
+
+
+class NewerSchema(Exception):
+    """A record of a newer schema major: the catalogue was deployed before this worker. The worker holds."""
+
+
+class Decoder:
+    """Decodes what one worker reads. `inputs`: topic name to the record's model."""
+
+    def __init__(
+        self,
+        inputs: Mapping[str, type[Any]],
+        replay_topic: str,
+        *,
+        on_null: NullPolicy = "dead-letter",
+        accept_newer: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._replay_topic = replay_topic
+        self._on_null = on_null
+        self._accept_newer = accept_newer
+
+    def decode(self, record: KafkaRecord) -> Item | Undecoded | Ignored:
+        """What the record says, or why it can never say anything.
+
+        Raises NewerSchema for a record that a newer worker will understand, unless told to reject those.
+        """
+        replayed = record.topic == self._replay_topic
+        model = self._model(record) if replayed else self._inputs[record.topic]
+        if model is None:
+            rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
+            return Undecoded(record, rejection, "product", replayed)
+        refused = self._refused_schema(record, model)
+        if refused is not None:
+            return Undecoded(record, refused, model.kind, replayed)
+        if record.value is None:
+            return self._null(record, model, replayed)
+        try:
+            change = model.model_validate_json(record.value)
+        except ValidationError as error:
+            return Undecoded(record, invalid(error), model.kind, replayed)
+        if record.key != change.id.encode():
+            rejection = Rejected("key_mismatch", "the record's key is not the id in its value", ("key",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        return Item(record, change, replayed)
+
+    def _model(self, record: KafkaRecord) -> type[Any] | None:
+        original = header(record, headers.CONNECT_TOPIC) or b""
+        return self._inputs.get(original.decode(errors="replace"))
+
+    def _refused_schema(self, record: KafkaRecord, model: type[Any]) -> Rejected | None:
+        value = header(record, headers.SCHEMA)
+        if value is None or value == headers.schema_header(model.schema_name):
+            return None
+        name, _, major = value.decode(errors="replace").partition("/")
+        if name == model.schema_name and major.isdecimal() and int(major) > headers.SCHEMA_MAJOR:
+            if not self._accept_newer:
+                raise NewerSchema(
+                    f"{'-'.join(map(str, position(record)))} is {name}/{int(major)}, this worker reads "
+                    f"{name}/{headers.SCHEMA_MAJOR}: deploy the newer worker"
+                )
+            return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
+        return Rejected(
+            "unknown_schema", f"the header says {name[:80]!r}, the topic holds {model.schema_name}", ("name",)
+        )
+
+    def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Item | Undecoded | Ignored:
+        version = header(record, headers.VERSION)
+        if version is None:
+            if self._on_null == "ignore":
+                return Ignored(record, model.kind, replayed)
+            detail = (
+                "a null value is a delete only with a headrace-version header; NULL_WITHOUT_VERSION=ignore skips these"
+            )
+            return Undecoded(record, Rejected("null_without_version", detail, ("value",)), model.kind, replayed)
+        if not (version.isdigit() and 1 <= int(version[:20]) <= MAX_VERSION):
+            rejection = Rejected(
+                "invalid", "headrace-version is not an integer from 1 to 2^63-1", ("headrace-version",)
+            )
+            return Undecoded(record, rejection, model.kind, replayed)
+        try:
+            change = model.model_validate(
+                {
+                    "op": "delete",
+                    _id_field(model): (record.key or b"").decode(),
+                    "version": int(version),
+                    "occurred_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                }
+            )
+        except ValidationError as error:
+            return Undecoded(record, invalid(error), model.kind, replayed)
+        except UnicodeDecodeError:
+            rejection = Rejected("invalid", "the key of a delete is not UTF-8", ("key",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        return Item(record, change, replayed)
+
+
+def invalid(error: ValidationError) -> Rejected:
+    """The rejection that a validation error stands for: pydantic's error type and location, never the value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join("*" if isinstance(step, int) else step for step in first["loc"][:3])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
+    return Rejected(reason, f"{where or 'the record'}: {first['msg']}{more}", (first["type"], where))
+
+
+def _id_field(model: type[BaseModel]) -> str:
+    return next(name for name in ("product_id", "keyword_id") if name in model.model_fields)

@@ -1,0 +1,54 @@
+"""Runs one worker until it is told to stop: `headrace work NAME`."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+
+import structlog
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+
+from headrace_shared.runtime import logs
+from headrace_shared.runtime.app import build
+from headrace_shared.settings import unknown_variables
+from headrace_shared.worker import known_variables, load_worker
+
+log = structlog.get_logger(__name__)
+
+
+def run(name: str, *, allow_rejects: bool = False) -> int:
+    """Runs the worker until SIGTERM or SIGINT. The exit status: 0 stopped, 1 failed, 2 wrong settings."""
+    worker = load_worker(name)
+    try:
+        settings = worker.settings()
+    except ValidationError as error:
+        sys.stderr.write(_explained(error))
+        return 2
+    logs.configure(name, settings.log_level)
+    for warning in unknown_variables(os.environ, known_variables()):
+        log.warning("unknown_setting", advice=warning)
+    if allow_rejects:
+        settings.breaker.allow_rejects = True
+    listener = socket.create_server((settings.http.host, settings.http.port))
+    host, port = listener.getsockname()[:2]
+    log.info("http_listening", host=host, port=port)
+    config = uvicorn.Config(build(worker, settings), lifespan="on", log_config=None, access_log=False)
+    server = uvicorn.Server(config)
+    # uvicorn raises the signal again once it has shut down; a stop that was asked for is not a failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.serve(sockets=[listener]))
+    return 0 if server.started else 1
+
+
+def _explained(error: ValidationError) -> str:
+    """One line for each wrong setting, without its value, which may be a secret."""
+    lines = []
+    for problem in error.errors(include_input=False, include_context=False, include_url=False):
+        name = "HEADRACE_" + "__".join(str(step).upper() for step in problem["loc"])
+        lines.append(f"headrace: the setting {name} is wrong: {problem['msg']}\n")
+    return "".join(lines)

@@ -1,0 +1,75 @@
+"""Publishes records and waits, for a bounded time, until the broker has acknowledged all of them."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from headrace_shared.kafka import producer
+from headrace_shared.settings import KafkaSettings
+from headrace_shared.stage import Unavailable
+
+ACKNOWLEDGED_WITHIN = 30.0
+"""Seconds. An idempotent batch of aiokafka never expires on retriable errors, so the wait has to."""
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+class Outgoing(NamedTuple):
+    """A record to publish."""
+
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers = ()
+
+
+class Publisher:
+    """One producer of a worker, replaced when it fails: an idempotent producer that has lost its place cannot go on."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._producer: AIOKafkaProducer | None = None
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        """Returns once every record is acknowledged by all in-sync replicas.
+
+        Raises Unavailable if the broker does not acknowledge in time; some of the records may be written then.
+        """
+        if not records:
+            return
+        try:
+            async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
+                client = await self._started()
+                acknowledgements = [
+                    await client.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+                    for record in records
+                ]
+                await asyncio.gather(*acknowledgements)
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self._discard()
+            raise Unavailable("kafka", f"records not acknowledged: {type(error).__name__}") from error
+
+    async def close(self) -> None:
+        """Stops the producer."""
+        if self._producer is not None:
+            await self._producer.stop()
+            self._producer = None
+
+    async def _started(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            client = producer(self._settings)
+            await client.start()
+            self._producer = client
+        return self._producer
+
+    async def _discard(self) -> None:
+        client, self._producer = self._producer, None
+        if client is not None:
+            try:
+                async with asyncio.timeout(1):
+                    await client.stop()
+            except (KafkaError, TimeoutError, OSError):
+                return
