@@ -1,0 +1,15 @@
+"""The pgvector worker: embedded changes in, rows and vectors out."""
+
+from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.stage import open_stage
+from headrace_pgvector.store import PgvectorStore
+from headrace_schemas.embedded import EMBEDDED
+from headrace_shared.stage import Record
+from headrace_shared.worker import Worker
+
+
+def inputs(settings: PgvectorSettings) -> dict[str, type[Record]]:
+    return {settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()}
+
+
+worker = Worker("pgvector", settings=PgvectorSettings, inputs=inputs, stage=open_stage, store=PgvectorStore)

@@ -1,0 +1,93 @@
+"""Connections to PostgreSQL that never wait for ever."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import asyncpg
+from pgvector.asyncpg import register_vector
+
+from headrace_pgvector.errors import STORE
+from headrace_shared.settings import PostgresSettings
+from headrace_shared.stage import Unavailable
+
+# Quoted, because only asyncpg's stubs know these classes as generic.
+NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+CLOSE_SECONDS = 5.0
+
+
+def new_pool(
+    settings: PostgresSettings,
+    connections: int,
+    on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
+) -> Pool:
+    """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down."""
+
+    async def prepare_connection(connection: NewConnection) -> None:
+        await _register_vector(connection)
+        if on_connect is not None:
+            await on_connect(connection)
+
+    return asyncpg.create_pool(
+        settings.dsn.get_secret_value(),
+        min_size=0,
+        max_size=connections,
+        timeout=settings.timeout,
+        command_timeout=settings.timeout,
+        init=prepare_connection,
+        server_settings=session_settings(settings.timeout),
+    )
+
+
+async def close_pool(pool: Pool) -> None:
+    """Says goodbye to the server, but not for long."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def session_settings(seconds: float) -> dict[str, str]:
+    """The server, too, gives up after `seconds`: a client that was paused or cut off must not keep its locks."""
+    limit = str(int(seconds * 1000))
+    return {
+        "application_name": "headrace",
+        "statement_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+    }
+
+
+@asynccontextmanager
+async def transaction(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
+    """One READ COMMITTED transaction, of `seconds` at most.
+
+    Unless the server itself has answered with an error, a connection that fails is dropped: to roll back is to wait
+    for a server that may have stopped answering.
+    """
+    async with asyncio.timeout(seconds):
+        connection = await pool.acquire()
+        try:
+            begun = connection.transaction(isolation="read_committed")
+            await begun.start()
+            yield connection
+            await begun.commit()
+        except asyncpg.PostgresError:
+            if not connection.is_closed():
+                await begun.rollback()
+            raise
+        except BaseException:
+            connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)
+
+
+async def _register_vector(connection: NewConnection) -> None:
+    try:
+        await register_vector(connection)
+    except ValueError:
+        raise Unavailable(STORE, "the extension vector is missing; has `headrace stores apply` been run?") from None

@@ -1,0 +1,105 @@
+"""What PostgreSQL holds, for the command line."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import numpy as np
+from pydantic_core import from_json
+
+from headrace_pgvector.connect import Connection, close_pool, new_pool, transaction
+from headrace_pgvector.errors import postgres_errors
+from headrace_pgvector.migrate import migrate
+from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.tables import Tables, tables_of
+from headrace_schemas.fields import Kind
+from headrace_shared.store import Hit, Query, Stored
+
+PAGE = 2000
+READERS = 2
+MIN_EF_SEARCH, MAX_EF_SEARCH = 40, 1000
+"""pgvector's default, and the most that it takes; beyond that the iterative scan finds what is asked for."""
+SEARCH_SETTINGS = """
+    SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.iterative_scan', 'strict_order', true)
+"""
+
+
+class PgvectorStore:
+    """The read side of the tables, and their migration."""
+
+    def __init__(self, settings: PgvectorSettings) -> None:
+        self._settings = settings
+        self._tables = tables_of(settings.model)
+        self._pool = new_pool(settings.postgres, READERS)
+
+    async def prepare(self) -> list[str]:
+        return await migrate(self._settings.postgres, list(self._tables.values()), self._settings.dimension)
+
+    async def refresh(self) -> None:
+        """Nothing to do: a committed row is visible."""
+
+    async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
+        """In pages, each a transaction of its own, so that a slow reader does not hold back vacuum."""
+        tables = self._tables[kind]
+        last = ""
+        while rows := await self._fetch(tables.stored_page, last, PAGE):
+            for row in rows:
+                yield stored(tables, row)
+            last = rows[-1][tables.id]
+
+    async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
+        tables = self._tables[kind]
+        return {row[tables.id]: stored(tables, row) for row in await self._fetch(tables.stored_ids, list(ids))}
+
+    async def search(self, query: Query) -> list[Hit]:
+        """By cosine. Raises ValueError if the query has no vector, or one that the index was not built for."""
+        tables = self._tables[query.kind]
+        if query.vector is None:
+            raise ValueError("pgvector searches by vector, and the query has none")
+        vector = np.asarray(query.vector, dtype=np.float32)
+        async with self._transaction() as connection:
+            await check_index(connection, tables, len(vector))
+            await connection.execute(SEARCH_SETTINGS, str(min(max(query.limit, MIN_EF_SEARCH), MAX_EF_SEARCH)))
+            rows = await connection.fetch(tables.nearest, vector, query.limit)
+        return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
+
+    async def close(self) -> None:
+        await close_pool(self._pool)
+
+    async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
+        async with self._transaction() as connection:
+            return await connection.fetch(statement, *arguments)
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        with postgres_errors():
+            await self._pool
+            async with transaction(self._pool, self._settings.postgres.timeout) as connection:
+                yield connection
+
+
+async def check_index(connection: Connection, tables: Tables, dimension: int) -> None:
+    """Raises ValueError unless there is an index of this model, for vectors of this dimension."""
+    found = await connection.fetchval(tables.dimension)
+    if found is None:
+        others = [row["model"] for row in await connection.fetch(tables.indexed_models)]
+        there = f"indexed are: {', '.join(others)}" if others else "nothing is indexed yet"
+        raise ValueError(f"PostgreSQL holds no {tables.name} indexed with {tables.model}; {there}")
+    if found != dimension:
+        raise ValueError(f"the index has vectors of {found} dimensions, the query's has {dimension}: another model")
+
+
+def stored(tables: Tables, row: asyncpg.Record) -> Stored:
+    """A row of `Tables.stored`."""
+    held = {} if row["deleted"] else fields(tables, row)
+    model = tables.model if row["content_hash"] else None
+    return Stored(row[tables.id], row["version"], row["deleted"], held, row["content_hash"], model)
+
+
+def fields(tables: Tables, row: asyncpg.Record) -> dict[str, Any]:
+    """The entity's own fields that are not null."""
+    values = {column: row[column] for column in tables.columns if row[column] is not None}
+    if "attributes" in values:
+        values["attributes"] = from_json(values["attributes"])
+    return values

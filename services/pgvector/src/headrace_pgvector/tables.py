@@ -1,0 +1,162 @@
+"""The tables of one kind of entity, and the statements that read and write them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from headrace_schemas.changes import CHANGES
+from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
+
+SCHEMA = "headrace"
+MAX_NAME_BYTES = 63
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The names and statements for one kind and one model id; nothing in them comes from a record."""
+
+    kind: Kind
+    model: str
+
+    @property
+    def name(self) -> str:
+        """The table of the entities, also the end of the name of what is made from it."""
+        return SOURCE_NAMES[self.kind]
+
+    @property
+    def entities(self) -> str:
+        return f"{SCHEMA}.{self.name}"
+
+    @property
+    def incoming(self) -> str:
+        """The temporary table of each connection that a batch is copied to."""
+        return f"incoming_{self.name}"
+
+    @property
+    def vector_table(self) -> str:
+        """The bare name, unquoted.
+
+        Raises ValueError if PostgreSQL would cut it off, which could make one table of two models.
+        """
+        name = f"{self.kind}_vectors__{self.model}"
+        if len(name.encode()) > MAX_NAME_BYTES - len("_hnsw"):
+            raise ValueError(f"the model id {self.model!r} is too long for the name of a PostgreSQL table")
+        return name
+
+    @property
+    def vectors(self) -> str:
+        return f'{SCHEMA}."{self.vector_table}"'
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The entity's own fields, id first."""
+        return CHANGES[self.kind].field_names
+
+    @property
+    def id(self) -> str:
+        return self.columns[0]
+
+    @property
+    def incoming_columns(self) -> tuple[str, ...]:
+        return (*self.columns, "version", "deleted", "content_hash")
+
+    def create_vectors(self, dimension: int) -> str:
+        """The vectors of live entities. Their index is HNSW by cosine, and the hash says what was embedded."""
+        return f"""
+            CREATE TABLE {self.vectors} (
+                {self.id} text COLLATE "C" PRIMARY KEY,
+                content_hash text NOT NULL,
+                embedding public.vector({dimension}) NOT NULL
+            );
+            CREATE INDEX "{self.vector_table}_hnsw" ON {self.vectors}
+            USING hnsw (embedding public.vector_cosine_ops);
+        """
+
+    @property
+    def create_incoming(self) -> str:
+        return f"""
+            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.entities}, deleted boolean, content_hash text)
+            ON COMMIT DELETE ROWS
+        """
+
+    @cached_property
+    def write_newer(self) -> str:
+        """Writes what is newer than what is stored, in one atomic step for each row, and returns its ids."""
+        assigned = ", ".join(f"{column} = excluded.{column}" for column in (*self.columns[1:], "version", "deleted_at"))
+        return f"""
+            INSERT INTO {self.entities} AS t ({", ".join(self.columns)}, version, deleted_at)
+            SELECT {", ".join(self.columns)}, version, CASE WHEN deleted THEN now() END
+            FROM {self.incoming} ORDER BY {self.id}
+            ON CONFLICT ({self.id}) DO UPDATE SET {assigned}
+            WHERE excluded.version > t.version
+            RETURNING {self.id}
+        """  # noqa: S608
+
+    @cached_property
+    def remove_changed_vectors(self) -> str:
+        """$1: the ids that were written. A vector of the same text stays, and its place in the HNSW graph with it."""
+        return f"""
+            DELETE FROM {self.vectors} v USING {self.incoming} i
+            WHERE v.{self.id} = i.{self.id} AND i.{self.id} = ANY($1)
+            AND v.content_hash IS DISTINCT FROM i.content_hash
+        """  # noqa: S608
+
+    @cached_property
+    def ids_with_vectors(self) -> str:
+        return f"SELECT {self.id} FROM {self.vectors} WHERE {self.id} = ANY($1)"  # noqa: S608
+
+    @cached_property
+    def versions(self) -> str:
+        return f"SELECT {self.id}, version FROM {self.entities} WHERE {self.id} = ANY($1)"  # noqa: S608
+
+    @cached_property
+    def dimension(self) -> str:
+        """pgvector keeps a column's dimension as its type modifier. No row if there is no such table."""
+        return f"""
+            SELECT atttypmod FROM pg_attribute
+            WHERE attrelid = to_regclass('{self.vectors}') AND attname = 'embedding'
+        """  # noqa: S608
+
+    @cached_property
+    def indexed_models(self) -> str:
+        return f"""
+            SELECT split_part(relname, '__', 2) AS model FROM pg_class
+            WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r'
+            AND split_part(relname, '__', 1) = '{self.kind}_vectors'
+            ORDER BY model
+        """  # noqa: S608
+
+    @cached_property
+    def stored(self) -> str:
+        fields = ", ".join(f"t.{column}" for column in self.columns)
+        return f"""
+            SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, v.content_hash
+            FROM {self.entities} t LEFT JOIN {self.vectors} v USING ({self.id})
+        """  # noqa: S608
+
+    @property
+    def stored_page(self) -> str:
+        """$1: the last id of the page before; $2: the size of a page."""
+        return f"{self.stored} WHERE t.{self.id} > $1 ORDER BY t.{self.id} LIMIT $2"
+
+    @property
+    def stored_ids(self) -> str:
+        return f"{self.stored} WHERE t.{self.id} = ANY($1)"
+
+    @cached_property
+    def nearest(self) -> str:
+        """$1: the vector asked for; $2: how many. Vectors are of live entities only."""
+        fields = ", ".join(f"t.{column}" for column in self.columns)
+        return f"""
+            SELECT {fields}, 1 - n.distance AS score
+            FROM (
+                SELECT {self.id}, embedding OPERATOR(public.<=>) $1 AS distance FROM {self.vectors}
+                ORDER BY distance LIMIT $2
+            ) n JOIN {SCHEMA}.live_{self.name} t USING ({self.id})
+            ORDER BY n.distance
+        """  # noqa: S608
+
+
+def tables_of(model: str) -> dict[Kind, Tables]:
+    """The tables of every kind for one model id."""
+    return {kind: Tables(kind, model) for kind in SOURCE_NAMES}
