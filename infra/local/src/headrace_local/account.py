@@ -1,0 +1,75 @@
+"""Elasticsearch and PostgreSQL refuse to run as root: as whom they run then, and where that user can read."""
+
+import hashlib
+import os
+import pwd
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from headrace_local.errors import StackError
+
+NAME = "nobody"
+STATE = Path("/var/lib/headrace")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An unprivileged user of this system."""
+
+    uid: int
+    gid: int
+
+    def can_reach(self, path: Path) -> bool:
+        """Whether every directory from the root down to `path` lets this user through."""
+        resolved = path.resolve()
+        return all(self._may_enter(part) for part in (resolved, *resolved.parents) if part.exists())
+
+    def owns(self, path: Path) -> None:
+        """Give `path` and all below it to this user."""
+        for directory, _, files in os.walk(path):
+            os.chown(directory, self.uid, self.gid)
+            for name in files:
+                os.chown(os.path.join(directory, name), self.uid, self.gid, follow_symlinks=False)
+
+    def _may_enter(self, path: Path) -> bool:
+        status = path.stat()
+        return bool(status.st_mode & (0o100 if status.st_uid == self.uid else 0o001))
+
+
+def unprivileged() -> Account | None:
+    """The user for servers that refuse root, or None where this process is an ordinary user's anyway."""
+    if os.geteuid() != 0:
+        return None
+    try:
+        entry = pwd.getpwnam(NAME)
+    except KeyError:
+        raise StackError(f"running as root needs a user named {NAME}; create it, or run as an ordinary user") from None
+    return Account(entry.pw_uid, entry.pw_gid)
+
+
+def home(data_dir: Path, name: str, account: Account | None) -> Path:
+    """The directory of one server, `data_dir/name`, made if missing.
+
+    Where the account cannot reach it (a data directory inside root's closed home), it is a link to a directory
+    of the same purpose under /var/lib/headrace.
+    """
+    place = data_dir / name
+    if account is None or account.can_reach(data_dir):
+        place.mkdir(mode=0o755, exist_ok=True)
+        return place
+    elsewhere = _elsewhere(data_dir) / name
+    elsewhere.mkdir(mode=0o755, parents=True, exist_ok=True)
+    if not place.is_symlink():
+        place.symlink_to(elsewhere)
+    return elsewhere
+
+
+def forget(data_dir: Path) -> None:
+    """Remove a data directory and what `home` has put elsewhere for it."""
+    shutil.rmtree(_elsewhere(data_dir), ignore_errors=True)
+    shutil.rmtree(data_dir, ignore_errors=True)
+
+
+def _elsewhere(data_dir: Path) -> Path:
+    return STATE / hashlib.sha256(os.fsencode(data_dir.resolve())).hexdigest()[:16]

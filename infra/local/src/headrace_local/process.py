@@ -1,0 +1,140 @@
+"""Processes that outlive the command that started them, and are never mistaken for others."""
+
+import contextlib
+import subprocess
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+from headrace_local.account import Account
+
+SHELL = '"$@" >&2 & echo $!'
+CLOCK_STEP = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process by its id and the time it was created, in seconds since the epoch.
+
+    The pair survives in a file, where an id alone would later name another program.
+    """
+
+    pid: int
+    created: float
+
+    def find(self) -> psutil.Process | None:
+        """The running process, or None if it has ended or its id now belongs to another program."""
+        try:
+            found = psutil.Process(self.pid)
+            # Linux counts creation from the boot, so a corrected clock moves it by a little.
+            if abs(found.create_time() - self.created) > CLOCK_STEP or found.status() == psutil.STATUS_ZOMBIE:
+                return None
+        except psutil.NoSuchProcess:
+            return None
+        return found
+
+    def is_paused(self) -> bool:
+        found = self.find()
+        return found is not None and found.status() == psutil.STATUS_STOPPED
+
+    def kill(self) -> None:
+        """SIGKILL for the process and all its descendants; returns once they are gone.
+
+        PostgreSQL puts each backend in a session of its own, so one signal to a process group misses them.
+        Everything is stopped first: nothing can then start a child unseen, or tidy up on its way out.
+        """
+        tree = self._stop_tree()
+        for member in tree:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        _wait_gone(tree, timeout=10)
+
+    def pause(self) -> None:
+        """SIGSTOP for the process and all its descendants: the ports stay open, nothing answers."""
+        self._stop_tree()
+
+    def resume(self) -> None:
+        for member in self._tree():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.resume()
+
+    def stop(self, signal: int, timeout: float) -> None:
+        """Ask with `signal`, and kill what is still there after `timeout` seconds."""
+        found = self.find()
+        if found is None:
+            return
+        tree = self._tree()
+        self.resume()
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found.send_signal(signal)
+        left = _wait_gone(tree, timeout)
+        for member in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                member.kill()
+        _wait_gone(left, timeout=10)
+
+    def _tree(self) -> list[psutil.Process]:
+        found = self.find()
+        if found is None:
+            return []
+        try:
+            return [found, *found.children(recursive=True)]
+        except psutil.NoSuchProcess:
+            return []
+
+    def _stop_tree(self) -> list[psutil.Process]:
+        stopped: set[psutil.Process] = set()
+        while fresh := [member for member in self._tree() if member not in stopped]:
+            for member in fresh:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    member.suspend()
+            stopped.update(fresh)
+        return list(stopped)
+
+
+def launch(
+    argv: Sequence[str], environment: Mapping[str, str], account: Account | None, cwd: Path, log: Path
+) -> Process:
+    """Start a program in a session of its own, with its output appended to `log`.
+
+    A shell that ends at once stands between, so that the program is a child of init and not of the caller: it
+    survives the caller, and a caller that lives on (a test session) keeps no zombie.
+    """
+    with log.open("ab") as output:
+        shell = subprocess.run(
+            ["/bin/sh", "-c", SHELL, "sh", *argv],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=output,
+            env=dict(environment),
+            cwd=cwd,
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            extra_groups=[] if account else None,
+            start_new_session=True,
+            check=True,
+        )
+    pid = int(shell.stdout)
+    try:
+        return Process(pid, psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return Process(pid, 0.0)
+
+
+def _wait_gone(members: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
+    deadline = time.monotonic() + timeout
+    left = list(_alive(members))
+    while left and time.monotonic() < deadline:
+        time.sleep(0.02)
+        left = list(_alive(left))
+    return left
+
+
+def _alive(members: Sequence[psutil.Process]) -> Iterator[psutil.Process]:
+    for member in members:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if member.is_running() and member.status() != psutil.STATUS_ZOMBIE:
+                yield member

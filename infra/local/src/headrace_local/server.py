@@ -1,0 +1,53 @@
+"""What the stack needs to know about each kind of server."""
+
+import os
+import signal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from headrace_local.account import Account
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """How a server's process is started and asked to end."""
+
+    argv: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    account: Account | None = None
+    stop_signal: int = signal.SIGTERM
+
+
+class Server(Protocol):
+    """One server, with a directory of its own and its ports.
+
+    The calls come in this order; each may block, and none touches another server's directory.
+    """
+
+    port_names: ClassVar[tuple[str, ...]]
+
+    @property
+    def name(self) -> str:
+        """What it is called in the stack, and its directory."""
+
+    def install(self) -> None:
+        """Fetch the programs into the cache."""
+
+    def prepare(self) -> None:
+        """Make the data directory, or repair one that an interruption left half made."""
+
+    def command(self) -> Command:
+        """The process to start."""
+
+    def is_ready(self) -> bool:
+        """Whether clients are served now."""
+
+    def settings(self) -> Mapping[str, str]:
+        """The HEADRACE_ settings that lead a client here."""
+
+
+def base_environment(home: Path) -> dict[str, str]:
+    """A small environment: the caller's variables may hold secrets, and change what a server does."""
+    return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}

@@ -1,0 +1,324 @@
+"""The servers of one data directory: start, stop, and the faults that tests put on them.
+
+    stack = Stack(Path(".headrace"))
+    stack.up()
+    stack.kill("kafka")
+    stack.start("kafka")  # same port, same data
+    stack.down()
+
+All calls block; `up` starts the servers in threads of its own. Async callers use `asyncio.to_thread`.
+"""
+
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from filelock import FileLock, Timeout
+
+from headrace_local.account import forget, home, unprivileged
+from headrace_local.elasticsearch import Elasticsearch
+from headrace_local.errors import StackError
+from headrace_local.kafka import Kafka, Node
+from headrace_local.ports import free_ports, is_free
+from headrace_local.postgres import Postgres
+from headrace_local.process import Process, launch
+from headrace_local.qdrant import Qdrant
+from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
+from headrace_local.server import Server
+from headrace_local.triton import Triton
+
+START_TIMEOUT = 120.0
+STOP_TIMEOUT = 20.0
+LOCK_TIMEOUT = 300.0
+DEFAULT_DATA_DIR = Path(".headrace")
+
+Progress = Callable[[str, str, float], None]
+State = Literal["running", "paused", "stopped"]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerStatus:
+    """One server as it is now; `ports` by purpose, the one for clients first."""
+
+    name: str
+    state: State
+    ports: Mapping[str, int]
+    pid: int | None
+
+
+class Stack:
+    """The servers whose data, ports and processes one directory records.
+
+    Parameters
+    ----------
+    data_dir
+        Holds each server's data and log, `stack.env` (HEADRACE_ settings) and `stack.json` (ports, processes).
+    kafka_nodes
+        1 names the server `kafka`; 3 names them `kafka-1` to `kafka-3`, replicated, for failover.
+    services
+        Start only these, by name; all by default.
+    triton_repository
+        A Triton model repository; given, `triton` is started too.
+    """
+
+    def __init__(
+        self,
+        data_dir: Path = DEFAULT_DATA_DIR,
+        *,
+        kafka_nodes: Literal[1, 3] = 1,
+        services: Collection[str] | None = None,
+        triton_repository: Path | None = None,
+    ) -> None:
+        self.data_dir = data_dir.absolute()
+        self._triton_repository = triton_repository
+        self._kafka_names = ["kafka"] if kafka_nodes == 1 else [f"kafka-{node}" for node in range(1, kafka_nodes + 1)]
+        known = [*self._kafka_names, "elasticsearch", "postgres", "qdrant", *(["triton"] if triton_repository else [])]
+        if unknown := sorted(set(services or ()) - set(known)):
+            raise StackError(f"no server named {', '.join(unknown)}; there are {', '.join(known)}")
+        self._names = [name for name in known if services is None or name in services]
+        self._writing = threading.Lock()
+
+    def up(self, progress: Progress = lambda name, state, seconds: None) -> dict[str, str]:
+        """Start what does not run yet, all at once, and write `stack.env`.
+
+        `progress(name, state, seconds)` is called from several threads with the states "installing",
+        "preparing", "starting", "ready", "running" (it already was) and "failed", and the seconds since the call.
+
+        Returns
+        -------
+        dict
+            The HEADRACE_ settings that `stack.env` holds.
+
+        Raises
+        ------
+        StackError
+            With one line for each server that failed; the others are left running.
+        """
+        self.data_dir.mkdir(parents=True, exist_ok=True)
+        with self._locked():
+            servers = self._servers(self._with_ports(self._read()))
+            began = time.monotonic()
+
+            def start(server: Server) -> StackError | None:
+                def tell(state: str) -> None:
+                    progress(server.name, state, time.monotonic() - began)
+
+                try:
+                    self._start(server, tell)
+                except StackError as error:
+                    tell("failed")
+                    return error
+                return None
+
+            with ThreadPoolExecutor(len(servers)) as threads:
+                errors = [error for error in threads.map(start, servers) if error]
+            settings = {name: value for server in servers for name, value in server.settings().items()}
+            if errors:
+                raise StackError("\n".join(str(error) for error in errors))
+            settings = read_settings(self.settings_path) | settings
+            write_settings(self.settings_path, settings)
+            return settings
+
+    def down(self) -> None:
+        """Stop every recorded server, paused ones too. Data and ports are kept."""
+        if not self.data_dir.exists():
+            return
+        with self._locked():
+            names = list(self._read().servers)
+            with ThreadPoolExecutor(max(len(names), 1)) as threads:
+                list(threads.map(self._stop, names))
+
+    def destroy(self) -> None:
+        """Kill every server and remove the data directory."""
+        for name in self._read().servers:
+            self.kill(name)
+        forget(self.data_dir)
+
+    def status(self) -> list[ServerStatus]:
+        """All recorded servers, started by this object or not."""
+        return [_status(name, entry) for name, entry in self._read().servers.items()]
+
+    def start(self, name: str) -> None:
+        """Start one server on the ports and data it had; returns when it serves clients. Running: nothing happens.
+
+        Raises
+        ------
+        StackError
+            If it does not start, or another program has taken its port.
+        """
+        with self._locked():
+            server = next(server for server in self._servers(self._read()) if server.name == name)
+            self._start(server, lambda state: None)
+
+    def stop(self, name: str) -> None:
+        """Ask one server to end as an operator would, and wait for it."""
+        with self._locked():
+            self._stop(name)
+
+    def kill(self, name: str) -> None:
+        """SIGKILL for all processes of one server; returns once they are gone. Not running: nothing happens."""
+        if process := self._entry(name).process:
+            process.kill()
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: connections stay open and are accepted by the kernel, and nothing answers."""
+        self._process(name).pause()
+
+    def resume(self, name: str) -> None:
+        """SIGCONT after `pause`."""
+        self._process(name).resume()
+
+    def pid(self, name: str) -> int:
+        """The id of a running server's main process."""
+        return self._process(name).pid
+
+    def log_path(self, name: str) -> Path:
+        """Where a server's output goes, appended over restarts."""
+        return self.data_dir / name / "server.log"
+
+    @property
+    def settings_path(self) -> Path:
+        return self.data_dir / "stack.env"
+
+    @property
+    def _record_path(self) -> Path:
+        return self.data_dir / "stack.json"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        path = self.data_dir / ".lock"
+        try:
+            with FileLock(path, timeout=LOCK_TIMEOUT):
+                yield
+        except Timeout:
+            raise StackError(f"another command holds {path}; wait for it or end it") from None
+
+    def _read(self) -> Record:
+        return read_record(self._record_path)
+
+    def _entry(self, name: str) -> Entry:
+        entry = self._read().servers.get(name)
+        if entry is None:
+            raise StackError(f"no server named {name} in {self.data_dir}; start it with `headrace up`")
+        return entry
+
+    def _process(self, name: str) -> Process:
+        process = self._entry(name).process
+        if process is None or process.find() is None:
+            raise StackError(f"{name} is not running")
+        return process
+
+    def _with_ports(self, record: Record) -> Record:
+        """Give each server its ports, the old ones unless another program has taken them meanwhile."""
+        alive = {name for name, entry in record.servers.items() if entry.is_alive()}
+        if strangers := sorted(name for name in alive if name.startswith("kafka") and name not in self._kafka_names):
+            raise StackError(f"{self.data_dir} runs {', '.join(strangers)}; `headrace down` before changing the nodes")
+        for name in self._names:
+            entry = record.servers.get(name)
+            if name in alive or (entry and all(is_free(port) for port in entry.ports.values())):
+                continue
+            if entry and alive.intersection(self._kafka_names) and name in self._kafka_names:
+                raise StackError(f"{name}: another program has taken its port; `headrace down`, then `headrace up`")
+            purposes = _port_names(name)
+            record.servers[name] = Entry(ports=dict(zip(purposes, free_ports(len(purposes)), strict=True)))
+        write_record(self._record_path, record)
+        return record
+
+    def _servers(self, record: Record) -> list[Server]:
+        return [self._server(name, record) for name in self._names if name in record.servers]
+
+    def _server(self, name: str, record: Record) -> Server:
+        place = home(self.data_dir, name, unprivileged())
+        ports = record.servers[name].ports
+        if name in self._kafka_names:
+            nodes = [
+                Node(id, record.servers[other].ports["client"], record.servers[other].ports["controller"])
+                for id, other in enumerate(self._kafka_names, start=1)
+                if other in record.servers
+            ]
+            return Kafka(name, place, next(node for node in nodes if node.client_port == ports["client"]), nodes)
+        if name == "triton":
+            assert self._triton_repository is not None
+            return Triton(name, place, ports, self._triton_repository.absolute())
+        kinds: dict[str, Callable[[str, Path, Mapping[str, int]], Server]] = {
+            "elasticsearch": Elasticsearch,
+            "postgres": Postgres,
+            "qdrant": Qdrant,
+        }
+        return kinds[name](name, place, ports)
+
+    def _start(self, server: Server, tell: Callable[[str], None]) -> None:
+        entry = self._entry(server.name)
+        if entry.process is not None and entry.is_alive():
+            entry.process.resume()
+            self._await_ready(server, entry.process)
+            tell("running")
+            return
+        tell("installing")
+        server.install()
+        tell("preparing")
+        server.prepare()
+        _await_free(server.name, entry.ports.values())
+        tell("starting")
+        command = server.command()
+        log = self.log_path(server.name)
+        process = launch(command.argv, command.environment, command.account, log.parent, log)
+        self._remember(server.name, process, command.stop_signal)
+        self._await_ready(server, process)
+        tell("ready")
+
+    def _await_ready(self, server: Server, process: Process) -> None:
+        deadline = time.monotonic() + START_TIMEOUT
+        while not server.is_ready():
+            if process.find() is None:
+                raise StackError(f"{server.name} ended while starting: {_last_line(self.log_path(server.name))}")
+            if time.monotonic() > deadline:
+                raise StackError(f"{server.name} does not answer; see {self.log_path(server.name)}")
+            time.sleep(0.1)
+
+    def _stop(self, name: str) -> None:
+        entry = self._entry(name)
+        if entry.process is not None:
+            entry.process.stop(entry.stop_signal, STOP_TIMEOUT)
+
+    def _remember(self, name: str, process: Process, stop_signal: int) -> None:
+        with self._writing:
+            record = self._read()
+            ports = record.servers[name].ports
+            record.servers[name] = Entry(ports=ports, pid=process.pid, created=process.created, stop_signal=stop_signal)
+            write_record(self._record_path, record)
+
+
+def _status(name: str, entry: Entry) -> ServerStatus:
+    if entry.process is None or not entry.is_alive():
+        return ServerStatus(name, "stopped", entry.ports, None)
+    return ServerStatus(name, "paused" if entry.process.is_paused() else "running", entry.ports, entry.pid)
+
+
+def _port_names(name: str) -> tuple[str, ...]:
+    kinds: dict[str, type[Server]] = {
+        "elasticsearch": Elasticsearch,
+        "postgres": Postgres,
+        "qdrant": Qdrant,
+        "triton": Triton,
+    }
+    return kinds.get(name, Kafka).port_names
+
+
+def _await_free(name: str, ports: Collection[int]) -> None:
+    """A server that was just killed may hold its port for a moment longer."""
+    deadline = time.monotonic() + 5
+    while taken := [port for port in ports if not is_free(port)]:
+        if time.monotonic() > deadline:
+            raise StackError(f"{name}: port {taken[0]} is taken by another program; end it, or `headrace up` again")
+        time.sleep(0.1)
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return f"{lines[-1][:300]} ({log})" if lines else f"it wrote nothing to {log}"
