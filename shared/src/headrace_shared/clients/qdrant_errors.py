@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import grpc
+import grpc  # type: ignore[import-untyped]
 from pydantic import ValidationError
 from pydantic_core import from_json
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
@@ -21,7 +21,13 @@ REFUSED_CODE: dict[grpc.StatusCode, DeadReason] = {
 }
 """OUT_OF_RANGE is what the server's gRPC library answers to a message above its limit."""
 BROKEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
-KINDS_OF_FAULT = ("Wrong input", "Bad request", "Bad input", "Format error in JSON body", "Validation error in JSON body")
+KINDS_OF_FAULT = (
+    "Wrong input",
+    "Bad request",
+    "Bad input",
+    "Format error in JSON body",
+    "Validation error in JSON body",
+)
 """What Qdrant's messages for bad data begin with; what follows holds values."""
 MESSAGE_LIMIT = 500
 

@@ -1,0 +1,16 @@
+"""The qdrant worker: embedded changes into Qdrant."""
+
+from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_qdrant.stage import open_stage
+from headrace_qdrant.store import open_store
+from headrace_schemas.embedded import EMBEDDED
+from headrace_shared.stage import Record
+from headrace_shared.worker import Worker
+
+
+def inputs(settings: QdrantWorkerSettings) -> dict[str, type[Record]]:
+    """The embedded changes of the model that the collections are of."""
+    return {settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()}
+
+
+worker = Worker(name="qdrant", settings=QdrantWorkerSettings, inputs=inputs, stage=open_stage, store=open_store)

@@ -1,0 +1,19 @@
+"""What the qdrant worker reads from the environment."""
+
+from pydantic import Field
+
+from headrace_shared.settings import BatchSettings, QdrantSettings, WorkerSettings
+
+
+class QdrantBatchSettings(BatchSettings):
+    """A batch large enough to keep all writers busy."""
+
+    max_records: int = Field(2048, ge=1, description="records of one poll")
+
+
+class QdrantWorkerSettings(WorkerSettings):
+    """A worker's settings, Qdrant's address, and the size of the model's vectors."""
+
+    qdrant: QdrantSettings = QdrantSettings()
+    batch: BatchSettings = QdrantBatchSettings()
+    dimension: int = Field(384, ge=1, le=65_536, description="of the model's vectors, when a collection is created")

@@ -1,0 +1,120 @@
+"""Qdrant's read side: search, and what it holds, for whoever compares."""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient, models
+
+from headrace_qdrant.collections import (
+    ALIASES,
+    KINDS,
+    WrongCollection,
+    aliased_collection,
+    collection_of,
+    create_missing,
+)
+from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_schemas.changes import CHANGES, ID_FIELDS
+from headrace_schemas.fields import Kind
+from headrace_shared.clients.qdrant import VECTOR, connect, point_id
+from headrace_shared.clients.qdrant_errors import qdrant_errors
+from headrace_shared.store import Hit, Query, Stored
+
+PAGE = 1000
+"""Points of one request when everything is read."""
+
+
+def open_store(settings: QdrantWorkerSettings) -> "QdrantStore":
+    """The store with its client; the server need not be up."""
+    return QdrantStore(connect(settings.qdrant), settings)
+
+
+class QdrantStore:
+    """One model's collections as the command line sees them."""
+
+    def __init__(self, client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._collections = {kind: collection_of(kind, settings.model) for kind in KINDS}
+
+    async def prepare(self) -> list[str]:
+        """Raises WrongCollection if a collection of this model holds vectors of another size."""
+        settings, made = self._settings, []
+        with qdrant_errors():
+            for kind in KINDS:
+                made += await create_missing(self._client, kind, settings.model, settings.dimension, settings.qdrant)
+        return made
+
+    async def refresh(self) -> None:
+        """A write that was waited for is searchable at once."""
+
+    async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
+        offset: Any = None
+        while True:
+            with qdrant_errors():
+                points, offset = await self._client.scroll(
+                    self._collections[kind], limit=PAGE, offset=offset, with_payload=True, with_vectors=False
+                )
+            for point in points:
+                yield stored(kind, point.payload or {})
+            if offset is None:
+                return
+
+    async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
+        found: dict[str, Stored] = {}
+        for start in range(0, len(ids), PAGE):
+            page = [point_id(entity_id) for entity_id in ids[start : start + PAGE]]
+            with qdrant_errors():
+                points = await self._client.retrieve(self._collections[kind], page, with_payload=True)
+            for point in points:
+                entity = stored(kind, point.payload or {})
+                found[entity.id] = entity
+        return found
+
+    async def search(self, query: Query) -> list[Hit]:
+        """Raises WrongCollection if readers see an index that another model built, whose scores would mean nothing."""
+        if query.vector is None:
+            raise ValueError("qdrant finds by vector: embed the text first")
+        live = models.FieldCondition(key="deleted", match=models.MatchValue(value=False))
+        with qdrant_errors():
+            await self._check_alias(query.kind)
+            answer = await self._client.query_points(
+                self._collections[query.kind],
+                query=[float(number) for number in query.vector],
+                using=VECTOR,
+                query_filter=models.Filter(must=[live]),
+                limit=query.limit,
+                with_payload=True,
+            )
+        return [hit(query.kind, point) for point in answer.points]
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _check_alias(self, kind: Kind) -> None:
+        aliased, wanted = await aliased_collection(self._client, kind), self._collections[kind]
+        if aliased not in (None, wanted):
+            raise WrongCollection(
+                f"the alias {ALIASES[kind]} points at {aliased}, built with another model than {self._settings.model}: "
+                "set HEADRACE_MODEL to that one, or move the alias"
+            )
+
+
+def stored(kind: Kind, payload: dict[str, Any]) -> Stored:
+    return Stored(
+        id=payload[ID_FIELDS[kind]],
+        version=payload["version"],
+        deleted=payload["deleted"],
+        fields={} if payload["deleted"] else entity_fields(kind, payload),
+        content_hash=payload.get("content_hash"),
+        model=payload.get("model"),
+    )
+
+
+def hit(kind: Kind, point: models.ScoredPoint) -> Hit:
+    payload = point.payload or {}
+    return Hit(payload[ID_FIELDS[kind]], point.score, entity_fields(kind, payload))
+
+
+def entity_fields(kind: Kind, payload: dict[str, Any]) -> dict[str, Any]:
+    return {name: payload[name] for name in CHANGES[kind].field_names if name in payload}
