@@ -57,7 +57,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         parser=_parse,
         decoder=_decode,
         apply_types=False,
-        logger=logging.getLogger("faststream"),
+        serializer=None,
+        logger=logging.getLogger("headrace.faststream"),
     )
     path: list[BatchPath] = []
 
@@ -75,7 +76,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         heartbeat_interval_ms=3000,
         listener=assignment,
     )
-    async def handle(records: tuple[KafkaRecord, ...]) -> None:
+    async def handle(records: Any) -> None:
         await path[0].handle(records)
 
     @asynccontextmanager

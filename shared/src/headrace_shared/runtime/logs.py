@@ -42,4 +42,5 @@ def configure(worker: str, level: str) -> None:
     root.setLevel(level.upper())
     for name in _QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
+    logging.getLogger("headrace.faststream").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(worker=worker)

@@ -5,6 +5,8 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 import uvicorn
@@ -17,6 +19,8 @@ from headrace_shared.settings import unknown_variables
 from headrace_shared.worker import known_variables, load_worker
 
 log = structlog.get_logger(__name__)
+
+ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def run(name: str, *, allow_rejects: bool = False) -> int:
@@ -35,14 +39,38 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
     listener = socket.create_server((settings.http.host, settings.http.port))
     host, port = listener.getsockname()[:2]
     log.info("http_listening", host=host, port=port)
-    config = uvicorn.Config(build(worker, settings), lifespan="on", log_config=None, access_log=False)
-    server = uvicorn.Server(config)
+    server = _Server(build(worker, settings))
     # uvicorn raises the signal again once it has shut down; a stop that was asked for is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listener]))
-    return 0 if server.started else 1
+    return 1 if server.failed or not server.started else 0
+
+
+class _Server(uvicorn.Server):
+    """Ends when its application does. FastStream starts its consumers after it has said that it has started, and a
+    process that goes on without them would be a worker that never works.
+    """
+
+    def __init__(self, application: ASGIApplication) -> None:
+        super().__init__(
+            uvicorn.Config(self._watched, interface="asgi3", lifespan="on", log_config=None, access_log=False)
+        )
+        self._application = application
+        self.failed = False
+
+    async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+        try:
+            await self._application(scope, receive, send)
+        except Exception as error:
+            self.failed = True
+            log.error("worker_failed", error=type(error).__name__, exc_info=error)
+        finally:
+            self.should_exit = True
 
 
 def _explained(error: ValidationError) -> str:
