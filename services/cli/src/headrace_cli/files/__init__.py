@@ -1,0 +1,1 @@
+"""Reading a catalogue from files, row by row, whatever their size."""

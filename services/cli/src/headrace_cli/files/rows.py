@@ -1,0 +1,41 @@
+"""What reading a file yields."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row as JSON-able fields. `line`: where it starts in the file, from 1; in Parquet the row's number, from 1."""
+
+    line: int
+    fields: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be read, and why; the rows after it can."""
+
+    line: int
+    why: str
+
+
+class UnreadableFile(Exception):
+    """The file as a whole cannot be read, or not beyond some point; the text is one line that says why."""
+
+
+class Source(Protocol):
+    """A file of rows, read once and in constant memory.
+
+    `size` and `position`: how large it is and how far it has been read, in one unit (bytes, or rows of Parquet).
+    Iterating raises UnreadableFile.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def position(self) -> int: ...
+
+    def __iter__(self) -> Iterator[Row | BadRow]: ...

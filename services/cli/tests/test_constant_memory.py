@@ -1,0 +1,74 @@
+"""Large files and catalogues are streamed: many rows take what few rows take."""
+
+import csv
+import itertools
+import json
+import random
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from headrace_cli.catalogue.products import products
+
+_GROWTH_BYTES = 24 * 2**20
+"""Less than any of the large files has on disk (36 MiB and more), and more than allocators waver."""
+
+_COUNT = """
+import resource, sys
+from pathlib import Path
+from headrace_cli.files.source import rows
+print(sum(1 for _ in rows(Path(sys.argv[1]))), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+_GENERATE = """
+import resource, sys
+from headrace_cli.catalogue.products import products
+print(sum(1 for _ in products(7, int(sys.argv[1]))), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
+"""
+
+
+def _run(program, argument):
+    done = subprocess.run([sys.executable, "-c", program, str(argument)], check=True, capture_output=True, text=True)
+    count, peak = done.stdout.split()
+    return int(count), int(peak)
+
+
+def _rows(count):
+    """Rows that no dictionary or compression makes small: each has 600 random letters of its own."""
+    letters = random.Random(7)
+    for number, row in enumerate(itertools.islice(itertools.cycle(list(products(7, 500))), count)):
+        texts = {"product_id": f"p-{number}", "description": letters.randbytes(300).hex()}
+        yield {**row, **texts, "attributes": json.dumps(row["attributes"])}
+
+
+def _write(path, count):
+    if path.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist(list(_rows(count))), path, row_group_size=count)
+        return
+    with path.open("w", encoding="utf-8", newline="") as file:
+        if path.suffix == ".csv":
+            writer = csv.DictWriter(file, next(_rows(1)))
+            writer.writeheader()
+            writer.writerows(_rows(count))
+        else:
+            file.writelines(json.dumps(row) + "\n" for row in _rows(count))
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
+def test_reading_takes_the_same_memory_however_many_rows(tmp_path, suffix):
+    small, large = tmp_path / f"small.{suffix}", tmp_path / f"large.{suffix}"
+    _write(small, 2000)
+    _write(large, 60_000)
+    few, few_peak = _run(_COUNT, small)
+    many, many_peak = _run(_COUNT, large)
+    assert (few, many) == (2000, 60_000)
+    assert many_peak - few_peak < _GROWTH_BYTES
+
+
+def test_generating_takes_the_same_memory_however_many_products():
+    few, few_peak = _run(_GENERATE, 1000)
+    many, many_peak = _run(_GENERATE, 50_000)
+    assert (few, many) == (1000, 50_000)
+    assert many_peak - few_peak < _GROWTH_BYTES

@@ -1,0 +1,102 @@
+"""From a row of a file to the change that is published."""
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_cli.catalogue.keywords import keywords
+from headrace_cli.catalogue.products import products
+from headrace_cli.files.row_change import change_of, version_of
+from headrace_cli.files.source import rows
+from headrace_schemas.changes import CHANGES
+
+_NOW = datetime(2025, 6, 1, 8, 30, tzinfo=UTC)
+
+
+def test_a_row_becomes_an_upsert_of_now_without_the_columns_nobody_knows():
+    row = {"product_id": "p-1", "title": "Desk", "version": 3, "warehouse": "east", "brand": None}
+    assert change_of(row, "product", now=_NOW) == {
+        "op": "upsert",
+        "product_id": "p-1",
+        "title": "Desk",
+        "brand": None,
+        "version": 3,
+        "occurred_at": "2025-06-01T08:30:00.000000+00:00",
+    }
+
+
+def test_a_row_may_say_itself_that_it_deletes_and_when():
+    row = {"op": "delete", "keyword_id": "k", "text": "gone", "version": "4", "occurred_at": "2025-01-01T00:00:00Z"}
+    expected = {"op": "delete", "keyword_id": "k", "version": 4, "occurred_at": "2025-01-01T00:00:00Z"}
+    assert change_of(row, "keyword", now=_NOW) == expected
+
+
+def test_a_list_of_ids_is_deleted_with_the_version_given_for_all():
+    change = change_of({"product_id": "p-1"}, "product", now=_NOW, delete=True, default_version=9)
+    assert (change["op"], change["version"]) == ("delete", 9)
+    own = change_of({"product_id": "p-1", "version": 5}, "product", now=_NOW, delete=True, default_version=9)
+    assert own["version"] == 5
+
+
+def test_a_row_without_a_version_is_refused_and_told_about_the_option():
+    for row in ({"product_id": "p-1"}, {"product_id": "p-1", "updated": None}):
+        with pytest.raises(ValueError, match=r"has no updated: .*--version-field"):
+            change_of(row, "product", now=_NOW, version_field="updated")
+
+
+@pytest.mark.parametrize(
+    ("value", "version"),
+    [
+        (7, 7),
+        (2**63 - 1, 2**63 - 1),
+        ("9223372036854775807", 2**63 - 1),
+        (1735689600000000.0, 1735689600000000),
+        ("2025-01-01T00:00:00.000001Z", 1735689600000001),
+        ("2025-01-01T09:00:00+09:00", 1735689600000000),
+        ("2025-01-01 00:00:00", 1735689600000000),
+        ("2025-01-01", 1735689600000000),
+    ],
+)
+def test_a_version_is_a_whole_number_or_a_time_in_microseconds(value, version):
+    assert version_of(value) == version
+
+
+@pytest.mark.parametrize("value", [True, 2.5, 2.0**60, float("nan"), "seven", "1_000", "", "٣", [], "9" * 5000])
+def test_what_is_neither_a_whole_number_nor_a_time_is_no_version(value):
+    with pytest.raises(ValueError, match="neither a whole number nor a time"):
+        version_of(value)
+
+
+@given(st.datetimes(timezones=st.just(UTC)), st.datetimes(timezones=st.just(UTC)))
+def test_times_keep_their_order_as_versions(one, other):
+    assert (one < other) == (version_of(one.isoformat()) < version_of(other.isoformat()))
+
+
+def test_texts_of_a_csv_become_numbers_and_an_object():
+    row = {"product_id": "7", "title": "x", "price": "12.90", "attributes": '{"size": [1, 2]}', "version": "1"}
+    change = change_of(row, "product", now=_NOW)
+    assert (change["price"], change["attributes"]) == (12.9, {"size": [1, 2]})
+    assert change_of({"keyword_id": 12, "version": 1}, "keyword", now=_NOW)["keyword_id"] == "12"
+
+
+@pytest.mark.parametrize(
+    ("field", "text", "why"), [("price", "on request", "not a number"), ("attributes", "[1]", "not a JSON object")]
+)
+def test_a_text_that_cannot_be_converted_is_refused_without_repeating_it(field, text, why):
+    with pytest.raises(ValueError, match=why) as refusal:
+        change_of({"product_id": "p", "version": 1, field: text}, "product", now=_NOW)
+    assert text not in str(refusal.value)
+
+
+def test_a_generated_catalogue_can_be_published_from_its_files(tmp_path):
+    for kind, made in (("product", products(7, 50)), ("keyword", keywords(7, 50))):
+        path = tmp_path / f"{kind}.jsonl"
+        kept = list(made)
+        path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        for row, expected in zip(rows(path), kept, strict=True):
+            change = change_of(row.fields, kind, now=_NOW)
+            assert change.items() >= expected.items()
+            assert CHANGES[kind].model_validate_json(json.dumps(change)).occurred_at == _NOW
