@@ -1,0 +1,16 @@
+"""The connection to Elasticsearch."""
+
+from elasticsearch import AsyncElasticsearch
+
+from headrace_shared.settings import ElasticsearchSettings
+
+
+def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
+    """A client that does not retry: waiting and trying again is the worker's, which must know what it waits for."""
+    return AsyncElasticsearch(
+        settings.url,
+        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        request_timeout=settings.timeout,
+        max_retries=0,
+        retry_on_timeout=False,
+    )

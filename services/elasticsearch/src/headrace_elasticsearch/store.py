@@ -1,0 +1,135 @@
+"""The read side: what the indices hold, and what a search finds."""
+
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+
+from headrace_elasticsearch.client import connect
+from headrace_elasticsearch.documents import stored
+from headrace_elasticsearch.errors import STORE, unavailable
+from headrace_elasticsearch.indices import Index, Indices, indices
+from headrace_elasticsearch.prepare import prepare, write_index
+from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_schemas.fields import Kind
+from headrace_shared.stage import Unavailable
+from headrace_shared.store import Hit, Query, Stored
+
+PAGE = 1000
+KEEP_ALIVE = "5m"
+
+
+class ElasticsearchStore:
+    """The indices as the command line sees them. Searches read the aliases, everything else the physical indices."""
+
+    def __init__(self, client: AsyncElasticsearch, indices: Indices) -> None:
+        self._client = client
+        self._indices = indices
+
+    async def prepare(self) -> list[str]:
+        """Creates or migrates the indices and aliases; one line for each thing that it made."""
+        async with _answering():
+            return [line for index in self._indices.values() for line in await prepare(self._client, index)]
+
+    async def refresh(self) -> None:
+        """Makes every acknowledged write visible to a search."""
+        async with _answering():
+            await self._client.indices.refresh(index=[index.alias for index in self._indices.values()])
+
+    async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
+        """Everything held of a kind as of one moment, tombstones included, in no order."""
+        async with _answering():
+            physical = await self._physical(self._indices[kind])
+            opened = await self._client.open_point_in_time(index=physical, keep_alive=KEEP_ALIVE)
+            pit = opened["id"]
+        try:
+            after: list[Any] | None = None
+            while hits := await self._page(pit, after):
+                for hit in hits:
+                    yield stored(kind, hit)
+                after = hits[-1]["sort"]
+        finally:
+            async with _answering():
+                await self._client.close_point_in_time(id=pit)
+
+    async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
+        """What is held for these ids, tombstones included; an unknown id is missing from the answer."""
+        held: dict[str, Stored] = {}
+        async with _answering():
+            physical = await self._physical(self._indices[kind])
+            for start in range(0, len(ids), PAGE):
+                answer = await self._client.mget(index=physical, ids=list(ids[start : start + PAGE]))
+                held |= {document["_id"]: stored(kind, document) for document in answer["docs"] if _found(document)}
+        return held
+
+    async def search(self, query: Query) -> list[Hit]:
+        """The best live entities for the query's text; its vector is not looked at."""
+        index = self._indices[query.kind]
+        async with _answering():
+            answer = await self._client.search(
+                index=index.alias, query=matching(query.text, index.searched), size=query.limit, version=True
+            )
+        hits = answer["hits"]["hits"]
+        return [Hit(id=hit["_id"], score=hit["_score"], fields=stored(query.kind, hit).fields) for hit in hits]
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    async def _page(self, pit: str, after: list[Any] | None) -> list[dict[str, Any]]:
+        async with _answering():
+            answer = await self._client.search(
+                pit={"id": pit, "keep_alive": KEEP_ALIVE},
+                sort=["_shard_doc"],
+                search_after=after,
+                size=PAGE,
+                version=True,
+                track_total_hits=False,
+            )
+        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        return hits
+
+    async def _physical(self, index: Index) -> str:
+        physical = await write_index(self._client, index.alias)
+        if physical is None:
+            raise Unavailable(STORE, f"there is no alias {index.alias}: headrace stores apply makes it")
+        return physical
+
+
+def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
+    """The store on a client of its own, which `close` closes."""
+    return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer))
+
+
+def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
+    """Any word of the text in any field, the whole text as a phrase counting more.
+
+    The phrase matters where the standard analyzer cuts text into single characters (Japanese); the prefix of its last
+    word where endings are written to the word (Korean).
+    """
+    words = {"query": text, "fields": list(fields)}
+    return {
+        "bool": {
+            "should": [
+                {"multi_match": words | {"type": "best_fields"}},
+                {"multi_match": words | {"type": "phrase_prefix"}},
+            ],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+def _found(document: dict[str, Any]) -> bool:
+    if "error" in document:
+        raise Unavailable(STORE, str(document["error"]["type"]))
+    return bool(document["found"])
+
+
+@asynccontextmanager
+async def _answering() -> AsyncGenerator[None]:
+    """Turns every failure of a request into Unavailable."""
+    try:
+        yield
+    except (ApiError, TransportError) as error:
+        raise unavailable(error) from None
