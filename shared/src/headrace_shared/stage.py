@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar, Protocol, TypeVar
 
+from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 
 
 class Record(Protocol):
     """What the runtime needs to know of a record: which entity it is about, and which of two is newer."""
 
-    kind: ClassVar[str]
+    kind: ClassVar[Kind]
 
     @property
     def id(self) -> str: ...

@@ -1,0 +1,61 @@
+# `make demo` and `make test` set up what is missing; nothing has to be installed by hand first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.ONESHELL:
+
+VENV := .venv
+BIN := $(VENV)/bin
+MEMBERS := schemas shared infra/local $(wildcard services/*)
+PACKAGES := $(wildcard schemas/src shared/src infra/local/src services/*/src)
+READY := $(VENV)/.ready
+
+.PHONY: help setup prerequisites demo test test-long check format bench lock clean
+
+help: ## Show what there is to make
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: prerequisites $(READY) ## Install everything into .venv
+
+prerequisites:
+	@bash infra/prerequisites.sh
+
+$(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
+	python3 -m venv $(VENV)
+	$(BIN)/pip install --quiet --require-hashes -r infra/uv.txt
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.txt
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
+	touch $@
+
+demo: setup ## The main job on real servers: publish a catalogue, follow it into three stores (DOCKER=1: in containers)
+	@$(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
+
+test: setup ## Every test, on real servers that it starts
+	$(BIN)/pytest -m "not long"
+
+test-long: setup ## The full-size fault and property suites as well
+	$(BIN)/pytest
+
+check: setup ## Lint, format, types and the direction of imports
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(PACKAGES)
+	$(BIN)/lint-imports
+
+format: setup ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## Ratios against raw clients, side by side in one run
+	$(BIN)/python -m benchmarks
+
+lock: ## Resolve the dependencies again and pin them with hashes
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+		--group dev pyproject.toml $(foreach member,$(MEMBERS),--no-emit-package headrace-$(notdir $(member))) \
+		-o requirements.txt
+	grep -A 9999 '^uv==' requirements.txt | awk 'NR > 1 && /^[a-z]/ { exit } { print }' | sed '$$ s/ *\\$$//' > infra/uv.txt
+
+clean: ## Stop the servers and remove what was built
+	-[ -x $(BIN)/headrace ] && $(BIN)/headrace down
+	rm -rf $(VENV) .headrace .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
