@@ -7,6 +7,7 @@ import uuid
 from datetime import date
 from typing import assert_never
 
+import numpy as np
 import qdrant_edge as engine
 from qdrant_client import models
 
@@ -103,7 +104,7 @@ def _text(moment: date | None) -> str | None:
 def _match(wanted: models.Match) -> engine.MatchType:
     match wanted:
         case models.MatchValue():
-            return engine.MatchValue(wanted.value)
+            return engine.MatchValue(_distinct(wanted.value))
         case models.MatchAny():
             return engine.MatchAny(wanted.any)
         case models.MatchExcept():
@@ -120,3 +121,12 @@ def _match(wanted: models.Match) -> engine.MatchType:
             return engine.MatchSubstring(wanted.substring)
         case _:
             assert_never(wanted)
+
+
+def _distinct(value: bool | int | str) -> bool | int | str:
+    """Keep booleans apart from integers.
+
+    The engine's binding (0.9.0) takes Python's True, which is an int, for the number 1, and a condition on it then
+    matches 1 and never true. NumPy's booleans are none, and the binding reads them as what they are.
+    """
+    return np.bool_(value) if isinstance(value, bool) else value  # type: ignore[return-value]
