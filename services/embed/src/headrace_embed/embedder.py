@@ -1,0 +1,105 @@
+"""Texts to vectors with one catalogue model, whatever computes them."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace_embed.buckets import TokenBatch, padded, plan_batches
+from headrace_embed.catalogue import TextKind
+from headrace_embed.model_files import TOKENIZER, ModelFiles
+from headrace_embed.tokens import TextTokenizer
+from headrace_embed.vectors import UnusableVectors, faulty_rows
+
+
+class Encoder(Protocol):
+    """Computes the vectors of one padded batch: the part that differs between ONNX in-process and Triton."""
+
+    concurrency: int
+    """Batches worth having in flight at once: more would only wait."""
+
+    async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d) float32 for (n, tokens) int64. Raises Unavailable if nothing can be computed now."""
+        ...
+
+    async def check(self) -> None:
+        """Raises Unavailable unless `encode` would answer, with this model."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True)
+class EncodedBatch:
+    """Vectors of some of the texts: `positions` in the caller's list, (n, d) float32, L2-normalised.
+
+    `faults` says what is wrong with a row that cannot be used, by its place in `vectors`.
+    """
+
+    positions: tuple[int, ...]
+    vectors: NDArray[np.float32]
+    faults: dict[int, str]
+
+
+class TextEmbedder:
+    """Tokenises, cuts into batches, computes, and checks what comes back."""
+
+    def __init__(self, files: ModelFiles, encoder: Encoder) -> None:
+        self.model = files.model
+        self.cache_name = f"{files.model.id}-{files.fingerprint[:16]}"
+        self._pad_token_id = files.shape.pad_token_id
+        self._tokenizer = TextTokenizer(files.folder / TOKENIZER, files.model)
+        self._encoder = encoder
+
+    async def embed(self, texts: Sequence[str], kind: TextKind) -> NDArray[np.float32]:
+        """(n, d) float32, L2-normalised, in the order of `texts`, which come without the model's prefix.
+
+        Raises Unavailable if the model does not answer, UnusableVectors if some vectors are not finite or not
+        of unit length.
+        """
+        vectors = np.empty((len(texts), self.model.dimension), dtype=np.float32)
+        faults: dict[int, str] = {}
+        async with aclosing(self.embed_batches(texts, kind)) as batches:
+            async for batch in batches:
+                vectors[list(batch.positions)] = batch.vectors
+                faults |= {batch.positions[row]: fault for row, fault in batch.faults.items()}
+        if faults:
+            raise UnusableVectors(vectors, faults)
+        return vectors
+
+    async def embed_batches(self, texts: Sequence[str], kind: TextKind) -> AsyncGenerator[EncodedBatch, None]:
+        """The same as `embed`, batch by batch as they are computed, so that a failure loses only what follows it.
+
+        Raises Unavailable. Each text's position comes once. Close the iterator if it is left early.
+        """
+        prefixed = [self.model.prefixed(text, kind) for text in texts]
+        token_ids = await asyncio.to_thread(self._tokenizer.token_ids, prefixed)
+        in_flight: deque[asyncio.Task[EncodedBatch]] = deque()
+        try:
+            for batch in plan_batches([len(tokens) for tokens in token_ids], self.model.max_tokens):
+                in_flight.append(asyncio.create_task(self._encode(batch, token_ids)))
+                if len(in_flight) >= self._encoder.concurrency:
+                    yield await in_flight.popleft()
+            while in_flight:
+                yield await in_flight.popleft()
+        finally:
+            for task in in_flight:
+                task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the model answers."""
+        await self._encoder.check()
+
+    async def close(self) -> None:
+        await self._encoder.close()
+
+    async def _encode(self, batch: TokenBatch, token_ids: Sequence[Sequence[int]]) -> EncodedBatch:
+        ids, mask = padded([token_ids[position] for position in batch.positions], batch.length, self._pad_token_id)
+        vectors = await self._encoder.encode(ids, mask)
+        return EncodedBatch(batch.positions, vectors, faulty_rows(vectors, len(ids), self.model.dimension))

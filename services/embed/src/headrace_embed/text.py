@@ -1,0 +1,28 @@
+"""The text of a product and of a keyword, and the hash by which an unchanged text is known."""
+
+import hashlib
+
+from headrace_schemas.changes import KeywordChange, ProductChange
+
+
+def document_text(change: ProductChange | KeywordChange) -> str:
+    """What an upsert is embedded as, without the model's prefix.
+
+    A product's telling parts come first, because a long text is cut at its end. Price, currency and the open
+    attributes (stock, ratings) are left out: they change often and say little, and a change of them must not
+    embed anew. A missing field adds nothing.
+    """
+    if isinstance(change, KeywordChange):
+        return _one_line(change.text)
+    parts = (_one_line(part) for part in (change.title, change.brand, change.category, change.description))
+    return ". ".join(part for part in parts if part)
+
+
+def content_hash(embedded_text: str) -> str:
+    """SHA-256 in hexadecimal of the exact text that is embedded, prefix included."""
+    return hashlib.sha256(embedded_text.encode("utf-8")).hexdigest()
+
+
+def _one_line(text: str | None) -> str:
+    """`text` with each run of white space as one space, so that formatting alone is not a new text."""
+    return " ".join(text.split()) if text else ""

@@ -1,0 +1,87 @@
+"""The encoder behind a Triton Inference Server, over gRPC.
+
+Protocol: KServe's open inference protocol v2, as tritonclient speaks it.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
+
+from headrace_embed.model_files import WEIGHTS, ModelFiles
+from headrace_embed.settings import TritonSettings
+from headrace_shared.stage import Unavailable
+
+STORE = "triton"
+WEIGHTS_PARAMETER = "weights_sha256"
+"""The parameter of the model's configuration that says which weights the server runs."""
+
+RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
+"""gRPC's own back-off grows to two minutes, in which a server that is back would still be called gone."""
+
+
+class TritonEncoder:
+    """Sends whole padded batches, one for each instance of the model and one that waits."""
+
+    def __init__(self, settings: TritonSettings, files: ModelFiles) -> None:
+        self.concurrency = 2
+        self._model = settings.model or files.model.id
+        self._deadline = settings.deadline
+        self._weights = files.sha256[WEIGHTS]
+        self._verified = False
+        self._client = InferenceServerClient(
+            settings.url,
+            ssl=settings.tls,
+            root_certificates=settings.ca_file,
+            certificate_chain=settings.cert_file,
+            private_key=settings.key_file,
+            channel_args=RECONNECT,
+        )
+
+    async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n, d) float32 for (n, tokens) int64. Raises Unavailable, also when the server runs other weights."""
+        if not self._verified:
+            await self.check()
+        inputs = [_input("input_ids", input_ids), _input("attention_mask", attention_mask)]
+        outputs = [InferRequestedOutput("sentence_embedding")]
+        try:
+            result = await self._client.infer(self._model, inputs, outputs=outputs, client_timeout=self._deadline)
+        except InferenceServerException as error:
+            raise self._unavailable(error) from error
+        vectors: NDArray[np.float32] | None = result.as_numpy("sentence_embedding")
+        if vectors is None:
+            raise Unavailable(STORE, f"{self._model} answered without sentence_embedding")
+        return vectors
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the server has the model ready, made from the catalogue's weights."""
+        try:
+            if not await self._client.is_model_ready(self._model, client_timeout=self._deadline):
+                raise Unavailable(STORE, f"{self._model} is not ready")
+            answer = await self._client.get_model_config(self._model, as_json=True, client_timeout=self._deadline)
+        except InferenceServerException as error:
+            raise self._unavailable(error) from error
+        config: dict[str, Any] = answer["config"]
+        served = config.get("parameters", {}).get(WEIGHTS_PARAMETER, {}).get("string_value")
+        if served != self._weights:
+            self._verified = False
+            raise Unavailable(STORE, f"{self._model} runs weights {served}, the catalogue says {self._weights}")
+        self.concurrency = 1 + sum(int(group.get("count", 1)) for group in config.get("instance_group", [{}]))
+        self._verified = True
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    def _unavailable(self, error: InferenceServerException) -> Unavailable:
+        """A server that went away may come back with other weights: they are looked at again."""
+        self._verified = False
+        status = str(error.status()).removeprefix("StatusCode.")
+        return Unavailable(STORE, f"{status}: {error.message()}", suspect=status in ("INTERNAL", "UNKNOWN"))
+
+
+def _input(name: str, values: NDArray[np.int64]) -> InferInput:
+    tensor = InferInput(name, list(values.shape), "INT64")
+    tensor.set_data_from_numpy(values)
+    return tensor
