@@ -73,6 +73,25 @@ def test_a_version_grows_with_every_new_change_of_an_id_deletes_included():
             highest[key] = event.version
 
 
+@given(st.integers(0, 10**6), st.integers(1, 60))
+def test_every_version_up_to_the_newest_is_sent_before_the_stream_ends(seed, count):
+    sent = {event.version for event in changes(seed, products=1, keywords=0, count=count) if isinstance(event, Change)}
+    assert sent == set(range(2, max(sent) + 1))
+
+
+def test_an_older_version_may_come_after_a_delete():
+    newest = {}
+    after_delete = 0
+    for event in _stream():
+        if isinstance(event, Malformed):
+            continue
+        last = newest.get((event.kind, event.id))
+        after_delete += event.cause == "late" and last is not None and last.deleted
+        if last is None or event.version > last.version:
+            newest[event.kind, event.id] = event
+    assert after_delete >= 5
+
+
 def test_a_price_change_leaves_the_texts_of_the_version_before_it():
     texts = {(event.kind, event.id): _texts(event) for event in creations(7, products=60, keywords=20)}
     seen = 0

@@ -1,6 +1,7 @@
 """From a row of a file to the change that is published."""
 
 import json
+import time
 from datetime import UTC, datetime
 
 import pytest
@@ -62,6 +63,16 @@ def test_a_row_without_a_version_is_refused_and_told_about_the_option():
 )
 def test_a_version_is_a_whole_number_or_a_time_in_microseconds(value, version):
     assert version_of(value) == version
+
+
+def test_a_time_without_a_zone_is_utc_wherever_the_program_runs(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Seoul")
+    time.tzset()
+    try:
+        assert version_of("2025-01-01 00:00:00") == 1735689600000000
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @pytest.mark.parametrize("value", [True, 2.5, 2.0**60, float("nan"), "seven", "1_000", "", "٣", [], "9" * 5000])

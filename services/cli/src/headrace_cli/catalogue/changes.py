@@ -11,7 +11,8 @@ from headrace_cli.catalogue.malformed import DEFECTS, malformed
 
 _Sequel = Callable[[], Change]
 _LONGEST_DELAY = 20
-_STORIES = ("reprice",) * 7 + ("reword",) * 4 + ("delete",) * 2 + ("recreate",) * 2 + ("duplicate",) * 2 + ("late",) * 3
+_STORIES = ("reprice",) * 7 + ("reword",) * 4 + ("delete",) * 2 + ("recreate",) * 2 + ("duplicate",) * 2 + ("late",) * 2
+_STORIES += ("late after delete",)
 
 
 def creations(seed: int, *, products: int, keywords: int, clock: Clock | None = None) -> Iterator[Change]:
@@ -50,15 +51,15 @@ def _changes(seed: int, entities: Entities, count: int, broken: int) -> Iterator
         elif waiting and (waiting[0][0] <= position or left <= len(waiting)):
             yield heappop(waiting)[2]()
         else:
-            first, sequel = _story(entities, number, draws)
-            if sequel and left > len(waiting) + 1:
+            room = left > len(waiting) + 1
+            first, sequel = _story(entities, number, _STORIES[draws.below(len(_STORIES))] if room else "reword")
+            if sequel:
                 heappush(waiting, (position + 1 + draws.below(_LONGEST_DELAY), position, sequel))
             yield first
 
 
-def _story(entities: Entities, number: int, draws: Draws) -> tuple[Change, _Sequel | None]:
+def _story(entities: Entities, number: int, story: str) -> tuple[Change, _Sequel | None]:
     """The next change of an entity, and what is to follow a little later."""
-    story = _STORIES[draws.below(len(_STORIES))]
     if not entities.is_live(number):
         return _revive(entities, number), None
     match story:
@@ -73,9 +74,12 @@ def _story(entities: Entities, number: int, draws: Draws) -> tuple[Change, _Sequ
         case "duplicate":
             change = entities.reprice(number)
             return change, lambda: replace(change, cause="duplicate")
+        case "late":
+            older = entities.reword(number, "late")
+            return entities.reprice(number), lambda: older
         case _:
             older = entities.reword(number, "late")
-            return entities.delete(number) if draws.below(3) == 0 else entities.reprice(number), lambda: older
+            return entities.delete(number), lambda: older
 
 
 def _revive(entities: Entities, number: int) -> Change:
