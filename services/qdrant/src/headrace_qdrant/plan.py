@@ -1,6 +1,7 @@
 """Which writes bring the store to a batch of changes, given what it was seen to hold."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
 from qdrant_client import models
 
@@ -16,12 +17,21 @@ def newer_than_held(changes: Iterable[EmbeddedChange], held: Mapping[str, Held])
     return [change for change in changes if change.version > held.get(change.id, NOTHING).version]
 
 
-def writes(changes: Iterable[EmbeddedChange], held: Mapping[str, Held]) -> list[models.UpdateOperation]:
-    """One operation for all changes that can share a fence, and one for each that keeps its vector.
+@dataclass(frozen=True, slots=True)
+class Writes:
+    """What to send. Every write carries its own condition on what the store holds when it arrives, so a plan made
+    from an old look leaves work undone and never does harm.
 
-    What was seen may have changed since: every operation carries its own condition, so a plan made from an old look
-    leaves work undone and never does harm.
+    `upsert`: the largest group of changes that share a fence. `operations`: one for each other group, and one for
+    each change that keeps its vector.
     """
+
+    upsert: models.PointsList | None
+    operations: list[models.UpdateOperation]
+
+
+def writes(changes: Iterable[EmbeddedChange], held: Mapping[str, Held]) -> Writes:
+    """The fewest writes for changes that are newer than what is held."""
     whole: list[EmbeddedChange] = []
     operations: list[models.UpdateOperation] = []
     for change in changes:
@@ -29,8 +39,9 @@ def writes(changes: Iterable[EmbeddedChange], held: Mapping[str, Held]) -> list[
             operations.append(set_fields(change))
         else:
             whole.append(change)
-    groups = groups_sharing_a_fence(whole, held)
-    return operations + [upsert_below(group, group[0].version) for group in groups]
+    largest, *others = sorted(groups_sharing_a_fence(whole, held), key=len, reverse=True) or [[]]
+    operations += [models.UpsertOperation(upsert=upsert_below(group, group[0].version)) for group in others]
+    return Writes(upsert_below(largest, largest[0].version) if largest else None, operations)
 
 
 def groups_sharing_a_fence(changes: Iterable[EmbeddedChange], held: Mapping[str, Held]) -> list[list[EmbeddedChange]]:

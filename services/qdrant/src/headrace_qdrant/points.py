@@ -29,10 +29,9 @@ def held(payload: dict[str, Any] | None) -> Held:
     return Held(payload.get("version", 0), payload.get("content_hash"))
 
 
-def upsert_below(changes: Sequence[EmbeddedChange], version: int) -> models.UpsertOperation:
+def upsert_below(changes: Sequence[EmbeddedChange], version: int) -> models.PointsList:
     """Writes whole points where the store holds a lower version or none. No two changes may be of one id."""
-    points = [_point(change) for change in changes]
-    return models.UpsertOperation(upsert=models.PointsList(points=points, update_filter=below(version)))
+    return models.PointsList(points=[_point(change) for change in changes], update_filter=below(version))
 
 
 def set_fields(change: EmbeddedChange) -> models.SetPayloadOperation:

@@ -8,7 +8,7 @@ import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_qdrant.collections import KINDS, collection_of, dimension_of
-from headrace_qdrant.plan import newer_than_held, outcomes, writes
+from headrace_qdrant.plan import Writes, newer_than_held, outcomes, writes
 from headrace_qdrant.points import HELD_FIELDS, Held, held
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.embedded import EmbeddedChange
@@ -99,11 +99,16 @@ class QdrantStage:
             points = await self._client.retrieve(collection, list(ids), with_payload=HELD_FIELDS, with_vectors=False)
         return {ids[str(point.id)]: held(point.payload) for point in points}
 
-    async def _write(self, collection: str, operations: list[models.UpdateOperation]) -> None:
+    async def _write(self, collection: str, planned: Writes) -> None:
+        """One request, rarely two: a batch of operations is dearer to send and to read than a plain upsert."""
+        strong = models.WriteOrdering.STRONG
+        results: list[models.UpdateResult] = []
         with qdrant_errors():
-            results = await self._client.batch_update_points(
-                collection, operations, wait=True, ordering=models.WriteOrdering.STRONG
-            )
+            if whole := planned.upsert:
+                fence = whole.update_filter
+                results.append(await self._client.upsert(collection, whole.points, True, strong, update_filter=fence))
+            if planned.operations:
+                results += await self._client.batch_update_points(collection, planned.operations, True, strong)
         check_completed(results)
 
 

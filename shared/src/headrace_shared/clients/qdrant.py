@@ -6,6 +6,7 @@ payload holds its version also as two integers of 32 bits, and the fence compare
 
 import uuid
 from collections.abc import Iterable
+from functools import lru_cache
 
 from qdrant_client import AsyncQdrantClient, models
 
@@ -31,8 +32,9 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
     )
 
 
+@lru_cache(maxsize=8192)
 def point_id(entity_id: str) -> str:
-    """The UUIDv5 of an entity's id: Qdrant's own ids are UUIDs or integers."""
+    """The UUIDv5 of an entity's id: Qdrant's own ids are UUIDs or integers. Each write asks for it several times."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, entity_id))
 
 
