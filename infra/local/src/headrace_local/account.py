@@ -6,6 +6,7 @@ import pwd
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from headrace_local.errors import StackError
 
@@ -46,6 +47,11 @@ def unprivileged() -> Account | None:
     except KeyError:
         raise StackError(f"running as root needs a user named {NAME}; create it, or run as an ordinary user") from None
     return Account(entry.pw_uid, entry.pw_gid)
+
+
+def run_as(account: Account | None) -> dict[str, Any]:
+    """The arguments with which `subprocess.run` becomes that user, giving up every group of this one."""
+    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
 
 
 def home(data_dir: Path, name: str, account: Account | None) -> Path:

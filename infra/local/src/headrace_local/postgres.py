@@ -13,7 +13,7 @@ from typing import ClassVar
 
 import psutil
 
-from headrace_local.account import unprivileged
+from headrace_local.account import run_as, unprivileged
 from headrace_local.downloads import cached
 from headrace_local.errors import StackError
 from headrace_local.ports import HOST
@@ -51,7 +51,16 @@ class Postgres:
         handover.write_text(self._new_password())
         if account is not None:
             account.owns(fresh)
-        options = ["-U", "postgres", "-A", "scram-sha-256", f"--pwfile={handover}", "--encoding=UTF8", "--locale=C"]
+        options = [
+            "-U",
+            "postgres",
+            "-A",
+            "scram-sha-256",
+            f"--pwfile={handover}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--no-sync",
+        ]
         self._run(["initdb", "-D", str(fresh / "data"), *options])
         self._single_user("postgres", f"CREATE DATABASE {DATABASE}", fresh / "data")
         (fresh / "data").rename(self._data)
@@ -89,10 +98,12 @@ class Postgres:
 
     def _single_user(self, database: str, statement: str, data: Path | None = None) -> None:
         """Run one statement without a network port, so that nobody can connect before it is done."""
-        self._run(["postgres", "--single", "-D", str(data or self._data), database], f"{statement}\n")
+        self._run(
+            ["postgres", "--single", "-c", "exit_on_error=on", "-D", str(data or self._data), database],
+            f"{statement}\n",
+        )
 
     def _run(self, argv: list[str], text: str = "") -> None:
-        account = unprivileged()
         done = subprocess.run(
             [str(_programs() / "bin" / argv[0]), *argv[1:]],
             input=text,
@@ -100,10 +111,8 @@ class Postgres:
             text=True,
             env=base_environment(self.home),
             cwd=self.home,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
             check=False,
+            **run_as(unprivileged()),
         )
         if done.returncode != 0:
             reason = done.stderr.strip().splitlines()[-1:]

@@ -3,13 +3,14 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
-from headrace_local.account import Account
+from headrace_local.account import run_as
+from headrace_local.server import Command
 
 SHELL = '"$@" >&2 & echo $!'
 CLOCK_STEP = 2.0
@@ -95,9 +96,7 @@ class Process:
         return list(stopped)
 
 
-def launch(
-    argv: Sequence[str], environment: Mapping[str, str], account: Account | None, cwd: Path, log: Path
-) -> Process:
+def launch(command: Command, cwd: Path, log: Path) -> Process:
     """Start a program in a session of its own, with its output appended to `log`.
 
     A shell that ends at once stands between, so that the program is a child of init and not of the caller: it
@@ -105,15 +104,13 @@ def launch(
     """
     with log.open("ab") as output:
         shell = subprocess.run(
-            ["/bin/sh", "-c", SHELL, "sh", *argv],
+            ["/bin/sh", "-c", SHELL, "sh", *command.argv],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=output,
-            env=dict(environment),
+            env=dict(command.environment),
             cwd=cwd,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
+            **run_as(command.account),
             start_new_session=True,
             check=True,
         )

@@ -9,6 +9,7 @@
 All calls block; `up` starts the servers in threads of its own. Async callers use `asyncio.to_thread`.
 """
 
+import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -26,6 +27,7 @@ from headrace_local.errors import StackError
 from headrace_local.kafka import Kafka, Node
 from headrace_local.ports import free_ports, is_free
 from headrace_local.postgres import Postgres
+from headrace_local.prerequisites import missing_prerequisites
 from headrace_local.process import Process, launch
 from headrace_local.qdrant import Qdrant
 from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
@@ -34,8 +36,12 @@ from headrace_local.triton import Triton
 
 START_TIMEOUT = 120.0
 STOP_TIMEOUT = 20.0
+HASTY_TIMEOUT = 5.0
 LOCK_TIMEOUT = 300.0
+ON_JAVA = {"kafka", "elasticsearch"}
 DEFAULT_DATA_DIR = Path(".headrace")
+
+TELLING = re.compile(r"\b(ERROR|FATAL|PANIC)\b|^\S*(Error|Exception)\b|^error:")
 
 Progress = Callable[[str, str, float], None]
 State = Literal["running", "paused", "stopped"]
@@ -82,6 +88,7 @@ class Stack:
             raise StackError(f"no server named {', '.join(unknown)}; there are {', '.join(known)}")
         self._names = [name for name in known if services is None or name in services]
         self._writing = threading.Lock()
+        self._cancelled = threading.Event()
 
     def up(self, progress: Progress = lambda name, state, seconds: None) -> dict[str, str]:
         """Start what does not run yet, all at once, and write `stack.env`.
@@ -99,6 +106,7 @@ class Stack:
         StackError
             With one line for each server that failed; the others are left running.
         """
+        self._check_prerequisites()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._locked():
             servers = self._servers(self._with_ports(self._read()))
@@ -116,7 +124,11 @@ class Stack:
                 return None
 
             with ThreadPoolExecutor(len(servers)) as threads:
-                errors = [error for error in threads.map(start, servers) if error]
+                try:
+                    errors = [error for error in threads.map(start, servers) if error]
+                except KeyboardInterrupt:
+                    self._cancelled.set()
+                    raise
             settings = {name: value for server in servers for name, value in server.settings().items()}
             if errors:
                 raise StackError("\n".join(str(error) for error in errors))
@@ -126,17 +138,11 @@ class Stack:
 
     def down(self) -> None:
         """Stop every recorded server, paused ones too. Data and ports are kept."""
-        if not self.data_dir.exists():
-            return
-        with self._locked():
-            names = list(self._read().servers)
-            with ThreadPoolExecutor(max(len(names), 1)) as threads:
-                list(threads.map(self._stop, names))
+        self._stop_all(STOP_TIMEOUT)
 
     def destroy(self) -> None:
-        """Kill every server and remove the data directory."""
-        for name in self._read().servers:
-            self.kill(name)
+        """Stop every server, in haste, and remove the data directory."""
+        self._stop_all(HASTY_TIMEOUT)
         forget(self.data_dir)
 
     def status(self) -> list[ServerStatus]:
@@ -158,7 +164,7 @@ class Stack:
     def stop(self, name: str) -> None:
         """Ask one server to end as an operator would, and wait for it."""
         with self._locked():
-            self._stop(name)
+            self._stop(name, STOP_TIMEOUT)
 
     def kill(self, name: str) -> None:
         """SIGKILL for all processes of one server; returns once they are gone. Not running: nothing happens."""
@@ -197,6 +203,11 @@ class Stack:
                 yield
         except Timeout:
             raise StackError(f"another command holds {path}; wait for it or end it") from None
+
+    def _check_prerequisites(self) -> None:
+        wanted = {name.partition("-")[0] for name in self._names}
+        if wanted & ON_JAVA and (missing := missing_prerequisites()):
+            raise StackError("\n".join(missing))
 
     def _read(self) -> Record:
         return read_record(self._record_path)
@@ -267,7 +278,7 @@ class Stack:
         tell("starting")
         command = server.command()
         log = self.log_path(server.name)
-        process = launch(command.argv, command.environment, command.account, log.parent, log)
+        process = launch(command, log.parent.resolve(), log)
         self._remember(server.name, process, command.stop_signal)
         self._await_ready(server, process)
         tell("ready")
@@ -276,15 +287,25 @@ class Stack:
         deadline = time.monotonic() + START_TIMEOUT
         while not server.is_ready():
             if process.find() is None:
-                raise StackError(f"{server.name} ended while starting: {_last_line(self.log_path(server.name))}")
+                raise StackError(f"{server.name} ended while starting: {_reason(self.log_path(server.name))}")
+            if self._cancelled.is_set():
+                raise StackError(f"{server.name} was not waited for")
             if time.monotonic() > deadline:
                 raise StackError(f"{server.name} does not answer; see {self.log_path(server.name)}")
             time.sleep(0.1)
 
-    def _stop(self, name: str) -> None:
+    def _stop_all(self, timeout: float) -> None:
+        if not self.data_dir.exists():
+            return
+        with self._locked():
+            names = list(self._read().servers)
+            with ThreadPoolExecutor(max(len(names), 1)) as threads:
+                list(threads.map(lambda name: self._stop(name, timeout), names))
+
+    def _stop(self, name: str, timeout: float) -> None:
         entry = self._entry(name)
         if entry.process is not None:
-            entry.process.stop(entry.stop_signal, STOP_TIMEOUT)
+            entry.process.stop(entry.stop_signal, timeout)
 
     def _remember(self, name: str, process: Process, stop_signal: int) -> None:
         with self._writing:
@@ -319,6 +340,7 @@ def _await_free(name: str, ports: Collection[int]) -> None:
         time.sleep(0.1)
 
 
-def _last_line(log: Path) -> str:
+def _reason(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return f"{lines[-1][:300]} ({log})" if lines else f"it wrote nothing to {log}"
+    telling = [line for line in lines[-200:] if TELLING.search(line)] or lines or ["no output"]
+    return f"{telling[-1].strip()[:300]} ({log})"
