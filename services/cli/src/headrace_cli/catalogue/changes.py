@@ -11,8 +11,10 @@ from headrace_cli.catalogue.malformed import DEFECTS, malformed
 
 _Sequel = Callable[[], Change]
 _LONGEST_DELAY = 20
-_STORIES = ("reprice",) * 7 + ("reword",) * 4 + ("delete",) * 2 + ("recreate",) * 2 + ("duplicate",) * 2 + ("late",) * 2
-_STORIES += ("late after delete",)
+_STORIES = (
+    *("reprice",) * 7, *("reword",) * 4, *("delete",) * 2, *("recreate",) * 2, *("duplicate",) * 2, *("late",) * 2,
+    "late after delete",
+)  # fmt: skip
 
 
 def creations(seed: int, *, products: int, keywords: int, clock: Clock | None = None) -> Iterator[Change]:
