@@ -1,6 +1,8 @@
 """Connections to PostgreSQL that never wait for ever."""
 
 import asyncio
+import contextlib
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import TypeAlias
@@ -18,13 +20,19 @@ Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncp
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 CLOSE_SECONDS = 5.0
 
+HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
+DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)?")
+
 
 def new_pool(
     settings: PostgresSettings,
     connections: int,
     on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
 ) -> Pool:
-    """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down."""
+    """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down.
+
+    Raises ValueError if the DSN cannot be read.
+    """
 
     async def prepare_connection(connection: NewConnection) -> None:
         await _register_vector(connection)
@@ -32,7 +40,7 @@ def new_pool(
             await on_connect(connection)
 
     return asyncpg.create_pool(
-        settings.dsn.get_secret_value(),
+        checked_dsn(settings),
         min_size=0,
         max_size=connections,
         timeout=settings.timeout,
@@ -42,10 +50,25 @@ def new_pool(
     )
 
 
+def checked_dsn(settings: PostgresSettings) -> str:
+    """The DSN, if it can be read. asyncpg's own errors quote what they stumble over, which may be the password.
+
+    Raises ValueError.
+    """
+    dsn = settings.dsn.get_secret_value()
+    if not DSN.fullmatch(dsn):
+        raise ValueError(
+            "HEADRACE_POSTGRES__DSN is not of the form postgresql://user:password@host:port/database"
+            " (percent-encode / ? # @ in a password)"
+        )
+    return dsn
+
+
 async def close_pool(pool: Pool) -> None:
     """Says goodbye to the server, but not for long."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
+            await pool  # a pool that was never used cannot be closed either
             await pool.close()
     except TimeoutError:
         pool.terminate()
@@ -80,7 +103,8 @@ async def transaction(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
                 await begun.rollback()
             raise
         except BaseException:
-            connection.terminate()
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has dropped it already
+                connection.terminate()
             raise
         finally:
             await pool.release(connection)

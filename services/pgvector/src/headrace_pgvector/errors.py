@@ -3,6 +3,7 @@
 Source of the codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -15,6 +16,7 @@ DATA_CLASSES = ("22", "23")
 DATA_CODES = ("54000",)
 """program_limit_exceeded: a value too large for an index row. The rest of class 54 is about the server."""
 INTERNAL_CLASS = "XX"
+COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)")
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
 
 
@@ -36,8 +38,16 @@ def postgres_errors() -> Iterator[None]:
 def _judged(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
     code = error.sqlstate or ""
     if code.startswith(DATA_CLASSES) or code in DATA_CODES:
-        place = getattr(error, "column_name", None) or getattr(error, "constraint_name", None)
-        cause = (STORE, code, place) if place else (STORE, code)
-        return BatchRejected(Rejected("refused_by_store", str(error), cause))
+        return BatchRejected(Rejected("refused_by_store", str(error), (STORE, code, *_place(error)), error))
     hint = "; has `headrace stores apply` been run?" if code in NOT_PREPARED else ""
-    return Unavailable(STORE, f"{code} {error}{hint}", suspect=code.startswith(INTERNAL_CLASS))
+    return Unavailable(STORE, f"{code} {error.args[0]}{hint}", suspect=code.startswith(INTERNAL_CLASS))
+
+
+def _place(error: asyncpg.PostgresError) -> tuple[str, ...]:
+    """The column or constraint that the error is about, if it says so: in a field of its own, or as the place in a
+    COPY.
+    """
+    named = getattr(error, "column_name", None) or getattr(error, "constraint_name", None)
+    copied = COPIED_COLUMN.search(getattr(error, "context", None) or "")
+    place = named or (copied and copied[1])
+    return (place,) if place else ()

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from headrace_pgvector.connect import Connection
+from headrace_pgvector.connect import Connection, checked_dsn
 from headrace_pgvector.errors import STORE, postgres_errors
 from headrace_pgvector.tables import SCHEMA, Tables
 from headrace_shared.settings import PostgresSettings
@@ -26,7 +26,7 @@ class Migration(NamedTuple):
 
 def migrations() -> Iterator[Migration]:
     """The SQL files of this package, in order."""
-    for file in sorted(files("headrace_pgvector.migrations").iterdir(), key=lambda file: file.name):
+    for file in sorted(files("headrace_pgvector").joinpath("migrations").iterdir(), key=lambda file: file.name):
         if file.name.endswith(".sql"):
             name = file.name.removesuffix(".sql")
             yield Migration(int(name.split("_")[0]), name, file.read_text(encoding="utf-8"))
@@ -40,7 +40,7 @@ async def migrate(settings: PostgresSettings, tables: list[Tables], dimension: i
     """
     with postgres_errors():
         connection = await asyncpg.connect(
-            settings.dsn.get_secret_value(), timeout=settings.timeout, command_timeout=LONGEST_MIGRATION
+            checked_dsn(settings), timeout=settings.timeout, command_timeout=LONGEST_MIGRATION
         )
         try:
             async with connection.transaction():

@@ -22,7 +22,8 @@ Key = tuple[Kind, str]
 
 WRITERS = 4
 """Transactions at once: the HNSW index takes most of the time, and each backend fills it on a core of its own."""
-SMALLEST_SHARE = 64
+SMALLEST_SHARE, LARGEST_SHARE = 64, 500
+"""Rows of one transaction: so few that a slow server is done with them long before the time limit."""
 CHECK_SECONDS = 5.0
 
 
@@ -51,6 +52,7 @@ class PgvectorStage:
         self._tables = tables
         self._timeout = timeout
         self._dimensions: dict[Kind, int] = {}
+        self._writers = asyncio.Semaphore(WRITERS)
 
     async def apply(self, changes: Sequence[EmbeddedChange]) -> Sequence[Outcome]:
         dimensions = await self._stored_dimensions()
@@ -90,7 +92,7 @@ class PgvectorStage:
         """Changes of one kind, in one transaction. Raises Unavailable or BatchRejected."""
         tables = self._tables[changes[0].kind]
         with postgres_errors():
-            async with transaction(self._pool, self._timeout) as connection:
+            async with self._writers, transaction(self._pool, self._timeout) as connection:
                 await copy_incoming(connection, tables, changes)
                 written = {row[0] for row in await connection.fetch(tables.write_newer)}
                 await replace_vectors(connection, tables, [change for change in changes if change.id in written])
@@ -159,7 +161,7 @@ def shares(changes: Sequence[EmbeddedChange]) -> list[list[EmbeddedChange]]:
     parts = []
     for kind in SOURCE_NAMES:
         alike = [change for change in changes if change.kind == kind]
-        size = max(SMALLEST_SHARE, math.ceil(len(alike) / WRITERS))
+        size = min(max(SMALLEST_SHARE, math.ceil(len(alike) / WRITERS)), LARGEST_SHARE)
         parts += [alike[start : start + size] for start in range(0, len(alike), size)]
     return parts
 

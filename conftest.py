@@ -1,0 +1,28 @@
+"""One set of real servers for a test session."""
+
+from collections.abc import Iterator
+
+import pytest
+from harness.servers import Servers
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """This session's servers, each started when a test first needs it, gone with their data at the end."""
+    running = Servers(tmp_path_factory.mktemp("stack"))
+    yield running
+    running.destroy()
+
+
+@pytest.fixture
+def faults(servers: Servers) -> Iterator[Servers]:
+    """The servers for a test that breaks some: whatever becomes of it, the next test finds them serving."""
+    yield servers
+    servers.heal()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whatever asks for the servers carries their mark."""
+    for item in items:
+        if "servers" in getattr(item, "fixturenames", ()):
+            item.add_marker("servers")

@@ -1,0 +1,63 @@
+"""A sink, its stage and its store for each test of the contract, once for every sink that is installed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from harness.servers import Servers
+from harness.sinks import Sink, servers_of, sink_names, sink_records
+
+from headrace_schemas.fields import Kind
+from headrace_shared.stage import Stage
+from headrace_shared.store import Store
+from headrace_shared.worker import load_worker
+
+TIMEOUT = "10"
+"""Seconds of one request, so that a test of a silent server need not wait for the default's 30."""
+
+
+@pytest.fixture(scope="session", params=sink_names())
+def sink(request: pytest.FixtureRequest, servers: Servers) -> Sink:
+    """The sink on its prepared store. All tests share the store and keep apart by their ids."""
+    worker = load_worker(request.param)
+    names = servers_of(worker)
+    settings = servers.settings(worker.settings, *names, **{f"{name.upper()}__TIMEOUT": TIMEOUT for name in names})
+    sink = Sink(worker, settings, sink_records(worker.name))
+    asyncio.run(prepare(sink))
+    return sink
+
+
+async def prepare(sink: Sink) -> None:
+    store = sink.store()
+    try:
+        await store.prepare()
+    finally:
+        await store.close()
+
+
+@pytest.fixture
+async def stage(sink: Sink) -> AsyncIterator[Stage[Any]]:
+    async with sink.stage() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def store(sink: Sink) -> AsyncIterator[Store]:
+    opened = sink.store()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture(params=["product", "keyword"])
+def kind(request: pytest.FixtureRequest) -> Kind:
+    found: Kind = request.param
+    return found
+
+
+@pytest.fixture
+def new_id() -> Callable[[str], str]:
+    """Makes ids that no other test uses: `new_id("a")` is the same id each time within a test."""
+    prefix = uuid4().hex[:12]
+    return lambda name: f"{prefix}-{name}"

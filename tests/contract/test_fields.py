@@ -1,0 +1,100 @@
+"""What was published is what every store holds, value for value."""
+
+from collections.abc import Callable
+from typing import Any
+
+from harness.sinks import Sink, settle
+
+from headrace_schemas.fields import Kind
+from headrace_shared.stage import Applied, Stage
+from headrace_shared.store import Query, Store
+
+NewId = Callable[[str], str]
+TEXTS = {
+    "english": "Stainless steel bottle, 0.75 l; keeps tea hot — 12 hours (100 % \"leak-proof\")",
+    "korean": "스테인리스 보온병 750ml",
+    "japanese": "ステンレスボトル　保温１２時間㈱",
+    "arabic": "زجاجة فولاذية",
+    "emoji": "bottle 🍼🏳️‍🌈 and a flag 🇰🇷",
+    "combining": "e\u0301clair / Å",
+    "whitespace": "  spaces\tand\r\nlines\u2028here\u00a0",
+    "controls": "\x01\x1f\x7f\u200f\ufeff",
+    "markup": "<b>&amp;</b> {{x}} ${y} %s \\n",
+}  # fmt: skip
+ATTRIBUTES: dict[str, Any] = {
+    "colour": "blue",
+    "sizes": [1, 2, 3],
+    "weight": 0.1,
+    "tiny": 5e-324,
+    "count": 2**53 + 1,
+    "largest": 2**63 - 1,
+    "smallest": -(2**63),
+    "vegan": False,
+    "unknown": None,
+    "empty": [],
+    "nested": {"a": {"b": [{"c": "깊다"}]}, "with.dot": 1, "with space": " ", "empty": ""},
+    "mixed": [1, "one", 1.5, True, None, {"x": 1}],
+    "long": "x" * 40_000,
+}
+
+
+async def test_every_field_of_a_product_is_kept(sink: Sink, stage: Stage[Any], store: Store, new_id: NewId) -> None:
+    change = sink.upsert(
+        "product", new_id("a"), 1, text="Steel bottle", description="Keeps tea hot", brand="Kettle & Söhne",
+        category="kitchen/bottles", price=19.99, currency="EUR", attributes=ATTRIBUTES, locale="de-DE",
+    )  # fmt: skip
+    await check_kept(sink, stage, store, "product", [change])
+
+
+async def test_every_field_of_a_keyword_is_kept(sink: Sink, stage: Stage[Any], store: Store, new_id: NewId) -> None:
+    change = sink.upsert("keyword", new_id("a"), 1, text="보온병", locale="ko", popularity=0.1 + 0.2)
+    await check_kept(sink, stage, store, "keyword", [change])
+
+
+async def test_null_fields_stay_null(sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId) -> None:
+    full: dict[str, dict[str, Any]] = {
+        "product": {"brand": "b", "price": 1.0, "attributes": {"a": 1}},
+        "keyword": {"popularity": 1.0},
+    }
+    id = new_id("a")
+    await settle(stage, [sink.upsert(kind, id, 1, locale="en", **full[kind])])
+    await check_kept(sink, stage, store, kind, [sink.upsert(kind, id, 2)])
+
+
+async def test_empty_and_zero_are_not_null(sink: Sink, stage: Stage[Any], store: Store, new_id: NewId) -> None:
+    product = sink.upsert("product", new_id("a"), 1, description="", price=0.0, attributes={}, locale="")
+    await check_kept(sink, stage, store, "product", [product])
+    await check_kept(sink, stage, store, "keyword", [sink.upsert("keyword", new_id("b"), 1, popularity=0.0)])
+
+
+async def test_text_of_any_script_is_kept(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
+) -> None:
+    changes = [sink.upsert(kind, new_id(name), 1, text=text, locale=text) for name, text in TEXTS.items()]
+    await check_kept(sink, stage, store, kind, changes)
+
+
+async def test_prices_are_kept_to_the_last_bit(sink: Sink, stage: Stage[Any], store: Store, new_id: NewId) -> None:
+    prices = [0.1, 1 / 3, 1e-300, 1.7976931348623157e308, -19.99, 2**53 + 0.0, 123456789.123456789]
+    changes = [sink.upsert("product", new_id(str(index)), 1, price=price) for index, price in enumerate(prices)]
+    await check_kept(sink, stage, store, "product", changes)
+
+
+async def test_a_hit_shows_the_entitys_fields(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
+) -> None:
+    text = f"word{new_id('')[:-1]}"
+    change = sink.upsert(kind, new_id("a"), 1, text=text, locale="en")
+    await settle(stage, [change])
+    await store.refresh()
+    hits = await store.search(Query(text, kind, limit=1, vector=sink.vector(text)))
+    assert [(hit.id, hit.fields) for hit in hits] == [(change.id, sink.stored(change).fields)]
+
+
+async def check_kept(sink: Sink, stage: Stage[Any], store: Store, kind: Kind, changes: list[Any]) -> None:
+    """By id and in a scan. All sinks are held to the same values, and so hold the same."""
+    expected = {change.id: sink.stored(change) for change in changes}
+    assert await settle(stage, changes) == [Applied()] * len(changes)
+    assert await store.get(kind, list(expected)) == expected
+    await store.refresh()
+    assert {entity.id: entity async for entity in store.scan(kind) if entity.id in expected} == expected

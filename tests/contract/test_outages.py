@@ -1,0 +1,175 @@
+"""A store that is down or silent is unavailable and nothing else; once it is back, nothing is missing."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from harness.servers import Servers
+from harness.sinks import Sink, server_sink_names, settle
+
+from headrace_shared.stage import Applied, Outcome, Stage, Superseded, Unavailable
+from headrace_shared.store import Store
+
+NewId = Callable[[str], str]
+pytestmark = pytest.mark.parametrize("sink", server_sink_names(), indirect=True)
+
+
+@pytest.fixture
+def store_control(sink: Sink, faults: Servers) -> "StoreControl":
+    return StoreControl(faults, sink.server)
+
+
+class StoreControl:
+    """Breaks and mends the one server that a sink writes to."""
+
+    def __init__(self, servers: Servers, name: str) -> None:
+        self._servers = servers
+        self._name = name
+
+    async def kill(self) -> None:
+        await asyncio.to_thread(self._servers.kill, self._name)
+
+    async def start(self) -> None:
+        await asyncio.to_thread(self._servers.start, self._name)
+
+    async def pause(self) -> None:
+        await asyncio.to_thread(self._servers.pause, self._name)
+
+    async def resume(self) -> None:
+        await asyncio.to_thread(self._servers.resume, self._name)
+
+
+async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_takes_it(
+    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = changes(sink, new_id, 1)
+    await stage.check()
+    await store_control.kill()
+    assert await all_unavailable(stage, batch)
+    with pytest.raises(Unavailable):
+        await stage.check()
+    with pytest.raises(Unavailable):
+        await store.get("product", [batch[0].id])
+    await store_control.start()
+    assert await settle(stage, batch) == [Applied()] * len(batch)
+    await stage.check()
+    await check_held(sink, store, batch)
+
+
+async def test_a_stage_opens_while_its_store_is_down(
+    sink: Sink, store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = changes(sink, new_id, 1)
+    await store_control.kill()
+    async with sink.stage() as stage:
+        assert await all_unavailable(stage, batch)
+        await store_control.start()
+        assert await settle(stage, batch) == [Applied()] * len(batch)
+    await check_held(sink, store, batch)
+
+
+async def test_a_store_killed_during_batches_is_unavailable_and_loses_nothing_that_was_applied(
+    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    applied: list[Any] = []
+    running = asyncio.Event()
+
+    async def write_until_unavailable() -> list[Any]:
+        for number in range(10_000):
+            batch = changes(sink, lambda name, number=number: new_id(f"{number}-{name}"), 1)  # type: ignore[misc]
+            outcomes = await apply(stage, batch)
+            applied.extend(
+                change for change, outcome in zip(batch, outcomes, strict=True) if isinstance(outcome, Applied)
+            )
+            running.set()
+            assert {type(outcome) for outcome in outcomes} <= {Applied, Unavailable}
+            if any(isinstance(outcome, Unavailable) for outcome in outcomes):
+                return batch
+        raise AssertionError("the store was never unavailable")
+
+    writing = asyncio.create_task(write_until_unavailable())
+    await running.wait()
+    await store_control.kill()
+    interrupted = await writing
+    await store_control.start()
+    await settle(stage, [sink.upsert("product", new_id("awake"), 1)])
+    await check_held(sink, store, applied)
+    assert await settle(stage, interrupted) == [Applied()] * len(interrupted)
+    await check_held(sink, store, interrupted)
+
+
+async def test_a_store_killed_after_a_batch_holds_it_and_takes_it_again(
+    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = changes(sink, new_id, 1)
+    assert await settle(stage, batch) == [Applied()] * len(batch)
+    await store_control.kill()
+    await store_control.start()
+    assert await settle(stage, batch) == [Applied()] * len(batch)
+    await check_held(sink, store, batch)
+
+
+async def test_a_silent_store_is_unavailable_within_its_time_limit(
+    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = changes(sink, new_id, 1)
+    await stage.check()
+    await store_control.pause()
+    began = time.monotonic()
+    assert await all_unavailable(stage, batch)
+    with pytest.raises(Unavailable):
+        await stage.check()
+    assert time.monotonic() - began < 60
+    await store_control.resume()
+    assert await settle(stage, batch) == [Applied()] * len(batch)
+    await check_held(sink, store, batch)
+
+
+async def test_an_older_upsert_after_a_delete_is_superseded_after_a_restart_of_the_store(
+    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+) -> None:
+    upserts, deletes = changes(sink, new_id, 1), [sink.delete("product", new_id(str(n)), 3) for n in range(10)]
+    await settle(stage, upserts)
+    await settle(stage, deletes)
+    await store_control.kill()
+    await store_control.start()
+    late = await settle(stage, [sink.upsert("product", new_id(str(number)), 2) for number in range(10)])
+    assert {type(outcome) for outcome in late} == {Superseded}
+    await check_held(sink, store, deletes)
+
+
+@pytest.mark.long
+async def test_an_older_upsert_is_superseded_longer_after_a_delete_than_elasticsearch_remembers_real_ones(
+    sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
+) -> None:
+    delete = sink.delete("product", new_id("a"), 3)
+    await settle(stage, [sink.upsert("product", new_id("a"), 1)])
+    await settle(stage, [delete])
+    await asyncio.sleep(61)
+    await store.refresh()
+    (late,) = await settle(stage, [sink.upsert("product", new_id("a"), 2)])
+    assert isinstance(late, Superseded)
+    await check_held(sink, store, [delete])
+
+
+def changes(sink: Sink, new_id: NewId, version: int) -> list[Any]:
+    return [sink.upsert("product", new_id(str(number)), version) for number in range(100)]
+
+
+async def apply(stage: Stage[Any], batch: Sequence[Any]) -> Sequence[Outcome]:
+    """One try. What is said of the whole batch is said of each change."""
+    try:
+        return await stage.apply(batch)
+    except Unavailable as error:
+        return [error] * len(batch)
+
+
+async def all_unavailable(stage: Stage[Any], batch: Sequence[Any]) -> bool:
+    return all(isinstance(outcome, Unavailable) for outcome in await apply(stage, batch))
+
+
+async def check_held(sink: Sink, store: Store, batch: Sequence[Any]) -> None:
+    held = await store.get("product", [change.id for change in batch])
+    assert held == {change.id: sink.stored(change) for change in batch}

@@ -1,0 +1,33 @@
+"""`stores apply` may be repeated, and run twice at once, on a store in use."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from harness.sinks import Sink, settle
+
+from headrace_schemas.fields import Kind
+from headrace_shared.stage import Applied, Stage
+from headrace_shared.store import Store
+
+
+async def test_preparing_again_makes_nothing_and_keeps_what_is_held(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: Callable[[str], str]
+) -> None:
+    before, after = sink.upsert(kind, new_id("before"), 1), sink.upsert(kind, new_id("after"), 1)
+    await settle(stage, [before])
+    assert await store.prepare() == []
+    assert await settle(stage, [after]) == [Applied()]
+    assert await store.get(kind, [before.id, after.id]) == {
+        before.id: sink.stored(before),
+        after.id: sink.stored(after),
+    }
+
+
+async def test_two_that_prepare_at_once_do_not_disturb_each_other(sink: Sink) -> None:
+    stores = [sink.store(), sink.store()]
+    try:
+        assert await asyncio.gather(*(store.prepare() for store in stores)) == [[], []]
+    finally:
+        for store in stores:
+            await store.close()

@@ -1,0 +1,71 @@
+"""The real servers of a test session, and the faults that tests put on them."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from headrace_local.stack import Stack
+from headrace_shared.settings import ENV_PREFIX, CommonSettings
+
+S = TypeVar("S", bound=CommonSettings)
+SERVERS = ("kafka", "elasticsearch", "postgres", "qdrant")
+
+
+class Servers:
+    """Starts each of `SERVERS` when it is first needed.
+
+    One that does not start raises StackError, and so fails the tests that need it. All calls block.
+    """
+
+    def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
+        self._stack = Stack(data_dir)
+        self._needed: set[str] = set()
+        self._environment: dict[str, str] = {}
+
+    def need(self, *names: str) -> Mapping[str, str]:
+        """The HEADRACE_ variables that lead to these servers and to those needed before; they serve on return."""
+        self._needed.update(names)
+        if names:
+            self._environment |= Stack(self._data_dir, services=names).up()
+        return self._environment
+
+    def heal(self) -> None:
+        """Starts and resumes whatever a test has broken."""
+        self.need(*self._needed)
+
+    def settings(self, kind: type[S], *names: str, **variables: str) -> S:
+        """Settings that lead to these servers. `variables`: further ones, without the prefix HEADRACE_.
+
+        Nothing of the developer's own environment gets in.
+        """
+        environment = {**self.need(*names), **{ENV_PREFIX + name: value for name, value in variables.items()}}
+        with pytest.MonkeyPatch.context() as patch:
+            for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
+                patch.delenv(name)
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            return kind()
+
+    def kill(self, name: str) -> None:
+        """SIGKILL; returns once it is gone."""
+        self._stack.kill(name)
+
+    def start(self, name: str) -> None:
+        """Starts what was killed, on the same port and data; returns once it serves."""
+        self._stack.start(name)
+
+    def pause(self, name: str) -> None:
+        """SIGSTOP: connections stay open, the kernel accepts new ones, and nothing answers."""
+        self._stack.pause(name)
+
+    def resume(self, name: str) -> None:
+        """SIGCONT."""
+        self._stack.resume(name)
+
+    def destroy(self) -> None:
+        """Ends them all and removes their data."""
+        self._stack.destroy()

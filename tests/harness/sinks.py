@@ -1,0 +1,129 @@
+"""Every installed sink, as the contract suite drives it: through its entry point, its stage and its store."""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from harness.servers import SERVERS
+from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
+from headrace_schemas.embedded import Embedded, Embedding
+from headrace_schemas.fields import Kind
+from headrace_shared.runtime.attempt import Attempts
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Outcome, Stage, Unavailable
+from headrace_shared.store import Store, Stored
+from headrace_shared.worker import Worker, load_worker, worker_names
+
+TEXT_FIELDS: Mapping[Kind, str] = {"product": "title", "keyword": "text"}
+
+
+@dataclass(frozen=True)
+class Sink:
+    """One sink on its real server. `records`: what it reads for each kind."""
+
+    worker: Worker
+    settings: WorkerSettings
+    records: Mapping[Kind, type[Change]]
+
+    @property
+    def takes_vectors(self) -> bool:
+        return takes_vectors(self.records)
+
+    @property
+    def server(self) -> str:
+        """The name of the server that it writes to."""
+        (name,) = servers_of(self.worker)
+        return name
+
+    def stage(self) -> AbstractAsyncContextManager[Stage[Any]]:
+        return self.worker.stage(self.settings)
+
+    def store(self) -> Store:
+        assert self.worker.store is not None
+        return self.worker.store(self.settings)
+
+    def upsert(self, kind: Kind, id: str, version: int, text: str | None = None, **fields: Any) -> Any:
+        """A change to an entity of this text; its vector, where the sink takes one, follows from the text alone."""
+        text = text or f"{id} at version {version}"
+        if self.takes_vectors:
+            fields = {"embedding": self.embedding(text)} | fields
+        return self._change(kind, id, version, op="upsert", **{TEXT_FIELDS[kind]: text}, **fields)
+
+    def delete(self, kind: Kind, id: str, version: int) -> Any:
+        return self._change(kind, id, version, op="delete")
+
+    def embedding(self, text: str, *, model: str | None = None, dimension: int | None = None) -> Embedding:
+        return Embedding(
+            model=model or self.settings.model,
+            content_hash=hashlib.sha256(text.encode()).hexdigest(),
+            vector=np.asarray(self.vector(text, dimension), dtype="<f4").tobytes(),
+        )
+
+    def vector(self, text: str, dimension: int | None = None) -> list[float]:
+        """(d,) floats, L2-normalised: the same for the same text, far from any other's."""
+        seed = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint64)
+        values = np.random.default_rng(seed).standard_normal(dimension or getattr(self.settings, "dimension", 384))
+        return [float(value) for value in values / np.linalg.norm(values)]
+
+    def stored(self, change: Any) -> Stored:
+        """What the store holds once the change is applied."""
+        if change.deleted:
+            return Stored(change.id, change.version, deleted=True)
+        fields = {name: value for name, value in change.fields().items() if value is not None}
+        embedding = getattr(change, "embedding", None)
+        vector_facts = {"content_hash": embedding.content_hash, "model": embedding.model} if embedding else {}
+        return Stored(change.id, change.version, deleted=False, fields=fields, **vector_facts)
+
+    def _change(self, kind: Kind, id: str, version: int, **fields: Any) -> Any:
+        return self.records[kind](**{ID_FIELDS[kind]: id}, version=version, occurred_at=datetime.now(UTC), **fields)
+
+
+async def settle(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:
+    """What becomes of the changes once the store answers: refused batches bisected, unavailable ones tried again."""
+    attempts = Attempts(stage, timeout=within, poison_tries=5)
+    outcomes = await attempts.apply(changes)
+    async with asyncio.timeout(within):
+        while waiting := [index for index, outcome in enumerate(outcomes) if isinstance(outcome, Unavailable)]:
+            await asyncio.sleep(0.2)
+            again = await attempts.apply([changes[index] for index in waiting])
+            for index, outcome in zip(waiting, again, strict=True):
+                outcomes[index] = outcome
+    return outcomes
+
+
+@cache
+def sink_records(name: str) -> Mapping[Kind, type[Change]]:
+    """What a worker reads for each kind, if it is a sink of catalogue changes; nothing otherwise."""
+    worker = load_worker(name)
+    if worker.store is None:
+        return {}
+    inputs = worker.inputs(worker.settings.model_construct())
+    changes = [record for record in inputs.values() if issubclass(record, Change)]
+    return {record.kind: record for record in changes} if {record.kind for record in changes} == set(CHANGES) else {}
+
+
+def sink_names(*, vectors: bool = False) -> list[str]:
+    """The installed sinks; with `vectors` only those that take vectors."""
+    names = [name for name in worker_names() if sink_records(name)]
+    return [name for name in names if takes_vectors(sink_records(name))] if vectors else names
+
+
+def server_sink_names() -> list[str]:
+    """The sinks that write to a server which this project's stack can break."""
+    return [name for name in sink_names() if servers_of(load_worker(name))]
+
+
+def takes_vectors(records: Mapping[Kind, type[Change]]) -> bool:
+    return all(issubclass(record, Embedded) for record in records.values())
+
+
+def servers_of(worker: Worker) -> list[str]:
+    """The servers whose settings the worker reads, by the name that both have; every worker reads Kafka's."""
+    return [name for name in SERVERS if name in worker.settings.model_fields and name != "kafka"]
