@@ -48,18 +48,16 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         """The next records of every partition that can be read; {} after `wait_ms` without one."""
         self._health.beat()
         self._release_rested()
+        size = self._health.poll_size(max_records)
         try:
-            records = cast(
-                Polled, await super().getmany(timeout_ms=self._wait_ms, max_records=self._health.poll_size(max_records))
-            )
+            records = cast(Polled, await super().getmany(timeout_ms=self._wait_ms, max_records=size))
         except ConsumerStoppedError:
             raise
         except Exception as error:
             await self._rewind()
             if not _cannot_unpack(error):
                 raise
-            await self._hold_the_unreadable()
-            return {}
+            records = await self._hold_the_unreadable(size)
         finally:
             self._health.beat()
         self._taken |= {partition: taken[-1].offset + 1 for partition, taken in records.items()}
@@ -74,27 +72,53 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
 
     async def _rewind(self) -> None:
-        committed = await self.seek_to_committed()
+        # Not seek_to_committed: it leaves a partition where it is when the committed offset is 0.
+        committed = {partition: await self.committed(partition) for partition in self.assignment()}
+        for partition, offset in committed.items():
+            if offset is not None:
+                self.seek(partition, offset)
         never_committed = [partition for partition, offset in committed.items() if offset is None]
         if never_committed:
             await self.seek_to_beginning(*never_committed)
 
-    async def _hold_the_unreadable(self) -> None:
-        """Polls each partition alone to find those that raise, and pauses them."""
+    async def _hold_the_unreadable(self, most: int | None) -> Polled:
+        """Polls each partition alone to find those that raise, and pauses them.
+
+        Returns what such a partition holds before the record that cannot be unpacked; the others keep their place.
+        """
         assigned = sorted(self.assignment() - self.paused())
         ends = await self.end_offsets(assigned)
+        readable: Polled = {}
         for partition in assigned:
-            if await self.position(partition) >= ends[partition]:
+            start = await self.position(partition)
+            if start >= ends[partition]:
                 continue
-            try:
-                await super().getmany(partition, timeout_ms=PROBE_MS, max_records=1)
-            except ConsumerStoppedError:
-                raise
-            except Exception as error:
-                if not _cannot_unpack(error):
-                    raise
+            _, error = await self._probe(partition, most)
+            self.seek(partition, start)
+            if error is not None:
+                readable[partition] = await self._records_before_the_unreadable(partition, most)
                 self._hold(partition, error)
-        await self._rewind()
+        return {partition: records for partition, records in readable.items() if records}
+
+    async def _records_before_the_unreadable(self, partition: TopicPartition, most: int | None) -> list[Any]:
+        records: list[Any] = []
+        while most is None or len(records) < most:
+            one, error = await self._probe(partition, 1)
+            if error is not None or not one:
+                break
+            records += one
+        return records
+
+    async def _probe(self, partition: TopicPartition, most: int | None) -> tuple[list[Any], Exception | None]:
+        try:
+            taken = cast(Polled, await super().getmany(partition, timeout_ms=PROBE_MS, max_records=most))
+        except ConsumerStoppedError:
+            raise
+        except Exception as error:
+            if not _cannot_unpack(error):
+                raise
+            return [], error
+        return taken.get(partition, []), None
 
     def _hold(self, partition: TopicPartition, error: Exception) -> None:
         self.pause(partition)

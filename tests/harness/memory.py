@@ -1,0 +1,62 @@
+"""A sink that keeps entities in memory behind the same fence as the real ones. It proves nothing about a store."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
+from headrace_shared.worker import Worker
+
+
+class MemoryStage:
+    """`reject`, `refuse_batch_with`, `break_on`: ids that are rejected, that spoil a batch, that break the store."""
+
+    def __init__(self) -> None:
+        self.held: dict[tuple[str, str], Any] = {}
+        self.batches: list[list[Any]] = []
+        self.reject: set[str] = set()
+        self.refuse_batch_with: set[str] = set()
+        self.break_on: set[str] = set()
+        self.down = False
+
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        self.batches.append(list(changes))
+        if self.down:
+            raise Unavailable("memory", "is down")
+        if any(change.id in self.break_on for change in changes):
+            raise Unavailable("memory", "answered 500", suspect=True)
+        if any(change.id in self.refuse_batch_with for change in changes):
+            raise BatchRejected(Rejected("refused_by_store", "no change was named", ("memory", "batch")))
+        return [self._apply_one(change) for change in changes]
+
+    async def check(self) -> None:
+        if self.down:
+            raise Unavailable("memory", "is down")
+
+    def _apply_one(self, change: Any) -> Outcome:
+        if change.id in self.reject:
+            return Rejected("refused_by_store", f"{change.id} is refused", ("memory", "refused"))
+        held = self.held.get((change.kind, change.id))
+        if held is not None and held.version > change.version:
+            return Superseded(held.version)
+        self.held[change.kind, change.id] = change
+        return Applied()
+
+    def versions(self) -> dict[str, int]:
+        """The version held of each id."""
+        return {entity_id: change.version for (_, entity_id), change in self.held.items()}
+
+
+def memory_worker(stage: Any, name: str = "memory") -> Worker:
+    """A worker around the stage that reads both source topics."""
+
+    @asynccontextmanager
+    async def opened(settings: WorkerSettings) -> AsyncIterator[Any]:
+        yield stage
+
+    def inputs(settings: WorkerSettings) -> dict[str, Any]:
+        return {settings.topics.source("product"): ProductChange, settings.topics.source("keyword"): KeywordChange}
+
+    return Worker(name, WorkerSettings, inputs, opened)

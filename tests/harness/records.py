@@ -1,0 +1,98 @@
+"""Records to publish, and what the topics hold, read back from their beginning."""
+
+import asyncio
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from headrace_schemas.receipts import Receipt, Receipts
+from headrace_shared.kafka import client_options, producer
+from headrace_shared.settings import CommonSettings
+
+
+def product(product_id: str, version: int, **fields: Any) -> dict[str, Any]:
+    """An upsert of a product, valid unless `fields` say otherwise."""
+    return {
+        "op": "upsert",
+        "product_id": product_id,
+        "version": version,
+        "occurred_at": datetime.now(UTC).isoformat(),
+        "title": f"{product_id} at version {version}",
+    } | fields
+
+
+def delete(product_id: str, version: int) -> dict[str, Any]:
+    """A delete of a product."""
+    now = datetime.now(UTC).isoformat()
+    return {"op": "delete", "product_id": product_id, "version": version, "occurred_at": now}
+
+
+async def publish(
+    settings: CommonSettings, topic: str, records: Iterable[dict[str, Any] | bytes], **options: Any
+) -> None:
+    """Publishes changes under their id; bytes go out as they are under the key `raw`. Returns when acknowledged."""
+    partition = options.pop("partition", None)
+    headers = options.pop("headers", None)
+    client = producer(settings.kafka, **options)
+    await client.start()
+    try:
+        sent = []
+        for record in records:
+            raw = isinstance(record, bytes)
+            key = b"raw" if raw else str(record.get("product_id") or record.get("keyword_id")).encode()
+            value = record if raw else json.dumps(record).encode()
+            sent.append(await client.send(topic, value, key=key, partition=partition, headers=headers))
+        await asyncio.gather(*sent)
+    finally:
+        await client.stop()
+
+
+async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
+    """Every record of a topic, as aiokafka gives them."""
+    consumer = AIOKafkaConsumer(
+        **client_options(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
+    )
+    await consumer.start()
+    try:
+        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or [])]
+        if not partitions:
+            await consumer._client.force_metadata_update()
+            known = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic) or []
+            partitions = [TopicPartition(topic, number) for number in sorted(known)]
+        ends = await consumer.end_offsets(partitions)
+        consumer.assign(partitions)
+        await consumer.seek_to_beginning(*partitions)
+        records: list[Any] = []
+        while any([await consumer.position(partition) < end for partition, end in ends.items()]):
+            for taken in (await consumer.getmany(timeout_ms=500)).values():
+                records += taken
+        return records
+    finally:
+        await consumer.stop()
+
+
+async def receipts(settings: CommonSettings, worker: str) -> dict[tuple[str, int, int], Receipt]:
+    """What a worker reported of each record, by topic, partition and offset: a redelivery counts once."""
+    found: dict[tuple[str, int, int], Receipt] = {}
+    for record in await read_all(settings, settings.topics.receipts):
+        batch = Receipts.model_validate_json(record.value)
+        if batch.worker == worker:
+            found |= {(receipt.topic, receipt.partition, receipt.offset): receipt for receipt in batch.receipts}
+    return found
+
+
+async def eventually(holds: Callable[[], Any], within: float = 30.0) -> None:
+    """Waits until `holds()` is true; an awaitable answer is awaited. Raises AssertionError after `within` seconds."""
+    deadline = asyncio.get_running_loop().time() + within
+    while True:
+        answer = holds()
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if answer:
+            return
+        if asyncio.get_running_loop().time() > deadline:
+            raise AssertionError(f"did not hold within {within} s")
+        await asyncio.sleep(0.05)

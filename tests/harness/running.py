@@ -1,0 +1,17 @@
+"""Workers under test, in this process."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from headrace_shared.runtime.app import build
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.worker import Worker
+
+
+@asynccontextmanager
+async def running(worker: Worker, settings: WorkerSettings) -> AsyncIterator[Any]:
+    """The worker consumes for as long as the block runs; its application is what `as` names."""
+    application = build(worker, settings)
+    async with application.start_lifespan_context():
+        yield application

@@ -1,0 +1,17 @@
+"""Settings with a topic prefix of their own for each test, and the topics made."""
+
+import uuid
+
+import pytest
+from harness.servers import Servers
+
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.topics import apply_topics
+
+
+@pytest.fixture
+async def settings(servers: Servers) -> WorkerSettings:
+    """Settings that lead to the session's broker."""
+    made = servers.settings(WorkerSettings, "kafka", TOPIC_PREFIX=f"t{uuid.uuid4().hex[:8]}.")
+    await apply_topics(made, ["memory"])
+    return made

@@ -1,0 +1,272 @@
+"""The stage runtime on a real broker, with a stage in memory: what matters here is the path, not the store."""
+
+import json
+import random
+
+import aiokafka.codec
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.producer import message_accumulator
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
+from aiokafka.structs import TopicPartition
+from harness.memory import MemoryStage, memory_worker
+from harness.records import delete, eventually, product, publish, read_all, receipts
+from harness.running import running
+
+from headrace_schemas import headers
+from headrace_shared.kafka import client_options
+from headrace_shared.settings import WorkerSettings
+
+pytestmark = pytest.mark.servers
+
+
+def outcomes(found: dict[tuple[str, int, int], object]) -> dict[str, int]:
+    counted: dict[str, int] = {}
+    for receipt in found.values():
+        counted[receipt.outcome] = counted.get(receipt.outcome, 0) + 1  # type: ignore[attr-defined]
+    return counted
+
+
+async def test_what_was_published_before_the_group_joined_is_read(settings: WorkerSettings) -> None:
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(50)])
+    stage = MemoryStage()
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: len(stage.held) == 50)
+
+
+async def test_every_record_is_applied_superseded_or_a_dead_letter(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    stage.reject = {"p7"}
+    records = [product(f"p{n}", version) for n in range(20) for version in (2, 1)] + [b"{nope", delete("p3", 3)]
+    await publish(settings, settings.topics.source("product"), records)
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, len(records)))
+    counted = outcomes(await receipts(settings, "memory"))
+    # p7 is rejected in both versions; p3 at 3 supersedes 2 and 1.
+    assert sum(counted.values()) == 42
+    assert counted["dead"] == 3
+    assert len(await read_all(settings, settings.topics.dead("memory"))) == 3
+    assert stage.versions()["p3"] == 3
+    assert stage.versions()["p5"] == 2
+
+
+async def _counted(settings: WorkerSettings, records: int) -> bool:
+    return len(await receipts(settings, "memory")) == records
+
+
+async def test_an_older_change_of_the_batch_is_applied_when_the_newest_is_rejected(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    bad = product("p1", 3, title="x" * 10)
+    await publish(settings, settings.topics.source("product"), [product("p1", 1), product("p1", 2), bad])
+
+    class RefusesVersion3(MemoryStage):
+        def _apply_one(self, change):  # type: ignore[no-untyped-def]
+            self.reject = {"p1"} if change.version == 3 else set()
+            return super()._apply_one(change)
+
+    stage = RefusesVersion3()
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: stage.versions() == {"p1": 2})
+        await eventually(lambda: _counted(settings, 3))
+    assert outcomes(await receipts(settings, "memory")) == {"dead": 1, "applied": 1, "superseded": 1}
+
+
+async def test_a_store_that_is_down_causes_neither_a_dead_letter_nor_a_commit(settings: WorkerSettings) -> None:
+    settings.batch.give_back_after = 1.0
+    stage = MemoryStage()
+    stage.down = True
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(30)])
+    async with running(memory_worker(stage), settings):
+        # Long enough for several batches to be given back.
+        await eventually(lambda: len(stage.batches) > 12)
+        assert await read_all(settings, settings.topics.dead("memory")) == []
+        assert await receipts(settings, "memory") == {}
+        stage.down = False
+        await eventually(lambda: len(stage.held) == 30)
+        await eventually(lambda: _counted(settings, 30))
+    assert await read_all(settings, settings.topics.dead("memory")) == []
+
+
+async def test_a_batch_error_that_names_no_item_is_bisected_to_it(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    stage.refuse_batch_with = {"p311"}
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(500)])
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 500))
+    assert outcomes(await receipts(settings, "memory")) == {"applied": 499, "dead": 1}
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert letter.key == b"p311"
+
+
+async def test_a_record_that_alone_breaks_the_store_does_not_block_the_others(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    stage.break_on = {"p4"}
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(20)])
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 20), within=60)
+    assert outcomes(await receipts(settings, "memory")) == {"applied": 19, "dead": 1}
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert (letter.key, dict(letter.headers)[headers.DEAD_REASON]) == (b"p4", b"poison")
+
+
+async def test_a_newer_schema_major_holds_the_worker_instead_of_filling_the_dead_letters(
+    settings: WorkerSettings,
+) -> None:
+    stage = MemoryStage()
+    topic = settings.topics.source("product")
+    newer = [(headers.SCHEMA, b"product-change/2")]
+    await publish(settings, topic, [product("p1", 1)])
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: len(stage.held) == 1)
+        await publish(settings, topic, [product("p2", 1)], headers=newer)
+        await eventually(lambda: _problem(application, "held: "))
+        assert await read_all(settings, settings.topics.dead("memory")) == []
+    # The operator who knows better lets them become dead letters.
+    settings.breaker.allow_rejects = True
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 2))
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert dict(letter.headers)[headers.DEAD_REASON] == b"unknown_schema"
+
+
+async def _problem(application: object, start: str) -> bool:
+    body = await _get(application, "/readyz")
+    return any(problem.startswith(start) for problem in body["problems"])
+
+
+async def _get(application: object, path: str) -> dict[str, list[str]]:
+    sent: list[dict[str, bytes]] = []
+
+    async def send(message: dict[str, bytes]) -> None:
+        sent.append(message)
+
+    async def receive() -> dict[str, object]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    scope = {"type": "http", "path": path, "method": "GET", "headers": [], "query_string": b""}
+    await application(scope, receive, send)  # type: ignore[operator]
+    body: dict[str, list[str]] = json.loads(sent[1]["body"])
+    return body
+
+
+async def test_systemic_rejects_open_the_breaker_and_spare_the_catalogue(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    stage.reject = {f"p{n}" for n in range(1000)}
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(1000)])
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: _problem(application, "held: most changes are rejected"))
+    # The first poll takes few records and the breaker knows of 200 before it judges.
+    assert len(await read_all(settings, settings.topics.dead("memory"))) < 200
+    stage.reject = set()
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 1000))
+    assert outcomes(await receipts(settings, "memory"))["applied"] > 800
+
+
+async def test_a_dead_letter_of_a_record_of_maximum_size_gets_through(settings: WorkerSettings) -> None:
+    limit = settings.kafka.max_record_bytes
+    # Batch framing takes some 100 bytes of the limit; random bytes do not compress.
+    value = random.Random(1).randbytes(limit - 200)
+    await publish(settings, settings.topics.source("product"), [value], compression_type=None)
+    async with running(memory_worker(MemoryStage()), settings):
+        await eventually(lambda: _counted(settings, 1))
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert letter.value == value
+
+
+async def test_a_replay_that_fails_again_does_not_grow_and_keeps_its_name(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    stage.reject = {"p1"}
+    await publish(settings, settings.topics.source("product"), [product("p1", 1)])
+    dead = settings.topics.dead("memory")
+    async with running(memory_worker(stage), settings):
+        for attempt in range(1, 5):
+            await eventually(lambda expected=attempt: _letters(settings, dead, expected))
+            letter = (await read_all(settings, dead))[-1]
+            replayed = [*letter.headers, (headers.REPLAY_OF, dict(letter.headers)[headers.DEAD_ID])]
+            await publish(
+                settings,
+                settings.topics.replay("memory"),
+                [product("p1", 1)],
+                headers=[(k, bytes(v)) for k, v in replayed],
+            )
+        await eventually(lambda: _letters(settings, dead, 5))
+    letters = sorted(await read_all(settings, dead), key=lambda one: one.timestamp)
+    sizes = {sum(len(name) + len(value) for name, value in letter.headers) for letter in letters}
+    assert len({dict(letter.headers)[headers.DEAD_ID] for letter in letters}) == 1
+    assert [dict(letter.headers)[headers.DEAD_ATTEMPTS] for letter in letters] == [b"1", b"2", b"3", b"4", b"5"]
+    assert max(sizes) - min(sizes) < 10
+
+
+async def _letters(settings: WorkerSettings, topic: str, expected: int) -> bool:
+    return len(await read_all(settings, topic)) == expected
+
+
+async def test_binary_null_and_repeated_headers_reach_the_dead_letter_byte_for_byte(settings: WorkerSettings) -> None:
+    original = [("x", b"\xff\x00"), ("x", b"again"), ("empty", b"")]
+    await publish(settings, settings.topics.source("product"), [b"{nope"], headers=original)
+    async with running(memory_worker(MemoryStage()), settings):
+        await eventually(lambda: _counted(settings, 1))
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert [(name, bytes(value)) for name, value in letter.headers[:3]] == original
+
+
+async def test_offsets_that_expired_unread_are_noticed(settings: WorkerSettings) -> None:
+    topic = settings.topics.source("product")
+    stage = MemoryStage()
+    await publish(settings, topic, [product(f"p{n}", 1) for n in range(20)], partition=0)
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 20))
+    await publish(settings, topic, [product(f"q{n}", 1) for n in range(20)], partition=0)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    # The broker removes records on request only where it would remove them by itself.
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={"cleanup.policy": "delete"})])
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=35)})
+    await admin.close()
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: "q19" in stage.versions())
+        assert (await _get(application, "/readyz"))["expired_unread"] == 15
+
+
+async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_the_others(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product(f"z{n}", 1) for n in range(40)], partition=2, compression_type="zstd")
+    for partition in (0, 1, 3, 4, 5):
+        await publish(settings, topic, [product(f"p{partition}-{n}", 1) for n in range(40)], partition=partition)
+    stage = MemoryStage()
+    with monkeypatch.context() as missing:
+        missing.setattr(aiokafka.codec, "has_zstd", lambda: False)
+        async with running(memory_worker(stage), settings) as application:
+            await eventually(lambda: len(stage.held) == 200)
+            await eventually(lambda: _problem(application, f"cannot read {topic}-2"))
+            assert await read_all(settings, settings.topics.dead("memory")) == []
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: len(stage.held) == 240)
+
+
+class NotUtf8(str):
+    """A header's name as a client in another language may write it."""
+
+    def encode(self, *args: str) -> bytes:
+        return b"\xff\xfe"
+
+
+async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothing_of_the_others(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product(f"p{n}", 1) for n in range(200)])
+    with monkeypatch.context() as python_writer:
+        # aiokafka's compiled writer accepts only str itself.
+        python_writer.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        await publish(settings, topic, [product("bad", 1)], partition=0, headers=[(NotUtf8("key"), b"")])
+    stage = MemoryStage()
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: len(stage.held) == 200)
+        await eventually(lambda: _problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
+        await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
+        await eventually(lambda: "q39" in stage.versions())
