@@ -1,8 +1,13 @@
 """The connection to Elasticsearch."""
 
+import logging
+
 from elasticsearch import AsyncElasticsearch
 
 from headrace_shared.settings import ElasticsearchSettings
+
+# At DEBUG this logger writes every request out, with the key and the documents.
+logging.getLogger("elastic_transport.node").setLevel(logging.INFO)
 
 
 def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:

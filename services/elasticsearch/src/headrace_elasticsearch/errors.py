@@ -47,9 +47,9 @@ def item_error(status: int, error: Mapping[str, Any]) -> Rejected | Unavailable:
 def request_error(error: ApiError | TransportError) -> Unavailable | BatchRejected:
     """What the failure of a whole bulk request means for its changes."""
     if isinstance(error, ApiError) and error.status_code == 400:
-        kind, reason = error_type(error), _reason(error.body)
+        kind = error_type(error)
         if kind in REQUEST_ERRORS:
-            return BatchRejected(rejected(kind, reason))
+            return BatchRejected(rejected(kind, str(error.body["error"].get("reason"))))
     return unavailable(error)
 
 
@@ -73,10 +73,6 @@ def error_type(error: ApiError) -> str:
     if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
         return str(body["error"].get("type"))
     return type(error).__name__
-
-
-def _reason(body: Any) -> str:
-    return str(body["error"].get("reason")) if isinstance(body, Mapping) else ""
 
 
 def _field(reason: str) -> str | None:

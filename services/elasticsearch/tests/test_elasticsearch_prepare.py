@@ -1,0 +1,126 @@
+"""Indices and aliases are made once, whole, by whoever comes first, and mended where they are not as they should be."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+
+from headrace_elasticsearch.indices import Indices
+from headrace_elasticsearch.prepare import missing_fields
+from headrace_elasticsearch.stage import ElasticsearchStage
+from headrace_elasticsearch.store import ElasticsearchStore
+from headrace_shared.stage import Applied, Unavailable
+from headrace_shared.store import Query
+
+
+async def test_it_makes_an_index_and_its_alias_for_each_kind_and_nothing_when_repeated(
+    client: AsyncElasticsearch, names: Indices
+) -> None:
+    store = ElasticsearchStore(client, names)
+
+    assert await store.prepare() == [f"index {i.physical} with alias {i.alias}" for i in names.values()]
+    assert await store.prepare() == []
+    await ElasticsearchStage(client, names).check()
+
+
+async def test_two_at_once_make_it_once(client: AsyncElasticsearch, names: Indices, product: Any) -> None:
+    made = await asyncio.gather(*(ElasticsearchStore(client, names).prepare() for _ in range(6)))
+
+    assert sorted(line for lines in made for line in lines) == sorted(
+        f"index {i.physical} with alias {i.alias}" for i in names.values()
+    )
+    assert await ElasticsearchStage(client, names).apply([product("a")]) == [Applied()]
+
+
+async def test_an_index_without_its_alias_gets_it(client: AsyncElasticsearch, names: Indices) -> None:
+    index = names["product"]
+    await client.indices.create(index=index.physical, mappings=index.mapping)
+
+    assert f"alias {index.alias} on {index.physical}" in await ElasticsearchStore(client, names).prepare()
+    assert (await client.indices.get_alias(name=index.alias)).body == {
+        index.physical: {"aliases": {index.alias: index.alias_settings}}
+    }
+
+
+async def test_an_alias_that_lost_its_filter_hides_tombstones_again(
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore
+) -> None:
+    index = names["keyword"]
+    await client.indices.update_aliases(actions=[{"add": {"index": index.physical, "alias": index.alias}}])
+
+    assert await store.prepare() == [f"alias {index.alias} on {index.physical}"]
+    assert await store.prepare() == []
+
+
+async def test_refreshing_that_was_left_off_is_turned_on_again(
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore
+) -> None:
+    physical = names["product"].physical
+    await client.indices.put_settings(index=physical, settings={"index.refresh_interval": "-1"})
+
+    assert await store.prepare() == [f"refreshing of {physical}"]
+    settings = (await client.indices.get_settings(index=physical, flat_settings=True)).body[physical]["settings"]
+    assert "index.refresh_interval" not in settings
+
+
+async def test_the_fields_of_a_newer_mapping_are_added(
+    client: AsyncElasticsearch, names: Indices, product: Any
+) -> None:
+    index = names["product"]
+    older = {name: field for name, field in index.mapping["properties"].items() if name not in {"locale", "attributes"}}
+    older["brand"] = {"type": "text"}
+    await client.indices.create(
+        index=index.physical,
+        aliases={index.alias: index.alias_settings},
+        mappings={"dynamic": "strict", "properties": older},
+    )
+
+    assert f"fields of {index.physical}: brand, attributes, locale" in await ElasticsearchStore(client, names).prepare()
+    assert await ElasticsearchStage(client, names).apply([product("a", locale="ko", attributes={"a": 1})]) == [
+        Applied()
+    ]
+    assert await ElasticsearchStore(client, names).prepare() == []
+
+
+async def test_what_cannot_be_mended_says_what_to_do(client: AsyncElasticsearch, names: Indices) -> None:
+    product, keyword = names["product"], names["keyword"]
+    await client.indices.create(index=product.physical, mappings={"properties": {"price": {"type": "keyword"}}})
+    with pytest.raises(Unavailable, match="maps price to another type"):
+        await ElasticsearchStore(client, {"product": product}).prepare()
+
+    await client.indices.create(index=keyword.alias)
+    with pytest.raises(Unavailable, match=f"an index named {keyword.alias} is where the alias should be"):
+        await ElasticsearchStore(client, {"keyword": keyword}).prepare()
+
+
+async def test_a_second_physical_index_behind_the_alias_takes_the_writes_once_it_is_marked(
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
+) -> None:
+    index = names["product"]
+    stage = ElasticsearchStage(client, names)
+    await stage.apply([product("a", 5)])
+    second = index.physical.replace("-v1", "-v2")
+    await client.indices.create(index=second, mappings=index.mapping)
+    await client.indices.update_aliases(
+        actions=[
+            {"remove": {"index": index.physical, "alias": index.alias}},
+            {"add": {"index": second, "alias": index.alias, **index.alias_settings}},
+        ]
+    )
+
+    assert await stage.apply([product("a", 3)]) == [Applied()]
+    assert {held.version async for held in store.scan("product")} == set()
+    await store.refresh()
+    assert {held.version async for held in store.scan("product")} == {3}
+    assert [hit.id for hit in await store.search(Query("lamp"))] == ["a"]
+
+
+def test_a_subfield_is_added_to_a_field_as_it_is_held() -> None:
+    held = {"brand": {"type": "text", "analyzer": "simple"}}
+    wanted = {"brand": {"type": "text", "analyzer": "standard", "fields": {"keyword": {"type": "keyword"}}}}
+
+    assert missing_fields(held, wanted) == {
+        "brand": {"type": "text", "analyzer": "simple", "fields": {"keyword": {"type": "keyword"}}}
+    }
+    assert missing_fields(wanted, wanted) == {}

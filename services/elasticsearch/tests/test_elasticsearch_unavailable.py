@@ -1,0 +1,141 @@
+"""A store that cannot write now: nothing is rejected, nothing created, and what can be written is."""
+
+import socket
+from typing import Any
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+from harness.servers import Servers
+
+from headrace_elasticsearch.bulks import BulkLimits
+from headrace_elasticsearch.client import connect
+from headrace_elasticsearch.indices import Indices
+from headrace_elasticsearch.stage import ElasticsearchStage
+from headrace_elasticsearch.store import ElasticsearchStore
+from headrace_shared.settings import ElasticsearchSettings
+from headrace_shared.stage import Applied, Unavailable
+
+
+async def test_without_its_alias_nothing_is_written_and_no_index_is_created_in_its_place(
+    client: AsyncElasticsearch, names: Indices, product: Any
+) -> None:
+    stage = ElasticsearchStage(client, names)
+
+    with pytest.raises(Unavailable) as caught:
+        await stage.apply([product("a")])
+
+    assert not caught.value.suspect
+    assert not await client.indices.exists(index=names["product"].alias)
+    with pytest.raises(Unavailable, match="missing"):
+        await stage.check()
+
+
+async def test_a_concrete_index_in_the_place_of_the_alias_is_not_written_to(
+    client: AsyncElasticsearch, names: Indices, product: Any
+) -> None:
+    await client.indices.create(index=names["product"].alias)
+
+    with pytest.raises(Unavailable):
+        await ElasticsearchStage(client, names).apply([product("a")])
+
+    assert (await client.indices.get_mapping(index=names["product"].alias)).body[names["product"].alias] == {
+        "mappings": {}
+    }
+
+
+@pytest.mark.parametrize("block", ["index.blocks.write", "index.blocks.read_only_allow_delete"])
+async def test_a_blocked_index_holds_its_own_changes_only(
+    stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any, keyword: Any, block: str
+) -> None:
+    physical = names["product"].physical
+    await client.indices.put_settings(index=physical, settings={block: True})
+
+    refused, written = await stage.apply([product("a"), keyword("k")])
+
+    assert isinstance(refused, Unavailable)
+    assert not refused.suspect
+    assert written == Applied()
+    await client.indices.put_settings(index=physical, settings={block: None})
+    assert await stage.apply([product("a"), keyword("k")]) == [Applied(), Applied()]
+
+
+async def test_a_closed_index_is_unavailable_until_it_is_opened(
+    stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
+) -> None:
+    await client.indices.close(index=names["product"].physical)
+
+    with pytest.raises(Unavailable, match="index_closed_exception") as caught:
+        await stage.apply([product("a")])
+
+    assert not caught.value.suspect
+    await client.indices.open(index=names["product"].physical, wait_for_active_shards=1)
+    assert await stage.apply([product("a")]) == [Applied()]
+
+
+async def test_a_conflict_that_cannot_be_looked_up_is_unavailable(
+    stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
+) -> None:
+    await stage.apply([product("a", 2)])
+    settled = stage._settle
+
+    async def after_closing(contests: Any) -> Any:
+        await client.indices.close(index=names["product"].physical)
+        return await settled(contests)
+
+    stage._settle = after_closing  # type: ignore[method-assign]
+
+    with pytest.raises(Unavailable):
+        await stage.apply([product("a", 1)])
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+async def test_more_in_flight_than_the_server_takes_is_overload_and_not_bad_data(
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
+) -> None:
+    nodes = (await client.nodes.stats(metric="indexing_pressure"))["nodes"]
+    [pressure] = [node["indexing_pressure"]["memory"]["limit_in_bytes"] for node in nodes.values()]
+    stage = ElasticsearchStage(client, names, BulkLimits(bytes=4 * pressure))
+    megabyte = "x" * 1_000_000
+
+    with pytest.raises(Unavailable, match="429 es_rejected_execution_exception") as caught:
+        await stage.apply([product(f"p{n}", description=megabyte) for n in range(pressure // 1_000_000 + 2)])
+
+    assert not caught.value.suspect
+
+
+async def test_a_server_that_is_not_there_is_unavailable(names: Indices, product: Any) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        async with connect(ElasticsearchSettings(url=url, timeout=5)) as client:
+            for call in (
+                ElasticsearchStage(client, names).apply([product("a")]),
+                ElasticsearchStage(client, names).check(),
+                ElasticsearchStore(client, names).prepare(),
+                ElasticsearchStore(client, names).get("product", ["a"]),
+            ):
+                with pytest.raises(Unavailable) as caught:
+                    await call
+                assert not caught.value.suspect
+
+
+async def test_a_paused_server_is_unavailable_after_the_timeout_and_its_late_write_does_no_harm(
+    faults: Servers,
+    elasticsearch_settings: ElasticsearchSettings,
+    names: Indices,
+    store: ElasticsearchStore,
+    product: Any,
+) -> None:
+    impatient = elasticsearch_settings.model_copy(update={"timeout": 1})
+    async with connect(impatient) as client:
+        stage = ElasticsearchStage(client, names)
+        faults.pause("elasticsearch")
+        try:
+            with pytest.raises(Unavailable) as caught:
+                await stage.apply([product("a", 1)])
+        finally:
+            faults.resume("elasticsearch")
+        assert not caught.value.suspect
+        async with connect(elasticsearch_settings) as patient:
+            assert await ElasticsearchStage(patient, names).apply([product("a", 2)]) == [Applied()]
+    assert (await store.get("product", ["a"]))["a"].version == 2
