@@ -4,6 +4,7 @@ import json
 import random
 
 import aiokafka.codec
+import aiokafka.producer.producer
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -262,7 +263,8 @@ async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothi
     await publish(settings, topic, [product(f"p{n}", 1) for n in range(200)])
     with monkeypatch.context() as python_writer:
         # aiokafka's compiled writer accepts only str itself.
-        python_writer.setattr(message_accumulator, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
+        for module in (message_accumulator, aiokafka.producer.producer):
+            python_writer.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
         await publish(settings, topic, [product("bad", 1)], partition=0, headers=[(NotUtf8("key"), b"")])
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
