@@ -84,5 +84,5 @@ class EmbedStage:
 
 
 def _wrong_vector(fault: str) -> Rejected:
-    kind = fault.split(" ")[0]
-    return Rejected("wrong_vector", f"the model's vector for this text is {fault}", cause=("vector", kind))
+    detail = f"the model's vector for this text is wrong: {fault}"
+    return Rejected("wrong_vector", detail, cause=("vector", "norm" if fault.startswith("norm") else fault))

@@ -1,0 +1,50 @@
+"""What is embedded, and by what an unchanged text is known."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace_embed.catalogue import CATALOGUE, catalogue_model
+from headrace_embed.text import content_hash, document_text
+from headrace_schemas.changes import KeywordChange, ProductChange
+
+
+def product(**fields: Any) -> ProductChange:
+    return ProductChange.model_validate(
+        {"op": "upsert", "version": 1, "occurred_at": datetime.now(UTC), "product_id": "p", "title": "Red bag"} | fields
+    )
+
+
+def test_a_missing_field_adds_nothing() -> None:
+    assert document_text(product(brand=None, description=None)) == "Red bag"
+    assert document_text(product(brand="", category="  ")) == "Red bag"
+
+
+def test_the_telling_parts_of_a_product_come_first() -> None:
+    text = document_text(product(description="For every day", category="Bags", brand="Acme"))
+    assert text == "Red bag. Acme. Bags. For every day"
+
+
+def test_price_currency_and_attributes_are_no_part_of_the_text() -> None:
+    assert document_text(product(price=1.0, currency="EUR", attributes={"stock": 3})) == document_text(
+        product(price=2.0, currency="USD", attributes={"stock": 4})
+    )
+
+
+def test_white_space_alone_makes_no_new_text() -> None:
+    assert document_text(product(title=" Red\n bag ")) == document_text(product())
+
+
+def test_a_keyword_is_its_text() -> None:
+    change = KeywordChange(op="upsert", version=1, occurred_at=datetime.now(UTC), keyword_id="k", text="빨간  가방")
+    assert document_text(change) == "빨간 가방"
+
+
+def test_what_is_indexed_and_what_is_asked_have_their_own_prefixes() -> None:
+    model = catalogue_model("multilingual-e5-small")
+    assert model.prefixed("red bag", "document") == "passage: red bag"
+    assert model.prefixed("red bag", "query") == "query: red bag"
+
+
+def test_the_hash_is_of_the_exact_text_prefix_included() -> None:
+    assert content_hash("") == "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+    assert len({content_hash(model.prefixed("red bag", "document")) for model in CATALOGUE.values()}) == 2
