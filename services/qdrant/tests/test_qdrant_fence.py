@@ -1,0 +1,177 @@
+"""The condition of a write keeps older versions out, whatever was seen before it."""
+
+import asyncio
+import random
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import pytest
+from qdrant_client import AsyncQdrantClient, models
+
+from headrace_qdrant.collections import collection_of
+from headrace_qdrant.plan import writes
+from headrace_qdrant.points import Held
+from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_qdrant.stage import QdrantStage
+from headrace_qdrant.store import QdrantStore
+from headrace_schemas.fields import MAX_VERSION
+from headrace_shared.clients.qdrant import VECTOR, below, point_id
+from headrace_shared.stage import Applied, Superseded, Unavailable
+
+MakeChange = Callable[..., Any]
+EDGES = sorted(
+    {edge + step for edge in (2**31, 2**32, 2**53, 2**62) for step in (-1, 0, 1)}
+    | {1, 2, 2**32 * 5 - 1, 2**32 * 5, MAX_VERSION - 1, MAX_VERSION}
+)
+
+
+@pytest.fixture
+def collection(settings: QdrantWorkerSettings) -> str:
+    return collection_of("product", settings.model)
+
+
+class Interrupted:
+    """The client, with something that another writer does between a look and what follows it."""
+
+    def __init__(self, client: AsyncQdrantClient, *others: Callable[[], Any]) -> None:
+        self._client = client
+        self._others = list(others)
+
+    async def retrieve(self, *args: Any, **options: Any) -> Any:
+        seen = await self._client.retrieve(*args, **options)
+        if self._others:
+            await self._others.pop(0)()
+        return seen
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+async def test_the_fence_tells_every_neighbouring_version_apart(
+    client: AsyncQdrantClient, stage: QdrantStage, collection: str, delete: MakeChange
+) -> None:
+    assert set(await stage.apply([delete(f"p{version}", version) for version in EDGES])) == {Applied()}
+    for version in EDGES:
+        found, _ = await client.scroll(collection, below(version), limit=100, with_payload=["version"])
+        assert sorted(point.payload["version"] for point in found if point.payload) == [
+            edge for edge in EDGES if edge < version
+        ]
+
+
+async def test_versions_far_apart_in_one_batch_are_all_applied(
+    stage: QdrantStage, store: QdrantStore, upsert: MakeChange
+) -> None:
+    chance = random.Random(5)
+    ids = [f"p{number}" for number in range(400)]
+    old = [upsert(id, chance.choice([1, 50, 2**40, 2**53])) for id in ids if chance.random() < 0.6]
+    await stage.apply(old)
+    held = {change.id: change.version for change in old}
+    new = [upsert(id, held.get(id, 1) + chance.choice([0, 1, 2**20])) for id in ids if id in held or id > "p2"]
+    assert set(await stage.apply(new)) == {Applied()}
+    stored = await store.get("product", ids)
+    assert {id: entity.version for id, entity in stored.items()} == held | {change.id: change.version for change in new}
+
+
+@pytest.mark.parametrize("text", ["same text", "other text"])
+async def test_a_write_planned_from_an_old_look_does_not_replace_what_is_newer(
+    client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange, text: str
+) -> None:
+    newest = upsert("a", 9, "same text", price=9)
+    await stage.apply([newest])
+    late = upsert("a", 8, text, price=8)
+    seen = Held(1, late.embedding.content_hash if text == "same text" else None)
+    await stage._write(collection, writes([late], {"a": seen}))
+    assert (await store.get("product", ["a"]))["a"].fields["price"] == 9
+
+
+async def test_a_tombstone_written_after_the_look_is_not_brought_back(
+    client: AsyncQdrantClient,
+    store: QdrantStore,
+    settings: QdrantWorkerSettings,
+    upsert: MakeChange,
+    delete: MakeChange,
+) -> None:
+    other = QdrantStage(client, settings.model)
+    await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
+    interrupted: Any = Interrupted(client, lambda: other.apply([delete("a", 5), delete("b", 5)]))
+    late = QdrantStage(interrupted, settings.model)
+    # One keeps its content and one does not: the two kinds of write.
+    assert await late.apply([upsert("a", 4, "text"), upsert("b", 4, "new text")]) == [Superseded(5), Superseded(5)]
+    assert {entity.deleted for entity in (await store.get("product", ["a", "b"])).values()} == {True}
+
+
+async def test_an_older_change_that_came_between_does_not_keep_a_newer_one_out(
+    client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
+) -> None:
+    other = QdrantStage(client, settings.model)
+    await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
+    between = [upsert("a", 5, "between"), upsert("b", 5, "between")]
+    interrupted: Any = Interrupted(client, lambda: other.apply(between))
+    # The fence of both is 4, because c shares it: a and b are refused in the first round and written in the second.
+    changes = [upsert("c", 4), upsert("a", 8, "text"), upsert("b", 8, "newer text")]
+    assert await QdrantStage(interrupted, settings.model).apply(changes) == [Applied()] * 3
+    stored = await store.get("product", ["a", "b"])
+    assert {id: entity.fields["title"] for id, entity in stored.items()} == {"a": "text", "b": "newer text"}
+
+
+async def test_endless_interference_is_given_back_and_not_called_applied(
+    client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
+) -> None:
+    other = QdrantStage(client, settings.model)
+    changes = [upsert(f"p{number}", 100 + 10 * number) for number in range(20)]
+
+    def meddle(round: int) -> Any:
+        # The fence of this round lets in its own first change alone.
+        return other.apply([upsert(change.id, changes[round].version) for change in changes[round + 1 :]])
+
+    interrupted: Any = Interrupted(client, *(partial(meddle, round) for round in range(len(changes))))
+    with pytest.raises(Unavailable, match="changed by others"):
+        await QdrantStage(interrupted, settings.model).apply(changes)
+
+
+async def test_two_writers_at_once_leave_the_newest_of_each_entity_whole(
+    client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, collection: str, upsert: MakeChange,
+    delete: MakeChange, vector: Callable[[str], list[float]],
+) -> None:  # fmt: skip
+    chance = random.Random(11)
+    ids = [f"p{number}" for number in range(300)]
+    batches: list[list[Any]] = []
+    for _ in range(24):
+        batch = []
+        for id in chance.sample(ids, 120):
+            version = chance.randrange(1, 2000)
+            # What an entity's version says is the same whoever sends it: two writers read the same log.
+            gone, text = version % 7 == 0, f"text {version % 3}"
+            batch.append(delete(id, version) if gone else upsert(id, version, text, price=version))
+        batches.append(batch)
+
+    async def write(mine: Sequence[list[Any]]) -> None:
+        writer = QdrantStage(client, settings.model)
+        for batch in mine:
+            outcomes = await writer.apply(batch)
+            assert all(isinstance(outcome, Applied | Superseded) for outcome in outcomes)
+
+    await asyncio.gather(write(batches[0::3]), write(batches[1::3]), write(batches[2::3]))
+    newest: dict[str, Any] = {}
+    for change in (change for batch in batches for change in batch):
+        if change.id not in newest or change.version > newest[change.id].version:
+            newest[change.id] = change
+    points = {}
+    for point in await client.retrieve(collection, [point_id(id) for id in newest], with_vectors=True):
+        assert point.payload is not None
+        points[point.payload["product_id"]] = point
+    assert set(points) == set(newest)
+    for id, change in newest.items():
+        check_whole(points[id], change, vector)
+
+
+def check_whole(point: models.Record, change: Any, vector: Callable[[str], list[float]]) -> None:
+    assert point.payload is not None
+    assert (point.payload["version"], point.payload["deleted"]) == (change.version, change.deleted)
+    assert isinstance(point.vector, dict)
+    if change.deleted:
+        assert point.vector == {}
+    else:
+        assert point.payload["price"] == change.version
+        assert point.vector[VECTOR] == pytest.approx(vector(change.title), abs=1e-6)

@@ -1,0 +1,66 @@
+"""`stores apply` makes what is missing, says so, and may be run again and by two at once."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient
+
+from headrace_qdrant.collections import KINDS, aliased_collection, collection_of
+from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_qdrant.stage import QdrantStage
+from headrace_qdrant.store import QdrantStore
+from headrace_shared.stage import Applied
+
+
+async def test_the_first_run_makes_everything_and_the_second_nothing(
+    client: AsyncQdrantClient, settings: QdrantWorkerSettings, upsert: Callable[..., Any]
+) -> None:
+    store = QdrantStore(client, settings)
+    made = await store.prepare()
+    for kind in KINDS:
+        collection = collection_of(kind, settings.model)
+        assert await aliased_collection(client, kind) == collection
+        info = await client.get_collection(collection)
+        assert set(info.payload_schema) == {"deleted", f"{kind}_id"}
+        assert sum(collection in line for line in made) == 4
+    change = upsert("a", 1)
+    await QdrantStage(client, settings.model).apply([change])
+    assert await store.prepare() == []
+    assert set(await store.get("product", ["a"])) == {"a"}
+
+
+async def test_two_at_once_both_succeed(client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
+    await asyncio.gather(*(QdrantStore(client, settings).prepare() for _ in range(4)))
+    assert await QdrantStore(client, settings).prepare() == []
+
+
+async def test_an_alias_of_another_model_stays_where_it_is(
+    client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings
+) -> None:
+    other = settings.model_copy(update={"model": f"{settings.model}-next"})
+    try:
+        await QdrantStore(client, other).prepare()
+        for kind in KINDS:
+            assert await aliased_collection(client, kind) == collection_of(kind, settings.model)
+    finally:
+        for kind in KINDS:
+            await client.delete_collection(collection_of(kind, other.model))
+
+
+async def test_a_missing_index_is_made_on_a_collection_that_exists(
+    client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings
+) -> None:
+    collection = collection_of("product", settings.model)
+    await client.delete_payload_index(collection, "deleted")
+    assert await store.prepare() == [f"payload index {collection}.deleted"]
+
+
+async def test_a_scan_reads_past_one_page(stage: QdrantStage, store: QdrantStore, delete: Callable[..., Any]) -> None:
+    changes = [delete(f"k{number}", number + 1, kind="keyword") for number in range(2500)]
+    assert set(await stage.apply(changes)) == {Applied()}
+    scanned = [entity async for entity in store.scan("keyword")]
+    assert {entity.id: entity.version for entity in scanned} == {change.id: change.version for change in changes}
+    assert len(scanned) == len(changes)
+    held = await store.get("keyword", [change.id for change in changes])
+    assert len(held) == len(changes)
