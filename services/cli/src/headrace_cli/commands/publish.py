@@ -1,0 +1,98 @@
+"""Publishes a file."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
+from headrace_cli.file_records import FileRecords, Reading
+from headrace_cli.files.rows import BadRow
+from headrace_cli.files.source import rows, rows_to_delete
+from headrace_cli.options import AsJson, OfKind
+from headrace_cli.output import inert, messages, print_json, screen
+from headrace_cli.publishing import Summary, publish_records
+from headrace_cli.source_records import open_producer
+from headrace_schemas.fields import MAX_VERSION
+from headrace_shared.settings import CommonSettings
+from headrace_shared.topic_reader import partitions_of
+
+app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+BAD_ROWS_SHOWN = 100
+
+
+@app.command()
+def publish(
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV (either may end in .gz) or Parquet.")],
+    kind: OfKind,
+    version_field: Annotated[str, typer.Option(help="The column that orders the changes of an id.")] = "version",
+    rate: Annotated[float | None, typer.Option(min=0.001, help="At most so many rows a second.")] = None,
+    delete: Annotated[bool, typer.Option("--delete", help="The file lists ids to delete; plain text will do.")] = False,
+    version: Annotated[
+        int | None, typer.Option(min=1, max=MAX_VERSION, help="With --delete: the version of ids that have none.")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a file of products or keywords to its topic, row by row, in constant memory.
+
+    A bad row is reported with its line and does not stop the rest. Publishing a file again is safe: what the stores
+    hold already changes nothing. Of two rows with one id and one version the stores keep the first; such rows are
+    counted where they are less than 100,000 rows apart.
+    """
+    if version is not None and not delete:
+        raise CommandError("--version is for --delete; a row to publish has its own", WRONG_CALL)
+    settings = CommonSettings()
+    reading = Reading(kind, version_field, delete, version, settings.kafka.max_record_bytes)
+    records = FileRecords(rows_to_delete(file, kind) if delete else rows(file), reading)
+    summary = asyncio.run(_publish(records, settings, file, rate, strict))
+    if as_json:
+        print_json(asdict(summary))
+    else:
+        screen().print(_told(summary, settings.topics.source(kind)), markup=False, soft_wrap=True)
+    if summary.bad:
+        raise typer.Exit(NOT_DONE)
+
+
+async def _publish(
+    records: FileRecords, settings: CommonSettings, file: Path, rate: float | None, strict: bool
+) -> Summary:
+    await partitions_of(settings.kafka, [settings.topics.source(records.reading.kind)])
+    console = messages()
+    with _progress(console) as progress:
+        task = progress.add_task(file.name, total=records.source.size, rows="")
+
+        def look(summary: Summary) -> None:
+            progress.update(task, completed=records.source.position, rows=f"{summary.published:,} rows")
+
+        reported = 0
+
+        def report(row: BadRow) -> None:
+            nonlocal reported
+            reported += 1
+            if reported <= BAD_ROWS_SHOWN:
+                console.print(inert(f"{file}:{row.line}: {row.why}"), soft_wrap=True)
+            elif reported == BAD_ROWS_SHOWN + 1:
+                console.print("more bad rows follow; they are only counted")
+
+        async with open_producer(settings) as producer:
+            return await publish_records(records, producer, rate=rate, strict=strict, look=look, report=report)
+
+
+def _progress(console: Console) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[rows]}"))
+    return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
+
+
+def _told(summary: Summary, topic: str) -> str:
+    rate = summary.published / summary.seconds if summary.seconds else 0.0
+    told = f"{summary.published:,} rows published to {topic} in {summary.seconds:.1f} s ({rate:,.0f}/s)"
+    if summary.repeated:
+        told += f"; {summary.repeated:,} of them have an id and a version that an earlier row has, which wins"
+    if summary.stopped:
+        return f"{told}; stopped at a bad row"
+    return f"{told}; {summary.bad:,} bad rows" if summary.bad else told

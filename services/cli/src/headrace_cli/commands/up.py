@@ -1,0 +1,38 @@
+"""Starts the servers on this machine."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from headrace_cli.environment import DEFAULT_DATA_DIR
+from headrace_cli.options import AsJson, DataDir
+from headrace_cli.output import messages, print_json, screen
+from headrace_cli.servers import say, stack
+
+app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+
+
+@app.command()
+def up(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    triton: Annotated[bool, typer.Option("--triton", help="Also a Triton Inference Server.")] = False,
+    kafka_nodes: Annotated[Literal["1", "3"], typer.Option(help="Brokers; 3 survive the loss of one.")] = "1",
+    as_json: AsJson = False,
+) -> None:
+    """Start Kafka, Elasticsearch, PostgreSQL and Qdrant on this machine, without Docker.
+
+    Servers that run already are found and left alone. Every other command reads DATA_DIR/stack.env, where the
+    environment does not say otherwise.
+    """
+    servers = stack(data_dir, triton=triton, kafka_nodes=3 if kafka_nodes == "3" else 1)
+    settings = servers.up(say(messages()))
+    if as_json:
+        print_json({"data_dir": str(servers.data_dir), "variables": sorted(settings)})
+    else:
+        screen().print(f"Everything runs; its addresses are in {_shown(servers.settings_path)}", soft_wrap=True)
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)

@@ -1,0 +1,68 @@
+"""Errors that a user can do something about, each as one line that says what."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+NOT_DONE = 1
+WRONG_CALL = 2
+
+
+class CommandError(Exception):
+    """A command cannot go on; the text is one line that says what to do. `status`: the command's exit status."""
+
+    def __init__(self, line: str, status: int = NOT_DONE) -> None:
+        super().__init__(line)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is printed and returned for an error."""
+
+    lines: list[str]
+    status: int = NOT_DONE
+
+
+def explained(error: Exception) -> Problem | None:
+    """What to say of an error; None for one that is a fault of the program and deserves its traceback."""
+    # Imported here, where something has gone wrong, and not into every process that runs a worker.
+    from aiokafka.errors import KafkaConnectionError, KafkaError
+
+    from headrace_cli.files.rows import UnreadableFile
+    from headrace_local.errors import StackError
+    from headrace_shared.settings import CommonSettings
+    from headrace_shared.stage import Unavailable
+    from headrace_shared.topic_reader import UnknownTopic
+    from headrace_shared.topics import TopicsDiffer
+
+    match error:
+        case CommandError():
+            return Problem([str(error)], error.status)
+        case ValidationError():
+            return Problem(list(_wrong_settings(error)), WRONG_CALL)
+        case StackError() | TopicsDiffer() | UnknownTopic():
+            return Problem(str(error).splitlines())
+        case Unavailable():
+            return Problem([f"{_first_line(error)}: start it with `headrace up`, or see that its settings are right"])
+        case UnreadableFile():
+            return Problem([str(error)], WRONG_CALL)
+        case KafkaConnectionError():
+            servers = CommonSettings().kafka.bootstrap_servers
+            advice = "start it with `headrace up`, or set HEADRACE_KAFKA__BOOTSTRAP_SERVERS"
+            return Problem([f"no Kafka at {servers}: {advice}"])
+        case KafkaError():
+            return Problem([f"Kafka answered {type(error).__name__}: {_first_line(error)}"])
+    return None
+
+
+def _wrong_settings(error: ValidationError) -> Iterator[str]:
+    """One line for each wrong setting, without its value, which may be a secret."""
+    for problem in error.errors(include_input=False, include_context=False, include_url=False):
+        name = "HEADRACE_" + "__".join(str(step).upper() for step in problem["loc"])
+        yield f"the setting {name} is wrong: {problem['msg']}"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

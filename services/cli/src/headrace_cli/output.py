@@ -1,0 +1,40 @@
+"""What a command prints: tables for people, JSON for programs, and nothing that a terminal would obey."""
+
+import json
+import sys
+import unicodedata
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+WIDTH_WITHOUT_TERMINAL = 160
+
+_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
+"""Unicode categories that are not shown but may move the cursor, change its direction or hide text."""
+
+
+def screen() -> Console:
+    """Standard output. Where it is not a terminal, lines are not cut at 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def messages() -> Console:
+    """Standard error, for progress and for what went wrong."""
+    return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on standard output."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def inert(text: str, style: str = "") -> Text:
+    """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
+    return Text("".join(_shown(character) for character in text), style=style)
+
+
+def _shown(character: str) -> str:
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
+    return character.encode("unicode_escape").decode()

@@ -1,0 +1,88 @@
+"""The records of the source topics, and a producer that keeps a bounded number of them in flight."""
+
+import asyncio
+import os
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+
+from headrace_cli.errors import CommandError
+from headrace_schemas import headers
+from headrace_schemas.changes import CHANGES
+from headrace_schemas.fields import Kind
+from headrace_shared.kafka import producer
+from headrace_shared.settings import CommonSettings
+
+IN_FLIGHT = 5000
+ACKNOWLEDGED_WITHIN = 60.0
+"""Seconds. The client itself would try for ever."""
+LARGEST_BATCH = 262_144
+
+
+class SourceRecord(NamedTuple):
+    """A record of a source topic, in bytes as it goes to Kafka."""
+
+    kind: Kind
+    key: bytes
+    value: bytes | None
+
+
+class SourceProducer:
+    """Publishes to the source topics, with memory for a bounded number of unacknowledged records."""
+
+    def __init__(self, client: AIOKafkaProducer, settings: CommonSettings) -> None:
+        self._client = client
+        self._topics = settings.topics
+        self._pending: deque[asyncio.Future[Any]] = deque()
+
+    async def publish(self, record: SourceRecord) -> None:
+        """Returns once the record is on its way, and waits only while too many are.
+
+        Raises CommandError if Kafka does not acknowledge.
+        """
+        if len(self._pending) >= IN_FLIGHT:
+            await self._acknowledged(IN_FLIGHT // 2)
+        sent = self._client.send(
+            self._topics.source(record.kind), record.value, key=record.key, headers=_headers(record.kind)
+        )
+        self._pending.append(await self._in_time(sent))
+
+    async def flush(self) -> None:
+        """Returns once every record is acknowledged. Raises CommandError if one is not."""
+        await self._acknowledged(0)
+
+    async def _acknowledged(self, left: int) -> None:
+        while len(self._pending) > left:
+            await self._in_time(self._pending.popleft())
+
+    async def _in_time(self, answer: Any) -> Any:
+        try:
+            return await asyncio.wait_for(answer, ACKNOWLEDGED_WITHIN)
+        except (KafkaError, TimeoutError) as error:
+            raise CommandError(
+                f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and publish again, which is "
+                "safe: what arrives twice changes nothing"
+            ) from error
+
+
+@asynccontextmanager
+async def open_producer(settings: CommonSettings) -> AsyncIterator[SourceProducer]:
+    """A producer for the source topics."""
+    # A batch is refused when it is larger than the topic's largest record, so a small limit asks for small batches.
+    client = producer(settings.kafka, max_batch_size=min(LARGEST_BATCH, settings.kafka.max_record_bytes))
+    await client.start()
+    try:
+        yield SourceProducer(client, settings)
+    finally:
+        await client.stop()
+
+
+def _headers(kind: Kind) -> Sequence[tuple[str, bytes]]:
+    """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record alone."""
+    identifiers = os.urandom(24).hex()
+    traceparent = f"00-{identifiers[:32]}-{identifiers[32:]}-01".encode()
+    return [(headers.SCHEMA, headers.schema_header(CHANGES[kind].schema_name)), ("traceparent", traceparent)]

@@ -1,0 +1,24 @@
+"""The stores of the installed workers."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from headrace_shared.store import Store
+from headrace_shared.worker import Worker, load_worker, worker_names
+
+
+def workers() -> list[Worker]:
+    """Every installed worker."""
+    return [load_worker(name) for name in worker_names()]
+
+
+@asynccontextmanager
+async def opened_stores(names: Sequence[str] | None = None) -> AsyncIterator[dict[str, Store]]:
+    """Worker name to its store, for these workers or for all that keep one; closed on exit."""
+    async with AsyncExitStack() as stack:
+        opened: dict[str, Store] = {}
+        for worker in workers() if names is None else map(load_worker, names):
+            if worker.store is not None:
+                opened[worker.name] = worker.store(worker.settings())
+                stack.push_async_callback(opened[worker.name].close)
+        yield opened

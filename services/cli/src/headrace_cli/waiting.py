@@ -1,0 +1,144 @@
+"""Whether everything published before a moment is in every store: the graph of topics, walked in order.
+
+A topic's end is pinned only when everything that writes to it has been read: pinned earlier, it would miss what was
+still on its way.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
+
+from headrace_cli.stores import opened_stores, workers
+from headrace_schemas.topics import SOURCE_NAMES, Topics
+from headrace_shared.kafka import client_options
+from headrace_shared.settings import CommonSettings
+from headrace_shared.topic_reader import partitions_of
+
+LOOK_SECONDS = 0.25
+
+Offsets = Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """A worker as a consumer group, and the topics that it reads."""
+
+    worker: str
+    group: str
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """How many records of a topic a worker has still to settle."""
+
+    worker: str
+    topic: str
+    records: int
+
+
+class NotYet(Exception):
+    """The time is up. `missing`: what was not settled by then."""
+
+    def __init__(self, missing: Sequence[Missing]) -> None:
+        super().__init__("not everything is in every store")
+        self.missing = missing
+
+
+def stages(topics: Topics, model: str) -> list[frozenset[str]]:
+    """The topics from the catalogue to the stores; what a stage's readers write is read in a later stage."""
+    return [
+        frozenset(topics.source(kind) for kind in SOURCE_NAMES),
+        frozenset(topics.embedded(kind, model) for kind in SOURCE_NAMES),
+    ]
+
+
+def installed_readers(settings: CommonSettings) -> list[Reader]:
+    """Every installed worker, with the topics that it says it reads."""
+    return [
+        Reader(worker.name, f"{settings.topic_prefix}{worker.name}", frozenset(worker.inputs(worker.settings())))
+        for worker in workers()
+    ]
+
+
+def readers_of(stage: frozenset[str], readers: Sequence[Reader], topics: Topics) -> list[Reader]:
+    """Who reads any of the stage's topics, with those topics and with what an operator replays to that worker."""
+    return [
+        Reader(reader.worker, reader.group, reader.topics & stage | {topics.replay(reader.worker)})
+        for reader in readers
+        if reader.topics & stage
+    ]
+
+
+def missing_records(
+    reader: Reader, starts: Offsets, ends: Offsets, committed: Mapping[TopicPartition, int | None]
+) -> list[Missing]:
+    """What lies between a reader's committed offsets and the pinned ends.
+
+    What retention has removed counts for nothing; a partition never committed is unread from its start.
+    """
+    counts: dict[str, int] = {}
+    for partition, end in ends.items():
+        if partition.topic in reader.topics:
+            begin = max(starts[partition], committed.get(partition) or 0)
+            counts[partition.topic] = counts.get(partition.topic, 0) + max(0, end - begin)
+    return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
+
+
+async def wait(
+    settings: CommonSettings, timeout: float, look: Callable[[Sequence[Missing]], None] = lambda missing: None
+) -> None:
+    """Returns when all that is published now is in every store and can be found there.
+
+    `look` is called with what is missing whenever that was counted. Raises NotYet after `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    readers = installed_readers(settings)
+    async with _clients(settings) as (consumer, admin):
+        for stage in stages(settings.topics, settings.model):
+            there = readers_of(stage, readers, settings.topics)
+            partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(r.topics for r in there)))
+            ends: Offsets = await consumer.end_offsets(partitions)
+            while missing := await _missing(consumer, admin, there, ends):
+                look(missing)
+                if time.monotonic() > deadline:
+                    raise NotYet(missing)
+                await asyncio.sleep(LOOK_SECONDS)
+    async with opened_stores() as stores:
+        await asyncio.gather(*(store.refresh() for store in stores.values()))
+
+
+async def _missing(
+    consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient, readers: Sequence[Reader], ends: Offsets
+) -> list[Missing]:
+    starts: Offsets = await consumer.beginning_offsets(list(ends))
+    found = []
+    for reader in readers:
+        try:
+            answer = await admin.list_consumer_group_offsets(reader.group)
+        except (CoordinatorNotAvailableError, NotCoordinatorError):
+            answer = {}
+        committed = {partition: stored.offset for partition, stored in answer.items()}
+        found += missing_records(reader, starts, ends, committed)
+    return found
+
+
+@asynccontextmanager
+async def _clients(settings: CommonSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    try:
+        await consumer.start()
+        try:
+            yield consumer, admin
+        finally:
+            await consumer.stop()
+    finally:
+        await admin.close()
