@@ -113,6 +113,10 @@ async def test_an_older_change_that_came_between_does_not_keep_a_newer_one_out(
     assert await QdrantStage(interrupted, settings.model).apply(changes) == [Applied()] * 3
     stored = await store.get("product", ["a", "b"])
     assert {id: entity.fields["title"] for id, entity in stored.items()} == {"a": "text", "b": "newer text"}
+    # a was to keep the vector that it was seen with, and that had gone.
+    assert {id: entity.content_hash for id, entity in stored.items()} == {
+        change.id: change.embedding.content_hash for change in changes[1:]
+    }
 
 
 async def test_endless_interference_is_given_back_and_not_called_applied(

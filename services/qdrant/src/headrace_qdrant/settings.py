@@ -15,5 +15,5 @@ class QdrantWorkerSettings(WorkerSettings):
     """A worker's settings, Qdrant's address, and the size of the model's vectors."""
 
     qdrant: QdrantSettings = QdrantSettings()
-    batch: BatchSettings = QdrantBatchSettings()
+    batch: QdrantBatchSettings = QdrantBatchSettings()
     dimension: int = Field(384, ge=1, le=65_536, description="of the model's vectors, when a collection is created")
