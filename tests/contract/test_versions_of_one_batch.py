@@ -1,0 +1,77 @@
+"""Several versions of one entity in one batch, on their way through the runtime to the store."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from harness.sinks import Sink, sink_names
+
+from headrace_schemas.fields import Kind
+from headrace_shared.runtime.attempt import Attempts
+from headrace_shared.runtime.execute import Executor
+from headrace_shared.runtime.items import Item, Settled
+from headrace_shared.runtime.retry import Stopping
+from headrace_shared.settings import BatchSettings
+from headrace_shared.stage import Stage, Unavailable
+from headrace_shared.store import Store
+
+NewId = Callable[[str], str]
+
+
+@dataclass
+class ReadRecord:
+    """A record by its place alone."""
+
+    offset: int
+    topic: str = "changes"
+    partition: int = 0
+    timestamp: int = 0
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+async def test_of_two_versions_of_one_id_in_one_batch_the_newer_is_stored(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
+) -> None:
+    a, b, c = new_id("a"), new_id("b"), new_id("c")
+    batch = [
+        sink.upsert(kind, a, 1), sink.upsert(kind, b, 2), sink.delete(kind, c, 2), sink.upsert(kind, a, 3),
+        sink.upsert(kind, b, 1), sink.upsert(kind, a, 2), sink.upsert(kind, c, 1),
+    ]  # fmt: skip
+    settled = await settle_batch(stage, batch)
+    applied = {(done.item.change.id, done.item.change.version) for done in settled if not done.superseded}
+    assert applied == {(a, 3), (b, 2), (c, 2)}
+    assert len(settled) == len(batch)
+    newest = [batch[3], batch[1], batch[2]]
+    assert await store.get(kind, [a, b, c]) == {change.id: sink.stored(change) for change in newest}
+
+
+@pytest.mark.parametrize("sink", sink_names(vectors=True), indirect=True)
+async def test_when_the_newest_of_an_id_is_rejected_the_next_newest_is_stored(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
+) -> None:
+    id = new_id("a")
+    wrong = sink.upsert(kind, id, 3, embedding=sink.embedding("wrong", dimension=7))
+    batch = [sink.upsert(kind, id, 1), wrong, sink.upsert(kind, id, 2)]
+    settled = await settle_batch(stage, batch)
+    assert [done.item.change.version for done in settled if done.rejection] == [3]
+    assert [done.item.change.version for done in settled if done.superseded] == [1]
+    assert await store.get(kind, [id]) == {id: sink.stored(batch[2])}
+
+
+async def settle_batch(stage: Stage[Any], changes: Sequence[Any]) -> list[Settled]:
+    """Through the part of the runtime that every worker's batches go through."""
+
+    async def publish_nothing(outputs: Sequence[Any]) -> None:
+        assert not outputs
+
+    def tolerate(error: Unavailable) -> None:
+        """The executor tries again."""
+
+    attempts = Attempts(stage, timeout=60, poison_tries=5)
+    executor = Executor(
+        attempts, BatchSettings(), Stopping(), publish=publish_nothing, max_output_bytes=1, on_unavailable=tolerate
+    )
+    return await executor.settle(Item(ReadRecord(offset), change) for offset, change in enumerate(changes))
