@@ -1,0 +1,111 @@
+"""docker-compose.yml is valid, keeps to this machine's loopback, and runs every worker there is."""
+
+import json
+import re
+import stat
+import subprocess
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from headrace_shared.settings import ENV_PREFIX
+from headrace_shared.worker import known_variables, worker_names
+
+ROOT = Path(__file__).parents[2]
+DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
+SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY")
+BUILT_HERE = "headrace-worker"
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    return found
+
+
+@pytest.fixture(scope="module")
+def services(compose: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = compose["services"]
+    return found
+
+
+def test_the_file_keeps_to_the_compose_specification(compose: dict[str, Any]) -> None:
+    schema = files("check_jsonschema") / "builtin_schemas" / "vendor" / "compose-spec.json"
+    jsonschema.validate(compose, json.loads(schema.read_text()))
+
+
+def test_every_image_is_pinned_to_a_version(services: dict[str, Any]) -> None:
+    images = [service["image"] for service in services.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
+    assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
+
+
+def test_ports_are_published_on_loopback_alone(services: dict[str, Any]) -> None:
+    published = [port for service in services.values() for port in service.get("ports", [])]
+    assert published
+    assert [port for port in published if not str(port).startswith("127.0.0.1:")] == []
+    assert not any("network_mode" in service for service in services.values())
+
+
+def test_each_worker_has_one_service_that_waits_for_the_setup(services: dict[str, Any]) -> None:
+    running = [service for service in services.values() if service.get("command", [])[:1] == ["work"]]
+    assert sorted(service["command"][1] for service in running) == worker_names()
+    for service in running:
+        assert service["depends_on"]["setup"] == {"condition": "service_completed_successfully"}
+        assert service["restart"] == "unless-stopped"
+        assert service["environment"]["HEADRACE_HTTP__HOST"] == "0.0.0.0"
+
+
+def test_the_setup_creates_topics_and_stores_once_every_server_is_healthy(services: dict[str, Any]) -> None:
+    setup = services["setup"]
+    assert "headrace topics apply && headrace stores apply" in setup["entrypoint"]
+    servers = {"kafka", "elasticsearch", "qdrant", "postgres"}
+    assert setup["depends_on"] == {server: {"condition": "service_healthy"} for server in servers}
+
+
+def test_every_server_says_when_it_is_healthy(services: dict[str, Any]) -> None:
+    servers = {name for name, service in services.items() if BUILT_HERE not in service["image"]}
+    assert servers == {"kafka", "elasticsearch", "qdrant", "postgres", "triton"}
+    assert [name for name in servers if not services[name]["healthcheck"].get("test")] == []
+    assert "/healthz" in DOCKERFILE
+
+
+def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
+    used = {name for service in services.values() for name in service.get("environment", {})}
+    used |= set(re.findall(rf"{ENV_PREFIX}\w+", DOCKERFILE))
+    unknown = {name for name in used if name.startswith(ENV_PREFIX)} - known_variables()
+    assert unknown == set()
+
+
+def test_secrets_come_from_outside_and_are_required(compose: dict[str, Any]) -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    named = [line for line in text.splitlines() if SECRET_NAMES.search(line)]
+    assert named
+    assert [line for line in named if not re.search(r"\$\{POSTGRES_PASSWORD:\?", line)] == []
+
+
+def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> None:
+    used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])}
+    assert used == set(compose["volumes"])
+
+
+def test_the_image_installs_what_is_pinned_and_runs_as_nobody_special() -> None:
+    assert "uv pip sync --require-hashes requirements.txt" in DOCKERFILE
+    assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M)[-1] == "headrace"
+
+
+def test_the_environment_file_is_private_complete_and_made_once(compose: dict[str, Any], tmp_path: Path) -> None:
+    made = tmp_path / "new" / ".env"
+    command = ["bash", str(ROOT / "infra/docker/env.sh"), str(made)]
+    subprocess.run(command, check=True, timeout=30)
+    first = made.read_text()
+    values = dict(line.split("=", 1) for line in first.splitlines())
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    assert len(values["POSTGRES_PASSWORD"]) == 48
+    needed = set(re.findall(r"\$\{(\w+):[-?]", (ROOT / "docker-compose.yml").read_text())) - {"EMBEDDER"}
+    assert set(values) == needed
+    subprocess.run(command, check=True, timeout=30)
+    assert made.read_text() == first
