@@ -59,11 +59,18 @@ def home(data_dir: Path, name: str, account: Account | None) -> Path:
 
     Where the account cannot reach it (a data directory inside root's closed home), it is a link to a directory
     of the same purpose under /var/lib/headrace.
+
+    Raises
+    ------
+    StackError
+        If there is a directory already that the account cannot reach.
     """
     place = data_dir / name
     if account is None or account.can_reach(data_dir):
         place.mkdir(mode=0o755, exist_ok=True)
         return place
+    if place.exists() and not place.is_symlink():
+        raise StackError(f"user {NAME}, as whom {name} runs, cannot reach {place}; chmod o+x its parent directories")
     elsewhere = _elsewhere(data_dir) / name
     elsewhere.mkdir(mode=0o755, parents=True, exist_ok=True)
     if not place.is_symlink():

@@ -28,6 +28,7 @@ class Elasticsearch:
     home: Path
     ports: Mapping[str, int]
     port_names: ClassVar[tuple[str, ...]] = ("http", "transport")
+    refuses_root: ClassVar[bool] = True
 
     def install(self) -> None:
         java_home()

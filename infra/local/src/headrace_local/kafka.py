@@ -39,6 +39,7 @@ class Kafka:
     node: Node
     nodes: Sequence[Node]
     port_names: ClassVar[tuple[str, ...]] = ("client", "controller")
+    refuses_root: ClassVar[bool] = False
 
     def install(self) -> None:
         java_home()

@@ -32,6 +32,7 @@ class Postgres:
     home: Path
     ports: Mapping[str, int]
     port_names: ClassVar[tuple[str, ...]] = ("sql",)
+    refuses_root: ClassVar[bool] = True
 
     def install(self) -> None:
         _programs()

@@ -17,6 +17,7 @@ class Qdrant:
     home: Path
     ports: Mapping[str, int]
     port_names: ClassVar[tuple[str, ...]] = ("http",)
+    refuses_root: ClassVar[bool] = False
 
     def install(self) -> None:
         """The engine is a dependency of this package."""

@@ -27,6 +27,7 @@ class Server(Protocol):
     """
 
     port_names: ClassVar[tuple[str, ...]]
+    refuses_root: ClassVar[bool]
 
     @property
     def name(self) -> str:

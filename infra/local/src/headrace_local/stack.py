@@ -34,10 +34,10 @@ from headrace_local.record import Entry, Record, read_record, read_settings, wri
 from headrace_local.server import Server
 from headrace_local.triton import Triton
 
-START_TIMEOUT = 120.0
+START_TIMEOUT = 300.0
 STOP_TIMEOUT = 20.0
 HASTY_TIMEOUT = 5.0
-LOCK_TIMEOUT = 300.0
+LOCK_TIMEOUT = 600.0
 ON_JAVA = {"kafka", "elasticsearch"}
 DEFAULT_DATA_DIR = Path(".headrace")
 
@@ -158,8 +158,8 @@ class Stack:
             If it does not start, or another program has taken its port.
         """
         with self._locked():
-            server = next(server for server in self._servers(self._read()) if server.name == name)
-            self._start(server, lambda state: None)
+            self._entry(name)
+            self._start(self._server(name, self._read()), lambda state: None)
 
     def stop(self, name: str) -> None:
         """Ask one server to end as an operator would, and wait for it."""
@@ -235,7 +235,7 @@ class Stack:
                 continue
             if entry and alive.intersection(self._kafka_names) and name in self._kafka_names:
                 raise StackError(f"{name}: another program has taken its port; `headrace down`, then `headrace up`")
-            purposes = _port_names(name)
+            purposes = _kind(name).port_names
             record.servers[name] = Entry(ports=dict(zip(purposes, free_ports(len(purposes)), strict=True)))
         write_record(self._record_path, record)
         return record
@@ -244,7 +244,7 @@ class Stack:
         return [self._server(name, record) for name in self._names if name in record.servers]
 
     def _server(self, name: str, record: Record) -> Server:
-        place = home(self.data_dir, name, unprivileged())
+        place = home(self.data_dir, name, unprivileged() if _kind(name).refuses_root else None)
         ports = record.servers[name].ports
         if name in self._kafka_names:
             nodes = [
@@ -321,14 +321,14 @@ def _status(name: str, entry: Entry) -> ServerStatus:
     return ServerStatus(name, "paused" if entry.process.is_paused() else "running", entry.ports, entry.pid)
 
 
-def _port_names(name: str) -> tuple[str, ...]:
+def _kind(name: str) -> type[Server]:
     kinds: dict[str, type[Server]] = {
         "elasticsearch": Elasticsearch,
         "postgres": Postgres,
         "qdrant": Qdrant,
         "triton": Triton,
     }
-    return kinds.get(name, Kafka).port_names
+    return kinds.get(name, Kafka)
 
 
 def _await_free(name: str, ports: Collection[int]) -> None:

@@ -34,6 +34,7 @@ class Triton:
     ports: Mapping[str, int]
     repository: Path
     port_names: ClassVar[tuple[str, ...]] = ("grpc", "http", "metrics")
+    refuses_root: ClassVar[bool] = False
 
     def install(self) -> None:
         _environment()

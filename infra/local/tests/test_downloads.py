@@ -1,0 +1,81 @@
+"""The cache holds whole directories or none, whoever fills it and whatever interrupts."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from headrace_local import downloads
+from headrace_local.downloads import cached, fetch_with_maven
+from headrace_local.errors import StackError
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(downloads, "SHARED", tmp_path / "shared")
+    return downloads.cache_dir()
+
+
+def test_two_at_once_fill_once_and_both_get_the_whole(cache: Path) -> None:
+    fills: list[Path] = []
+    second_waits = threading.Event()
+
+    def fill(into: Path) -> None:
+        fills.append(into)
+        (into / "half").touch()
+        second_waits.wait(timeout=10)
+        (into / "whole").touch()
+
+    found: list[list[str]] = []
+    users = [
+        threading.Thread(target=lambda: found.append(sorted(path.name for path in cached("tool", fill).iterdir())))
+        for _ in range(2)
+    ]
+    for user in users:
+        user.start()
+    second_waits.set()
+    for user in users:
+        user.join(timeout=20)
+    assert len(fills) == 1
+    assert found == [["half", "whole"]] * 2
+
+
+def test_an_interrupted_fill_leaves_nothing_and_the_next_succeeds(cache: Path) -> None:
+    def interrupted(into: Path) -> None:
+        (into / "half").touch()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached("tool", interrupted)
+    assert [path.name for path in cache.iterdir() if path.is_dir()] == []
+    assert (cached("tool", lambda into: (into / "whole").touch()) / "whole").exists()
+
+
+MAVEN = """#!/bin/sh
+for argument; do case $argument in -DoutputDirectory=*) into=${argument#*=};; esac; done
+%s
+"""
+
+
+def maven_that(does: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin" / "mvn"
+    program.parent.mkdir()
+    program.write_text(MAVEN % does)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+
+
+def test_files_with_other_content_than_was_tested_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maven_that('echo tampered > "$into/elasticsearch-8.19.21.zip"', tmp_path, monkeypatch)
+    into = tmp_path / "into"
+    into.mkdir()
+    with pytest.raises(StackError, match=r"other files than expected: elasticsearch-8\.19\.21\.zip"):
+        fetch_with_maven("elasticsearch", into)
+
+
+def test_a_failing_download_is_explained_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    maven_that("echo '[ERROR] Could not transfer artifact'; echo more; exit 1", tmp_path, monkeypatch)
+    with pytest.raises(StackError, match="Could not transfer artifact") as failed:
+        fetch_with_maven("kafka", tmp_path)
+    assert "\n" not in str(failed.value)
