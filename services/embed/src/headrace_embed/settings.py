@@ -32,9 +32,17 @@ class EmbedderSettings(CommonSettings):
     triton: TritonSettings = TritonSettings()
 
 
+class EmbedBatchSettings(BatchSettings):
+    """Smaller batches than a sink's: even 128 long texts are computed within the time that a stopping worker has,
+    and sorting a larger window saves nothing more.
+    """
+
+    max_records: int = Field(128, ge=1, description="records of one poll")
+
+
 class EmbedSettings(EmbedderSettings, WorkerSettings):
     """The embed worker's settings."""
 
-    batch: BatchSettings = BatchSettings(max_records=256)
+    batch: EmbedBatchSettings = EmbedBatchSettings()
     cache_dir: Path | None = Field(None, description="folder of the cached vectors; default: the user's cache folder")
     cache_bytes: int = Field(2**30, ge=2**20, description="cap of the cached vectors of one worker process, bytes")
