@@ -7,7 +7,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 MEMBERS := schemas shared infra/local $(wildcard services/*)
-PACKAGES := $(wildcard schemas/src shared/src infra/local/src services/*/src)
+PACKAGES := $(wildcard schemas/src shared/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
 
 .PHONY: help setup prerequisites demo test test-long check format bench lock clean

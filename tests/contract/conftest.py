@@ -7,23 +7,26 @@ from uuid import uuid4
 
 import pytest
 from harness.servers import Servers
-from harness.sinks import Sink, servers_of, sink_names, sink_records
+from harness.sinks import Sink, load_sink, servers_of, sink_names, sink_records
 
 from headrace_schemas.fields import Kind
 from headrace_shared.stage import Stage
 from headrace_shared.store import Store
-from headrace_shared.worker import load_worker
 
 TIMEOUT = "10"
 """Seconds of one request, so that a test of a silent server need not wait for the default's 30."""
 
 
 @pytest.fixture(scope="session", params=sink_names())
-def sink(request: pytest.FixtureRequest, servers: Servers) -> Sink:
+def sink(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Sink:
     """The sink on its prepared store. All tests share the store and keep apart by their ids."""
-    worker = load_worker(request.param)
+    worker = load_sink(request.param)
     names = servers_of(worker)
-    settings = servers.settings(worker.settings, *names, **{f"{name.upper()}__TIMEOUT": TIMEOUT for name in names})
+    variables = {f"{name.upper()}__TIMEOUT": TIMEOUT for name in names}
+    if not names:
+        # A sink without a server, like the worked example, keeps a file.
+        variables = {f"{worker.name.upper()}__PATH": str(tmp_path_factory.mktemp(worker.name) / "store")}
+    settings = servers.settings(worker.settings, *names, **variables)
     sink = Sink(worker, settings, sink_records(worker.name))
     asyncio.run(prepare(sink))
     return sink

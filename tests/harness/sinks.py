@@ -1,12 +1,18 @@
-"""Every installed sink, as the contract suite drives it: through its entry point, its stage and its store."""
+"""Every installed sink, as the contract suite drives it: through its entry point, its stage and its store.
+
+The worked example of CONTRIBUTING.md counts as installed here, though it is none of the product's workers.
+"""
 
 import asyncio
 import hashlib
+import tomllib
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
+from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,8 +25,9 @@ from headrace_shared.runtime.attempt import Attempts
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.stage import Outcome, Stage, Unavailable
 from headrace_shared.store import Store, Stored
-from headrace_shared.worker import Worker, load_worker, worker_names
+from headrace_shared.worker import ENTRY_POINT_GROUP, Worker, load_worker, worker_names
 
+EXAMPLE = Path(__file__).parents[2] / "docs" / "example-sink"
 TEXT_FIELDS: Mapping[Kind, str] = {"product": "title", "keyword": "text"}
 
 
@@ -99,9 +106,23 @@ async def settle(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0
 
 
 @cache
+def load_sink(name: str) -> Worker:
+    """The worker of a sink, from what is installed or from the example's own declaration."""
+    return example().load() if name == example().name else load_worker(name)
+
+
+@cache
+def example() -> EntryPoint:
+    """The example's worker as its pyproject.toml announces it."""
+    project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
+    ((name, value),) = project["entry-points"][ENTRY_POINT_GROUP].items()
+    return EntryPoint(name, value, ENTRY_POINT_GROUP)
+
+
+@cache
 def sink_records(name: str) -> Mapping[Kind, type[Change]]:
     """What a worker reads for each kind, if it is a sink of catalogue changes; nothing otherwise."""
-    worker = load_worker(name)
+    worker = load_sink(name)
     if worker.store is None:
         return {}
     inputs = worker.inputs(worker.settings.model_construct())
@@ -110,14 +131,14 @@ def sink_records(name: str) -> Mapping[Kind, type[Change]]:
 
 
 def sink_names(*, vectors: bool = False) -> list[str]:
-    """The installed sinks; with `vectors` only those that take vectors."""
-    names = [name for name in worker_names() if sink_records(name)]
+    """The installed sinks and the example; with `vectors` only those that take vectors."""
+    names = [name for name in (*worker_names(), example().name) if sink_records(name)]
     return [name for name in names if takes_vectors(sink_records(name))] if vectors else names
 
 
 def server_sink_names() -> list[str]:
     """The sinks that write to a server which this project's stack can break."""
-    return [name for name in sink_names() if servers_of(load_worker(name))]
+    return [name for name in sink_names() if servers_of(load_sink(name))]
 
 
 def takes_vectors(records: Mapping[Kind, type[Change]]) -> bool:

@@ -1,0 +1,1 @@
+"""The worked example of a sink: products and keywords in one SQLite file."""

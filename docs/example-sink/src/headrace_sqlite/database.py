@@ -1,0 +1,47 @@
+"""One connection to the file, used from one thread at a time, and what its errors mean."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from headrace_shared.stage import BatchRejected, Rejected, Unavailable
+from headrace_sqlite.settings import SqliteSettings
+
+STORE = "sqlite"
+
+
+def connect(settings: SqliteSettings) -> sqlite3.Connection:
+    """A connection that commits only what asks for it. Raises Unavailable if the file cannot be opened."""
+    with sqlite_errors():
+        connection = sqlite3.connect(
+            settings.path, timeout=settings.timeout, isolation_level=None, check_same_thread=False
+        )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """All or nothing. The lock of a writer is taken at once, so that two writers wait and never deadlock."""
+    with sqlite_errors():
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+
+
+@contextmanager
+def sqlite_errors() -> Iterator[None]:
+    """A broken constraint is about the data, though of which change it does not say; all else is about the store."""
+    try:
+        yield
+    except sqlite3.IntegrityError as error:
+        name = error.sqlite_errorname
+        raise BatchRejected(Rejected("refused_by_store", str(error), (STORE, name), error)) from error
+    except sqlite3.Error as error:
+        hint = "; has `headrace stores apply` been run?" if "no such table" in str(error) else ""
+        raise Unavailable(STORE, f"{type(error).__name__}{hint}") from error

@@ -1,0 +1,20 @@
+"""What this worker reads from the environment."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, Field
+
+from headrace_shared.settings import WorkerSettings
+
+
+class SqliteSettings(BaseModel):
+    """Where the database is."""
+
+    path: Path = Field(Path("headrace.sqlite3"), description="file of the database; made if missing")
+    timeout: float = Field(5.0, gt=0, description="of the wait for another writer's lock, seconds")
+
+
+class SqliteWorkerSettings(WorkerSettings):
+    """A worker's settings, and the file."""
+
+    sqlite: SqliteSettings = SqliteSettings()
