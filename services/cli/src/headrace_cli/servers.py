@@ -1,18 +1,25 @@
 """The local servers as the commands start them."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
 
+from headrace_local.errors import StackError
 from headrace_local.stack import Progress, Stack
+from headrace_shared.settings import CommonSettings
 
 STATES = {"ready": "green", "running": "green", "failed": "red"}
+MODEL_DIR = "HEADRACE_MODEL_DIR"
 
 
 def stack(data_dir: Path, *, triton: bool = False, kafka_nodes: Literal[1, 3] = 1) -> Stack:
-    """The servers of one data directory."""
-    return Stack(data_dir, kafka_nodes=kafka_nodes, triton_repository=data_dir / "triton-models" if triton else None)
+    """The servers of one data directory. Raises StackError if Triton's model cannot be written."""
+    models = _triton_models(data_dir / "triton-models") if triton else None
+    return Stack(data_dir, kafka_nodes=kafka_nodes, triton_repository=models)
 
 
 def say(console: Console) -> Progress:
@@ -23,3 +30,15 @@ def say(console: Console) -> Progress:
         console.print(f"{name:<14} [{style}]{state:<10}[/] {seconds:6.1f} s")
 
     return line
+
+
+def _triton_models(folder: Path) -> Path:
+    """The model repository for Triton, written by the package that knows the models, in a process of its own."""
+    command = [sys.executable, "-m", "headrace_embed.triton_repository", str(folder), "--backend", "python"]
+    command += ["--model", CommonSettings().model]
+    command += ["--model-dir", os.environ[MODEL_DIR]] if MODEL_DIR in os.environ else []
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise StackError(f"triton: writing its model failed: {reason}")
+    return folder

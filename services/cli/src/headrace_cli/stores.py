@@ -1,5 +1,6 @@
 """The stores of the installed workers."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -22,3 +23,10 @@ async def opened_stores(names: Sequence[str] | None = None) -> AsyncIterator[dic
                 opened[worker.name] = worker.store(worker.settings())
                 stack.push_async_callback(opened[worker.name].close)
         yield opened
+
+
+async def prepare_stores() -> dict[str, list[str]]:
+    """Creates or migrates every store's collections, indices and tables, all at once; what was made, by store."""
+    async with opened_stores() as stores:
+        lines = await asyncio.gather(*(store.prepare() for store in stores.values()))
+        return dict(zip(stores, lines, strict=True))

@@ -6,7 +6,7 @@ import typer
 
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_cli.stores import opened_stores
+from headrace_cli.stores import prepare_stores
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
@@ -19,16 +19,9 @@ def stores() -> None:
 @app.command()
 def apply(as_json: AsJson = False) -> None:
     """Create or migrate collections, payload indexes, mappings, aliases and tables. Safe to repeat."""
-    made = asyncio.run(prepare())
+    made = asyncio.run(prepare_stores())
     if as_json:
         print_json(made)
         return
     for name, lines in made.items():
         screen().print("\n".join(f"{name}: {line}" for line in lines or ["as it should be"]), markup=False)
-
-
-async def prepare() -> dict[str, list[str]]:
-    """Prepares every store at once; what was made, by store."""
-    async with opened_stores() as stores:
-        lines = await asyncio.gather(*(store.prepare() for store in stores.values()))
-        return dict(zip(stores, lines, strict=True))

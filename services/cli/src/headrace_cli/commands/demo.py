@@ -1,0 +1,71 @@
+"""The main job on real servers, in a minute."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from headrace_cli.demo.findings import Findings
+from headrace_cli.demo.own_servers import own_servers
+from headrace_cli.demo.pipeline import apply_everything, follow_story, running_workers
+from headrace_cli.demo.report import as_json as findings_as_json
+from headrace_cli.demo.report import stores_table, workers_table
+from headrace_cli.demo.searches import search_tables
+from headrace_cli.demo.story import Story
+from headrace_cli.environment import DEFAULT_DATA_DIR
+from headrace_cli.errors import NOT_DONE, CommandError
+from headrace_cli.options import AsJson
+from headrace_cli.output import messages, print_json, screen
+from headrace_cli.servers import say
+from headrace_cli.stores import opened_stores
+
+app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+
+CHANGES_FOR_A_MALFORMED = 25
+
+
+@app.command()
+def demo(
+    products: Annotated[int, typer.Option(min=1)] = 2000,
+    keywords: Annotated[int, typer.Option(min=1)] = 500,
+    changes: Annotated[int, typer.Option(min=0)] = 500,
+    as_json: AsJson = False,
+) -> None:
+    """Publish a catalogue and its changes, follow every record into the stores, and compare each store with what it
+    must hold.
+
+    It starts servers and workers of its own and stops them at the end; whatever runs already is left alone. With
+    HEADRACE_EMBEDDER=triton the vectors come from a Triton server. Exit status 0 only if every record is accounted
+    for and every store is right.
+    """
+    started = time.monotonic()
+    console = messages() if as_json else screen()
+    story = Story(products, keywords, changes, changes // CHANGES_FOR_A_MALFORMED)
+    with own_servers(DEFAULT_DATA_DIR / "demo", say(console)) as servers:
+        log = servers.data_dir / "workers.log"
+        findings = asyncio.run(_demo(story, log, console))
+        if as_json:
+            print_json(findings_as_json(findings))
+        if problems := findings.problems():
+            messages().print("\n".join(problems), markup=False, soft_wrap=True)
+            messages().print(f"The workers' log is {log}", soft_wrap=True)
+            raise typer.Exit(NOT_DONE)
+    seconds = time.monotonic() - started
+    console.print(f"Every record is accounted for and every store is right. All of it took {seconds:.0f} s.")
+
+
+async def _demo(story: Story, log: Path, console: Console) -> Findings:
+    await apply_everything()
+    console.print("Topics and stores are made; the workers start")
+    async with running_workers(log), opened_stores() as stores:
+        try:
+            findings = await follow_story(story, stores, console)
+        except CommandError as error:
+            raise CommandError(f"{error}; the workers' log is {log}") from error
+        console.print("", workers_table(findings), "", stores_table(findings))
+        async for table in search_tables(stores):
+            console.print("", table)
+    return findings

@@ -1,0 +1,1 @@
+"""The main job on real servers, in a minute: what `headrace demo` does."""
