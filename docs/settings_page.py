@@ -1,0 +1,120 @@
+"""Writes docs/settings.md from the settings classes of the installed workers.
+
+.venv/bin/python docs/settings_page.py > docs/settings.md
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
+
+from headrace_shared.settings import ENV_PREFIX, WorkerSettings
+from headrace_shared.worker import SETTINGS_GROUP
+
+INTRODUCTION = """\
+# Settings
+
+<!-- Made by docs/settings_page.py; edit the settings classes instead. -->
+
+Every setting is an environment variable. `headrace up` writes those that lead to its servers into
+`.headrace/stack.env`, which every command reads; what is set in the environment itself wins. A wrong value ends a
+command or a worker with exit status 2 and one line that names the variable and never its value. A `HEADRACE_` variable
+that nothing reads gets a warning with the nearest name that something does read.
+
+A default of "none" means that the setting is off until it is given. The commands `stores apply` and `search` read
+what the worker of the store reads, and `topics apply`, `publish` and `wait` what every worker reads.
+"""
+GENERAL = "General"
+TITLES = {"HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
+
+
+@dataclass
+class Variable:
+    """One environment variable. `defaults`: each default, with the workers that have it."""
+
+    name: str
+    section: str
+    about_section: str
+    described: FieldInfo
+    defaults: dict[str, list[str]] = field(default_factory=dict)
+
+
+def page() -> str:
+    """The whole page, as Markdown."""
+    variables = all_variables()
+    workers = {entry_point.name for entry_point in entry_points(group=SETTINGS_GROUP)}
+    parts = [INTRODUCTION]
+    for section in sorted({v.section for v in variables}, key=lambda section: (section != GENERAL, section)):
+        members = [variable for variable in variables if variable.section == section]
+        parts.append(f"## {section}\n\n{members[0].about_section}\n")
+        parts.append("| variable | default | read by | what it is |\n|---|---|---|---|")
+        parts += [row(variable, workers) for variable in members]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def row(variable: Variable, workers: set[str]) -> str:
+    """One line of a table. Where the workers' defaults differ, each is given with its workers."""
+    readers = {name for names in variable.defaults.values() for name in names}
+    default, *others = (f"{', '.join(names)}: {value}" for value, names in variable.defaults.items())
+    default = "<br>".join([default, *others]) if others else next(iter(variable.defaults))
+    read_by = "every worker" if readers == workers else ", ".join(sorted(readers))
+    about = f"{variable.described.description or ''}{accepted(variable.described)}"
+    return f"| `{variable.name}` | {default} | {read_by} | {about} |"
+
+
+def accepted(described: FieldInfo) -> str:
+    """The values of a closed list, if the field has one."""
+    for option in (described.annotation, *get_args(described.annotation)):
+        if get_origin(option) is Literal:
+            return f" ({', '.join(f'`{value}`' for value in get_args(option))})"
+    return ""
+
+
+def all_variables() -> list[Variable]:
+    """Every variable of every worker, in the order of the classes."""
+    found: dict[str, Variable] = {}
+    for entry_point in sorted(entry_points(group=SETTINGS_GROUP), key=lambda entry_point: entry_point.name):
+        settings: type[WorkerSettings] = entry_point.load()
+        for variable, default in variables_of(settings.model_construct()):
+            known = found.setdefault(variable.name, variable)
+            known.defaults.setdefault(default, []).append(entry_point.name)
+    return list(found.values())
+
+
+def variables_of(
+    settings: BaseModel, prefix: str = ENV_PREFIX, section: str = GENERAL, about: str = "What every worker reads."
+) -> Iterator[tuple[Variable, str]]:
+    """The variables of one settings object and their defaults; a nested object is a section of its own."""
+    for name, described in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            title = TITLES.get(name.upper(), name.capitalize())
+            yield from variables_of(value, f"{prefix}{name.upper()}__", title, introduction(type(value)))
+        else:
+            yield Variable(prefix + name.upper(), section, about, described), shown(value)
+
+
+def introduction(nested: type[BaseModel]) -> str:
+    """What the first class of its kind says of itself: a worker that changes a default says why only to its readers."""
+    origin = [parent for parent in nested.__mro__ if issubclass(parent, BaseModel) and parent is not BaseModel][-1]
+    return re.sub(r"\s+", " ", origin.__doc__ or "").strip()
+
+
+def shown(value: Any) -> str:
+    """A default as it would be written in the environment."""
+    if value is None:
+        return "none"
+    if isinstance(value, SecretStr):
+        value = value.get_secret_value()
+    if isinstance(value, bool):
+        value = str(value).lower()
+    return f"`{value}`"
+
+
+if __name__ == "__main__":
+    print(page(), end="")
