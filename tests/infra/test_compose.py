@@ -66,6 +66,11 @@ def test_the_setup_creates_topics_and_stores_once_every_server_is_healthy(servic
     assert setup["depends_on"] == {server: {"condition": "service_healthy"} for server in servers}
 
 
+def test_the_demo_waits_for_every_worker(services: dict[str, Any]) -> None:
+    workers = {name for name, service in services.items() if service.get("command", [])[:1] == ["work"]}
+    assert services["demo"]["depends_on"] == {worker: {"condition": "service_healthy"} for worker in workers}
+
+
 def test_every_server_says_when_it_is_healthy(services: dict[str, Any]) -> None:
     servers = {name for name, service in services.items() if BUILT_HERE not in service["image"]}
     assert servers == {"kafka", "elasticsearch", "qdrant", "postgres", "triton"}
@@ -95,6 +100,17 @@ def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> Non
 def test_the_image_installs_what_is_pinned_and_runs_as_nobody_special() -> None:
     assert "uv pip sync --require-hashes requirements.txt" in DOCKERFILE
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M)[-1] == "headrace"
+
+
+def test_the_demo_in_containers_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
+    path = f"{tmp_path}:/usr/bin:/bin"
+    (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "docker").chmod(0o755)
+    command = ["bash", str(ROOT / "infra/docker-demo.sh")]
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=False, timeout=30)
+    assert done.returncode == 1
+    assert done.stderr.startswith("headrace: DOCKER=1 needs Docker")
+    assert len(done.stderr.splitlines()) == 1
 
 
 def test_the_environment_file_is_private_complete_and_made_once(compose: dict[str, Any], tmp_path: Path) -> None:

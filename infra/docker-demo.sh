@@ -1,0 +1,43 @@
+#!/usr/bin/env bash
+# What `make demo DOCKER=1` runs: builds and starts the containers of docker-compose.yml, runs the demo against them, and
+# removes them with their data. They are a project of their own, so a stack that runs already is left alone.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+if ! docker compose version >/dev/null 2>&1; then
+    echo "headrace: DOCKER=1 needs Docker with its compose plugin (https://docs.docker.com/compose/install/); make demo does without" >&2
+    exit 1
+fi
+if ! docker info >/dev/null 2>&1; then
+    echo "headrace: no Docker engine answers: start it, see that this user may use it, or run make demo without DOCKER=1" >&2
+    exit 1
+fi
+
+environment=.headrace/docker-demo.env
+log=.headrace/docker-demo.log
+rm -f "$environment"
+bash infra/docker/env.sh "$environment"
+compose=(docker compose --project-name headrace-demo --env-file "$environment")
+if [ "${EMBEDDER:=${HEADRACE_EMBEDDER:-onnx}}" = triton ]; then
+    compose+=(--profile triton)
+fi
+export EMBEDDER
+
+finish() {
+    local status=$?
+    trap - EXIT
+    if [ "$status" -ne 0 ]; then
+        "${compose[@]}" logs --no-color >"$log" 2>&1 || true
+        echo "headrace: what the containers said is in $log" >&2
+    fi
+    "${compose[@]}" down --volumes --remove-orphans || true
+    rm -f "$environment"
+    exit "$status"
+}
+trap finish EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+"${compose[@]}" down --volumes --remove-orphans >/dev/null 2>&1
+"${compose[@]}" up --build --detach
+"${compose[@]}" run --rm demo
