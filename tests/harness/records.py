@@ -74,6 +74,43 @@ async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
         await consumer.stop()
 
 
+class ReceiptReader:
+    """Follows the receipts topic; each look reads only what is new."""
+
+    def __init__(self, settings: CommonSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._found: dict[str, dict[tuple[str, int, int], Receipt]] = {}
+
+    async def of(self, worker: str) -> dict[tuple[str, int, int], Receipt]:
+        """Every receipt of that worker so far, by topic, partition and offset: a redelivery counts once."""
+        if self._consumer is None:
+            self._consumer = AIOKafkaConsumer(**client_options(self._settings.kafka), enable_auto_commit=False)
+            await self._consumer.start()
+            partitions = range(self._settings.kafka.partitions)
+            self._consumer.assign([TopicPartition(self._settings.topics.receipts, number) for number in partitions])
+            await self._consumer.seek_to_beginning()
+        while taken := await self._consumer.getmany(timeout_ms=100):
+            for record in (record for records in taken.values() for record in records):
+                batch = Receipts.model_validate_json(record.value)
+                of_worker = self._found.setdefault(batch.worker, {})
+                of_worker |= {(receipt.topic, receipt.partition, receipt.offset): receipt for receipt in batch.receipts}
+        return self._found.get(worker, {})
+
+    async def published(self, topics: Iterable[str]) -> int:
+        """How many records the topics have taken."""
+        assert self._consumer is not None
+        partitions = [
+            TopicPartition(topic, number) for topic in topics for number in range(self._settings.kafka.partitions)
+        ]
+        return sum((await self._consumer.end_offsets(partitions)).values())
+
+    async def close(self) -> None:
+        """Closes the connection."""
+        if self._consumer is not None:
+            await self._consumer.stop()
+
+
 async def receipts(settings: CommonSettings, worker: str) -> dict[tuple[str, int, int], Receipt]:
     """What a worker reported of each record, by topic, partition and offset: a redelivery counts once."""
     found: dict[tuple[str, int, int], Receipt] = {}

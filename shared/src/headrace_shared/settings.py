@@ -27,6 +27,9 @@ class KafkaSettings(BaseModel):
     ssl_ca_file: str | None = Field(None, description="PEM file of the authorities to trust; default: the system's")
     ssl_cert_file: str | None = Field(None, description="PEM file of the client's certificate")
     ssl_key_file: str | None = Field(None, description="PEM file of the client's key")
+    session_timeout: float = Field(
+        45.0, ge=6, description="seconds without a heartbeat until a consumer's partitions go to another"
+    )
     partitions: int = Field(6, ge=1, description="of every topic; never changed once a topic is in use")
     replication_factor: int = Field(1, ge=1, description="of every topic; 3 in production")
     min_insync_replicas: int = Field(1, ge=1, description="of every topic; 2 in production")

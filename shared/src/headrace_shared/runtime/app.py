@@ -32,7 +32,6 @@ from headrace_shared.worker import Worker
 log = structlog.get_logger(__name__)
 
 MAX_POLL_INTERVAL_MS = 300_000
-SESSION_TIMEOUT_MS = 45_000
 GRACE_SECONDS = 9.0
 """How long a stopping worker may finish the batch in hand, below the 10 s that a supervisor gives it."""
 
@@ -72,8 +71,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         ack_policy=AckPolicy.NACK_ON_ERROR,
         auto_offset_reset="earliest",
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        session_timeout_ms=SESSION_TIMEOUT_MS,
-        heartbeat_interval_ms=3000,
+        session_timeout_ms=int(settings.kafka.session_timeout * 1000),
+        heartbeat_interval_ms=int(settings.kafka.session_timeout * 1000 / 15),
         listener=assignment,
     )
     async def handle(records: Any) -> None:
@@ -122,6 +121,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     stopping=stopping,
                     traces=traces,
                     max_dead_letter_bytes=2 * settings.kafka.max_record_bytes,
+                    max_receipts_bytes=settings.kafka.max_record_bytes,
                 )
             )
             log.info("worker_started", topics=[*inputs, replay_topic])

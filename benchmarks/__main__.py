@@ -1,0 +1,96 @@
+"""`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
+
+python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,memory] [--scale 1.0]
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import platform
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import embedding, memory, runtime, sinks
+from benchmarks.measure import Comparison
+from headrace_local.stack import Stack
+from headrace_shared.settings import WorkerSettings
+
+RESULTS = Path(__file__).parent / "results"
+PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "memory")
+Outcome = Comparison | memory.Peak
+
+
+async def measured(part: str, scale: float, directory: Path, environment: dict[str, str]) -> list[Outcome]:
+    """One part's figures. `scale` multiplies the number of records."""
+
+    def records(full: int) -> int:
+        return max(200, int(full * scale))
+
+    common = WorkerSettings()
+    match part:
+        case "runtime":
+            return [*await runtime.run(common, records(60_000))]
+        case "qdrant":
+            return [*await sinks.qdrant(sinks.settings_of("qdrant"), records(10_000))]
+        case "elasticsearch":
+            return [*await sinks.elasticsearch(sinks.settings_of("elasticsearch"), records(20_000))]
+        case "pgvector":
+            return [*await sinks.pgvector(sinks.settings_of("pgvector"), records(4_000))]
+        case "embed":
+            return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
+        case _:
+            peaks = await memory.workers(common, environment, records(2_000))
+            file = directory / "rows.jsonl"
+            return [*peaks, await memory.publishing(common, environment, file, records(1_000_000))]
+
+
+def table(outcomes: list[Outcome]) -> Table:
+    """What a person reads."""
+    made = Table("measured", "against", "ours", "theirs", "ratio or peak", "target", "reached")
+    for outcome in outcomes:
+        if isinstance(outcome, Comparison):
+            ours, theirs = (f"{sorted(rates)[len(rates) // 2]:,.0f}/s" for rates in (outcome.ours, outcome.theirs))
+            reached = outcome.ratio >= outcome.target
+            cells = [outcome.name, outcome.against, ours, theirs, f"{outcome.ratio:.2f}", f"≥ {outcome.target}"]
+        else:
+            reached = outcome.mib <= outcome.limit
+            cells = [outcome.name, "", "", "", f"{outcome.mib:.0f} MiB", f"≤ {outcome.limit:.0f} MiB"]
+        made.add_row(*cells, "yes" if reached else "no")
+    return made
+
+
+def main() -> None:
+    """Measures, prints, writes."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, separated by commas")
+    parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of records")
+    options = parser.parse_args()
+    directory = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    stack = Stack(directory / "stack")
+    console = Console()
+    try:
+        environment = stack.up(lambda name, state, seconds: console.print(f"{name} {state} {seconds:.0f} s"))
+        os.environ.update(environment)
+        outcomes: list[Outcome] = []
+        for part in options.only.split(","):
+            console.print(f"measuring {part} …")
+            outcomes += asyncio.run(measured(part, options.scale, directory, environment))
+        console.print(table(outcomes))
+        RESULTS.mkdir(exist_ok=True)
+        machine = {"cpus": os.cpu_count(), "system": platform.platform(), "python": platform.python_version()}
+        written: dict[str, Any] = {"machine": machine, "scale": options.scale}
+        written["figures"] = [outcome.as_dict() for outcome in outcomes]
+        (RESULTS / "latest.json").write_text(json.dumps(written, indent=2) + "\n")
+    finally:
+        stack.destroy()
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

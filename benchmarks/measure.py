@@ -1,0 +1,101 @@
+"""How a side of a comparison is timed, and how two sides become a ratio."""
+
+import asyncio
+import statistics
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from headrace_shared.runtime.app import build
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Outcome
+from headrace_shared.worker import Worker
+
+WITHIN = 600.0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Rates in records a second, a pair for each round; `ratio` is the median of the rounds' ratios."""
+
+    name: str
+    against: str
+    ours: list[float]
+    theirs: list[float]
+    target: float
+
+    @property
+    def ratio(self) -> float:
+        return statistics.median(ours / theirs for ours, theirs in zip(self.ours, self.theirs, strict=True))
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able, with the ratio."""
+        return asdict(self) | {"ratio": self.ratio, "reached": self.ratio >= self.target}
+
+
+Side = Callable[[int], Awaitable[float]]
+"""Runs one round and gives its rate; the number of the round keeps their data apart."""
+
+
+async def compared(name: str, against: str, target: float, ours: Side, theirs: Side, rounds: int = 3) -> Comparison:
+    """Runs both sides in turn, the other one first in every second round, so that a drifting machine favours none."""
+    rates: dict[Side, list[float]] = {ours: [], theirs: []}
+    for number in range(rounds):
+        for side in (ours, theirs) if number % 2 else (theirs, ours):
+            rates[side].append(await side(number))
+    return Comparison(name, against, rates[ours], rates[theirs], target)
+
+
+class _Timed:
+    """A stage that notes when its first batch came and when the last of `expected` changes was settled."""
+
+    def __init__(self, stage: Any, expected: int) -> None:
+        self._stage = stage
+        self._left = expected
+        self.began: float | None = None
+        self.done = asyncio.Event()
+
+    async def apply(self, changes: Sequence[Any]) -> Sequence[Outcome]:
+        self.began = self.began or time.perf_counter()
+        outcomes: Sequence[Outcome] = await self._stage.apply(changes)
+        self._left -= len(changes)
+        if self._left <= 0:
+            self.done.set()
+        return outcomes
+
+    async def check(self) -> None:
+        await self._stage.check()
+
+
+async def worker_rate(worker: Worker, settings: WorkerSettings, records: int) -> float:
+    """Records a second of a worker on a full topic, from its first batch to its last. Every record has its own key."""
+    timed: list[_Timed] = []
+
+    @asynccontextmanager
+    async def opened(of: Any) -> AsyncIterator[_Timed]:
+        async with worker.stage(of) as stage:
+            timed.append(_Timed(stage, records))
+            yield timed[0]
+
+    application = build(replace(worker, stage=opened), settings)
+    async with asyncio.timeout(WITHIN), application.start_lifespan_context():
+        await timed[0].done.wait()
+        ended = time.perf_counter()
+    assert timed[0].began is not None
+    return records / (ended - timed[0].began)
+
+
+def seconds(work: Callable[[], Any]) -> float:
+    """How long a call takes."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+async def rate(records: int, work: Awaitable[Any]) -> float:
+    """Records a second of an awaitable that handles them all."""
+    began = time.perf_counter()
+    await work
+    return records / (time.perf_counter() - began)

@@ -1,0 +1,104 @@
+"""The largest resident memory of each worker while it works, and of `headrace publish` over a large file."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.topics import SEED, changes, fill, fresh_topics
+from headrace_cli.catalogue.products import products
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.topics import apply_topics
+from headrace_shared.worker import worker_names
+
+LIMITS_MIB = {"embed": 600.0}
+LIMIT_MIB = 250.0
+GROWTH_MIB = 30.0
+
+
+@dataclass(frozen=True)
+class Peak:
+    """Largest resident memory in MiB; for a file, how much of it came after the first tenth of the rows."""
+
+    name: str
+    mib: float
+    limit: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self) | {"reached": self.mib <= self.limit}
+
+
+async def workers(settings: WorkerSettings, environment: Mapping[str, str], records: int) -> list[Peak]:
+    """Every worker as a process, until each has taken all that there is."""
+    fresh = await fresh_topics(settings, "embed")
+    names = worker_names()
+    await apply_topics(fresh, names)
+    await fill(fresh, fresh.topics.source("product"), changes(records, 1, "m"))
+    variables = {
+        **os.environ,
+        **environment,
+        "HEADRACE_TOPIC_PREFIX": fresh.topic_prefix,
+        "HEADRACE_LOG_LEVEL": "warning",
+    }
+    running = {name: _started(name, variables) for name in names}
+    try:
+        waiting = [sys.executable, "-m", "headrace_cli", "wait", "--timeout", "600"]
+        await asyncio.to_thread(subprocess.run, waiting, env=variables, check=True)
+        return [
+            Peak(f"worker {name}", peak_mib(process.pid), LIMITS_MIB.get(name, LIMIT_MIB))
+            for name, process in running.items()
+        ]
+    finally:
+        for process in running.values():
+            process.terminate()
+        for process in running.values():
+            process.wait()
+
+
+def _started(name: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    return subprocess.Popen([sys.executable, "-m", "headrace_cli", "work", name], env=dict(variables))
+
+
+async def publishing(settings: WorkerSettings, environment: Mapping[str, str], file: Path, rows: int) -> Peak:
+    """What `headrace publish` needs for the last nine tenths of a file beyond what the first tenth needed."""
+    fresh = await fresh_topics(settings, "embed")
+    with file.open("w") as lines:
+        for row in products(SEED, rows):
+            lines.write(json.dumps(row) + "\n")
+    tenth = file.with_suffix(".tenth.jsonl")
+    with file.open() as whole, tenth.open("w") as first:
+        first.writelines(line for _, line in zip(range(rows // 10), whole, strict=False))
+    variables = {**os.environ, **environment, "HEADRACE_TOPIC_PREFIX": fresh.topic_prefix}
+    small = await asyncio.to_thread(_publish_peak, tenth, variables)
+    large = await asyncio.to_thread(_publish_peak, file, variables)
+    return Peak(f"publishing {rows:,} rows: growth over {rows // 10:,}", large - small, GROWTH_MIB)
+
+
+def _publish_peak(file: Path, variables: Mapping[str, str]) -> float:
+    command = [sys.executable, "-m", "headrace_cli", "publish", str(file), "--kind", "product", "--json"]
+    process = subprocess.Popen(command, env=dict(variables), stdout=subprocess.DEVNULL)
+    peak = 0.0
+    while process.poll() is None:
+        peak = max(peak, peak_mib(process.pid))
+        try:
+            process.wait(0.2)
+        except subprocess.TimeoutExpired:
+            continue
+    assert process.returncode == 0
+    return peak
+
+
+def peak_mib(pid: int) -> float:
+    """VmHWM of a process on Linux; 0 once it is gone."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except FileNotFoundError:
+        return 0.0
+    found = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")]
+    return int(found[0]) / 1024 if found else 0.0

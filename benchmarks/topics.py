@@ -1,0 +1,65 @@
+"""Full topics to measure on."""
+
+import asyncio
+import base64
+import hashlib
+import json
+import uuid
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+
+from headrace_cli.catalogue.products import products
+from headrace_schemas.fields import Kind
+from headrace_shared.kafka import producer
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.topics import apply_topics
+
+SEED = 7
+DIMENSION = 384
+
+
+async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
+    """The settings with a topic prefix that nothing has used, and the topics made."""
+    made = settings.model_copy(update={"topic_prefix": f"bench-{uuid.uuid4().hex[:8]}."})
+    await apply_topics(made, [worker])
+    return made
+
+
+def changes(count: int, version: int, run: str, kind: Kind = "product") -> list[dict[str, Any]]:
+    """Product changes of the made-up catalogue, each with an id of its own."""
+    now = datetime.now(UTC).isoformat()
+    return [
+        row | {"op": "upsert", "product_id": f"{run}-{number}", "version": version, "occurred_at": now}
+        for number, row in enumerate(products(SEED, count))
+    ]
+
+
+def embedded(rows: Iterable[dict[str, Any]], model: str, version: int) -> list[dict[str, Any]]:
+    """The same with vectors: random, of unit length, different in every version."""
+    random = np.random.default_rng(version)
+    made = []
+    for row in rows:
+        vector = random.standard_normal(DIMENSION).astype("<f4")
+        vector /= np.linalg.norm(vector)
+        content_hash = hashlib.sha256(f"{row['product_id']} {version}".encode()).hexdigest()
+        embedding = {
+            "model": model,
+            "content_hash": content_hash,
+            "vector": base64.b64encode(vector.tobytes()).decode(),
+        }
+        made.append(row | {"version": version, "embedding": embedding})
+    return made
+
+
+async def fill(settings: WorkerSettings, topic: str, rows: Iterable[dict[str, Any]]) -> None:
+    """Publishes the rows under their product ids and waits for all acknowledgements."""
+    client = producer(settings.kafka)
+    await client.start()
+    try:
+        sent = [await client.send(topic, json.dumps(row).encode(), key=row["product_id"].encode()) for row in rows]
+        await asyncio.gather(*sent)
+    finally:
+        await client.stop()

@@ -1,0 +1,184 @@
+"""The whole pipeline on real servers: every worker a process, a changing catalogue, and the fold to compare with."""
+
+import asyncio
+import itertools
+import uuid
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from harness.processes import WorkerProcess
+from harness.records import ReceiptReader, eventually, read_all
+from harness.servers import SERVERS, Servers
+from headrace_cli.catalogue.changes import changes, creations
+from headrace_cli.catalogue.events import Change, Event
+from headrace_cli.catalogue.fold import fold
+from headrace_schemas.changes import CHANGES, ID_FIELDS
+from headrace_schemas.fields import Kind
+from headrace_shared.kafka import producer
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.store import Stored
+from headrace_shared.topics import apply_topics
+from headrace_shared.worker import load_worker, worker_names
+
+SETTLED_WITHIN = 180.0
+SESSION_SECONDS = "6"
+"""The least that a broker takes: how long the partitions of a killed worker wait for another."""
+RECORDS_A_POLL = "40"
+"""Small, so that a fault in the stream falls into a batch."""
+
+
+class Pipeline:
+    """Every installed worker as a process, on a topic prefix of its own."""
+
+    def __init__(self, servers: Servers, directory: Path) -> None:
+        self.prefix = f"c{uuid.uuid4().hex[:8]}."
+        self._servers = servers
+        self._directory = directory
+        self.variables = {
+            "TOPIC_PREFIX": self.prefix,
+            "BATCH__MAX_RECORDS": RECORDS_A_POLL,
+            "KAFKA__SESSION_TIMEOUT": SESSION_SECONDS,
+        }
+        self.settings = servers.settings(WorkerSettings, *SERVERS, **self.variables)
+        self._receipts = ReceiptReader(self.settings)
+        self.workers = {name: self.process(name) for name in worker_names()}
+
+    def process(self, name: str, copy: str = "") -> WorkerProcess:
+        """A process of that worker, not started."""
+        environment = dict(self._servers.need()) | {f"HEADRACE_{key}": value for key, value in self.variables.items()}
+        return WorkerProcess(name, environment, self._directory, copy)
+
+    async def open(self) -> None:
+        """Makes topics and stores and starts every worker."""
+        await apply_topics(self.settings, list(self.workers))
+        for name in self.workers:
+            async with self.store(name) as store:
+                if store is not None:
+                    await store.prepare()
+        for worker in self.workers.values():
+            worker.start()
+        for worker in self.workers.values():
+            await asyncio.to_thread(worker.wait_for, "worker_started")
+
+    async def close(self) -> None:
+        """Ends every worker."""
+        await self._receipts.close()
+        for worker in self.workers.values():
+            worker.end()
+
+    @asynccontextmanager
+    async def store(self, name: str) -> AsyncIterator[Any]:
+        """The read side of a worker's store; None where it has none."""
+        worker = load_worker(name)
+        if worker.store is None:
+            yield None
+            return
+        store = worker.store(self._servers.settings(worker.settings, **self.variables))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    async def publish(self, events: Sequence[Event], a_second: float | None = None) -> None:
+        """Publishes in order, so many a second; returns once all are acknowledged."""
+        client = producer(self.settings.kafka, linger_ms=0)
+        await client.start()
+        try:
+            sent = []
+            for event in events:
+                topic = self.settings.topics.source(event.kind)
+                sent.append(await client.send(topic, event.value, key=event.key))
+                if a_second is not None:
+                    await asyncio.sleep(1 / a_second)
+            await asyncio.gather(*sent)
+        finally:
+            await client.stop()
+
+    async def settled(self) -> None:
+        """Waits until every worker has reported every record of what it reads."""
+        for name in sorted(self.workers, key=lambda worker: worker != "embed"):
+            await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
+
+    async def outcomes(self, name: str) -> Counter[str]:
+        """How many records of each outcome a worker has reported, each record once."""
+        return Counter(receipt.outcome for receipt in (await self._receipts.of(name)).values())
+
+    async def dead_letters(self) -> list[Any]:
+        """The dead letters of every worker."""
+        topics = [self.settings.topics.dead(name) for name in self.workers]
+        return [letter for topic in topics for letter in await read_all(self.settings, topic)]
+
+    async def differences(self, events: Sequence[Event]) -> list[str]:
+        """Where a store is not the fold of the events, in words; empty when every store is right."""
+        expected = {(kind, id): _stored(kind, newest) for (kind, id), newest in fold(events).items()}
+        found = []
+        for name in self.workers:
+            async with self.store(name) as store:
+                if store is not None:
+                    found += await _compare(name, store, expected)
+        return found
+
+    async def _has_reported_all(self, name: str) -> bool:
+        reported = len(await self._receipts.of(name))
+        return reported == await self._receipts.published(self._inputs(name))
+
+    def _inputs(self, name: str) -> Mapping[str, Any]:
+        worker = load_worker(name)
+        return worker.inputs(self._servers.settings(worker.settings, **self.variables))
+
+
+_numbers = itertools.count(1)
+
+
+def catalogue_events(products: int, keywords: int, count: int) -> list[Event]:
+    """A catalogue and changes over it, with ids that no other call gives."""
+    seed = next(_numbers)
+    run = uuid.uuid4().hex[:8]
+
+    def now() -> datetime:
+        return datetime.now(UTC)
+
+    made: Iterator[Event] = itertools.chain(
+        creations(seed, products=products, keywords=keywords, clock=now),
+        changes(seed, products=products, keywords=keywords, count=count, clock=now),
+    )
+    return [_renamed(event, run) for event in made]
+
+
+def _renamed(event: Event, run: str) -> Event:
+    assert isinstance(event, Change)
+    return replace(event, record=event.record | {ID_FIELDS[event.kind]: f"{run}-{event.id}"})
+
+
+def _stored(kind: Kind, newest: Any) -> Stored:
+    change = CHANGES[kind].model_validate(newest.record)
+    fields = {} if change.deleted else {name: value for name, value in change.fields().items() if value is not None}
+    return Stored(change.id, change.version, change.deleted, fields)
+
+
+async def _compare(name: str, store: Any, expected: Mapping[tuple[Kind, str], Stored]) -> list[str]:
+    found = []
+    takes_vectors = any("embedding" in record.model_fields for record in load_worker_inputs(name))
+    for kind in CHANGES:
+        ids = [id for of_kind, id in expected if of_kind == kind]
+        held: dict[str, Stored] = await store.get(kind, ids)
+        for id in ids:
+            wanted, have = expected[kind, id], held.get(id)
+            if have is None:
+                found.append(f"{name}: {kind} {id} is missing")
+            elif replace(have, content_hash=None, model=None) != wanted:
+                found.append(f"{name}: {kind} {id} is {have}, not {wanted}")
+            elif takes_vectors and not wanted.deleted and have.content_hash is None:
+                found.append(f"{name}: {kind} {id} has no content hash")
+    return found
+
+
+def load_worker_inputs(name: str) -> list[Any]:
+    """The models of what a worker reads."""
+    worker = load_worker(name)
+    return list(worker.inputs(worker.settings.model_construct()).values())
