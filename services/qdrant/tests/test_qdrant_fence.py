@@ -11,7 +11,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from headrace_qdrant.collections import collection_of
 from headrace_qdrant.plan import writes
-from headrace_qdrant.points import Held
+from headrace_qdrant.points import Held, set_fields
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
@@ -57,6 +57,31 @@ async def test_the_fence_tells_every_neighbouring_version_apart(
         assert sorted(point.payload["version"] for point in found if point.payload) == [
             edge for edge in EDGES if edge < version
         ]
+
+
+async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart(
+    client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
+) -> None:
+    held = {f"p{version}": version for version in EDGES if version < MAX_VERSION}
+    await stage.apply([upsert(id, version, "text") for id, version in held.items()])
+    operations = [
+        set_fields(upsert(id, MAX_VERSION, "text", price=step), Held(version + step))
+        for id, version in held.items()
+        for step in (-1, 1, 0)
+    ]
+    await client.batch_update_points(collection, operations)
+    assert {
+        id: entity.fields["price"] for id, entity in (await store.get("product", list(held))).items()
+    } == dict.fromkeys(held, 0)
+
+
+async def test_a_write_without_its_vector_leaves_other_content_of_the_seen_version_alone(
+    client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
+) -> None:
+    # What a repair may leave between a look and a write: the version that was seen, with other content.
+    await stage.apply([upsert("a", 5, "repaired")])
+    await client.batch_update_points(collection, [set_fields(upsert("a", 8, "text"), Held(5))])
+    assert (await store.get("product", ["a"]))["a"].version == 5
 
 
 async def test_versions_far_apart_in_one_batch_are_all_applied(

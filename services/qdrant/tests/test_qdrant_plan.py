@@ -67,7 +67,7 @@ def test_payloads_and_conditions_mean_the_same_over_grpc(upsert: Callable[..., A
     assert GrpcToRest.convert_payload(sent.points[0].payload) == planned.points[0].payload
     assert set_parts(GrpcToRest.convert_filter(sent.update_filter)) == set_parts(planned.update_filter)
 
-    fields = set_fields(change).set_payload
+    fields = set_fields(change, Held(MAX_VERSION - 1)).set_payload
     changed = RestToGrpc.convert_update_operation(models.SetPayloadOperation(set_payload=fields)).set_payload
     assert GrpcToRest.convert_payload(changed.payload) == fields.payload
     assert set_parts(GrpcToRest.convert_filter(changed.points_selector.filter)) == set_parts(fields.filter)

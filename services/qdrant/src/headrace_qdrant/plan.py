@@ -35,8 +35,9 @@ def writes(changes: Iterable[EmbeddedChange], held: Mapping[str, Held]) -> Write
     whole: list[EmbeddedChange] = []
     operations: list[models.UpdateOperation] = []
     for change in changes:
-        if change.embedding and change.embedding.content_hash == held.get(change.id, NOTHING).content_hash:
-            operations.append(set_fields(change))
+        seen = held.get(change.id, NOTHING)
+        if change.embedding and change.embedding.content_hash == seen.content_hash:
+            operations.append(set_fields(change, seen))
         else:
             whole.append(change)
     largest, *others = sorted(groups_sharing_a_fence(whole, held), key=len, reverse=True) or [[]]

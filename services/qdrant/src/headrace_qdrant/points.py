@@ -34,20 +34,19 @@ def upsert_below(changes: Sequence[EmbeddedChange], version: int) -> models.Poin
     return models.PointsList(points=[_point(change) for change in changes], update_filter=below(version))
 
 
-def set_fields(change: EmbeddedChange) -> models.SetPayloadOperation:
-    """Writes everything but the vector, where the store holds this content in a lower version.
+def set_fields(change: EmbeddedChange, seen: Held) -> models.SetPayloadOperation:
+    """Writes everything but the vector, where the store still holds what was seen: an older version, same content.
 
     Null removes a field. Left out are the id, `deleted` and the content hash, which the condition keeps as they are:
     with no indexed field among the values Qdrant updates the payload in place, and the HNSW graph stays as it is.
     """
     assert change.embedding is not None
     fields = {name: getattr(change, name) for name in change.field_names[1:]}
-    same_content = models.MatchValue(value=change.embedding.content_hash)
+    still = {"version": seen.version, "content_hash": change.embedding.content_hash}
     condition = models.Filter(
         must=[
             models.HasIdCondition(has_id=[point_id(change.id)]),
-            models.FieldCondition(key="content_hash", match=same_content),
-            below(change.version),
+            *(models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in still.items()),
         ]
     )
     payload = fields | version_fields(change.version)

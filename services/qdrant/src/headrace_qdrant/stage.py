@@ -78,8 +78,9 @@ class QdrantStage:
     async def _learn_dimensions(self) -> None:
         """What the collections accept is asked of them, so that a wrong setting cannot fill the dead letters."""
         with qdrant_errors():
-            for kind, collection in self._collections.items():
-                self._dimensions[kind] = await dimension_of(self._client, collection)
+            self._dimensions = {
+                kind: await dimension_of(self._client, collection) for kind, collection in self._collections.items()
+            }
 
     async def _settle(self, changes: Sequence[EmbeddedChange]) -> list[Outcome]:
         """Writes changes of one kind. Raises Unavailable or BatchRejected."""

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterable
 from functools import lru_cache
 
+import httpx
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_shared.clients.qdrant_errors import STORE
@@ -16,6 +17,8 @@ from headrace_shared.stage import Unavailable
 
 VECTOR = "dense"
 """The name of the one vector that a point has."""
+IDLE_SECONDS = 2.0
+"""A connection is kept this long for the next request: below the 5 s after which servers hang up."""
 LOW_BITS = 32
 LOW_MASK = (1 << LOW_BITS) - 1
 
@@ -29,6 +32,7 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         timeout=settings.timeout,
         check_compatibility=False,
+        limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
     )
 
 
