@@ -1,0 +1,132 @@
+"""The limits of ids, texts, versions, numbers and attributes: what one store refuses is refused for all."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from headrace_schemas.fields import MAX_DEPTH, MAX_VERSION, Attributes, EntityId, Number, Text, Version
+
+ids = TypeAdapter[str](EntityId)
+texts = TypeAdapter[str](Text)
+versions = TypeAdapter[int](Version)
+numbers = TypeAdapter[float](Number)
+attributes = TypeAdapter[dict[str, Any]](Attributes)
+
+
+def refused(adapter: TypeAdapter[Any], value: object) -> str:
+    """What the refusal says. Fails unless there is one."""
+    with pytest.raises(ValidationError) as caught:
+        adapter.validate_python(value)
+    return str(caught.value)
+
+
+def nested(levels: int, leaf: object = 1) -> Any:
+    value: Any = {"a": leaf}
+    for _ in range(levels - 1):
+        value = {"a": value}
+    return value
+
+
+@pytest.mark.parametrize("entity_id", ["p", "p" * 512, "가" * 170 + "pp", " ", "a/b:c?#%", "\u2028"])
+def test_an_id_of_1_to_512_bytes_is_taken_as_it_is(entity_id: str) -> None:
+    assert ids.validate_python(entity_id) == entity_id
+
+
+@pytest.mark.parametrize("entity_id", ["", "p" * 513, "가" * 171])
+def test_the_length_of_an_id_is_counted_in_bytes(entity_id: str) -> None:
+    assert f"this one has {len(entity_id.encode())}" in refused(ids, entity_id)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=600))
+def test_an_id_is_valid_exactly_if_its_bytes_are_few_enough(entity_id: str) -> None:
+    if 1 <= len(entity_id.encode()) <= 512:
+        assert ids.validate_json(json.dumps(entity_id)) == entity_id
+    else:
+        refused(ids, entity_id)
+
+
+@pytest.mark.parametrize("entity_id", [1, True, 1.5, None])
+def test_a_number_is_no_id(entity_id: object) -> None:
+    refused(ids, entity_id)
+
+
+@pytest.mark.parametrize("adapter", [ids, texts])
+def test_text_that_postgresql_cannot_store_is_refused(adapter: TypeAdapter[Any]) -> None:
+    assert "U+0000" in refused(adapter, "before\x00after")
+
+
+@pytest.mark.parametrize("adapter", [ids, texts])
+def test_half_of_a_surrogate_pair_is_refused(adapter: TypeAdapter[Any]) -> None:
+    refused(adapter, "lone \ud800 half")
+    with pytest.raises(ValidationError):
+        adapter.validate_json(b'"lone \\udc00 half"')
+
+
+def test_a_whole_surrogate_pair_in_json_is_text() -> None:
+    assert texts.validate_json(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize("version", [1, 2**53 + 1, MAX_VERSION])
+def test_a_version_is_kept_exactly(version: int) -> None:
+    assert versions.validate_json(str(version)) == version
+
+
+@pytest.mark.parametrize("version", ["0", "-1", str(2**63), "9" * 5000, "true", "1.0", "1e3", '"1"', "null", "NaN"])
+def test_what_is_no_integer_from_1_to_2_to_the_63_minus_1_is_no_version(version: str) -> None:
+    with pytest.raises(ValidationError):
+        versions.validate_json(version)
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e400", '"many"', "9" * 5000])
+def test_a_number_is_finite(number: str) -> None:
+    with pytest.raises(ValidationError):
+        numbers.validate_json(number)
+
+
+def test_attributes_are_nested_as_deep_as_elasticsearch_takes_them_and_no_deeper() -> None:
+    assert attributes.validate_python(nested(MAX_DEPTH - 1)) == nested(MAX_DEPTH - 1)
+    assert "nested deeper" in refused(attributes, nested(MAX_DEPTH + 1))
+    lists: Any = 1
+    for _ in range(MAX_DEPTH + 1):
+        lists = [lists]
+    assert "nested deeper" in refused(attributes, {"a": lists})
+
+
+@pytest.mark.parametrize("key", ["", "k" * 513, "가" * 171, "nul\x00", "half \ud800"])
+@pytest.mark.parametrize("wrap", [lambda key: {key: 1}, lambda key: {"list": [{"inner": {key: 1}}]}])
+def test_a_key_of_attributes_is_storable_at_any_depth(key: str, wrap: Any) -> None:
+    refused(attributes, wrap(key))
+
+
+@pytest.mark.parametrize("leaf", [2**63, -(2**63) - 1, float("nan"), float("inf"), "nul\x00", "half \ud800"])
+@pytest.mark.parametrize("wrap", [lambda leaf: {"a": leaf}, lambda leaf: {"a": [{"b": [1, leaf]}]}])
+def test_a_value_of_attributes_is_storable_at_any_depth(leaf: object, wrap: Any) -> None:
+    refused(attributes, wrap(leaf))
+
+
+@given(
+    st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=20),
+        st.recursive(
+            st.none()
+            | st.booleans()
+            | st.integers(-(2**63), 2**63 - 1)
+            | st.floats(allow_nan=False, allow_infinity=False)
+            | st.text(st.characters(codec="utf-8", exclude_characters="\x00")),
+            lambda children: st.lists(children, max_size=3) | st.dictionaries(st.just("k"), children, max_size=1),
+            max_leaves=10,
+        ),
+        max_size=5,
+    ).filter(lambda value: _depth(value) < MAX_DEPTH)
+)
+def test_other_attributes_come_through_json_unchanged(value: dict[str, Any]) -> None:
+    assert attributes.validate_json(json.dumps(value)) == value
+
+
+def _depth(value: object) -> int:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(_depth, inner), default=0)

@@ -1,0 +1,116 @@
+"""What a change, an embedded change, links and receipts must hold, and what they may."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel, ValidationError
+
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
+from headrace_schemas.export import RECORDS
+from headrace_schemas.links import ProductLinks, Sweep
+from headrace_schemas.receipts import Receipts
+
+PRODUCT = {"op": "upsert", "product_id": "p1", "version": 1, "occurred_at": "2026-01-01T00:00:00Z", "title": "Lamp"}
+KEYWORD = {"op": "upsert", "keyword_id": "k1", "version": 1, "occurred_at": "2026-01-01T00:00:00Z", "text": "lamp"}
+VECTOR = b"\x00\x00\x80\x3f\x00\x00\x00\x00"
+EMBEDDING = {"model": "minilm-l6-v2", "content_hash": "a" * 64, "vector": base64.b64encode(VECTOR).decode()}
+CASES = [(ProductChange, PRODUCT), (KeywordChange, KEYWORD)]
+EMBEDDED_CASES = [(EmbeddedProduct, PRODUCT), (EmbeddedKeyword, KEYWORD)]
+
+
+def parse(model: type[BaseModel], fields: dict[str, Any]) -> Any:
+    return model.model_validate_json(json.dumps(fields))
+
+
+def delete_of(fields: dict[str, Any]) -> dict[str, Any]:
+    kept = ("product_id", "keyword_id", "version", "occurred_at")
+    return {"op": "delete"} | {name: value for name, value in fields.items() if name in kept}
+
+
+@pytest.mark.parametrize(("model", "fields"), CASES)
+def test_fields_of_a_newer_catalogue_are_ignored(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    assert parse(model, fields | {"warehouse": {"row": 7}}) == parse(model, fields)
+
+
+@pytest.mark.parametrize(("model", "fields"), CASES)
+@pytest.mark.parametrize("text", [None, "", "  \n"])
+def test_an_upsert_without_words_is_refused(model: type[BaseModel], fields: dict[str, Any], text: str | None) -> None:
+    words = "title" if model is ProductChange else "text"
+    with pytest.raises(ValidationError, match=words):
+        parse(model, fields | {words: text})
+
+
+@pytest.mark.parametrize(("model", "fields"), CASES)
+def test_a_delete_needs_no_words(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    change = parse(model, delete_of(fields))
+    assert change.deleted
+    assert not parse(model, fields).deleted
+
+
+@pytest.mark.parametrize(("model", "fields"), CASES)
+@pytest.mark.parametrize("missing", ["op", "version", "occurred_at", "id"])
+def test_a_change_says_what_whose_and_when(model: type[BaseModel], fields: dict[str, Any], missing: str) -> None:
+    name = next(name for name in fields if name == missing or name.endswith(f"_{missing}"))
+    with pytest.raises(ValidationError, match=name):
+        parse(model, {key: value for key, value in fields.items() if key != name})
+
+
+def test_a_time_without_its_zone_is_refused() -> None:
+    with pytest.raises(ValidationError, match="timezone"):
+        parse(ProductChange, PRODUCT | {"occurred_at": "2026-01-01T00:00:00"})
+
+
+def test_an_operation_that_nobody_has_defined_is_refused() -> None:
+    with pytest.raises(ValidationError, match="op"):
+        parse(ProductChange, PRODUCT | {"op": "patch"})
+
+
+@pytest.mark.parametrize(("model", "fields"), CASES)
+def test_the_stores_get_the_entitys_own_fields_by_name_id_first(model: type[Any], fields: dict[str, Any]) -> None:
+    change = parse(model, fields)
+    names = list(change.fields())
+    assert names[0] == f"{model.kind}_id"
+    assert change.fields()[names[0]] == change.id
+    assert set(names) == set(model.model_fields) - {"op", "version", "occurred_at"}
+
+
+@pytest.mark.parametrize(("model", "fields"), EMBEDDED_CASES)
+def test_a_vector_is_float32_in_base64(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    record = parse(model, fields | {"embedding": EMBEDDING})
+    assert record.embedding.vector == VECTOR
+    assert json.loads(record.model_dump_json())["embedding"]["vector"] == EMBEDDING["vector"]
+    assert parse(model, json.loads(record.model_dump_json())) == record
+
+
+@pytest.mark.parametrize("vector", ["", "AAAA", "AAAAAAA=", "not base64!", "AACA\nPwAAAAA=", [1.0, 0.0], None, 7])
+def test_what_is_no_float32_in_base64_is_no_vector(vector: object) -> None:
+    with pytest.raises(ValidationError, match="vector"):
+        parse(EmbeddedProduct, PRODUCT | {"embedding": EMBEDDING | {"vector": vector}})
+
+
+@pytest.mark.parametrize("content_hash", ["a" * 63, "A" * 64, "a" * 65, "a" * 64 + "\n"])
+def test_a_content_hash_is_64_hex_digits(content_hash: str) -> None:
+    with pytest.raises(ValidationError, match="content_hash"):
+        parse(EmbeddedProduct, PRODUCT | {"embedding": EMBEDDING | {"content_hash": content_hash}})
+
+
+@pytest.mark.parametrize(("model", "fields"), EMBEDDED_CASES)
+def test_an_upsert_has_a_vector_and_a_delete_has_none(model: type[BaseModel], fields: dict[str, Any]) -> None:
+    assert parse(model, delete_of(fields)).embedding is None
+    for wrong in (fields, delete_of(fields) | {"embedding": EMBEDDING}):
+        with pytest.raises(ValidationError, match="embedding"):
+            parse(model, wrong)
+
+
+def test_no_record_refuses_a_field_it_does_not_know() -> None:
+    samples: dict[type[BaseModel], dict[str, Any]] = {
+        Receipts: {"worker": "qdrant", "applied_at": "2026-01-01T00:00:00Z", "receipts": []},
+        ProductLinks: {"product_id": "p1", "version": 1, "links": []},
+        Sweep: {"sweep": True},
+    }
+    for model, fields in samples.items():
+        assert parse(model, fields | {"later": 1}) == parse(model, fields)
+    assert {model.model_config.get("extra") for model in RECORDS.values()} == {"ignore"}

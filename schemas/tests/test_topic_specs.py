@@ -1,0 +1,65 @@
+"""Which topics there are, what may be cleaned out of them, and how large a record they take."""
+
+from headrace_schemas.topics import Topics, TopicSpec, topic_specs
+
+DAY_MS = 86_400_000
+SPECS = {spec.name: spec for spec in topic_specs(Topics(), "minilm-l6-v2", ["embed", "qdrant"], 1_000_000)}
+
+
+def test_every_topic_of_the_contract_is_declared_once() -> None:
+    names = [spec.name for spec in topic_specs(Topics("x."), "m1", ["qdrant"], 1_000_000)]
+    assert sorted(names) == [
+        "x.dead.qdrant",
+        "x.keywords",
+        "x.keywords.embedded.m1",
+        "x.product-links",
+        "x.products",
+        "x.products.embedded.m1",
+        "x.receipts",
+        "x.relink",
+        "x.replay.qdrant",
+    ]
+
+
+def test_only_the_source_topics_are_compacted() -> None:
+    compacted = {name for name, spec in SPECS.items() if spec.cleanup == "compact"}
+    assert compacted == {"headrace.products", "headrace.keywords"}
+    assert {SPECS[name].config()["cleanup.policy"] for name in compacted} == {"compact"}
+
+
+def test_compaction_leaves_two_weeks_of_disorder_alone_and_a_slow_reader_meets_the_deletes_of_a_month() -> None:
+    config = SPECS["headrace.products"].config()
+    assert config["min.compaction.lag.ms"] == str(14 * DAY_MS)
+    assert config["delete.retention.ms"] == str(30 * DAY_MS)
+    assert "retention.ms" not in config
+
+
+def test_derived_topics_expire_after_two_weeks() -> None:
+    derived = [spec.config() for spec in SPECS.values() if spec.cleanup == "delete"]
+    assert {config["retention.ms"] for config in derived} == {str(14 * DAY_MS)}
+    assert {config["cleanup.policy"] for config in derived} == {"delete"}
+
+
+def test_what_holds_a_source_record_and_more_takes_twice_its_size() -> None:
+    sizes = {name: spec.config()["max.message.bytes"] for name, spec in SPECS.items()}
+    assert sizes.pop("headrace.products") == sizes.pop("headrace.keywords") == "1000000"
+    assert set(sizes.values()) == {"2000000"}
+
+
+def test_two_models_share_no_embedded_topic() -> None:
+    assert Topics().embedded("product", "m1") != Topics().embedded("product", "m2")
+
+
+def test_two_installations_share_no_topic() -> None:
+    def names(prefix: str) -> set[str]:
+        return {spec.name for spec in topic_specs(Topics(prefix), "m1", ["embed"], 1)}
+
+    assert not names("blue.") & names("green.")
+
+
+def test_a_spec_is_what_it_says() -> None:
+    assert TopicSpec("t", "delete", 5).config() == {
+        "cleanup.policy": "delete",
+        "max.message.bytes": "5",
+        "retention.ms": str(14 * DAY_MS),
+    }
