@@ -1,7 +1,7 @@
 """From a Kafka record to a change, one record at a time, so that one bad record spoils no other."""
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -12,6 +12,9 @@ from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded,
 from headrace_shared.stage import Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_DIGITS = len(str(MAX_VERSION))
+"""Of a number in a header. Python refuses to read one of more than 4300 digits, with an error of its own."""
 
 
 class NewerSchema(Exception):
@@ -37,14 +40,15 @@ class Decoder:
     def decode(self, record: KafkaRecord) -> Item | Undecoded | Ignored:
         """What the record says, or why it can never say anything.
 
-        Raises NewerSchema for a record that a newer worker will understand, unless told to reject those.
+        Raises NewerSchema for a record that a newer worker will understand, unless told to reject those. A replay is
+        rejected at once: it may not hold the worker for everything else.
         """
         replayed = record.topic == self._replay_topic
         model = self._model(record) if replayed else self._inputs[record.topic]
         if model is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", replayed)
-        refused = self._refused_schema(record, model)
+        refused = self._refused_schema(record, model, replayed)
         if refused is not None:
             return Undecoded(record, refused, model.kind, replayed)
         if record.value is None:
@@ -62,13 +66,14 @@ class Decoder:
         original = header(record, headers.CONNECT_TOPIC) or b""
         return self._inputs.get(original.decode(errors="replace"))
 
-    def _refused_schema(self, record: KafkaRecord, model: type[Any]) -> Rejected | None:
+    def _refused_schema(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Rejected | None:
         value = header(record, headers.SCHEMA)
         if value is None or value == headers.schema_header(model.schema_name):
             return None
         name, _, major = value.decode(errors="replace").partition("/")
-        if name == model.schema_name and major.isdecimal() and int(major) > headers.SCHEMA_MAJOR:
-            if not self._accept_newer:
+        readable = name == model.schema_name and major.isdecimal() and len(major) <= MAX_DIGITS
+        if readable and int(major) > headers.SCHEMA_MAJOR:
+            if not (self._accept_newer or replayed):
                 raise NewerSchema(
                     f"{'-'.join(map(str, position(record)))} is {name}/{int(major)}, this worker reads "
                     f"{name}/{headers.SCHEMA_MAJOR}: deploy the newer worker"
@@ -87,7 +92,7 @@ class Decoder:
                 "a null value is a delete only with a headrace-version header; NULL_WITHOUT_VERSION=ignore skips these"
             )
             return Undecoded(record, Rejected("null_without_version", detail, ("value",)), model.kind, replayed)
-        if not (version.isdigit() and 1 <= int(version[:20]) <= MAX_VERSION):
+        if not (version.isdigit() and len(version) <= MAX_DIGITS and 1 <= int(version) <= MAX_VERSION):
             rejection = Rejected(
                 "invalid", "headrace-version is not an integer from 1 to 2^63-1", ("headrace-version",)
             )
@@ -98,13 +103,16 @@ class Decoder:
                     "op": "delete",
                     _id_field(model): (record.key or b"").decode(),
                     "version": int(version),
-                    "occurred_at": datetime.fromtimestamp(record.timestamp / 1000, UTC),
+                    "occurred_at": EPOCH + timedelta(milliseconds=record.timestamp),
                 }
             )
         except ValidationError as error:
             return Undecoded(record, invalid(error), model.kind, replayed)
         except UnicodeDecodeError:
             rejection = Rejected("invalid", "the key of a delete is not UTF-8", ("key",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        except OverflowError:
+            rejection = Rejected("invalid", "the timestamp of a delete is outside the years 1 to 9999", ("timestamp",))
             return Undecoded(record, rejection, model.kind, replayed)
         return Item(record, change, replayed)
 
