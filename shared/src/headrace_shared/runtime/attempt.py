@@ -42,6 +42,8 @@ class Attempts:
         try:
             async with asyncio.timeout(self._timeout):
                 outcomes = list(await self._stage.apply(changes))
+            if len(outcomes) != len(changes):
+                raise RuntimeError(f"the stage answered {len(outcomes)} outcomes to {len(changes)} changes")
         except BatchRejected as error:
             return await self._bisect(changes, error.rejection)
         except Unavailable as error:
@@ -53,8 +55,6 @@ class Attempts:
             fault = Unavailable("stage", f"failed with {type(error).__name__}", suspect=True)
             fault.__cause__ = error
             outcomes = [fault] * len(changes)
-        if len(outcomes) != len(changes):
-            raise RuntimeError(f"the stage answered {len(outcomes)} outcomes to {len(changes)} changes")
         self._successes += sum(isinstance(outcome, Applied | Superseded) for outcome in outcomes)
         return outcomes
 
