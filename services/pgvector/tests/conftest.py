@@ -1,12 +1,14 @@
 """A PostgreSQL of its own database for each test, with short vectors."""
 
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import asyncpg
 import pytest
 from harness.servers import Servers
-from uuid import uuid4
+from harness.sinks import Sink, sink_records
 
+from headrace_pgvector.app import worker
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
 from headrace_pgvector.store import PgvectorStore
@@ -32,6 +34,12 @@ async def settings(empty_settings: PgvectorSettings) -> PgvectorSettings:
     await store.prepare()
     await store.close()
     return empty_settings
+
+
+@pytest.fixture
+def sink(settings: PgvectorSettings) -> Sink:
+    """Makes changes whose vectors fit the tables."""
+    return Sink(worker, settings, sink_records("pgvector"))
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Migrations and vector tables."""
+
+import asyncio
+from typing import TypeAlias
+
+import asyncpg
+import pytest
+
+from headrace_pgvector.migrate import migrations
+from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.store import PgvectorStore
+from headrace_pgvector.tables import Tables
+from headrace_shared.store import Query
+
+Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+
+
+async def test_an_empty_database_is_prepared_once_by_two_at_once(empty_settings: PgvectorSettings) -> None:
+    stores = [PgvectorStore(empty_settings) for _ in range(3)]
+    made = await asyncio.gather(*(store.prepare() for store in stores))
+    (lines,) = [lines for lines in made if lines]
+    assert len(lines) == len(list(migrations())) + 2
+    assert await stores[0].prepare() == []
+    for store in stores:
+        await store.close()
+
+
+async def test_another_model_gets_tables_of_its_own(settings: PgvectorSettings, sql: Sql) -> None:
+    other = PgvectorStore(settings.model_copy(update={"model": "other-v1.5", "dimension": 8}))
+    assert len(await other.prepare()) == 2
+    await other.close()
+    tables = await sql.fetch("SELECT tablename FROM pg_tables WHERE tablename LIKE 'product_vectors%' ORDER BY 1")
+    assert [row[0] for row in tables] == ["product_vectors__minilm-l6-v2", "product_vectors__other-v1.5"]
+
+
+async def test_a_search_with_a_model_that_nothing_was_indexed_with_is_refused(settings: PgvectorSettings) -> None:
+    store = PgvectorStore(settings.model_copy(update={"model": "other"}))
+    with pytest.raises(ValueError, match=r"no products indexed with other.*minilm-l6-v2"):
+        await store.search(Query("x", vector=[1.0, 0.0, 0.0, 0.0]))
+    await store.close()
+
+
+async def test_a_model_whose_dimension_changed_is_refused(settings: PgvectorSettings) -> None:
+    store = PgvectorStore(settings.model_copy(update={"dimension": 8}))
+    with pytest.raises(ValueError, match="4 dimensions, not 8"):
+        await store.prepare()
+    await store.close()
+
+
+async def test_a_migration_that_fails_leaves_nothing_behind(
+    empty_settings: PgvectorSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tables, "create_vectors", lambda self, dimension: "SELECT 1/0")
+    store = PgvectorStore(empty_settings)
+    with pytest.raises(Exception, match="division by zero"):
+        await store.prepare()
+    monkeypatch.undo()
+    assert len(await store.prepare()) == len(list(migrations())) + 2
+    await store.close()
+
+
+def test_a_model_id_too_long_for_a_table_is_refused() -> None:
+    with pytest.raises(ValueError, match="too long"):
+        _ = Tables("product", "m" * 60).vectors
