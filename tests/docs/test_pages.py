@@ -1,0 +1,67 @@
+"""What the pages name is there: files, commands, make targets, settings, metrics, code."""
+
+import re
+from pathlib import Path
+
+import pytest
+from prometheus_client import generate_latest
+
+from headrace_cli.main import COMMANDS
+from headrace_schemas.headers import DEAD_REASONS
+from headrace_shared.runtime.metrics import Metrics
+from headrace_shared.settings import variable_names
+from headrace_shared.worker import known_variables
+from headrace_sqlite.settings import SqliteWorkerSettings
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "docs/example-sink"
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+
+
+@pages
+def test_every_link_leads_to_a_file(page: Path) -> None:
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text())
+    assert [link for link in links if not (page.parent / link).exists()] == []
+
+
+@pages
+def test_every_folder_and_file_of_the_project_that_is_named_is_there(page: Path) -> None:
+    named = set(re.findall(r"\b((?:schemas|shared|services|infra|tests|docs|benchmarks)/[\w./-]*\w)", page.read_text()))
+    assert {path for path in named if not any((base / path).exists() for base in (ROOT, page.parent))} == set()
+
+
+@pages
+def test_every_command_and_every_make_target_exists(page: Path) -> None:
+    text = page.read_text()
+    commands = set(re.findall(r"(?:`|bin/|run )headrace ([a-z]+)", text))
+    assert commands - set(COMMANDS) == set()
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
+    assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.M)) - targets == set()
+
+
+@pages
+def test_every_variable_is_a_setting(page: Path) -> None:
+    named = set(re.findall(r"HEADRACE_\w+[A-Z]", page.read_text()))
+    assert named - known_variables() - set(variable_names(SqliteWorkerSettings)) == set()
+
+
+def test_every_metric_that_is_explained_exists_and_the_other_way_round() -> None:
+    exposed = generate_latest(Metrics("any").registry).decode()
+    families = set(re.findall(r"^# TYPE (headrace_\w+)", exposed, re.M))
+    families = {name for name in families if not name.endswith("_created")} - {"headrace_worker"}
+    explained = set(re.findall(r"`(headrace_\w+)", (ROOT / "docs/operations.md").read_text()))
+    assert explained == families
+
+
+def test_every_reason_of_a_dead_letter_is_listed() -> None:
+    page = (ROOT / "docs/guarantees.md").read_text()
+    assert [reason for reason in DEAD_REASONS if f"`{reason}`" not in page] == []
+
+
+def test_the_code_that_contributing_shows_is_the_examples() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    sources = [path.read_text() for path in EXAMPLE.rglob("*.py")] + [(EXAMPLE / "pyproject.toml").read_text()]
+    blocks = re.findall(r"```(?:python|toml)\n(.*?)```", text, re.S)
+    assert len(blocks) >= 5
+    assert [block for block in blocks if not any(block in source for source in sources)] == []
