@@ -56,6 +56,7 @@ class BatchPath:
         stopping: Stopping,
         traces: Traces,
         max_dead_letter_bytes: int,
+        max_receipts_bytes: int,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._worker = worker
@@ -69,6 +70,7 @@ class BatchPath:
         self._stopping = stopping
         self._traces = traces
         self._max_dead_letter_bytes = max_dead_letter_bytes
+        self._max_receipts_bytes = max_receipts_bytes
         self._now = now
 
     async def handle(self, records: Sequence[KafkaRecord]) -> None:
@@ -87,6 +89,8 @@ class BatchPath:
             items = [item for item in decoded if isinstance(item, Item)]
             results: list[Result] = [item for item in decoded if not isinstance(item, Item)]
             results += await self._executor.settle(items)
+            # The breaker looks at a window of them: rejects that were read far apart must not stand side by side.
+            results.sort(key=lambda result: position(_rejected(result)[0]))
             opened_by = self._breaker.opened_by(self._live_rejections(results))
             if opened_by is not None:
                 await self._hold(f"most changes are rejected for {opened_by}", fingerprint=opened_by)
@@ -125,7 +129,13 @@ class BatchPath:
             for record, rejection in map(_rejected, results)
             if rejection is not None
         ]
-        receipts = receipt_records(self._worker, self._topics.receipts, receipts_of(results), now)
+        receipts = receipt_records(
+            self._worker,
+            self._topics.receipts,
+            receipts_of(results),
+            now,
+            max_bytes=self._max_receipts_bytes,
+        )
         # A receipt says what is so: it follows the dead letters that it speaks of.
         await self._publisher.publish(dead)
         await self._publisher.publish(list[Outgoing](receipts))

@@ -56,7 +56,9 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
     if header(record, headers.DEAD_ID) is not None:
         # A replay that failed again: it stays the letter of the record that failed first.
         first = {name: header(record, name) or value for name, value in first.items()}
-    stacktrace = "".join(traceback.format_exception(rejection.error)) if rejection.error else ""
+    stacktrace = (
+        "".join(traceback.format_exception(rejection.error)).encode(errors="replace") if rejection.error else b""
+    )
     return first | {
         headers.DEAD_REASON: rejection.reason.encode(),
         headers.DEAD_FINGERPRINT: fingerprint(worker, rejection).encode(),
@@ -66,7 +68,7 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
         headers.CONNECT_STAGE: b"VALUE_CONVERTER" if rejection.reason in _DECODING else b"TASK_PUT",
         headers.CONNECT_EXCEPTION: "/".join((rejection.reason, *rejection.cause)).encode(),
         headers.CONNECT_MESSAGE: rejection.detail.encode(errors="replace")[:MAX_MESSAGE_BYTES],
-        **({headers.CONNECT_STACKTRACE: stacktrace.encode()[-MAX_STACKTRACE_BYTES:]} if stacktrace else {}),
+        **({headers.CONNECT_STACKTRACE: stacktrace[-MAX_STACKTRACE_BYTES:]} if stacktrace else {}),
     }
 
 

@@ -9,19 +9,25 @@ from headrace_shared.runtime.dead_letters import attempts
 from headrace_shared.runtime.items import Ignored, KafkaRecord, Settled, Undecoded, header
 from headrace_shared.runtime.publish import Outgoing
 
-RECEIPTS_IN_A_RECORD = 1000
-"""At some 250 bytes each, and up to 1 KiB with the longest ids: well inside a record's 1 MiB."""
-
 _HEADERS = [(headers.SCHEMA, headers.schema_header(Receipts.schema_name))]
 
 
-def receipt_records(worker: str, topic: str, receipts: Sequence[Receipt], applied_at: datetime) -> Iterator[Outgoing]:
-    """The records that carry the receipts. They need no key: no reader needs them in order."""
-    for start in range(0, len(receipts), RECEIPTS_IN_A_RECORD):
-        part = Receipts.model_construct(
-            worker=worker, applied_at=applied_at, receipts=list(receipts[start : start + RECEIPTS_IN_A_RECORD])
-        )
-        yield Outgoing(topic, None, part.model_dump_json(exclude_none=True).encode(), _HEADERS)
+def receipt_records(
+    worker: str, topic: str, receipts: Sequence[Receipt], applied_at: datetime, *, max_bytes: int
+) -> Iterator[Outgoing]:
+    """The records that carry the receipts, each of `max_bytes` at most. They need no key: no reader needs them in
+    order.
+    """
+    if not receipts:
+        return
+    whole = Receipts.model_construct(worker=worker, applied_at=applied_at, receipts=list(receipts))
+    value = whole.model_dump_json(exclude_none=True).encode()
+    if len(value) <= max_bytes or len(receipts) == 1:
+        yield Outgoing(topic, None, value, _HEADERS)
+        return
+    middle = len(receipts) // 2
+    for part in (receipts[:middle], receipts[middle:]):
+        yield from receipt_records(worker, topic, part, applied_at, max_bytes=max_bytes)
 
 
 def receipts_of(results: Iterable[Settled | Undecoded | Ignored]) -> list[Receipt]:
