@@ -1,6 +1,8 @@
 """An acknowledged write of the Qdrant development server outlives the process."""
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -60,6 +62,14 @@ async def test_no_acknowledged_write_is_lost_by_kill_9(
     found = await after.retrieve(alias, done.ids, with_payload=["of"], timeout=60)
     await after.close()
     assert {record.payload["of"] for record in found if record.payload} == set(done.ids)
+
+
+def test_a_second_process_is_refused_the_same_directory(qdrant_stack: Stack) -> None:
+    directory = qdrant_stack.data_dir / "qdrant" / "data"
+    command = [sys.executable, "-m", "headrace_local.qdrant_server", str(directory), "0"]
+    second = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert second.returncode == 1
+    assert second.stderr.strip() == f"another process serves {directory}"
 
 
 def test_a_collection_whose_creation_was_interrupted_is_as_if_never_created(tmp_path: Path) -> None:

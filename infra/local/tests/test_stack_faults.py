@@ -28,9 +28,13 @@ ALL = {"kafka", "elasticsearch", "postgres", "qdrant"}
 @pytest.fixture(scope="module")
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("all") / "not" / "yet")
-    stack.up()
-    yield stack
-    stack.destroy()
+    with pytest.MonkeyPatch.context() as patch:
+        # The quick compiler alone: half the processor time until a JVM serves, which is what these tests wait for.
+        patch.setenv("ES_JAVA_OPTS", "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1")
+        patch.setenv("KAFKA_HEAP_OPTS", "-Xmx512m -XX:TieredStopAtLevel=1")
+        stack.up()
+        yield stack
+        stack.destroy()
 
 
 def settings(stack: Stack) -> dict[str, str]:

@@ -3,7 +3,7 @@
 import contextlib
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from headrace_local.server import Command
 
 SHELL = '"$@" >&2 & echo $!'
 CLOCK_STEP = 2.0
+SIGNAL_TIMEOUT = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +52,18 @@ class Process:
         for member in tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        _wait_gone(tree, timeout=10)
+        _wait(tree, _is_gone, SIGNAL_TIMEOUT)
 
     def pause(self) -> None:
         """SIGSTOP for the process and all its descendants: the ports stay open, nothing answers."""
-        self._stop_tree()
+        _wait(self._stop_tree(), lambda member: member.status() == psutil.STATUS_STOPPED, SIGNAL_TIMEOUT)
 
     def resume(self) -> None:
-        for member in self._tree():
+        tree = self._tree()
+        for member in tree:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.resume()
+        _wait(tree, lambda member: member.status() != psutil.STATUS_STOPPED, SIGNAL_TIMEOUT)
 
     def stop(self, signal: int, timeout: float) -> None:
         """Ask with `signal`, and kill what is still there after `timeout` seconds."""
@@ -71,11 +74,11 @@ class Process:
         self.resume()
         with contextlib.suppress(psutil.NoSuchProcess):
             found.send_signal(signal)
-        left = _wait_gone(tree, timeout)
+        left = _wait(tree, _is_gone, timeout)
         for member in left:
             with contextlib.suppress(psutil.NoSuchProcess):
                 member.kill()
-        _wait_gone(left, timeout=10)
+        _wait(left, _is_gone, SIGNAL_TIMEOUT)
 
     def _tree(self) -> list[psutil.Process]:
         found = self.find()
@@ -121,17 +124,27 @@ def launch(command: Command, cwd: Path, log: Path) -> Process:
         return Process(pid, 0.0)
 
 
-def _wait_gone(members: Sequence[psutil.Process], timeout: float) -> list[psutil.Process]:
+def _wait(
+    members: Sequence[psutil.Process], done: Callable[[psutil.Process], bool], timeout: float
+) -> list[psutil.Process]:
+    """Wait for a signal to have taken effect, which it does in its own time; the members where it has not."""
     deadline = time.monotonic() + timeout
-    left = list(_alive(members))
+    left = [member for member in members if not _has(done, member)]
     while left and time.monotonic() < deadline:
         time.sleep(0.02)
-        left = list(_alive(left))
+        left = [member for member in left if not _has(done, member)]
     return left
 
 
-def _alive(members: Sequence[psutil.Process]) -> Iterator[psutil.Process]:
-    for member in members:
-        with contextlib.suppress(psutil.NoSuchProcess):
-            if member.is_running() and member.status() != psutil.STATUS_ZOMBIE:
-                yield member
+def _is_gone(member: psutil.Process) -> bool:
+    try:
+        return not member.is_running() or member.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def _has(done: Callable[[psutil.Process], bool], member: psutil.Process) -> bool:
+    try:
+        return _is_gone(member) or done(member)
+    except psutil.NoSuchProcess:
+        return True

@@ -9,39 +9,32 @@
 All calls block; `up` starts the servers in threads of its own. Async callers use `asyncio.to_thread`.
 """
 
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from headrace_local.account import forget, home, unprivileged
-from headrace_local.elasticsearch import Elasticsearch
+from headrace_local.account import forget
 from headrace_local.errors import StackError
-from headrace_local.kafka import Kafka, Node
+from headrace_local.fleet import build, kafka_names, port_names, server_names
 from headrace_local.ports import free_ports, is_free
-from headrace_local.postgres import Postgres
 from headrace_local.prerequisites import missing_prerequisites
-from headrace_local.process import Process, launch
-from headrace_local.qdrant import Qdrant
+from headrace_local.process import Process
 from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
 from headrace_local.server import Server
-from headrace_local.triton import Triton
+from headrace_local.starting import Ended, await_ready, launch_server
 
-START_TIMEOUT = 300.0
 STOP_TIMEOUT = 20.0
 HASTY_TIMEOUT = 5.0
 LOCK_TIMEOUT = 600.0
 ON_JAVA = {"kafka", "elasticsearch"}
 DEFAULT_DATA_DIR = Path(".headrace")
-
-TELLING = re.compile(r"\b(ERROR|FATAL|PANIC)\b|^\S*(Error|Exception)\b|^error:")
 
 Progress = Callable[[str, str, float], None]
 State = Literal["running", "paused", "stopped"]
@@ -81,9 +74,9 @@ class Stack:
         triton_repository: Path | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        self._triton_repository = triton_repository
-        self._kafka_names = ["kafka"] if kafka_nodes == 1 else [f"kafka-{node}" for node in range(1, kafka_nodes + 1)]
-        known = [*self._kafka_names, "elasticsearch", "postgres", "qdrant", *(["triton"] if triton_repository else [])]
+        self._triton_repository = triton_repository.absolute() if triton_repository else None
+        self._kafka_names = kafka_names(kafka_nodes)
+        known = server_names(kafka_nodes, triton=triton_repository is not None)
         if unknown := sorted(set(services or ()) - set(known)):
             raise StackError(f"no server named {', '.join(unknown)}; there are {', '.join(known)}")
         self._names = [name for name in known if services is None or name in services]
@@ -109,7 +102,8 @@ class Stack:
         self._check_prerequisites()
         self.data_dir.mkdir(parents=True, exist_ok=True)
         with self._locked():
-            servers = self._servers(self._with_ports(self._read()))
+            record = self._with_ports(self._read())
+            servers = [self._server(name, record) for name in self._names]
             began = time.monotonic()
 
             def start(server: Server) -> StackError | None:
@@ -235,64 +229,28 @@ class Stack:
                 continue
             if entry and alive.intersection(self._kafka_names) and name in self._kafka_names:
                 raise StackError(f"{name}: another program has taken its port; `headrace down`, then `headrace up`")
-            purposes = _kind(name).port_names
+            purposes = port_names(name)
             record.servers[name] = Entry(ports=dict(zip(purposes, free_ports(len(purposes)), strict=True)))
         write_record(self._record_path, record)
         return record
 
-    def _servers(self, record: Record) -> list[Server]:
-        return [self._server(name, record) for name in self._names if name in record.servers]
-
     def _server(self, name: str, record: Record) -> Server:
-        place = home(self.data_dir, name, unprivileged() if _kind(name).refuses_root else None)
-        ports = record.servers[name].ports
-        if name in self._kafka_names:
-            nodes = [
-                Node(id, record.servers[other].ports["client"], record.servers[other].ports["controller"])
-                for id, other in enumerate(self._kafka_names, start=1)
-                if other in record.servers
-            ]
-            return Kafka(name, place, next(node for node in nodes if node.client_port == ports["client"]), nodes)
-        if name == "triton":
-            assert self._triton_repository is not None
-            return Triton(name, place, ports, self._triton_repository.absolute())
-        kinds: dict[str, Callable[[str, Path, Mapping[str, int]], Server]] = {
-            "elasticsearch": Elasticsearch,
-            "postgres": Postgres,
-            "qdrant": Qdrant,
-        }
-        return kinds[name](name, place, ports)
+        return build(name, record, self.data_dir, self._kafka_names, self._triton_repository)
 
     def _start(self, server: Server, tell: Callable[[str], None]) -> None:
+        log = self.log_path(server.name)
         entry = self._entry(server.name)
         if entry.process is not None and entry.is_alive():
             entry.process.resume()
-            self._await_ready(server, entry.process)
-            tell("running")
-            return
-        tell("installing")
-        server.install()
-        tell("preparing")
-        server.prepare()
-        _await_free(server.name, entry.ports.values())
-        tell("starting")
-        command = server.command()
-        log = self.log_path(server.name)
-        process = launch(command, log.parent.resolve(), log)
-        self._remember(server.name, process, command.stop_signal)
-        self._await_ready(server, process)
+            # It may be about to end, by a signal that has just been sent; it is started anew then.
+            with suppress(Ended):
+                await_ready(server, entry.process, log, self._cancelled)
+                tell("running")
+                return
+        process = launch_server(server, entry.ports.values(), log, tell)
+        self._remember(server.name, process, server.command().stop_signal)
+        await_ready(server, process, log, self._cancelled)
         tell("ready")
-
-    def _await_ready(self, server: Server, process: Process) -> None:
-        deadline = time.monotonic() + START_TIMEOUT
-        while not server.is_ready():
-            if process.find() is None:
-                raise StackError(f"{server.name} ended while starting: {_reason(self.log_path(server.name))}")
-            if self._cancelled.is_set():
-                raise StackError(f"{server.name} was not waited for")
-            if time.monotonic() > deadline:
-                raise StackError(f"{server.name} does not answer; see {self.log_path(server.name)}")
-            time.sleep(0.1)
 
     def _stop_all(self, timeout: float) -> None:
         if not self.data_dir.exists():
@@ -319,28 +277,3 @@ def _status(name: str, entry: Entry) -> ServerStatus:
     if entry.process is None or not entry.is_alive():
         return ServerStatus(name, "stopped", entry.ports, None)
     return ServerStatus(name, "paused" if entry.process.is_paused() else "running", entry.ports, entry.pid)
-
-
-def _kind(name: str) -> type[Server]:
-    kinds: dict[str, type[Server]] = {
-        "elasticsearch": Elasticsearch,
-        "postgres": Postgres,
-        "qdrant": Qdrant,
-        "triton": Triton,
-    }
-    return kinds.get(name, Kafka)
-
-
-def _await_free(name: str, ports: Collection[int]) -> None:
-    """A server that was just killed may hold its port for a moment longer."""
-    deadline = time.monotonic() + 5
-    while taken := [port for port in ports if not is_free(port)]:
-        if time.monotonic() > deadline:
-            raise StackError(f"{name}: port {taken[0]} is taken by another program; end it, or `headrace up` again")
-        time.sleep(0.1)
-
-
-def _reason(log: Path) -> str:
-    lines = log.read_text(errors="replace").strip().splitlines()
-    telling = [line for line in lines[-200:] if TELLING.search(line)] or lines or ["no output"]
-    return f"{telling[-1].strip()[:300]} ({log})"

@@ -16,7 +16,7 @@ def main() -> None:
     place, port = Path(sys.argv[1]), int(sys.argv[2])
     place.mkdir(parents=True, exist_ok=True)
     try:
-        with FileLock(place / ".lock", timeout=10):
+        with FileLock(place / ".lock", timeout=1):
             app = application(Store(place))
             uvicorn.run(app, host=HOST, port=port, loop="uvloop", http="httptools", log_level="warning")
     except Timeout:
