@@ -41,6 +41,6 @@ def configure(worker: str, level: str) -> None:
     root.handlers = [handler]
     root.setLevel(level.upper())
     for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(max(logging.WARNING, root.level))
     logging.getLogger("headrace.faststream").setLevel(logging.ERROR)
     structlog.contextvars.bind_contextvars(worker=worker)
