@@ -10,12 +10,12 @@ import onnxruntime
 from benchmarks.measure import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
 from headrace_embed.buckets import padded, plan_batches
-from headrace_embed.catalogue import catalogue_model
 from headrace_embed.model_files import TOKENIZER, model_files
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.text import document_text
 from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import ProductChange
+from headrace_shared.model_catalogue import catalogue_model
 from headrace_shared.worker import load_worker
 
 

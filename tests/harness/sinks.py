@@ -76,7 +76,7 @@ class Sink:
     def vector(self, text: str, dimension: int | None = None) -> list[float]:
         """(d,) floats, L2-normalised: the same for the same text, far from any other's."""
         seed = np.frombuffer(hashlib.sha256(text.encode()).digest(), dtype=np.uint64)
-        values = np.random.default_rng(seed).standard_normal(dimension or getattr(self.settings, "dimension", 384))
+        values = np.random.default_rng(seed).standard_normal(dimension or getattr(self.settings, "vector_size", 384))
         return [float(value) for value in values / np.linalg.norm(values)]
 
     def stored(self, change: Any) -> Stored:

@@ -11,9 +11,9 @@ import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
-from headrace_embed.catalogue import Pooling
 from headrace_embed.model_shape import EncoderShape, UnsupportedModel
 from headrace_embed.onnx_graph import write_encoder
+from headrace_shared.model_catalogue import Pooling
 
 Array = NDArray[np.float64]
 HIDDEN, HEADS, WIDE, WORDS, LAYERS, TOKENS = 16, 4, 32, 50, 2, 12

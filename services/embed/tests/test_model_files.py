@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from headrace_embed.catalogue import catalogue_model
 from headrace_embed.model_files import (
     CONFIG,
     TOKENIZER,
@@ -22,6 +21,7 @@ from headrace_embed.model_files import (
     model_files,
 )
 from headrace_embed.onnx_file import onnx_file
+from headrace_shared.model_catalogue import catalogue_model
 
 
 @pytest.fixture

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace_embed.catalogue import CATALOGUE, catalogue_model
 from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_shared.model_catalogue import CATALOGUE, catalogue_model
 
 
 def product(**fields: Any) -> ProductChange:

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headrace_schemas.topics import DEFAULT_PREFIX, Topics
+from headrace_shared.model_catalogue import catalogue_model
 
 ENV_PREFIX = "HEADRACE_"
 
@@ -125,6 +126,19 @@ class WorkerSettings(CommonSettings):
         "dead-letter", description="a null record without a headrace-version header, as Debezium sends after a delete"
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+
+
+class VectorStoreSettings(WorkerSettings):
+    """What a worker reads that keeps vectors."""
+
+    dimension: int | None = Field(
+        None, ge=1, le=65_536, description="of the model's vectors; default: what the catalogue says of the model"
+    )
+
+    @property
+    def vector_size(self) -> int:
+        """The number of dimensions. Raises UnknownModel if neither the settings nor the catalogue say it."""
+        return self.dimension or catalogue_model(self.model).dimension
 
 
 def variable_names(settings: type[BaseModel], prefix: str = ENV_PREFIX) -> Iterator[str]:

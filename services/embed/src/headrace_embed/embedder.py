@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_embed.buckets import TokenBatch, padded, plan_batches
-from headrace_embed.catalogue import TextKind
 from headrace_embed.model_files import TOKENIZER, ModelFiles
 from headrace_embed.tokens import TextTokenizer
 from headrace_embed.vectors import UnusableVectors, faulty_rows
+from headrace_shared.model_catalogue import TextKind
 
 
 class Encoder(Protocol):

@@ -20,8 +20,8 @@ from pathlib import Path
 import structlog
 from filelock import FileLock
 
-from headrace_embed.catalogue import CatalogueModel, catalogue_model
 from headrace_embed.model_shape import EncoderShape, read_shape
+from headrace_shared.model_catalogue import CatalogueModel, catalogue_model
 
 log = structlog.get_logger(__name__)
 

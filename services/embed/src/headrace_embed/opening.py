@@ -4,13 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from headrace_embed.catalogue import catalogue_model
 from headrace_embed.embedder import Encoder, TextEmbedder
 from headrace_embed.model_files import ModelFiles, model_files
 from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.settings import EmbedderSettings
 from headrace_embed.triton_encoder import TritonEncoder
+from headrace_shared.model_catalogue import catalogue_model
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ class PgvectorStore:
         self._pool = new_pool(settings.postgres, READERS)
 
     async def prepare(self) -> list[str]:
-        return await migrate(self._settings.postgres, list(self._tables.values()), self._settings.dimension)
+        return await migrate(self._settings.postgres, list(self._tables.values()), self._settings.vector_size)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace_shared.settings import BatchSettings, QdrantSettings, WorkerSettings
+from headrace_shared.settings import BatchSettings, QdrantSettings, VectorStoreSettings
 
 
 class QdrantBatchSettings(BatchSettings):
@@ -11,9 +11,8 @@ class QdrantBatchSettings(BatchSettings):
     max_records: int = Field(2048, ge=1, description="records of one poll")
 
 
-class QdrantWorkerSettings(WorkerSettings):
-    """A worker's settings, Qdrant's address, and the size of the model's vectors."""
+class QdrantWorkerSettings(VectorStoreSettings):
+    """A worker's settings, Qdrant's address and the size of the model's vectors."""
 
     qdrant: QdrantSettings = QdrantSettings()
     batch: QdrantBatchSettings = QdrantBatchSettings()
-    dimension: int = Field(384, ge=1, le=65_536, description="of the model's vectors, when a collection is created")

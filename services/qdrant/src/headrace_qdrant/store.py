@@ -42,7 +42,7 @@ class QdrantStore:
         settings, made = self._settings, []
         with qdrant_errors():
             for kind in KINDS:
-                made += await create_missing(self._client, kind, settings.model, settings.dimension, settings.qdrant)
+                made += await create_missing(self._client, kind, settings.model, settings.vector_size, settings.qdrant)
         return made
 
     async def refresh(self) -> None:
