@@ -1,25 +1,33 @@
 """Search results as a table."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from rich.table import Table
 
-from headrace_cli.output import inert
+from headrace_cli.output import inert, table
 from headrace_schemas.fields import Kind
 from headrace_shared.store import Hit
 
 COLUMNS: dict[Kind, tuple[str, ...]] = {
-    "product": ("title", "brand", "price", "currency", "locale"),
+    "product": ("title", "price", "locale"),
     "keyword": ("text", "popularity", "locale"),
 }
 
 
-def hits_table(hits: Sequence[Hit], kind: Kind, title: str | None = None) -> Table:
-    """One row for each result, best first. `score` is the store's own and compares only within one search."""
-    names = COLUMNS[kind]
-    table = Table("", "score", "id", *names, title=title, title_justify="left")
-    for place, hit in enumerate(hits, 1):
-        values = (hit.fields.get(name) for name in names)
-        cells = ("" if value is None else f"{value:,g}" if isinstance(value, float) else str(value) for value in values)
-        table.add_row(str(place), f"{hit.score:.3f}", inert(hit.id), *map(inert, cells))
-    return table
+def hits_table(found: Sequence[tuple[str, Sequence[Hit]]], kind: Kind, title: str | None = None) -> Table:
+    """(store, its results) one below the other, best first. A score compares only within one store's search."""
+    shown = table("", "", "score", "id", *COLUMNS[kind], title=title, right=("score", "price", "popularity"))
+    for store, hits in found:
+        for place, hit in enumerate(hits, 1):
+            cells = (inert(_cell(name, hit.fields)) for name in COLUMNS[kind])
+            shown.add_row(store if place == 1 else "", str(place), f"{hit.score:.3f}", inert(hit.id), *cells)
+    return shown
+
+
+def _cell(name: str, fields: dict[str, Any]) -> str:
+    value = fields.get(name)
+    if isinstance(value, int | float):
+        shown = f"{value:,.2f}".removesuffix(".00")
+        return f"{shown} {fields.get('currency') or ''}".rstrip() if name == "price" else shown
+    return "" if value is None else str(value)

@@ -3,9 +3,12 @@
 import json
 import sys
 import unicodedata
+from collections.abc import Iterable
 from typing import Any
 
+from rich import box
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 WIDTH_WITHOUT_TERMINAL = 160
@@ -27,6 +30,16 @@ def messages() -> Console:
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+
+
+def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
+    """An empty table with these columns; those in `right` hold numbers."""
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", caption_justify="left")
+    made.pad_edge, made.collapse_padding = False, True
+    numbers = frozenset(right)
+    for column in columns:
+        made.add_column(column, justify="right" if column in numbers else "left")
+    return made
 
 
 def inert(text: str, style: str = "") -> Text:

@@ -1,7 +1,12 @@
 """Searches one store, with a vector where the store finds by vectors."""
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace_cli.errors import CommandError
 from headrace_schemas.embedded import Embedded
-from headrace_schemas.fields import Kind
 from headrace_shared.query_vectors import query_vectors
 from headrace_shared.store import Hit, Query, Store
 from headrace_shared.worker import Worker
@@ -12,7 +17,17 @@ def holds_vectors(worker: Worker) -> bool:
     return any(issubclass(record, Embedded) for record in worker.inputs(worker.settings()).values())
 
 
-async def search(worker: Worker, store: Store, text: str, kind: Kind, limit: int) -> list[Hit]:
-    """The best entities for a text. Raises Unavailable; ValueError if the index was built with another model."""
-    vector = (await query_vectors([text]))[0].tolist() if holds_vectors(worker) else None
-    return await store.search(Query(text, kind, limit, vector))
+async def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
+    """(n, d) float32, the texts as queries. Raises Unavailable, CommandError if the model cannot be had."""
+    try:
+        return await query_vectors(texts)
+    except (ValueError, RuntimeError, LookupError) as error:
+        raise CommandError(f"the model: {error}") from error
+
+
+async def search(store: Store, query: Query) -> list[Hit]:
+    """The store's answer. Raises Unavailable, CommandError if the index is of another model."""
+    try:
+        return await store.search(query)
+    except ValueError as error:
+        raise CommandError(str(error)) from error

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from headrace_cli.errors import CommandError
 from headrace_shared.store import Store
 from headrace_shared.worker import Worker, load_worker, worker_names
 
@@ -26,7 +27,13 @@ async def opened_stores(names: Sequence[str] | None = None) -> AsyncIterator[dic
 
 
 async def prepare_stores() -> dict[str, list[str]]:
-    """Creates or migrates every store's collections, indices and tables, all at once; what was made, by store."""
+    """Creates or migrates every store's collections, indices and tables, all at once; what was made, by store.
+
+    Raises Unavailable, CommandError if what is there does not fit the settings.
+    """
     async with opened_stores() as stores:
-        lines = await asyncio.gather(*(store.prepare() for store in stores.values()))
+        try:
+            lines = await asyncio.gather(*(store.prepare() for store in stores.values()))
+        except ValueError as error:
+            raise CommandError(str(error)) from error
         return dict(zip(stores, lines, strict=True))

@@ -17,6 +17,7 @@ STEADY_SECONDS = 60.0
 WRONG_SETTINGS = 2
 """A worker's exit status that no restart would change."""
 LONGEST_LINE = 2**20
+LAST_LINES_SECONDS = 1.0
 
 Say = Callable[[str, str], None]
 """Takes a worker's name and a line of its output, or a line of the supervisor's about it."""
@@ -89,14 +90,18 @@ class Supervisor:
             preexec_fn=_end_with_parent(os.getpid()),
         )
         reading = asyncio.create_task(self._read(name, process))
+        ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
-            await asyncio.wait([reading, stopping], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            status = await _ended(process)
-            await reading
-        return status
+            if await _end(process):
+                self._say(name, f"did not end within {GRACE_SECONDS:.0f} s and was killed")
+            # What it started itself may hold its output open for longer than it lived.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(reading, LAST_LINES_SECONDS)
+        return await ended
 
     async def _read(self, name: str, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -110,16 +115,17 @@ class Supervisor:
             self._say(name, line.decode(errors="replace").rstrip("\n"))
 
 
-async def _ended(process: asyncio.subprocess.Process) -> int:
-    """The exit status of a process that is asked to end and, if it does not in time, killed."""
+async def _end(process: asyncio.subprocess.Process) -> bool:
+    """Returns when the process has ended, which it is asked to; whether it had to be killed."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        return await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+        await asyncio.wait_for(process.wait(), GRACE_SECONDS)
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        return await process.wait()
+        process.kill()
+        await process.wait()
+        return True
+    return False
 
 
 def _described(status: int) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from headrace_cli.dead_letters import DeadLetter, dead_letters
 from headrace_cli.options import AsJson
-from headrace_cli.output import inert, print_json, screen
+from headrace_cli.output import inert, print_json, screen, table
 from headrace_shared.settings import CommonSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
@@ -37,9 +37,9 @@ async def _all() -> list[DeadLetter]:
 
 
 def _table(letters: list[DeadLetter]) -> Table:
-    table = Table("worker", "reason", "key", "record", "attempts", "failed at", "message")
+    shown = table("worker", "reason", "key", "record", "attempts", "failed at", "message")
     for letter in letters:
         record = f"{letter.topic}-{letter.partition}-{letter.offset}"
         cells = (letter.worker, letter.reason, letter.key, record, letter.attempts, letter.failed_at, letter.message)
-        table.add_row(*map(inert, cells))
-    return table
+        shown.add_row(*map(inert, cells))
+    return shown

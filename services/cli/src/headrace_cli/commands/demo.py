@@ -13,12 +13,13 @@ from headrace_cli.demo.own_servers import own_servers
 from headrace_cli.demo.pipeline import apply_everything, follow_story, running_workers
 from headrace_cli.demo.report import as_json as findings_as_json
 from headrace_cli.demo.report import stores_table, workers_table
-from headrace_cli.demo.searches import search_tables
+from headrace_cli.demo.searches import ENGLISH, search_tables
 from headrace_cli.demo.story import Story
 from headrace_cli.environment import DEFAULT_DATA_DIR
 from headrace_cli.errors import NOT_DONE, CommandError
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
+from headrace_cli.searching import embedded
 from headrace_cli.servers import say
 from headrace_cli.stores import opened_stores
 
@@ -58,14 +59,14 @@ def demo(
 
 
 async def _demo(story: Story, log: Path, console: Console) -> Findings:
-    await apply_everything()
-    console.print("Topics and stores are made; the workers start")
-    async with running_workers(log), opened_stores() as stores:
-        try:
+    _, vectors = await asyncio.gather(apply_everything(), embedded(ENGLISH))
+    console.print("Topics, stores and the model are ready; the workers start")
+    try:
+        async with running_workers(log), opened_stores() as stores:
             findings = await follow_story(story, stores, console)
-        except CommandError as error:
-            raise CommandError(f"{error}; the workers' log is {log}") from error
-        console.print("", workers_table(findings), "", stores_table(findings))
-        async for table in search_tables(stores):
-            console.print("", table)
+            console.print("", workers_table(findings), "", stores_table(findings))
+            async for table in search_tables(stores, vectors):
+                console.print(table)
+    except CommandError as error:
+        raise CommandError(f"{error}; the workers' log is {log}") from error
     return findings

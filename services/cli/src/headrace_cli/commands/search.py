@@ -10,9 +10,10 @@ from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.hits import hits_table
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
+from headrace_cli.searching import embedded, holds_vectors
 from headrace_cli.searching import search as find
 from headrace_schemas.fields import Kind
-from headrace_shared.store import Hit
+from headrace_shared.store import Hit, Query
 from headrace_shared.worker import load_worker, worker_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
@@ -41,7 +42,7 @@ def search(
     elif not hits:
         screen().print(f"no {kind} found")
     else:
-        screen().print(hits_table(hits, kind))
+        screen().print(hits_table([(store, hits)], kind))
 
 
 async def _search(name: str, text: str, kind: Kind, limit: int) -> list[Hit]:
@@ -51,10 +52,9 @@ async def _search(name: str, text: str, kind: Kind, limit: int) -> list[Hit]:
         raise CommandError(str(error), WRONG_CALL) from None
     if worker.store is None:
         raise CommandError(f"the worker {name} keeps no store to search", WRONG_CALL)
+    vector = (await embedded([text]))[0].tolist() if holds_vectors(worker) else None
     store = worker.store(worker.settings())
     try:
-        return await find(worker, store, text, kind, limit)
-    except (ValueError, LookupError) as error:
-        raise CommandError(str(error)) from error
+        return await find(store, Query(text, kind, limit, vector))
     finally:
         await store.close()

@@ -1,12 +1,11 @@
 """Shows the servers on this machine."""
 
 import typer
-from rich.table import Table
 
 from headrace_cli.environment import DEFAULT_DATA_DIR
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson, DataDir
-from headrace_cli.output import print_json, screen
+from headrace_cli.output import print_json, screen, table
 from headrace_cli.servers import stack
 from headrace_local.stack import ServerStatus
 
@@ -24,10 +23,10 @@ def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> Non
     elif not found:
         screen().print(f"no servers in {data_dir}: start them with `headrace up`")
     else:
-        table = Table("server", "state", "pid", "ports", "log")
+        shown = table("server", "state", "pid", "ports", "log")
         for server in found:
-            table.add_row(*_row(server), str(servers.log_path(server.name)))
-        screen().print(table)
+            shown.add_row(*_row(server), str(servers.log_path(server.name)))
+        screen().print(shown)
     if not found or any(server.state != "running" for server in found):
         raise typer.Exit(NOT_DONE)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_shared.settings import WorkerSettings
 from headrace_shared.worker import worker_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
@@ -54,7 +55,7 @@ def _supervise(names: list[str], allow_rejects: bool, as_json: bool) -> int:
 
     options = ["--allow-rejects"] if allow_rejects else []
     commands = {name: worker_command(name, *options) for name in names}
-    port = int(os.environ.get(HTTP_PORT) or 0)
+    port = WorkerSettings().http.port
     ports = {name: str(port + place if port else 0) for place, name in enumerate(names)}
     prefixes = _prefixes(names, as_json)
 

@@ -14,12 +14,13 @@ from headrace_cli.catalogue.events import Event
 from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
 from headrace_cli.demo.story import Story, expected
-from headrace_cli.errors import CommandError
+from headrace_cli.readiness import until_ready
 from headrace_cli.searching import holds_vectors
 from headrace_cli.source_records import SourceProducer, open_producer
 from headrace_cli.stores import prepare_stores
 from headrace_cli.supervisor import Supervisor, worker_command
 from headrace_cli.waiting import installed_readers, readers_of, stages
+from headrace_local.ports import free_ports
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_shared.fold import Comparison, compare
@@ -28,6 +29,8 @@ from headrace_shared.store import Store
 from headrace_shared.topics import apply_topics
 from headrace_shared.worker import load_worker, worker_names
 
+HTTP_PORT = "HEADRACE_HTTP__PORT"
+READY_WITHIN = 120.0
 CHANGES_A_SECOND = 100.0
 LONGEST_PUBLISHING = 10.0
 """Seconds over which the changes are spread at most, where there are very many."""
@@ -100,24 +103,27 @@ async def apply_everything() -> None:
 
 
 @asynccontextmanager
-async def running_workers(log: Path) -> AsyncIterator[Supervisor]:
-    """All workers under a supervisor, with their output in a file. Ends them."""
-    names = worker_names()
+async def running_workers(log: Path) -> AsyncIterator[None]:
+    """All workers under a supervisor, ready, with their output in a file. Ends them.
+
+    Raises CommandError if one does not become ready.
+    """
+    ports = dict(zip(names := worker_names(), free_ports(len(names)), strict=True))
     with log.open("w") as file:
 
         def say(name: str, line: str) -> None:
             file.write(f"{name} | {line}\n")
             file.flush()
 
-        supervisor = Supervisor({name: worker_command(name) for name in names}, say)
+        commands = {name: worker_command(name) for name in names}
+        supervisor = Supervisor(commands, say, lambda name: {HTTP_PORT: str(ports[name])})
         running = asyncio.create_task(supervisor.run())
         try:
-            yield supervisor
+            await until_ready(ports, READY_WITHIN)
+            yield
         finally:
             supervisor.stop()
-            status = await running
-    if status:
-        raise CommandError(f"a worker has wrong settings; see {log}", status)
+            await running
 
 
 def _listed(counts: dict[str, int]) -> str:

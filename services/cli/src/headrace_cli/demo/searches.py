@@ -1,12 +1,13 @@
-"""Three searches in each store, and two in the languages that the default model does not know."""
+"""Three searches in each store, and two in languages that the default model does not know."""
 
 from collections.abc import AsyncIterator, Mapping
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
 from headrace_cli.hits import hits_table
-from headrace_cli.searching import holds_vectors
-from headrace_shared.query_vectors import query_vectors
+from headrace_cli.searching import holds_vectors, search
 from headrace_shared.store import Query, Store
 from headrace_shared.worker import load_worker
 
@@ -16,13 +17,12 @@ BY_WORDS = ("방수 텐트", "ロボット掃除機")
 HITS = 3
 
 
-async def search_tables(stores: Mapping[str, Store]) -> AsyncIterator[Table]:
-    """A table for each search in each store."""
-    vectors = await query_vectors(ENGLISH)
-    for name, store in stores.items():
-        if holds_vectors(load_worker(name)):
-            queries = [Query(text, limit=HITS, vector=row.tolist()) for text, row in zip(ENGLISH, vectors, strict=True)]
-        else:
-            queries = [Query(text, limit=HITS) for text in (*ENGLISH, *BY_WORDS)]
-        for query in queries:
-            yield hits_table(await store.search(query), "product", title=f"{name}: {query.text}")
+async def search_tables(stores: Mapping[str, Store], vectors: NDArray[np.float32]) -> AsyncIterator[Table]:
+    """A table for each search. `vectors`: (3, d), those of `ENGLISH`."""
+    for text, vector in zip(ENGLISH, vectors, strict=True):
+        query = Query(text, limit=HITS, vector=vector.tolist())
+        yield hits_table([(name, await search(store, query)) for name, store in stores.items()], "product", text)
+    by_words = {name: store for name, store in stores.items() if not holds_vectors(load_worker(name))}
+    for text in BY_WORDS:
+        found = [(name, await search(store, Query(text, limit=HITS))) for name, store in by_words.items()]
+        yield hits_table(found, "product", text)
