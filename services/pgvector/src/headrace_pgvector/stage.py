@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -94,10 +94,11 @@ class PgvectorStage:
         with postgres_errors():
             async with self._writers, transaction(self._pool, self._timeout) as connection:
                 await copy_incoming(connection, tables, changes)
-                written = {row[0] for row in await connection.fetch(tables.write_newer)}
-                await replace_vectors(connection, tables, [change for change in changes if change.id in written])
+                written = {row[0]: row[1] for row in await connection.fetch(tables.write_newer)}
+                await replace_vectors(connection, tables, changes, written)
                 kept = [change.id for change in changes if change.id not in written]
-                stored: dict[str, int] = {row[0]: row[1] for row in await connection.fetch(tables.versions, kept)}
+                rows = await connection.fetch(tables.versions, kept) if kept else []
+        stored: dict[str, int] = {row[0]: row[1] for row in rows}
         return {key(change): outcome(change, stored.get(change.id)) for change in changes}
 
 
@@ -111,19 +112,21 @@ async def copy_incoming(connection: Connection, tables: Tables, changes: Iterabl
     )
 
 
-async def replace_vectors(connection: Connection, tables: Tables, written: Sequence[EmbeddedChange]) -> None:
-    """The lock on each entity's row, which writing it took, also covers its vector."""
-    ids = [change.id for change in written]
-    await connection.execute(tables.remove_changed_vectors, ids)
-    unchanged = {row[0] for row in await connection.fetch(tables.ids_with_vectors, ids)}
+async def replace_vectors(
+    connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange], written: Mapping[str, bool]
+) -> None:
+    """`written`: the ids that were, and whether each is new. The lock on an entity's row also covers its vector."""
+    updated = [id for id, is_new in written.items() if not is_new]
+    rows = await connection.fetch(tables.remove_changed_vectors, updated) if updated else []
+    wanted = written.keys() - {row[0] for row in rows}
     await connection.copy_records_to_table(
         tables.vector_table,
         schema_name=SCHEMA,
         columns=(tables.id, "content_hash", "embedding"),
         records=[
             (change.id, change.embedding.content_hash, Vector(np.frombuffer(change.embedding.vector, "<f4")))
-            for change in written
-            if change.embedding is not None and change.id not in unchanged
+            for change in changes
+            if change.embedding is not None and change.id in wanted
         ],
     )
 

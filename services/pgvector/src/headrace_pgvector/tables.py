@@ -81,7 +81,10 @@ class Tables:
 
     @cached_property
     def write_newer(self) -> str:
-        """Writes what is newer than what is stored, in one atomic step for each row, and returns its ids."""
+        """Writes what is newer than what is stored, in one atomic step for each row.
+
+        Returns each id that was written, and whether its row is new: only one that was updated has an xmax.
+        """
         assigned = ", ".join(f"{column} = excluded.{column}" for column in (*self.columns[1:], "version", "deleted_at"))
         return f"""
             INSERT INTO {self.entities} AS t ({", ".join(self.columns)}, version, deleted_at)
@@ -89,21 +92,23 @@ class Tables:
             FROM {self.incoming} ORDER BY {self.id}
             ON CONFLICT ({self.id}) DO UPDATE SET {assigned}
             WHERE excluded.version > t.version
-            RETURNING {self.id}
+            RETURNING {self.id}, xmax = 0
         """  # noqa: S608
 
     @cached_property
     def remove_changed_vectors(self) -> str:
-        """$1: the ids that were written. A vector of the same text stays, and its place in the HNSW graph with it."""
+        """$1: the ids that were updated. Returns those whose vector is of the same text and stays where it is, with
+        its place in the HNSW graph.
+        """
         return f"""
-            DELETE FROM {self.vectors} v USING {self.incoming} i
-            WHERE v.{self.id} = i.{self.id} AND i.{self.id} = ANY($1)
-            AND v.content_hash IS DISTINCT FROM i.content_hash
+            WITH removed AS (
+                DELETE FROM {self.vectors} v USING {self.incoming} i
+                WHERE v.{self.id} = i.{self.id} AND v.{self.id} = ANY($1)
+                AND v.content_hash IS DISTINCT FROM i.content_hash
+            )
+            SELECT v.{self.id} FROM {self.vectors} v JOIN {self.incoming} i USING ({self.id})
+            WHERE v.{self.id} = ANY($1) AND v.content_hash = i.content_hash
         """  # noqa: S608
-
-    @cached_property
-    def ids_with_vectors(self) -> str:
-        return f"SELECT {self.id} FROM {self.vectors} WHERE {self.id} = ANY($1)"  # noqa: S608
 
     @cached_property
     def versions(self) -> str:
