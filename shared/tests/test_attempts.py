@@ -11,7 +11,7 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_schemas.changes import ProductChange
+from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_shared.runtime.attempt import Attempts
 from headrace_shared.stage import Applied, Outcome, Rejected, Unavailable
 
@@ -119,6 +119,29 @@ async def test_a_store_that_fails_everything_makes_no_poison_and_is_given_up_ear
     for _ in range(5 * TRIES):
         stage.batches = []
         assert set(kinds(await attempt.narrow_down(changes(1000)))) == {Unavailable}
+        assert len(stage.batches) < 30
+
+
+class NoProducts(MemoryStage):
+    """A store that has lost the collection of one kind and serves the other."""
+
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        if any(change.kind == "product" for change in changes):
+            self.batches.append(list(changes))
+            raise Unavailable("memory", "answered 500", suspect=True)
+        return await super().apply(changes)
+
+
+async def test_a_store_that_fails_every_change_of_one_kind_makes_no_poison_of_it() -> None:
+    fields: dict[str, Any] = {"op": "upsert", "version": 1, "occurred_at": "2026-01-01T00:00:00Z", "text": "t"}
+    keywords = [KeywordChange(keyword_id=f"k{n}", **fields) for n in range(60)]
+    stage = NoProducts()
+    attempt = attempts(stage)
+    for _ in range(5 * TRIES):
+        stage.batches = []
+        outcomes = await attempt.narrow_down([*changes(40), *keywords])
+        assert kinds(outcomes[:40]) == [Unavailable] * 40
+        assert Applied in kinds(outcomes[40:])
         assert len(stage.batches) < 30
 
 

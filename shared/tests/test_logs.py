@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import Any
 
 PROGRAM = """
 import logging
@@ -22,7 +23,7 @@ logging.getLogger("aiokafka.consumer").warning("of %s", "a library")
 """
 
 
-def lines(level: str) -> list[dict[str, str]]:
+def lines(level: str) -> list[dict[str, Any]]:
     """What the program logs, in a process of its own: logging is configured for a whole process."""
     done = subprocess.run(
         [sys.executable, "-c", PROGRAM.format(level=level)], capture_output=True, check=True, text=True, timeout=60

@@ -35,7 +35,7 @@ def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], 
 
 
 def test_every_record_of_a_batch_has_one_receipt_with_its_outcome() -> None:
-    results = [
+    results: list[Settled | Undecoded | Ignored] = [
         settled(0),
         settled(1, superseded=True),
         settled(2, rejection=DEAD),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
+from headrace_schemas.fields import Kind
 from headrace_shared.stage import Applied, BatchRejected, Outcome, Record, Rejected, Stage, Superseded, Unavailable
 
 MAX_LONE_FAILURES = 3
@@ -16,24 +17,26 @@ T = TypeVar("T")
 
 @dataclass
 class _Search:
-    """A search for the change that breaks the store. `successes`: the stage's count when it began."""
+    """A search for the change that breaks the store. `successes`: the stage's counts by kind when it began."""
 
-    successes: int
+    successes: Counter[Kind]
     lone_failures: int = 0
 
 
 class Attempts:
     """Applies changes to one stage and remembers which change failed alone, and how often.
 
-    A change is `poison` when it fails alone `poison_tries` times while other changes succeed and the store answers its
-    health check: then the change is what breaks the store. Nothing else makes a dead letter of an unavailable store.
+    A change is `poison` when it fails alone `poison_tries` times while others of its kind succeed and the store
+    answers its health check: then the change is what breaks the store. Of its kind, because each kind has its own
+    collection, index or table, and one of them may fail as a whole. Nothing else makes a dead letter of an unavailable
+    store.
     """
 
     def __init__(self, stage: Stage[Any], *, timeout: float, poison_tries: int) -> None:
         self._stage = stage
         self._timeout = timeout
         self._poison_tries = poison_tries
-        self._successes = 0
+        self._successes: Counter[Kind] = Counter()
         self._lone_failures: Counter[tuple[str, str, int]] = Counter()
         self._successes_before: dict[tuple[str, str, int], int] = {}
 
@@ -55,12 +58,16 @@ class Attempts:
             fault = Unavailable("stage", f"failed with {type(error).__name__}", suspect=True)
             fault.__cause__ = error
             outcomes = [fault] * len(changes)
-        self._successes += sum(isinstance(outcome, Applied | Superseded) for outcome in outcomes)
+        self._successes.update(
+            change.kind
+            for change, outcome in zip(changes, outcomes, strict=True)
+            if isinstance(outcome, Applied | Superseded)
+        )
         return outcomes
 
     async def narrow_down(self, changes: Sequence[Record]) -> list[Outcome]:
         """Like `apply`, in ever smaller parts where the store fails, so that one change does not hold the others."""
-        return await self._narrow(changes, _Search(self._successes))
+        return await self._narrow(changes, _Search(self._successes.copy()))
 
     async def _narrow(self, changes: Sequence[Record], search: _Search) -> list[Outcome]:
         outcomes = await self.apply(changes)
@@ -68,7 +75,10 @@ class Attempts:
         if len(changes) == 1 and suspects:
             search.lone_failures += 1
             return [await self._verdict(changes[0], outcomes[0], search)]
-        hopeless = search.lone_failures >= MAX_LONE_FAILURES and self._successes == search.successes
+        kinds = {changes[i].kind for i in suspects}
+        hopeless = search.lone_failures >= MAX_LONE_FAILURES and not any(
+            self._successes[kind] > search.successes[kind] for kind in kinds
+        )
         if not suspects or hopeless:
             return outcomes
         for half in _halves(suspects):
@@ -79,9 +89,9 @@ class Attempts:
     async def _verdict(self, change: Record, outcome: Outcome, search: _Search) -> Outcome:
         assert isinstance(outcome, Unavailable)
         name = (change.kind, change.id, change.version)
-        before = self._successes_before.setdefault(name, search.successes)
+        before = self._successes_before.setdefault(name, search.successes[change.kind])
         self._lone_failures[name] += 1
-        if self._lone_failures[name] < self._poison_tries or self._successes == before:
+        if self._lone_failures[name] < self._poison_tries or self._successes[change.kind] == before:
             return outcome
         try:
             await self._stage.check()
