@@ -105,10 +105,40 @@ def test_an_upsert_has_a_vector_and_a_delete_has_none(model: type[BaseModel], fi
             parse(model, wrong)
 
 
+LINK = {"keyword_id": "k1", "text": "lamp", "score": 0.5, "rank": 1}
+LINKS = {"product_id": "p1", "version": 1, "title": "Lamp", "links": [LINK]}
+
+
+def test_a_live_link_set_has_a_title_and_may_be_empty() -> None:
+    assert parse(ProductLinks, LINKS | {"links": []}).links == ()
+    with pytest.raises(ValidationError, match="title"):
+        parse(ProductLinks, LINKS | {"title": None})
+
+
+def test_nothing_is_left_of_the_link_set_of_a_deleted_product() -> None:
+    gone = {"product_id": "p1", "version": 2, "deleted": True}
+    assert parse(ProductLinks, gone).deleted
+    for left in ({"title": "Lamp"}, {"links": [LINK]}):
+        with pytest.raises(ValidationError, match="neither"):
+            parse(ProductLinks, gone | left)
+
+
+@pytest.mark.parametrize("ranks", [[2], [1, 3], [2, 1], [1, 1]])
+def test_links_are_ranked_from_1_without_a_gap(ranks: list[int]) -> None:
+    links = [LINK | {"keyword_id": f"k{place}", "rank": rank} for place, rank in enumerate(ranks)]
+    with pytest.raises(ValidationError, match="rank"):
+        parse(ProductLinks, LINKS | {"links": links})
+
+
+def test_a_product_is_linked_to_a_keyword_at_most_once() -> None:
+    with pytest.raises(ValidationError, match="at most once"):
+        parse(ProductLinks, LINKS | {"links": [LINK, LINK | {"rank": 2}]})
+
+
 def test_no_record_refuses_a_field_it_does_not_know() -> None:
     samples: dict[type[BaseModel], dict[str, Any]] = {
         Receipts: {"worker": "qdrant", "applied_at": "2026-01-01T00:00:00Z", "receipts": []},
-        ProductLinks: {"product_id": "p1", "version": 1, "links": []},
+        ProductLinks: {"product_id": "p1", "version": 1, "title": "Bottle", "links": []},
         Sweep: {"sweep": True},
     }
     for model, fields in samples.items():

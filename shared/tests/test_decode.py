@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from headrace_schemas import headers
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.fields import MAX_VERSION
+from headrace_schemas.links import ProductLinks
 from headrace_shared.runtime.decode import Decoder, NewerSchema
 from headrace_shared.runtime.items import Ignored, Item, Undecoded
 
@@ -105,6 +106,13 @@ def test_a_null_without_a_version_is_dead_unless_the_settings_expect_them() -> N
 )
 def test_a_null_under_a_key_that_is_no_id_is_dead(key: bytes | None, cause: tuple[str, ...]) -> None:
     assert dead(kafka_record(None, key, headers=[(headers.VERSION, b"1")])) == ("invalid", cause)
+
+
+@pytest.mark.parametrize("on_null", ["dead-letter", "ignore"])
+def test_a_null_is_no_delete_of_what_no_catalogue_publishes(on_null: Any) -> None:
+    links = Decoder({TOPIC: ProductLinks}, REPLAY_TOPIC, on_null=on_null)
+    record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"1")])
+    assert dead(record, links) == ("invalid", ("value",))
 
 
 @pytest.mark.parametrize("timestamp", [10**18, -(10**18), 2**63 - 1])

@@ -10,6 +10,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, StrictInt
 
 Kind = Literal["product", "keyword"]
+"""The entities of a catalogue."""
+RecordKind = Literal["product", "keyword", "product_links"]
+"""What a record can be about: an entity, or what was made of some. With its id it says which of two records are about
+the same thing.
+"""
 Op = Literal["upsert", "delete"]
 
 MAX_ID_BYTES = 512

@@ -1,10 +1,10 @@
 """Which keywords a product is linked to, and the request to work that out again."""
 
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from headrace_schemas.fields import EntityId, Number, Text, Version
+from headrace_schemas.fields import EntityId, Number, RecordKind, Text, Version
 
 
 class RelinkRequest(BaseModel):
@@ -37,13 +37,38 @@ class Link(BaseModel):
 
 
 class ProductLinks(BaseModel):
-    """The whole link set of one product, replaced as a set; `version` is the link version, which fences it."""
+    """The whole link set of one product, replaced as a set; `version` is the link version, which fences it.
+
+    A live product has a title and may have no links; of a deleted one nothing but the version is left.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    kind: ClassVar[RecordKind] = "product_links"
     schema_name: ClassVar[str] = "product-links"
 
     product_id: EntityId
     version: Version
     deleted: bool = False
     title: Text | None = None
-    links: list[Link] = []
+    links: tuple[Link, ...] = Field((), description="best first, ranked from 1; no keyword twice")
+
+    @property
+    def id(self) -> str:
+        """The product's id: there is one link set for each product."""
+        return self.product_id
+
+    @model_validator(mode="after")
+    def _a_deleted_product_has_nothing_left(self) -> Self:
+        if self.deleted and (self.links or self.title is not None):
+            raise ValueError("the link set of a deleted product has neither title nor links")
+        if not self.deleted and self.title is None:
+            raise ValueError("the link set of a live product needs the product's title")
+        return self
+
+    @model_validator(mode="after")
+    def _links_are_ranked(self) -> Self:
+        if [link.rank for link in self.links] != list(range(1, len(self.links) + 1)):
+            raise ValueError("links come best first, ranked from 1 without a gap")
+        if len({link.keyword_id for link in self.links}) < len(self.links):
+            raise ValueError("a product is linked to a keyword at most once")
+        return self

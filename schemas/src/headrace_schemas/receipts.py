@@ -4,7 +4,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import RecordKind
 
 ReceiptOutcome = Literal["applied", "superseded", "dead", "ignored"]
 
@@ -22,7 +22,7 @@ class Receipt(BaseModel):
     partition: int
     offset: int
     outcome: ReceiptOutcome
-    kind: Kind | None = None
+    kind: RecordKind | None = None
     id: str | None = None
     version: int | None = None
     occurred_at: AwareDatetime | None = None

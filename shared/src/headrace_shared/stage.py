@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import DeadReason
 
 
 class Record(Protocol):
     """What the runtime needs to know of a record: which entity it is about, and which of two is newer."""
 
-    kind: ClassVar[Kind]
-
+    @property
+    def kind(self) -> RecordKind: ...
     @property
     def id(self) -> str: ...
     @property

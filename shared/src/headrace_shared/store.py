@@ -1,10 +1,11 @@
-"""The read side of a store: what `stores apply`, `search` and a comparison with the source need of it."""
+"""The read side of a store: what `stores apply`, `search`, `links` and a comparison with the source need of it."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from headrace_schemas.fields import Kind
+from headrace_schemas.links import ProductLinks
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,16 @@ class Hit:
     fields: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
+class LinkedProduct:
+    """A product that a keyword is linked to, with the keyword's place and score (cosine) among the product's links."""
+
+    product_id: str
+    title: str
+    rank: int
+    score: float
+
+
 class Store(Protocol):
     """One store as the command line sees it. Every method raises Unavailable when the store does not answer."""
 
@@ -62,6 +73,34 @@ class Store(Protocol):
 
     async def search(self, query: Query) -> list[Hit]:
         """The best live entities for the query."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+
+class LinkStore(Protocol):
+    """The link sets that one store holds. Every method raises Unavailable when the store does not answer."""
+
+    async def prepare(self) -> list[str]:
+        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        ...
+
+    async def refresh(self) -> None:
+        """Makes every acknowledged write visible to `products_of` and `scan_links`."""
+        ...
+
+    async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        """The link sets held for these products, tombstones included; an unknown id is missing from the answer."""
+        ...
+
+    async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        """The products linked to a keyword: by its rank among their links, then by score, then by id."""
+        ...
+
+    def scan_links(self) -> AsyncIterator[ProductLinks]:
+        """Every link set, tombstones included, in no order."""
         ...
 
     async def close(self) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace_shared.settings import WorkerSettings, variable_names
 from headrace_shared.stage import Record, Stage
-from headrace_shared.store import Store
+from headrace_shared.store import LinkStore, Store
 
 ENTRY_POINT_GROUP = "headrace.workers"
 SETTINGS_GROUP = "headrace.settings"
@@ -20,7 +20,8 @@ class Worker:
     """One worker: what it reads, how its stage is opened, and the store it keeps, if it keeps one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the record's model.
-    `stage`: opens the clients and gives the stage; closes them on exit. `store`: opens the store's read side.
+    `stage`: opens the clients and gives the stage; closes them on exit. `store`: opens the read side of the products
+    and keywords that it keeps; `links`: of the link sets.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Worker:
     inputs: Callable[[Any], Mapping[str, type[Record]]]
     stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
     store: Callable[[Any], Store] | None = None
+    links: Callable[[Any], LinkStore] | None = None
 
 
 def worker_names() -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import RecordKind
 from headrace_shared.stage import Applied, BatchRejected, Outcome, Record, Rejected, Stage, Superseded, Unavailable
 
 MAX_LONE_FAILURES = 3
@@ -19,7 +19,7 @@ T = TypeVar("T")
 class _Search:
     """A search for the change that breaks the store. `successes`: the stage's counts by kind when it began."""
 
-    successes: Counter[Kind]
+    successes: Counter[RecordKind]
     lone_failures: int = 0
 
 
@@ -36,7 +36,7 @@ class Attempts:
         self._stage = stage
         self._timeout = timeout
         self._poison_tries = poison_tries
-        self._successes: Counter[Kind] = Counter()
+        self._successes: Counter[RecordKind] = Counter()
         self._lone_failures: Counter[tuple[str, str, int]] = Counter()
         self._successes_before: dict[tuple[str, str, int], int] = {}
 

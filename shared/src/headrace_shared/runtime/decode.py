@@ -7,6 +7,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from headrace_schemas import headers
+from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION
 from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
 from headrace_shared.stage import Rejected
@@ -84,6 +85,9 @@ class Decoder:
         )
 
     def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Item | Undecoded | Ignored:
+        if not issubclass(model, Change):
+            rejection = Rejected("invalid", "a null value is a delete of a product or a keyword alone", ("value",))
+            return Undecoded(record, rejection, model.kind, replayed)
         version = header(record, headers.VERSION)
         if version is None:
             if self._on_null == "ignore":

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import RecordKind
 from headrace_shared.stage import Record, Rejected
 
 
@@ -43,7 +43,7 @@ class Undecoded:
 
     record: KafkaRecord
     rejection: Rejected
-    kind: Kind
+    kind: RecordKind
     replayed: bool = False
 
 
@@ -52,7 +52,7 @@ class Ignored:
     """A record that asks for nothing: a bare tombstone where the settings say to expect them."""
 
     record: KafkaRecord
-    kind: Kind
+    kind: RecordKind
     replayed: bool = False
 
 
