@@ -6,12 +6,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from harness.link_sinks import LinkSink, link_sink_names
 from harness.servers import Servers
 from harness.sinks import Sink, load_sink, servers_of, sink_names, sink_records
 
 from headrace_schemas.fields import Kind
 from headrace_shared.stage import Stage
-from headrace_shared.store import Store
+from headrace_shared.store import LinkStore, Store
+from headrace_shared.worker import load_worker
 
 TIMEOUT = "10"
 """Seconds of one request, so that a test of a silent server need not wait for the default's 30."""
@@ -32,7 +34,18 @@ def sink(request: pytest.FixtureRequest, servers: Servers, tmp_path_factory: pyt
     return sink
 
 
-async def prepare(sink: Sink) -> None:
+@pytest.fixture(scope="session", params=link_sink_names())
+def link_sink(request: pytest.FixtureRequest, servers: Servers) -> LinkSink:
+    """The sink of link sets on its prepared store, which all tests share."""
+    worker = load_worker(request.param)
+    names = servers_of(worker)
+    settings = servers.settings(worker.settings, *names, **{f"{name.upper()}__TIMEOUT": TIMEOUT for name in names})
+    sink = LinkSink(worker, settings)
+    asyncio.run(prepare(sink))
+    return sink
+
+
+async def prepare(sink: Sink | LinkSink) -> None:
     store = sink.store()
     try:
         await store.prepare()
@@ -49,6 +62,19 @@ async def stage(sink: Sink) -> AsyncIterator[Stage[Any]]:
 @pytest.fixture
 async def store(sink: Sink) -> AsyncIterator[Store]:
     opened = sink.store()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def link_stage(link_sink: LinkSink) -> AsyncIterator[Stage[Any]]:
+    async with link_sink.stage() as opened:
+        yield opened
+
+
+@pytest.fixture
+async def link_store(link_sink: LinkSink) -> AsyncIterator[LinkStore]:
+    opened = link_sink.store()
     yield opened
     await opened.close()
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from harness.servers import Servers
 from harness.sinks import Sink, server_sink_names, settle
+from harness.store_control import StoreControl
 
 from headrace_shared.stage import Applied, Outcome, Stage, Superseded, Unavailable
 from headrace_shared.store import Store
@@ -16,28 +17,8 @@ pytestmark = pytest.mark.parametrize("sink", server_sink_names(), indirect=True)
 
 
 @pytest.fixture
-def store_control(sink: Sink, faults: Servers) -> "StoreControl":
+def store_control(sink: Sink, faults: Servers) -> StoreControl:
     return StoreControl(faults, sink.server)
-
-
-class StoreControl:
-    """Breaks and mends the one server that a sink writes to."""
-
-    def __init__(self, servers: Servers, name: str) -> None:
-        self._servers = servers
-        self._name = name
-
-    async def kill(self) -> None:
-        await asyncio.to_thread(self._servers.kill, self._name)
-
-    async def start(self) -> None:
-        await asyncio.to_thread(self._servers.start, self._name)
-
-    async def pause(self) -> None:
-        await asyncio.to_thread(self._servers.pause, self._name)
-
-    async def resume(self) -> None:
-        await asyncio.to_thread(self._servers.resume, self._name)
 
 
 async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_takes_it(

@@ -4,15 +4,16 @@ import pytest
 
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.links import ProductLinks
 from headrace_shared.worker import load_worker
 
 
-def test_it_reads_the_source_topics_because_it_needs_no_vectors() -> None:
+def test_it_reads_the_source_topics_because_it_needs_no_vectors_and_the_link_sets() -> None:
     worker = load_worker("elasticsearch")
 
     inputs = worker.inputs(worker.settings(topic_prefix="t."))
 
-    assert inputs == {"t.products": ProductChange, "t.keywords": KeywordChange}
+    assert inputs == {"t.products": ProductChange, "t.keywords": KeywordChange, "t.product-links": ProductLinks}
 
 
 def test_a_poll_stays_large_enough_when_another_batch_setting_is_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,15 +1,26 @@
-"""The worker `elasticsearch`: product and keyword changes, straight from the source topics, into their indices."""
+"""The worker `elasticsearch`: product and keyword changes, straight from the source topics, and link sets, into their
+indices.
+"""
 
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import open_stage
 from headrace_elasticsearch.store import open_store
 from headrace_schemas.changes import CHANGES
+from headrace_schemas.links import ProductLinks
+from headrace_shared.stage import Record
 from headrace_shared.worker import Worker
+
+
+def inputs(settings: ElasticsearchWorkerSettings) -> dict[str, type[Record]]:
+    changes: dict[str, type[Record]] = {settings.topics.source(kind): change for kind, change in CHANGES.items()}
+    return changes | {settings.topics.product_links: ProductLinks}
+
 
 worker = Worker(
     name="elasticsearch",
     settings=ElasticsearchWorkerSettings,
-    inputs=lambda settings: {settings.topics.source(kind): change for kind, change in CHANGES.items()},
+    inputs=inputs,
     stage=open_stage,
     store=open_store,
+    links=open_store,
 )

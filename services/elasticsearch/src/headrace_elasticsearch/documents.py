@@ -1,4 +1,4 @@
-"""A change as a bulk action, and what Elasticsearch answers as what is stored."""
+"""A record as a bulk action, and what Elasticsearch answers as what is stored."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -9,35 +9,36 @@ from pydantic_core import to_json
 from headrace_elasticsearch.indices import Index
 from headrace_schemas.changes import CHANGES, KeywordChange, ProductChange
 from headrace_schemas.fields import Kind
-from headrace_shared.store import Stored
+from headrace_schemas.links import Link, ProductLinks
+from headrace_shared.store import LinkedProduct, Stored
 
-SourceChange = ProductChange | KeywordChange
+Indexed = ProductChange | KeywordChange | ProductLinks
 
 
 class Action(NamedTuple):
     """One change and its two lines of a bulk request."""
 
-    change: SourceChange
+    change: Indexed
     lines: bytes
 
 
-def action(change: SourceChange, index: Index, now: datetime) -> Action:
+def action(change: Indexed, index: Index, now: datetime) -> Action:
     """The change as an index action that Elasticsearch refuses unless its version is the newest."""
     fenced = {"_index": index.alias, "_id": change.id, "version": change.version, "version_type": "external"}
     lines = to_json({"index": fenced}) + b"\n" + to_json(document(change, index, now)) + b"\n"
     return Action(change, lines)
 
 
-def document(change: SourceChange, index: Index, now: datetime) -> dict[str, Any]:
-    """What is indexed for a change: the entity's fields that are not null, or a tombstone.
+def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
+    """What is indexed for a change: the record's fields that are not null, or a tombstone.
 
     A tombstone's `deleted_at` is the time of writing, so that its age counts from when this store learned of it.
     """
     if change.deleted:
         tombstone = {index.id_field: change.id, "version": change.version, "deleted": True}
         return tombstone | {"deleted_at": now.isoformat(timespec="milliseconds")}
-    entity = {name: value for name, value in change.fields().items() if value is not None}
-    return entity | {"version": change.version, "deleted": False}
+    own = {name: value for name, value in _fields(change).items() if value is not None}
+    return own | {"version": change.version, "deleted": False}
 
 
 def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
@@ -46,3 +47,28 @@ def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
     deleted = source["deleted"]
     fields = {} if deleted else {name: source[name] for name in CHANGES[kind].field_names if name in source}
     return Stored(id=hit["_id"], version=hit["_version"], deleted=deleted, fields=fields)
+
+
+def stored_links(hit: Mapping[str, Any]) -> ProductLinks:
+    """The link set of such a hit, as it is held: what is wrong with it is not judged here."""
+    source = hit["_source"]
+    return ProductLinks.model_construct(
+        product_id=hit["_id"],
+        version=hit["_version"],
+        deleted=source["deleted"],
+        title=source.get("title"),
+        links=tuple(Link.model_construct(**link) for link in source.get("keywords", ())),
+    )
+
+
+def linked_product(hit: Mapping[str, Any]) -> LinkedProduct:
+    """A hit of a search for one keyword, whose own link is the inner hit."""
+    (link,) = (inner["_source"] for inner in hit["inner_hits"]["keywords"]["hits"]["hits"])
+    return LinkedProduct(hit["_id"], hit["_source"]["title"], link["rank"], link["score"])
+
+
+def _fields(change: Indexed) -> dict[str, Any]:
+    if isinstance(change, ProductLinks):
+        keywords = [link.model_dump() for link in change.links]
+        return {"product_id": change.product_id, "title": change.title, "keywords": keywords}
+    return change.fields()

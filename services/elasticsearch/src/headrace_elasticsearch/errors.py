@@ -32,7 +32,7 @@ STATES_STATUS = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 _FIELD = re.compile(
     r"failed to parse field \[([^\]]+)\]|dynamic introduction of \[([^\]]+)\]|term in field=\"([^\"]+)\""
 )
-_FIELDS = frozenset(name for index in indices().values() for name in index.mapping["properties"])
+_FIELDS = frozenset(name for index in indices().values() for name in index.field_names)
 _DETAIL_LENGTH = 1000
 
 

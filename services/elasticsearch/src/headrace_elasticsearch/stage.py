@@ -10,7 +10,7 @@ from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from headrace_elasticsearch.bulks import BulkLimits, cut
 from headrace_elasticsearch.client import connect
-from headrace_elasticsearch.documents import Action, SourceChange, action
+from headrace_elasticsearch.documents import Action, Indexed, action
 from headrace_elasticsearch.errors import (
     CONFLICT,
     STORE,
@@ -31,12 +31,12 @@ BULK_HEADERS = {"content-type": "application/x-ndjson", "accept": "application/j
 class Contest(NamedTuple):
     """A change that the index refused as not newer than what it holds."""
 
-    change: SourceChange
+    change: Indexed
     physical: str
 
 
 class ElasticsearchStage:
-    """Keeps each index equal to the newest version of each entity.
+    """Keeps each index equal to the newest version of each entity and link set.
 
     Elasticsearch itself decides what is newer: an external version at or below the stored one is a conflict of that
     item alone. A delete is indexed as a tombstone, because a real delete forgets its version after a minute.
@@ -48,7 +48,7 @@ class ElasticsearchStage:
         self._limits = limits or BulkLimits()
         self._in_flight = asyncio.Semaphore(self._limits.in_flight)
 
-    async def apply(self, changes: Sequence[SourceChange]) -> Sequence[Outcome]:
+    async def apply(self, changes: Sequence[Indexed]) -> Sequence[Outcome]:
         """What became of each change, as `Stage` says. If the answer is Unavailable for every one, it is raised."""
         now = datetime.now(UTC)
         actions = (action(change, self._indices[change.kind], now) for change in changes)
@@ -125,7 +125,7 @@ def _outcome(item: Mapping[str, Any]) -> Outcome:
     return item_error(item["status"], error) if error else Applied()
 
 
-def _settled(change: SourceChange, held: Mapping[str, Any]) -> Outcome:
+def _settled(change: Indexed, held: Mapping[str, Any]) -> Outcome:
     version = held.get("_version", 0)
     if version == change.version:
         return Applied()

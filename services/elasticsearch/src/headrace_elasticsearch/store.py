@@ -7,14 +7,16 @@ from typing import Any
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
 
 from headrace_elasticsearch.client import connect
-from headrace_elasticsearch.documents import stored
+from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.prepare import prepare, write_index
+from headrace_elasticsearch.queries import by_rank_of, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import Kind, RecordKind
+from headrace_schemas.links import ProductLinks
 from headrace_shared.stage import Unavailable
-from headrace_shared.store import Hit, Query, Stored
+from headrace_shared.store import Hit, LinkedProduct, Query, Stored
 
 PAGE = 1000
 KEEP_ALIVE = "5m"
@@ -39,29 +41,21 @@ class ElasticsearchStore:
 
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
         """Everything held of a kind as of one moment, tombstones included, in no order."""
-        async with _answering():
-            physical = await self._physical(self._indices[kind])
-            opened = await self._client.open_point_in_time(index=physical, keep_alive=KEEP_ALIVE)
-            pit = opened["id"]
-        try:
-            after: list[Any] | None = None
-            while hits := await self._page(pit, after):
-                for hit in hits:
-                    yield stored(kind, hit)
-                after = hits[-1]["sort"]
-        finally:
-            async with _answering():
-                await self._client.close_point_in_time(id=pit)
+        async for document in self._scan(kind):
+            yield stored(kind, document)
+
+    async def scan_links(self) -> AsyncIterator[ProductLinks]:
+        """Every link set as of one moment, tombstones included, in no order."""
+        async for document in self._scan("product_links"):
+            yield stored_links(document)
 
     async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
         """What is held for these ids, tombstones included; an unknown id is missing from the answer."""
-        held: dict[str, Stored] = {}
-        async with _answering():
-            physical = await self._physical(self._indices[kind])
-            for start in range(0, len(ids), PAGE):
-                answer = await self._client.mget(index=physical, ids=list(ids[start : start + PAGE]))
-                held |= {document["_id"]: stored(kind, document) for document in answer["docs"] if _found(document)}
-        return held
+        return {document["_id"]: stored(kind, document) for document in await self._get(kind, ids)}
+
+    async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        """The link sets held for these products, tombstones included; an unknown id is missing from the answer."""
+        return {found["_id"]: stored_links(found) for found in await self._get("product_links", product_ids)}
 
     async def search(self, query: Query) -> list[Hit]:
         """The best live entities for the query's text; its vector is not looked at."""
@@ -73,9 +67,47 @@ class ElasticsearchStore:
         hits = answer["hits"]["hits"]
         return [Hit(id=hit["_id"], score=hit["_score"], fields=stored(query.kind, hit).fields) for hit in hits]
 
+    async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        """The live products linked to a keyword: by its rank among their links, then by score, then by id."""
+        alias = self._indices["product_links"].alias
+        async with _answering():
+            answer = await self._client.search(
+                index=alias,
+                query=linked_to(keyword_id),
+                sort=by_rank_of(keyword_id),
+                size=limit,
+                source_includes="title",
+            )
+        return [linked_product(hit) for hit in answer["hits"]["hits"]]
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def _get(self, kind: RecordKind, ids: Sequence[str]) -> list[dict[str, Any]]:
+        """The documents that are held for these ids."""
+        held: list[dict[str, Any]] = []
+        async with _answering():
+            physical = await self._physical(self._indices[kind])
+            for start in range(0, len(ids), PAGE):
+                answer = await self._client.mget(index=physical, ids=list(ids[start : start + PAGE]))
+                held += [document for document in answer["docs"] if _found(document)]
+        return held
+
+    async def _scan(self, kind: RecordKind) -> AsyncIterator[dict[str, Any]]:
+        async with _answering():
+            physical = await self._physical(self._indices[kind])
+            opened = await self._client.open_point_in_time(index=physical, keep_alive=KEEP_ALIVE)
+            pit = opened["id"]
+        try:
+            after: list[Any] | None = None
+            while hits := await self._page(pit, after):
+                for hit in hits:
+                    yield hit
+                after = hits[-1]["sort"]
+        finally:
+            async with _answering():
+                await self._client.close_point_in_time(id=pit)
 
     async def _page(self, pit: str, after: list[Any] | None) -> list[dict[str, Any]]:
         async with _answering():
@@ -100,24 +132,6 @@ class ElasticsearchStore:
 def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
     """The store on a client of its own, which `close` closes."""
     return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer))
-
-
-def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
-    """Any word of the text in any field, the whole text as a phrase counting more.
-
-    The phrase matters where the standard analyzer cuts text into single characters (Japanese); the prefix of its last
-    word where endings are written to the word (Korean).
-    """
-    words = {"query": text, "fields": list(fields)}
-    return {
-        "bool": {
-            "should": [
-                {"multi_match": words | {"type": "best_fields"}},
-                {"multi_match": words | {"type": "phrase_prefix"}},
-            ],
-            "minimum_should_match": 1,
-        }
-    }
 
 
 def _found(document: dict[str, Any]) -> bool:

@@ -1,15 +1,26 @@
-"""The pgvector worker: embedded changes in, rows and vectors out."""
+"""The pgvector worker: embedded changes and link sets in, rows and vectors out."""
 
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import open_stage
 from headrace_pgvector.store import PgvectorStore
 from headrace_schemas.embedded import EMBEDDED
+from headrace_schemas.links import ProductLinks
 from headrace_shared.stage import Record
 from headrace_shared.worker import Worker
 
 
 def inputs(settings: PgvectorSettings) -> dict[str, type[Record]]:
-    return {settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()}
+    changes: dict[str, type[Record]] = {
+        settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()
+    }
+    return changes | {settings.topics.product_links: ProductLinks}
 
 
-worker = Worker("pgvector", settings=PgvectorSettings, inputs=inputs, stage=open_stage, store=PgvectorStore)
+worker = Worker(
+    "pgvector",
+    settings=PgvectorSettings,
+    inputs=inputs,
+    stage=open_stage,
+    store=PgvectorStore,
+    links=PgvectorStore,
+)

@@ -8,7 +8,8 @@ import asyncpg
 
 from headrace_pgvector.connect import Connection, checked_dsn
 from headrace_pgvector.errors import STORE, postgres_errors
-from headrace_pgvector.tables import SCHEMA, Tables
+from headrace_pgvector.fence import SCHEMA
+from headrace_pgvector.tables import Tables
 from headrace_shared.settings import PostgresSettings
 
 SERVICE = "pgvector"

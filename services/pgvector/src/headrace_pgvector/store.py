@@ -10,11 +10,13 @@ from pydantic_core import from_json
 
 from headrace_pgvector.connect import Connection, close_pool, new_pool, transaction
 from headrace_pgvector.errors import postgres_errors
+from headrace_pgvector.links import PAGE_OF_SETS, PRODUCTS_OF, SETS_OF, stored_sets
 from headrace_pgvector.migrate import migrate
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
 from headrace_schemas.fields import Kind
-from headrace_shared.store import Hit, Query, Stored
+from headrace_schemas.links import ProductLinks
+from headrace_shared.store import Hit, LinkedProduct, Query, Stored
 
 PAGE = 2000
 READERS = 2
@@ -63,6 +65,22 @@ class PgvectorStore:
             await connection.execute(SEARCH_SETTINGS, str(min(max(query.limit, MIN_EF_SEARCH), MAX_EF_SEARCH)))
             rows = await connection.fetch(tables.nearest, vector, query.limit)
         return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
+
+    async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        rows = await self._fetch(SETS_OF, list(product_ids))
+        return {links.product_id: links for links in stored_sets(rows)}
+
+    async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        rows = await self._fetch(PRODUCTS_OF, keyword_id, limit)
+        return [LinkedProduct(row["product_id"], row["title"], row["rank"], row["score"]) for row in rows]
+
+    async def scan_links(self) -> AsyncIterator[ProductLinks]:
+        """In pages, each a transaction of its own, so that a slow reader does not hold back vacuum."""
+        last = ""
+        while sets := list(stored_sets(await self._fetch(PAGE_OF_SETS, last, PAGE))):
+            for links in sets:
+                yield links
+            last = sets[-1].product_id
 
     async def close(self) -> None:
         await close_pool(self._pool)

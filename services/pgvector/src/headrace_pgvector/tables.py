@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from headrace_pgvector.fence import SCHEMA, FencedTable
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 
-SCHEMA = "headrace"
 MAX_NAME_BYTES = 63
 
 
@@ -24,15 +24,6 @@ class Tables:
         return SOURCE_NAMES[self.kind]
 
     @property
-    def entities(self) -> str:
-        return f"{SCHEMA}.{self.name}"
-
-    @property
-    def incoming(self) -> str:
-        """The temporary table of each connection that a batch is copied to."""
-        return f"incoming_{self.name}"
-
-    @property
     def vector_table(self) -> str:
         """The bare name, unquoted.
 
@@ -47,18 +38,19 @@ class Tables:
     def vectors(self) -> str:
         return f'{SCHEMA}."{self.vector_table}"'
 
+    @cached_property
+    def rows(self) -> FencedTable:
+        """The table of the entities; a batch also brings the hash of what was embedded."""
+        return FencedTable(self.name, CHANGES[self.kind].field_names, ("content_hash",))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """The entity's own fields, id first."""
-        return CHANGES[self.kind].field_names
+        return self.rows.columns
 
     @property
     def id(self) -> str:
-        return self.columns[0]
-
-    @property
-    def incoming_columns(self) -> tuple[str, ...]:
-        return (*self.columns, "version", "deleted", "content_hash")
+        return self.rows.id
 
     def create_vectors(self, dimension: int) -> str:
         """The vectors of live entities. Their index is HNSW by cosine, and the hash says what was embedded."""
@@ -72,29 +64,6 @@ class Tables:
             USING hnsw (embedding public.vector_cosine_ops);
         """
 
-    @property
-    def create_incoming(self) -> str:
-        return f"""
-            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.entities}, deleted boolean, content_hash text)
-            ON COMMIT DELETE ROWS
-        """
-
-    @cached_property
-    def write_newer(self) -> str:
-        """Writes what is newer than what is stored, in one atomic step for each row.
-
-        Returns each id that was written, and whether its row is new: only one that was updated has an xmax.
-        """
-        assigned = ", ".join(f"{column} = excluded.{column}" for column in (*self.columns[1:], "version", "deleted_at"))
-        return f"""
-            INSERT INTO {self.entities} AS t ({", ".join(self.columns)}, version, deleted_at)
-            SELECT {", ".join(self.columns)}, version, CASE WHEN deleted THEN now() END
-            FROM {self.incoming} ORDER BY {self.id}
-            ON CONFLICT ({self.id}) DO UPDATE SET {assigned}
-            WHERE excluded.version > t.version
-            RETURNING {self.id}, xmax = 0
-        """  # noqa: S608
-
     @cached_property
     def remove_changed_vectors(self) -> str:
         """$1: the ids that were updated. Returns those whose vector is of the same text and stays where it is, with
@@ -102,17 +71,13 @@ class Tables:
         """
         return f"""
             WITH removed AS (
-                DELETE FROM {self.vectors} v USING {self.incoming} i
+                DELETE FROM {self.vectors} v USING {self.rows.incoming} i
                 WHERE v.{self.id} = i.{self.id} AND v.{self.id} = ANY($1)
                 AND v.content_hash IS DISTINCT FROM i.content_hash
             )
-            SELECT v.{self.id} FROM {self.vectors} v JOIN {self.incoming} i USING ({self.id})
+            SELECT v.{self.id} FROM {self.vectors} v JOIN {self.rows.incoming} i USING ({self.id})
             WHERE v.{self.id} = ANY($1) AND v.content_hash = i.content_hash
         """  # noqa: S608
-
-    @cached_property
-    def versions(self) -> str:
-        return f"SELECT {self.id}, version FROM {self.entities} WHERE {self.id} = ANY($1)"  # noqa: S608
 
     @cached_property
     def dimension(self) -> str:
@@ -136,7 +101,7 @@ class Tables:
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
             SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, v.content_hash
-            FROM {self.entities} t LEFT JOIN {self.vectors} v USING ({self.id})
+            FROM {self.rows.qualified} t LEFT JOIN {self.vectors} v USING ({self.id})
         """  # noqa: S608
 
     @property

@@ -1,0 +1,39 @@
+"""What a search asks of Elasticsearch."""
+
+from collections.abc import Sequence
+from typing import Any
+
+
+def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
+    """Any word of the text in any field, the whole text as a phrase counting more.
+
+    The phrase matters where the standard analyzer cuts text into single characters (Japanese); the prefix of its last
+    word where endings are written to the word (Korean).
+    """
+    words = {"query": text, "fields": list(fields)}
+    return {
+        "bool": {
+            "should": [
+                {"multi_match": words | {"type": "best_fields"}},
+                {"multi_match": words | {"type": "phrase_prefix"}},
+            ],
+            "minimum_should_match": 1,
+        }
+    }
+
+
+def linked_to(keyword_id: str) -> dict[str, Any]:
+    """The products with a link to this keyword, that link alone as their inner hit."""
+    inner = {"size": 1, "_source": ["keywords.rank", "keywords.score"]}
+    return {"nested": {"path": "keywords", "query": _is(keyword_id), "inner_hits": inner}}
+
+
+def by_rank_of(keyword_id: str) -> list[dict[str, Any]]:
+    """The order of products by the rank and score of their link to this keyword."""
+    own = {"nested": {"path": "keywords", "filter": _is(keyword_id)}}
+    rank, score = {"order": "asc"} | own, {"order": "desc"} | own
+    return [{"keywords.rank": rank}, {"keywords.score": score}, {"product_id": {"order": "asc"}}]
+
+
+def _is(keyword_id: str) -> dict[str, Any]:
+    return {"term": {"keywords.keyword_id": keyword_id}}

@@ -1,0 +1,84 @@
+"""Products and keywords with their vectors: how rows are replaced."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from pgvector import Vector
+from pydantic_core import to_json
+
+from headrace_pgvector.connect import Connection
+from headrace_pgvector.errors import STORE
+from headrace_pgvector.fence import SCHEMA
+from headrace_pgvector.tables import Tables
+from headrace_schemas.embedded import EmbeddedChange
+from headrace_shared.stage import Rejected
+
+
+async def replace_entities(connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, int]:
+    """Writes what is newer than what is stored, within the connection's transaction.
+
+    Returns the stored version of each entity that was not written.
+    """
+    await copy_incoming(connection, tables, changes)
+    written = {row[0]: row[1] for row in await connection.fetch(tables.rows.write_newer)}
+    await replace_vectors(connection, tables, changes, written)
+    kept = [change.id for change in changes if change.id not in written]
+    rows = await connection.fetch(tables.rows.versions, kept) if kept else []
+    return {row[0]: row[1] for row in rows}
+
+
+async def copy_incoming(connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange]) -> None:
+    """Everything but the vectors, which go straight to their table once it is known which of them are wanted."""
+    await connection.copy_records_to_table(
+        tables.rows.incoming,
+        schema_name="pg_temp",
+        columns=tables.rows.incoming_columns,
+        records=[incoming_row(tables, change) for change in changes],
+    )
+
+
+async def replace_vectors(
+    connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange], written: Mapping[str, bool]
+) -> None:
+    """`written`: the ids that were, and whether each is new. The lock on an entity's row also covers its vector."""
+    updated = [id for id, is_new in written.items() if not is_new]
+    rows = await connection.fetch(tables.remove_changed_vectors, updated) if updated else []
+    wanted = written.keys() - {row[0] for row in rows}
+    await connection.copy_records_to_table(
+        tables.vector_table,
+        schema_name=SCHEMA,
+        columns=(tables.id, "content_hash", "embedding"),
+        records=[
+            (change.id, change.embedding.content_hash, Vector(np.frombuffer(change.embedding.vector, "<f4")))
+            for change in changes
+            if change.embedding is not None and change.id in wanted
+        ],
+    )
+
+
+def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
+    """One row of the temporary table. A delete's fields, if it has any, are not stored."""
+    if change.deleted:
+        return (change.id, *(None for _ in tables.columns[1:]), change.version, True, None)
+    values = (column_value(value) for value in change.fields().values())
+    return (*values, change.version, False, change.embedding.content_hash if change.embedding else None)
+
+
+def column_value(value: object) -> object:
+    return to_json(value).decode() if isinstance(value, dict) else value
+
+
+def vector_fault(change: EmbeddedChange, model: str, dimension: int) -> Rejected | None:
+    """Why a change's vector cannot be stored; checked first, because pgvector names no row."""
+    embedding = change.embedding
+    if embedding is None:
+        return None
+    if embedding.model != model:
+        return Rejected("wrong_model", f"the vector is of {embedding.model}, the table of {model}", (STORE, "model"))
+    vector = np.frombuffer(embedding.vector, "<f4")
+    if len(vector) != dimension:
+        detail = f"the vector has {len(vector)} dimensions, the table {dimension}"
+        return Rejected("wrong_vector", detail, (STORE, "dimension"))
+    if not np.isfinite(vector).all():
+        return Rejected("wrong_vector", "the vector holds a number that is not finite", (STORE, "finite"))
+    return None

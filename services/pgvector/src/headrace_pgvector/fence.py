@@ -1,0 +1,65 @@
+"""The statements that let only a newer version replace a row."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+SCHEMA = "headrace"
+
+
+@dataclass(frozen=True)
+class FencedTable:
+    """A table with a row for each id, which also holds that row's version and, for a tombstone, when it was deleted.
+
+    `columns`: the record's own, id first. `incoming_text`: what a batch brings as text besides, for later statements
+    of its transaction. None of these names comes from a record.
+    """
+
+    name: str
+    columns: tuple[str, ...]
+    incoming_text: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        return self.columns[0]
+
+    @property
+    def qualified(self) -> str:
+        return f"{SCHEMA}.{self.name}"
+
+    @property
+    def incoming(self) -> str:
+        """The temporary table of each connection that a batch is copied to."""
+        return f"incoming_{self.name}"
+
+    @property
+    def incoming_columns(self) -> tuple[str, ...]:
+        return (*self.columns, "version", "deleted", *self.incoming_text)
+
+    @property
+    def create_incoming(self) -> str:
+        more = "".join(f", {column} text" for column in self.incoming_text)
+        return f"""
+            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.qualified}, deleted boolean{more})
+            ON COMMIT DELETE ROWS
+        """
+
+    @cached_property
+    def write_newer(self) -> str:
+        """Writes what is newer than what is stored, in one atomic step for each row.
+
+        Returns each id that was written, and whether its row is new: only one that was updated has an xmax.
+        """
+        assigned = ", ".join(f"{column} = excluded.{column}" for column in (*self.columns[1:], "version", "deleted_at"))
+        return f"""
+            INSERT INTO {self.qualified} AS t ({", ".join(self.columns)}, version, deleted_at)
+            SELECT {", ".join(self.columns)}, version, CASE WHEN deleted THEN now() END
+            FROM {self.incoming} ORDER BY {self.id}
+            ON CONFLICT ({self.id}) DO UPDATE SET {assigned}
+            WHERE excluded.version > t.version
+            RETURNING {self.id}, xmax = 0
+        """  # noqa: S608
+
+    @cached_property
+    def versions(self) -> str:
+        """$1: ids."""
+        return f"SELECT {self.id}, version FROM {self.qualified} WHERE {self.id} = ANY($1)"  # noqa: S608

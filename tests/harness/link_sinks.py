@@ -1,0 +1,61 @@
+"""Every installed sink of link sets, as the contract suite drives it."""
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Any
+
+from harness.sinks import servers_of
+from headrace_schemas.links import Link, ProductLinks
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Stage
+from headrace_shared.store import LinkStore
+from headrace_shared.worker import Worker, load_worker, worker_names
+
+
+@dataclass(frozen=True)
+class LinkSink:
+    """One sink of link sets on its real server."""
+
+    worker: Worker
+    settings: WorkerSettings
+
+    @property
+    def server(self) -> str:
+        """The name of the server that it writes to."""
+        (name,) = servers_of(self.worker)
+        return name
+
+    def stage(self) -> AbstractAsyncContextManager[Stage[Any]]:
+        return self.worker.stage(self.settings)
+
+    def store(self) -> LinkStore:
+        assert self.worker.links is not None
+        return self.worker.links(self.settings)
+
+
+def link_sink_names() -> list[str]:
+    """The workers that read link sets and keep them."""
+    return [name for name in worker_names() if keeps_links(load_worker(name))]
+
+
+def keeps_links(worker: Worker) -> bool:
+    if worker.links is None:
+        return False
+    return ProductLinks in worker.inputs(worker.settings.model_construct()).values()
+
+
+def link_set(product_id: str, version: int, keyword_ids: Sequence[str], title: str | None = None) -> ProductLinks:
+    """A live set of these keywords, best first, whose texts and scores tell its version."""
+    links = [
+        Link(keyword_id=id, text=f"{id} at version {version}", score=0.9 - place / 100 - version % 7 / 1000, rank=place)
+        for place, id in enumerate(keyword_ids, 1)
+    ]
+    return ProductLinks(
+        product_id=product_id, version=version, title=title or f"{product_id} at version {version}", links=tuple(links)
+    )
+
+
+def tombstone(product_id: str, version: int) -> ProductLinks:
+    """The set of a deleted product."""
+    return ProductLinks(product_id=product_id, version=version, deleted=True)
