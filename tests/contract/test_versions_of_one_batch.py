@@ -1,35 +1,17 @@
 """Several versions of one entity in one batch, on their way through the runtime to the store."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from harness.batches import settle_batch
 from harness.sinks import Sink, sink_names
 
 from headrace_schemas.fields import Kind
-from headrace_shared.runtime.attempt import Attempts
-from headrace_shared.runtime.execute import Executor
-from headrace_shared.runtime.items import Item, Settled
-from headrace_shared.runtime.retry import Stopping
-from headrace_shared.settings import BatchSettings
-from headrace_shared.stage import Stage, Unavailable
+from headrace_shared.stage import Stage
 from headrace_shared.store import Store
 
 NewId = Callable[[str], str]
-
-
-@dataclass
-class ReadRecord:
-    """A record by its place alone."""
-
-    offset: int
-    topic: str = "changes"
-    partition: int = 0
-    timestamp: int = 0
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 async def test_of_two_versions_of_one_id_in_one_batch_the_newer_is_stored(
@@ -59,19 +41,3 @@ async def test_when_the_newest_of_an_id_is_rejected_the_next_newest_is_stored(
     assert [done.item.change.version for done in settled if done.rejection] == [3]
     assert [done.item.change.version for done in settled if done.superseded] == [1]
     assert await store.get(kind, [id]) == {id: sink.stored(batch[2])}
-
-
-async def settle_batch(stage: Stage[Any], changes: Sequence[Any]) -> list[Settled]:
-    """Through the part of the runtime that every worker's batches go through."""
-
-    async def publish_nothing(outputs: Sequence[Any]) -> None:
-        assert not outputs
-
-    def tolerate(error: Unavailable) -> None:
-        """The executor tries again."""
-
-    attempts = Attempts(stage, timeout=60, poison_tries=5)
-    executor = Executor(
-        attempts, BatchSettings(), Stopping(), publish=publish_nothing, max_output_bytes=1, on_unavailable=tolerate
-    )
-    return await executor.settle(Item(ReadRecord(offset), change) for offset, change in enumerate(changes))

@@ -1,0 +1,120 @@
+"""A store of link sets that is down or silent is unavailable; once it is back, every set is there and whole."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from harness.link_sinks import LinkSink, link_set, tombstone
+from harness.servers import Servers
+from harness.sinks import settle
+from harness.store_control import StoreControl
+
+from headrace_schemas.links import ProductLinks
+from headrace_shared.stage import Applied, Outcome, Stage, Superseded, Unavailable
+from headrace_shared.store import LinkStore
+
+NewId = Callable[[str], str]
+
+
+@pytest.fixture
+def link_store_control(link_sink: LinkSink, faults: Servers) -> StoreControl:
+    return StoreControl(faults, link_sink.server)
+
+
+async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_then_takes_them(
+    link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = sets(new_id, 1)
+    await link_stage.check()
+    await link_store_control.kill()
+    assert await all_unavailable(link_stage, batch)
+    for read in (link_store.links_of([batch[0].id]), link_store.products_of(new_id("0"), 1)):
+        with pytest.raises(Unavailable):
+            await read
+    await link_store_control.start()
+    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    await check_held(link_store, batch)
+
+
+async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_whole(
+    link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
+) -> None:
+    running = asyncio.Event()
+    applied = sets(new_id, 1)
+    await settle(link_stage, applied)
+
+    async def replace_until_unavailable() -> tuple[list[ProductLinks], list[ProductLinks]]:
+        before = applied
+        for version in range(2, 10_000):
+            batch = sets(new_id, version)
+            outcomes = await apply(link_stage, batch)
+            assert {type(outcome) for outcome in outcomes} <= {Applied, Unavailable}
+            running.set()
+            if any(isinstance(outcome, Unavailable) for outcome in outcomes):
+                return before, batch
+            before = batch
+        raise AssertionError("the store was never unavailable")
+
+    replacing = asyncio.create_task(replace_until_unavailable())
+    async with asyncio.timeout(120):
+        await running.wait()
+        await link_store_control.kill()
+        before, interrupted = await replacing
+    await link_store_control.start()
+    await settle(link_stage, [link_set(new_id("awake"), 1, [])])
+    held = await link_store.links_of([links.id for links in before])
+    for old, new in zip(before, interrupted, strict=True):
+        assert held[old.id] in (old, new)
+    assert await settle(link_stage, interrupted) == [Applied()] * len(interrupted)
+    await check_held(link_store, interrupted)
+
+
+async def test_a_store_killed_after_link_sets_were_applied_holds_them_tombstones_included(
+    link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = [tombstone(links.id, 3) if place % 3 == 0 else links for place, links in enumerate(sets(new_id, 3))]
+    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    await link_store_control.kill()
+    await link_store_control.start()
+    assert {type(outcome) for outcome in await settle(link_stage, sets(new_id, 2))} == {Superseded}
+    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    await check_held(link_store, batch)
+
+
+async def test_a_silent_store_is_unavailable_to_link_sets_within_its_time_limit(
+    link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
+) -> None:
+    batch = sets(new_id, 1)
+    await link_stage.check()
+    await link_store_control.pause()
+    async with asyncio.timeout(60):
+        assert await all_unavailable(link_stage, batch)
+    await link_store_control.resume()
+    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    await check_held(link_store, batch)
+
+
+def sets(new_id: NewId, version: int) -> list[ProductLinks]:
+    """100 link sets of different sizes, empty ones among them."""
+    keywords = [new_id(str(number)) for number in range(40)]
+    return [
+        link_set(new_id(f"p{number}"), version, keywords[(number + version) % 30 : (number * 7 + version) % 40])
+        for number in range(100)
+    ]
+
+
+async def apply(stage: Stage[Any], batch: Sequence[Any]) -> Sequence[Outcome]:
+    """One try. What is said of the whole batch is said of each set."""
+    try:
+        return await stage.apply(batch)
+    except Unavailable as error:
+        return [error] * len(batch)
+
+
+async def all_unavailable(stage: Stage[Any], batch: Sequence[Any]) -> bool:
+    return all(isinstance(outcome, Unavailable) for outcome in await apply(stage, batch))
+
+
+async def check_held(store: LinkStore, batch: Sequence[ProductLinks]) -> None:
+    assert await store.links_of([links.id for links in batch]) == {links.id: links for links in batch}
