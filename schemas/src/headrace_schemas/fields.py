@@ -11,9 +11,9 @@ from pydantic import AfterValidator, Field, StrictInt
 
 Kind = Literal["product", "keyword"]
 """The entities of a catalogue."""
-RecordKind = Literal["product", "keyword", "product_links"]
-"""What a record can be about: an entity, or what was made of some. With its id it says which of two records are about
-the same thing.
+RecordKind = Literal["product", "keyword", "product_links", "relink", "sweep", "receipts"]
+"""What a record can be about: an entity, what was made of some, a request to make it, or reports. With its id it says
+which of two records are about the same thing.
 """
 Op = Literal["upsert", "delete"]
 

@@ -8,21 +8,47 @@ from headrace_schemas.fields import EntityId, Number, RecordKind, Text, Version
 
 
 class RelinkRequest(BaseModel):
-    """Asks for one product's links to be computed from what is current; it says nothing about what changed."""
+    """Asks for one product's links to be computed from what is current; it says nothing about what changed.
+
+    Its key is the product's id. It shares a topic with the sweep marker: the header `headrace-schema` tells them apart.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    kind: ClassVar[RecordKind] = "relink"
     schema_name: ClassVar[str] = "relink-request"
 
     product_id: EntityId
 
+    @property
+    def id(self) -> str:
+        """The product's id."""
+        return self.product_id
+
 
 class Sweep(BaseModel):
-    """Asks for every product's links to be computed again; markers coalesce."""
+    """Asks for every product's links to be computed again; markers coalesce. Its key is its `id`.
+
+    A sweep of a large catalogue is cut: `part` of `parts`, by the products' point ids.
+    """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+    kind: ClassVar[RecordKind] = "sweep"
     schema_name: ClassVar[str] = "sweep"
 
     sweep: Literal[True] = True
+    part: int = Field(0, ge=0, description="counted from 0")
+    parts: int = Field(1, ge=1)
+
+    @property
+    def id(self) -> str:
+        """Which products it asks for: markers with the same id ask for the same ones."""
+        return f"sweep {self.part} of {self.parts}" if self.parts > 1 else "sweep"
+
+    @model_validator(mode="after")
+    def _the_part_is_one_of_the_parts(self) -> Self:
+        if self.part >= self.parts:
+            raise ValueError("a part is one of the parts, counted from 0")
+        return self
 
 
 class Link(BaseModel):

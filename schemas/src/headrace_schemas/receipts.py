@@ -13,7 +13,7 @@ class Receipt(BaseModel):
     """What became of one Kafka record, named by its topic, partition and offset.
 
     Accounting counts distinct records by that name, so a redelivery changes nothing. `kind`, `id` and `version` are
-    missing where the record could not be read.
+    missing where the record could not be read. A request has no version of its own: in its place stands its offset + 1.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -2,14 +2,19 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import DeadReason
 
 
 class Record(Protocol):
-    """What the runtime needs to know of a record: which entity it is about, and which of two is newer."""
+    """What the runtime needs to know of a record: which entity it is about, and which of two is newer.
+
+    A record that has no version of its own takes its place in its topic for one: it is validated with an `Arrival` for
+    its context. Two class attributes are for topics of our own: `keyed = False` says that the records have no key, and
+    `beside` names the other records on the same topic, told apart by the header `headrace-schema`.
+    """
 
     @property
     def kind(self) -> RecordKind: ...
@@ -17,6 +22,15 @@ class Record(Protocol):
     def id(self) -> str: ...
     @property
     def version(self) -> int: ...
+
+
+class Arrival(NamedTuple):
+    """Where a record was read. `replayed`: an operator sent it again, so its offset says nothing about its age."""
+
+    topic: str
+    partition: int
+    offset: int
+    replayed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,4 +117,13 @@ class Stage(Protocol[R_contra]):
 
     async def check(self) -> None:
         """Raises Unavailable unless the store answers."""
+        ...
+
+
+@runtime_checkable
+class RepairsHoles(Protocol):
+    """A stage that can make up for records which expired before it read them."""
+
+    def after_a_hole(self) -> Sequence[Output]:
+        """What to publish, before anything else is committed."""
         ...

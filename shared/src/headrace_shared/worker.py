@@ -16,12 +16,26 @@ SETTINGS_GROUP = "headrace.settings"
 
 
 @dataclass(frozen=True)
+class Listener:
+    """What a worker reads beside its inputs: reports that tell it which records to write for itself.
+
+    Its consumer group is `<worker>.<name>`, and it has a stage and a size of a poll of its own; the path of a batch is
+    the same. No receipts are written about what it reads: a receipt about a receipt would be one more to read.
+    """
+
+    name: str
+    inputs: Callable[[Any], Mapping[str, type[Record]]]
+    stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
+    max_records: Callable[[Any], int]
+
+
+@dataclass(frozen=True)
 class Worker:
     """One worker: what it reads, how its stage is opened, and the store it keeps, if it keeps one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the record's model.
     `stage`: opens the clients and gives the stage; closes them on exit. `store`: opens the read side of the products
-    and keywords that it keeps; `links`: of the link sets.
+    and keywords that it keeps; `links`: of the link sets. `listener`: what it reads to learn what it has to do.
     """
 
     name: str
@@ -30,6 +44,7 @@ class Worker:
     stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
     store: Callable[[Any], Store] | None = None
     links: Callable[[Any], LinkStore] | None = None
+    listener: Listener | None = None
 
 
 def worker_names() -> list[str]:

@@ -1,14 +1,16 @@
-"""A worker as a FastStream application: one batch subscriber, its stage, and the routes that say how it does."""
+"""A worker as a FastStream application: its batch subscribers, their stages, and the routes that say how it does."""
 
 import logging
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 import structlog
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
+from faststream.exceptions import NackMessage
 from faststream.kafka.message import KafkaAckableMessage
 
 from headrace_shared.kafka import client_options, security
@@ -19,6 +21,7 @@ from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, Stag
 from headrace_shared.runtime.decode import Decoder
 from headrace_shared.runtime.execute import Executor
 from headrace_shared.runtime.health import Health
+from headrace_shared.runtime.holes import Holes
 from headrace_shared.runtime.items import Item, KafkaRecord
 from headrace_shared.runtime.metrics import Metrics
 from headrace_shared.runtime.publish import Outgoing, Publisher
@@ -26,7 +29,7 @@ from headrace_shared.runtime.retry import Stopping
 from headrace_shared.runtime.routes import routes
 from headrace_shared.runtime.traces import Traces, trace_headers
 from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Output, Unavailable
+from headrace_shared.stage import Output, Record, Stage, Unavailable
 from headrace_shared.worker import Worker
 
 log = structlog.get_logger(__name__)
@@ -36,19 +39,33 @@ GRACE_SECONDS = 9.0
 """How long a stopping worker may finish the batch in hand, below the 10 s that a supervisor gives it."""
 
 
+@dataclass
+class Reading:
+    """One subscriber of a worker. `reports`: whether it writes receipts. `handle` is there once the stage is open."""
+
+    group: str
+    inputs: Mapping[str, type[Record]]
+    topics: Sequence[str]
+    open_stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
+    max_records: int
+    reports: bool
+    health: Health
+    assignment: Assignment = field(init=False)
+    handle: Callable[[Sequence[KafkaRecord]], Awaitable[None]] = field(init=False)
+    holes: Holes = field(init=False)
+
+
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     """The worker's application. Run it with uvicorn; it consumes from start-up to SIGTERM."""
-    topics = settings.topics
-    health = Health(alive_within=3 * settings.batch.give_back_after)
     metrics = Metrics(worker.name)
     stopping = Stopping()
     publisher = Publisher(settings.kafka)
-    inputs = worker.inputs(settings)
-    replay_topic = topics.replay(worker.name)
-    assignment = Assignment(health, metrics)
+    readings = _readings(worker, settings, metrics)
     broker = StageBroker(
         client_options(settings.kafka)["bootstrap_servers"],
-        make_consumer=partial(_consumer, assignment, health=health, metrics=metrics, wait_ms=settings.batch.wait_ms),
+        make_consumer=partial(
+            _consumer, {reading.group: reading for reading in readings}, metrics=metrics, wait_ms=settings.batch.wait_ms
+        ),
         security=security(settings.kafka),
         client_id=f"headrace-{worker.name}",
         allow_auto_create_topics=False,
@@ -59,24 +76,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         serializer=None,
         logger=logging.getLogger("headrace.faststream"),
     )
-    path: list[BatchPath] = []
-
-    @broker.subscriber(
-        *inputs,
-        replay_topic,
-        batch=True,
-        batch_timeout_ms=1,
-        max_records=settings.batch.max_records,
-        group_id=f"{settings.topic_prefix}{worker.name}",
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        session_timeout_ms=int(settings.kafka.session_timeout * 1000),
-        heartbeat_interval_ms=int(settings.kafka.session_timeout * 1000 / 15),
-        listener=assignment,
-    )
-    async def handle(records: Any) -> None:
-        await path[0].handle(records)
+    for reading in readings:
+        _subscribe(broker, reading, settings)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
@@ -84,58 +85,121 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
             traces = Traces(worker.name, settings.telemetry)
             stack.callback(traces.close)
             stack.push_async_callback(publisher.close)
-            stage = await stack.enter_async_context(worker.stage(settings))
-
-            async def publish(outputs: Any) -> None:
-                await publisher.publish([_outgoing(item, output) for item, output in outputs])
-
-            def on_unavailable(error: Unavailable) -> None:
-                health.beat()
-                health.unavailable = error.store
-                metrics.unavailable.labels(error.store).inc()
-                log.warning("store_unavailable", store=error.store, detail=error.detail, exc_info=error.__cause__)
-
-            executor = Executor(
-                Attempts(stage, timeout=settings.batch.give_back_after, poison_tries=settings.batch.poison_tries),
-                settings.batch,
-                stopping,
-                publish=publish,
-                max_output_bytes=2 * settings.kafka.max_record_bytes,
-                on_unavailable=on_unavailable,
-            )
-            path.append(
-                BatchPath(
-                    worker.name,
-                    topics,
-                    decoder=Decoder(
-                        inputs,
-                        replay_topic,
-                        on_null=settings.null_without_version,
-                        accept_newer=settings.breaker.allow_rejects,
-                    ),
-                    executor=executor,
-                    publisher=publisher,
-                    breaker=Breaker(settings.breaker),
-                    health=health,
-                    metrics=metrics,
-                    stopping=stopping,
-                    traces=traces,
-                    max_dead_letter_bytes=2 * settings.kafka.max_record_bytes,
-                    max_receipts_bytes=settings.kafka.max_record_bytes,
-                )
-            )
-            log.info("worker_started", topics=[*inputs, replay_topic])
+            for reading in readings:
+                stage = await stack.enter_async_context(reading.open_stage(settings))
+                reading.holes = Holes(stage, partial(_publish_alone, publisher))
+                path = _path(worker, settings, reading, stage, publisher, metrics, stopping, traces)
+                reading.handle = path.handle
+            log.info("worker_started", topics=[topic for reading in readings for topic in reading.topics])
             yield
         log.info("worker_stopped")
 
+    listener = readings[1].health if len(readings) > 1 else None
     return AsgiFastStream(
-        broker, lifespan=lifespan, on_shutdown=[stopping.set], asgi_routes=routes(health, metrics), logger=None
+        broker,
+        lifespan=lifespan,
+        on_shutdown=[stopping.set],
+        asgi_routes=routes(readings[0].health, metrics, listener),
+        logger=None,
     )
 
 
-def _consumer(assignment: Assignment, *args: Any, **options: Any) -> PartitionConsumer:
-    consumer = PartitionConsumer(*args, **options)
-    assignment.consumer = consumer
+def _readings(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> list[Reading]:
+    group, inputs = f"{settings.topic_prefix}{worker.name}", worker.inputs(settings)
+
+    def health() -> Health:
+        return Health(alive_within=3 * settings.batch.give_back_after)
+
+    topics = (*inputs, settings.topics.replay(worker.name))
+    readings = [Reading(group, inputs, topics, worker.stage, settings.batch.max_records, True, health())]
+    if (listener := worker.listener) is not None:
+        heard = listener.inputs(settings)
+        size = listener.max_records(settings)
+        readings.append(Reading(f"{group}.{listener.name}", heard, tuple(heard), listener.stage, size, False, health()))
+    for reading in readings:
+        reading.assignment = Assignment(reading.health, metrics, on_hole=partial(_found_a_hole, reading))
+    return readings
+
+
+def _subscribe(broker: StageBroker, reading: Reading, settings: WorkerSettings) -> None:
+    @broker.subscriber(
+        *reading.topics,
+        batch=True,
+        batch_timeout_ms=1,
+        max_records=reading.max_records,
+        group_id=reading.group,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        auto_offset_reset="earliest",
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        session_timeout_ms=int(settings.kafka.session_timeout * 1000),
+        heartbeat_interval_ms=int(settings.kafka.session_timeout * 1000 / 15),
+        listener=reading.assignment,
+    )
+    async def handle(records: Any) -> None:
+        try:
+            await reading.holes.settle()
+        except Unavailable as error:
+            reading.health.unavailable = error.store
+            raise NackMessage from error
+        await reading.handle(records)
+
+
+def _path(
+    worker: Worker,
+    settings: WorkerSettings,
+    reading: Reading,
+    stage: Stage[Any],
+    publisher: Publisher,
+    metrics: Metrics,
+    stopping: Stopping,
+    traces: Traces,
+) -> BatchPath:
+    async def publish(outputs: Any) -> None:
+        await publisher.publish([_outgoing(item, output) for item, output in outputs])
+
+    def on_unavailable(error: Unavailable) -> None:
+        reading.health.beat()
+        reading.health.unavailable = error.store
+        metrics.unavailable.labels(error.store).inc()
+        log.warning("store_unavailable", store=error.store, detail=error.detail, exc_info=error.__cause__)
+
+    executor = Executor(
+        Attempts(stage, timeout=settings.batch.give_back_after, poison_tries=settings.batch.poison_tries),
+        settings.batch,
+        stopping,
+        publish=publish,
+        max_output_bytes=2 * settings.kafka.max_record_bytes,
+        on_unavailable=on_unavailable,
+    )
+    return BatchPath(
+        worker.name,
+        settings.topics,
+        decoder=Decoder(
+            reading.inputs,
+            settings.topics.replay(worker.name),
+            on_null=settings.null_without_version,
+            accept_newer=settings.breaker.allow_rejects,
+        ),
+        executor=executor,
+        publisher=publisher,
+        breaker=Breaker(settings.breaker),
+        health=reading.health,
+        metrics=metrics,
+        stopping=stopping,
+        traces=traces,
+        max_dead_letter_bytes=2 * settings.kafka.max_record_bytes,
+        max_receipts_bytes=settings.kafka.max_record_bytes if reading.reports else None,
+    )
+
+
+async def _found_a_hole(reading: Reading) -> None:
+    await reading.holes.found()
+
+
+def _consumer(readings: Mapping[str, Reading], *args: Any, metrics: Metrics, wait_ms: int, **options: Any) -> Any:
+    reading = readings[options["group_id"]]
+    consumer = PartitionConsumer(*args, health=reading.health, metrics=metrics, wait_ms=wait_ms, **options)
+    reading.assignment.consumer = consumer
     return consumer
 
 
@@ -146,6 +210,10 @@ async def _parse(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckabl
 
 async def _decode(message: KafkaAckableMessage) -> Any:
     return message.raw_message
+
+
+async def _publish_alone(publisher: Publisher, outputs: Sequence[Output]) -> None:
+    await publisher.publish([Outgoing(output.topic, output.key, output.value, output.headers) for output in outputs])
 
 
 def _outgoing(item: Item, output: Output) -> Outgoing:

@@ -40,7 +40,7 @@ Result = Settled | Undecoded | Ignored
 
 
 class BatchPath:
-    """Takes one worker's batches through the five steps."""
+    """Takes one worker's batches through the five steps. `max_receipts_bytes`: None where none are written."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class BatchPath:
         stopping: Stopping,
         traces: Traces,
         max_dead_letter_bytes: int,
-        max_receipts_bytes: int,
+        max_receipts_bytes: int | None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._worker = worker
@@ -129,16 +129,17 @@ class BatchPath:
             for record, rejection in map(_rejected, results)
             if rejection is not None
         ]
-        receipts = receipt_records(
-            self._worker,
-            self._topics.receipts,
-            receipts_of(results),
-            now,
-            max_bytes=self._max_receipts_bytes,
-        )
         # A receipt says what is so: it follows the dead letters that it speaks of.
         await self._publisher.publish(dead)
-        await self._publisher.publish(list[Outgoing](receipts))
+        if self._max_receipts_bytes is not None:
+            receipts = receipt_records(
+                self._worker,
+                self._topics.receipts,
+                receipts_of(results),
+                now,
+                max_bytes=self._max_receipts_bytes,
+            )
+            await self._publisher.publish(list[Outgoing](receipts))
 
     def _live_rejections(self, results: Sequence[Result]) -> list[str | None]:
         return [

@@ -6,7 +6,7 @@ that has been handled, and the partition at fault is found and held while the ot
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -157,11 +157,15 @@ def _cannot_unpack(error: Exception) -> bool:
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read."""
+    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read.
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    `on_hole` is told then, so that a worker which can make up for them does.
+    """
+
+    def __init__(self, health: Health, metrics: Metrics, on_hole: Callable[[], Awaitable[None]]) -> None:
         self._health = health
         self._metrics = metrics
+        self._on_hole = on_hole
         self.consumer: AIOKafkaConsumer | None = None
 
     async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
@@ -175,10 +179,14 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if consumer is None or not assigned:
             return
         starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(assigned))
+        holes = 0
         for partition, start in starts.items():
             committed = await consumer.committed(partition)
             if committed is not None and committed < start:
                 self._say_expired(partition, start - committed)
+                holes += 1
+        if holes:
+            await self._on_hole()
 
     def _say_expired(self, partition: TopicPartition, records: int) -> None:
         self._metrics.expired.labels(partition.topic, str(partition.partition)).inc(records)

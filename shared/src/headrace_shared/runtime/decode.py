@@ -10,7 +10,7 @@ from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION
 from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
-from headrace_shared.stage import Rejected
+from headrace_shared.stage import Arrival, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,16 +49,17 @@ class Decoder:
         if model is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", replayed)
+        model = _of_schema(record, model)
         refused = self._refused_schema(record, model, replayed)
         if refused is not None:
             return Undecoded(record, refused, model.kind, replayed)
         if record.value is None:
             return self._null(record, model, replayed)
         try:
-            change = model.model_validate_json(record.value)
+            change = model.model_validate_json(record.value, context=Arrival(*position(record), replayed))
         except ValidationError as error:
             return Undecoded(record, invalid(error), model.kind, replayed)
-        if record.key != change.id.encode():
+        if getattr(model, "keyed", True) and record.key != change.id.encode():
             rejection = Rejected("key_mismatch", "the record's key is not the id in its value", ("key",))
             return Undecoded(record, rejection, model.kind, replayed)
         return Item(record, change, replayed)
@@ -128,6 +129,13 @@ def invalid(error: ValidationError) -> Rejected:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
     return Rejected(reason, f"{where or 'the record'}: {first['msg']}{more}", (first["type"], where))
+
+
+def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
+    """The topic's model, or the one beside it that the record's header names."""
+    name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
+    beside: tuple[type[Any], ...] = getattr(model, "beside", ())
+    return next((other for other in beside if name == other.schema_name.encode()), model)
 
 
 def _id_field(model: type[BaseModel]) -> str:

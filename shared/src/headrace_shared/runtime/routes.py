@@ -11,16 +11,21 @@ from headrace_shared.runtime.health import Health
 from headrace_shared.runtime.metrics import Metrics
 
 
-def routes(health: Health, metrics: Metrics) -> Sequence[tuple[str, Any]]:
-    """Path and handler of each route. A probe reads the status: 200 or 503; the body says why."""
+def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
+    """Path and handler of each route. A probe reads the status: 200 or 503; the body says why.
+
+    `listener`: the health of what the worker reads beside its inputs; both have to be well.
+    """
+    parts = [health] if listener is None else [health, listener]
 
     @get(include_in_schema=False)
     async def healthz(scope: Any) -> AsgiResponse:
-        return _json(health, 200 if health.alive() else 503)
+        return _json(parts, 200 if all(part.alive() for part in parts) else 503)
 
     @get(include_in_schema=False)
     async def readyz(scope: Any) -> AsgiResponse:
-        return _json(health, 200 if health.alive() and not health.problems() else 503)
+        well = all(part.alive() and not part.problems() for part in parts)
+        return _json(parts, 200 if well else 503)
 
     @get(include_in_schema=False)
     async def metrics_page(scope: Any) -> AsgiResponse:
@@ -29,5 +34,7 @@ def routes(health: Health, metrics: Metrics) -> Sequence[tuple[str, Any]]:
     return [("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics_page)]
 
 
-def _json(health: Health, status: int) -> AsgiResponse:
-    return AsgiResponse(to_json(health.report()), status, {"Content-Type": "application/json"})
+def _json(parts: Sequence[Health], status: int) -> AsgiResponse:
+    health, *others = (part.report() for part in parts)
+    body = health | ({"listener": others[0]} if others else {})
+    return AsgiResponse(to_json(body), status, {"Content-Type": "application/json"})
