@@ -6,23 +6,45 @@ from headrace_cli.waiting import Missing, Reader, missing_records, readers_of, s
 from headrace_schemas.topics import Topics
 
 TOPICS = Topics("t.")
-FIRST, SECOND = stages(TOPICS, "m")
+STAGES = stages(TOPICS, "m")
+LINKS = "t.product-links"
 READERS = [
-    Reader("embed", "t.embed", frozenset({"t.products", "t.keywords"})),
-    Reader("elasticsearch", "t.elasticsearch", frozenset({"t.products", "t.keywords"})),
-    Reader("qdrant", "t.qdrant", frozenset({"t.products.embedded.m", "t.keywords.embedded.m"})),
+    Reader("embed", "t.embed", frozenset({"t.products", "t.keywords"}), "t.replay.embed"),
+    Reader(
+        "elasticsearch", "t.elasticsearch", frozenset({"t.products", "t.keywords", LINKS}), "t.replay.elasticsearch"
+    ),
+    Reader("qdrant", "t.qdrant", frozenset({"t.products.embedded.m", "t.keywords.embedded.m"}), "t.replay.qdrant"),
+    Reader("link", "t.link", frozenset({"t.relink"}), "t.replay.link"),
+    Reader("link", "t.link.receipts", frozenset({"t.receipts"})),
 ]
 
 
-def test_the_source_comes_before_what_is_made_from_it() -> None:
-    assert {"t.products", "t.keywords"} == FIRST
-    assert {"t.products.embedded.m", "t.keywords.embedded.m"} == SECOND
+def test_what_is_made_from_a_topic_comes_after_it() -> None:
+    first, second, *others = STAGES
+    assert first == {"t.products", "t.keywords"}
+    assert second == {"t.products.embedded.m", "t.keywords.embedded.m"}
+    assert [set(stage) for stage in dict.fromkeys(others)] == [{"t.receipts"}, {"t.relink"}, {LINKS}]
+
+
+def test_a_sweep_is_followed_from_its_marker_over_its_parts_to_its_requests() -> None:
+    assert STAGES.count(frozenset({"t.relink"})) == 3
 
 
 def test_a_stage_waits_for_whoever_reads_its_topics_and_for_what_is_replayed_to_them() -> None:
-    assert [reader.worker for reader in readers_of(FIRST, READERS, TOPICS)] == ["embed", "elasticsearch"]
-    (qdrant,) = readers_of(SECOND, READERS, TOPICS)
-    assert qdrant.topics == {*SECOND, "t.replay.qdrant"}
+    def waited_for(stage: frozenset[str]) -> dict[str, frozenset[str]]:
+        return {reader.group: reader.topics for reader in readers_of(stage, READERS)}
+
+    assert waited_for(STAGES[0]) == {
+        "t.embed": {"t.products", "t.keywords", "t.replay.embed"},
+        "t.elasticsearch": {"t.products", "t.keywords", "t.replay.elasticsearch"},
+    }
+    assert waited_for(STAGES[1]) == {"t.qdrant": {*STAGES[1], "t.replay.qdrant"}}
+    assert waited_for(STAGES[-1]) == {"t.elasticsearch": {LINKS, "t.replay.elasticsearch"}}
+
+
+def test_nothing_is_replayed_to_a_listener() -> None:
+    (listener,) = readers_of(STAGES[2], READERS)
+    assert (listener.group, listener.topics) == ("t.link.receipts", frozenset({"t.receipts"}))
 
 
 def missing(end: int, committed: int | None, start: int = 0) -> list[Missing]:

@@ -1,20 +1,20 @@
 """Whether everything published before a moment is in every store: the graph of topics, walked in order.
 
 A topic's end is pinned only when everything that writes to it has been read: pinned earlier, it would miss what was
-still on its way.
+still on its way. That is exact because every worker commits a record only after all that follows from it is published.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
-from headrace_cli.stores import opened_stores, workers
+from headrace_cli.stores import refresh_stores, workers
 from headrace_schemas.topics import SOURCE_NAMES, Topics
 from headrace_shared.kafka import client_options
 from headrace_shared.settings import CommonSettings
@@ -27,11 +27,12 @@ Offsets = Mapping[TopicPartition, int]
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A worker as a consumer group, and the topics that it reads."""
+    """A worker as a consumer group, and the topics that it reads. `replay`: where what an operator replays to it is."""
 
     worker: str
     group: str
     topics: frozenset[str]
+    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,25 +53,54 @@ class NotYet(Exception):
 
 
 def stages(topics: Topics, model: str) -> list[frozenset[str]]:
-    """The topics from the catalogue to the stores; what a stage's readers write is read in a later stage."""
+    """The topics from the catalogue to the stores; what a stage's readers write is read in a later stage.
+
+    A sweep marker becomes markers of its parts, and those become requests, all on one topic: it is walked three times.
+    """
     return [
         frozenset(topics.source(kind) for kind in SOURCE_NAMES),
         frozenset(topics.embedded(kind, model) for kind in SOURCE_NAMES),
+        frozenset({topics.receipts}),
+        *relinking(topics),
+        frozenset({topics.product_links}),
     ]
+
+
+def relinking(topics: Topics) -> list[frozenset[str]]:
+    """The stages from a request, or a sweep, to link sets that are published."""
+    return [frozenset({topics.relink})] * 3
 
 
 def installed_readers(settings: CommonSettings) -> list[Reader]:
     """Every installed worker, with the topics that it says it reads."""
     return [
-        Reader(worker.name, f"{settings.topic_prefix}{worker.name}", frozenset(worker.inputs(worker.settings())))
+        Reader(
+            worker.name,
+            f"{settings.topic_prefix}{worker.name}",
+            frozenset(worker.inputs(worker.settings())),
+            settings.topics.replay(worker.name),
+        )
         for worker in workers()
     ]
 
 
-def readers_of(stage: frozenset[str], readers: Sequence[Reader], topics: Topics) -> list[Reader]:
+def installed_listeners(settings: CommonSettings) -> list[Reader]:
+    """What installed workers read beside that, to learn what they have to do; no receipts tell of it."""
+    return [
+        Reader(
+            worker.name,
+            f"{settings.topic_prefix}{worker.name}.{worker.listener.name}",
+            frozenset(worker.listener.inputs(worker.settings())),
+        )
+        for worker in workers()
+        if worker.listener is not None
+    ]
+
+
+def readers_of(stage: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:
     """Who reads any of the stage's topics, with those topics and with what an operator replays to that worker."""
     return [
-        Reader(reader.worker, reader.group, reader.topics & stage | {topics.replay(reader.worker)})
+        replace(reader, topics=reader.topics & stage | ({reader.replay} if reader.replay else set()))
         for reader in readers
         if reader.topics & stage
     ]
@@ -98,11 +128,28 @@ async def wait(
 
     `look` is called with what is missing whenever that was counted. Raises NotYet after `timeout` seconds.
     """
+    await walk(settings, stages(settings.topics, settings.model), timeout, look)
+    await refresh_stores()
+
+
+async def walk(
+    settings: CommonSettings,
+    stages: Sequence[frozenset[str]],
+    timeout: float,
+    look: Callable[[Sequence[Missing]], None],
+) -> None:
+    """Returns when everything on the topics of the first stage, and all that follows from it on those of the others,
+    has been settled by whoever reads it.
+
+    Raises NotYet after `timeout` seconds.
+    """
     deadline = time.monotonic() + timeout
-    readers = installed_readers(settings)
+    readers = [*installed_readers(settings), *installed_listeners(settings)]
     async with _clients(settings) as (consumer, admin):
-        for stage in stages(settings.topics, settings.model):
-            there = readers_of(stage, readers, settings.topics)
+        for stage in stages:
+            there = readers_of(stage, readers)
+            if not there:
+                continue
             partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(r.topics for r in there)))
             ends: Offsets = await consumer.end_offsets(partitions)
             while missing := await _missing(consumer, admin, there, ends):
@@ -110,8 +157,6 @@ async def wait(
                 if time.monotonic() > deadline:
                     raise NotYet(missing)
                 await asyncio.sleep(LOOK_SECONDS)
-    async with opened_stores() as stores:
-        await asyncio.gather(*(store.refresh() for store in stores.values()))
 
 
 async def _missing(

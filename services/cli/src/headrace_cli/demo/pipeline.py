@@ -55,7 +55,7 @@ async def follow_story(story: Story, stores: dict[str, Store], console: Console)
         console.print(f"Published {story.change_count:,} changes, {rate:,.0f} a second: {_listed(story.by_cause())}")
         standings = await _until_accounted(followed, console)
 
-    first = readers_of(stages(settings.topics, settings.model)[0], readers, settings.topics)
+    first = readers_of(stages(settings.topics, settings.model)[0], readers)
     figures = [worker_figures(s, followed.accounts.of(s.worker), before[s.worker]) for s in standings]
     return Findings(
         published=len(story.published),

@@ -1,0 +1,86 @@
+"""Has links computed again."""
+
+import asyncio
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
+from headrace_cli.options import AsJson
+from headrace_cli.output import messages, print_json, screen
+from headrace_cli.relinking import follow_requests, publish_requests, requests_for
+from headrace_cli.waiting import NotYet
+from headrace_schemas.links import RelinkRequest, Sweep
+from headrace_shared.settings import CommonSettings
+from headrace_shared.topic_reader import partitions_of
+
+app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+
+
+@app.command()
+def relink(
+    all_products: Annotated[bool, typer.Option("--all", help="Every product: a sweep, followed to its end.")] = False,
+    products: Annotated[
+        list[str] | None, typer.Option("--product", metavar="PRODUCT_ID", help="This product; may be repeated.")
+    ] = None,
+    timeout: Annotated[float, typer.Option(min=0, help="With --all: seconds to follow the sweep.")] = 3600.0,
+    as_json: AsJson = False,
+) -> None:
+    """Have links computed again from what is current.
+
+    Links follow every change by themselves; this is for other settings of the worker `link`, or for doubt. Exit
+    status 1 if a sweep is not done in time; it goes on, and `headrace wait` waits for it.
+    """
+    if all_products == bool(products):
+        raise CommandError("say either --all or --product PRODUCT_ID", WRONG_CALL)
+    if all_products:
+        _sweep(timeout, as_json)
+    else:
+        _request(products or [], as_json)
+
+
+def _request(product_ids: list[str], as_json: bool) -> None:
+    requests = requests_for(product_ids)
+    asyncio.run(_publish(CommonSettings(), requests))
+    if as_json:
+        print_json({"requested": [request.product_id for request in requests]})
+    else:
+        screen().print(f"asked for the links of {len(requests):,} products; `headrace wait` waits for them")
+
+
+def _sweep(timeout: float, as_json: bool) -> None:
+    done = asyncio.run(_follow_sweep(timeout, messages()))
+    if as_json:
+        print_json({"done": done})
+    elif done:
+        screen().print("every product is linked again")
+    if not done:
+        messages().print(f"after {timeout:g} s: see that `link` runs, with `headrace work`; the sweep goes on")
+        raise typer.Exit(NOT_DONE)
+
+
+async def _follow_sweep(timeout: float, console: Console) -> bool:
+    """Whether every product was linked again in time."""
+    settings = CommonSettings()
+    await _publish(settings, [Sweep()])
+    columns = (TextColumn("linking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
+        task, most = progress.add_task("linking", total=None), 0
+
+        def look(left: int) -> None:
+            nonlocal most
+            most = max(most, left)
+            progress.update(task, total=most, completed=most - left)
+
+        try:
+            await follow_requests(settings, timeout, look)
+        except NotYet:
+            return False
+    return True
+
+
+async def _publish(settings: CommonSettings, requests: list[Sweep] | list[RelinkRequest]) -> None:
+    await partitions_of(settings.kafka, [settings.topics.relink])
+    await publish_requests(settings, requests)

@@ -1,0 +1,71 @@
+"""Asks for links to be computed again, and follows a sweep until it is done."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+
+from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_cli.waiting import Missing, relinking, walk
+from headrace_schemas import headers
+from headrace_schemas.links import RelinkRequest, Sweep
+from headrace_shared.kafka import producer
+from headrace_shared.settings import CommonSettings
+
+ACKNOWLEDGED_WITHIN = 60.0
+"""Seconds. The client itself would try for ever."""
+
+
+def requests_for(product_ids: Iterable[str]) -> list[RelinkRequest]:
+    """One request for each product. Raises CommandError for what cannot be an id."""
+    requests = []
+    for product_id in dict.fromkeys(product_ids):
+        try:
+            requests.append(RelinkRequest(product_id=product_id))
+        except ValidationError as error:
+            (problem, *_) = error.errors(include_input=False, include_url=False)
+            raise CommandError(f"{product_id[:80]!r} is no product id: {problem['msg']}", WRONG_CALL) from None
+    return requests
+
+
+async def publish_requests(settings: CommonSettings, records: Sequence[RelinkRequest] | Sequence[Sweep]) -> None:
+    """Returns once they are acknowledged. Raises CommandError if they are not."""
+    async with _open_producer(settings) as client:
+        try:
+            async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
+                await asyncio.gather(*[await _send(client, settings.topics.relink, record) for record in records])
+        except (KafkaError, TimeoutError) as error:
+            raise CommandError(
+                f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and ask again"
+            ) from error
+
+
+async def follow_requests(settings: CommonSettings, timeout: float, look: Callable[[int], None]) -> None:
+    """Returns when all that was asked for up to now is computed and published; `look`: how many requests are left.
+
+    Raises NotYet after `timeout` seconds.
+    """
+
+    def count(missing: Sequence[Missing]) -> None:
+        look(sum(part.records for part in missing))
+
+    await walk(settings, relinking(settings.topics), timeout, count)
+
+
+async def _send(client: AIOKafkaProducer, topic: str, record: RelinkRequest | Sweep) -> Any:
+    schema = (headers.SCHEMA, headers.schema_header(record.schema_name))
+    return await client.send(topic, record.model_dump_json().encode(), key=record.id.encode(), headers=[schema])
+
+
+@asynccontextmanager
+async def _open_producer(settings: CommonSettings) -> AsyncIterator[AIOKafkaProducer]:
+    client = producer(settings.kafka)
+    await client.start()
+    try:
+        yield client
+    finally:
+        await client.stop()
