@@ -11,14 +11,14 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from headrace_local.stack import Stack
-from headrace_qdrant.collections import KINDS, collection_of
+from headrace_qdrant.collections import KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import connect
+from headrace_shared.clients.qdrant import collection_of, connect
 from headrace_shared.settings import QdrantSettings
 
 DIMENSION = 8

@@ -6,10 +6,11 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
-from headrace_qdrant.collections import KINDS, aliased_collection, collection_of
+from headrace_qdrant.collections import KINDS, aliased_collection
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
+from headrace_shared.clients.qdrant import collection_of
 from headrace_shared.stage import Applied
 
 

@@ -6,11 +6,10 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
-from headrace_qdrant.collections import collection_of
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
-from headrace_shared.clients.qdrant import VECTOR, point_id
+from headrace_shared.clients.qdrant import VECTOR, collection_of, point_id
 from headrace_shared.stage import Applied
 from headrace_shared.store import Query
 

@@ -5,7 +5,7 @@ from qdrant_client import AsyncQdrantClient, models
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_shared.clients.qdrant import VECTOR, check_completed
+from headrace_shared.clients.qdrant import VECTOR, check_completed, collection_of
 from headrace_shared.clients.qdrant_errors import STORE
 from headrace_shared.settings import QdrantSettings
 from headrace_shared.stage import Unavailable
@@ -16,11 +16,6 @@ KINDS: tuple[Kind, ...] = tuple(ALIASES)
 
 class WrongCollection(ValueError):
     """A collection or an alias stands where this model's should, and is another's."""
-
-
-def collection_of(kind: Kind, model: str) -> str:
-    """The physical collection: vectors of two models never share one."""
-    return f"{ALIASES[kind]}__{model}"
 
 
 async def dimension_of(client: AsyncQdrantClient, collection: str) -> int:

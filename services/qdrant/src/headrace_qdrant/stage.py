@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_qdrant.collections import KINDS, collection_of, dimension_of
+from headrace_qdrant.collections import KINDS, dimension_of
 from headrace_qdrant.plan import Writes, newer_than_held, outcomes, writes
 from headrace_qdrant.points import HELD_FIELDS, Held, held
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import check_completed, connect, point_id
+from headrace_shared.clients.qdrant import check_completed, collection_of, connect, point_id
 from headrace_shared.clients.qdrant_errors import STORE, qdrant_errors
 from headrace_shared.stage import Outcome, Rejected, Unavailable
 

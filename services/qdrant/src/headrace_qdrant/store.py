@@ -10,13 +10,12 @@ from headrace_qdrant.collections import (
     KINDS,
     WrongCollection,
     aliased_collection,
-    collection_of,
     create_missing,
 )
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import VECTOR, connect, point_id
+from headrace_shared.clients.qdrant import VECTOR, collection_of, connect, point_id
 from headrace_shared.clients.qdrant_errors import qdrant_errors
 from headrace_shared.store import Hit, Query, Stored
 

@@ -11,12 +11,14 @@ from functools import lru_cache
 import httpx
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_shared.clients.qdrant_errors import STORE
 from headrace_shared.settings import QdrantSettings
 from headrace_shared.stage import Unavailable
 
 VECTOR = "dense"
-"""The name of the one vector that a point has."""
+"""The name of the one vector that an entity's point has."""
 IDLE_SECONDS = 2.0
 """A connection is kept this long for the next request: below the 5 s after which servers hang up."""
 LOW_BITS = 32
@@ -34,6 +36,11 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
         check_compatibility=False,
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
     )
+
+
+def collection_of(kind: Kind, model: str) -> str:
+    """The physical collection of a kind: vectors of two models never share one."""
+    return f"{SOURCE_NAMES[kind]}__{model}"
 
 
 @lru_cache(maxsize=8192)

@@ -1,0 +1,130 @@
+"""What is current of products and keywords, read from the collections that the qdrant worker keeps."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from qdrant_client import AsyncQdrantClient, models
+
+from headrace_link.point import LinkSet, Neighbour
+from headrace_schemas.fields import Kind
+from headrace_shared.clients.qdrant import VECTOR, collection_of, point_id
+from headrace_shared.clients.qdrant_errors import qdrant_errors
+
+PAGE = 5000
+LIVE = models.Filter(must=[models.FieldCondition(key="deleted", match=models.MatchValue(value=False))])
+EXACT = models.SearchParams(exact=True)
+NEIGHBOUR_FIELDS = ["keyword_id", "text", "content_hash"]
+
+
+@dataclass(frozen=True, slots=True)
+class Keyword:
+    """A live keyword. `vector`: (d,), L2-normalised."""
+
+    vector: Sequence[float]
+    content_hash: str
+
+
+class Catalogue:
+    """Products and keywords of one model. `k`, `min_score`: what makes a link."""
+
+    def __init__(self, client: AsyncQdrantClient, model: str, k: int, min_score: float) -> None:
+        self._client = client
+        self._products = collection_of("product", model)
+        self._keywords = collection_of("keyword", model)
+        self._k = k
+        self._min_score = min_score
+
+    async def link_sets(self, product_ids: Sequence[str]) -> list[LinkSet]:
+        """What each product is to be linked to now: its exact nearest live keywords, best first."""
+        points = await self._retrieve("product", product_ids, ["deleted", "title", "content_hash"], True)
+        live = [id for id in product_ids if id in points and not (points[id].payload or {})["deleted"]]
+        vectors = [_vector(points[id]) for id in live]
+        nearest = dict(zip(live, await self._nearest(vectors), strict=True))
+        return [self._link_set(id, points[id], nearest[id]) if id in nearest else LinkSet(id) for id in product_ids]
+
+    async def contents(self, product_ids: Sequence[str]) -> dict[str, str | None]:
+        """The content hash of each product; None if it is deleted or not there."""
+        points = await self._retrieve("product", product_ids, ["deleted", "content_hash"], False)
+        payloads = {id: point.payload or {} for id, point in points.items()}
+        return {id: payloads.get(id, {}).get("content_hash") for id in product_ids}
+
+    async def keywords(self, keyword_ids: Sequence[str]) -> dict[str, Keyword | None]:
+        """Each keyword as it is now; None if it is deleted or not there."""
+        points = await self._retrieve("keyword", keyword_ids, ["deleted", "content_hash"], True)
+        found: dict[str, Keyword | None] = dict.fromkeys(keyword_ids)
+        for id, point in points.items():
+            payload = point.payload or {}
+            if not payload["deleted"]:
+                found[id] = Keyword(_vector(point), payload["content_hash"])
+        return found
+
+    async def count_products(self) -> int:
+        """How many products are live."""
+        with qdrant_errors():
+            return (await self._client.count(self._products, count_filter=LIVE, exact=True)).count
+
+    async def live_products(self, first: uuid.UUID, beyond: uuid.UUID | None) -> set[str]:
+        """The live products with point ids from `first` on and below `beyond`."""
+        found: set[str] = set()
+        offset: Any = str(first)
+        while True:
+            with qdrant_errors():
+                points, offset = await self._client.scroll(
+                    self._products, scroll_filter=LIVE, limit=PAGE, offset=offset, with_payload=["product_id"]
+                )
+            for point in points:
+                if beyond is not None and uuid.UUID(str(point.id)) >= beyond:
+                    return found
+                found.add((point.payload or {})["product_id"])
+            if offset is None:
+                return found
+
+    async def _retrieve(
+        self, kind: Kind, ids: Sequence[str], fields: list[str], with_vectors: bool
+    ) -> dict[str, models.Record]:
+        collection = self._products if kind == "product" else self._keywords
+        by_point = {point_id(id): id for id in ids}
+        with qdrant_errors():
+            points = await self._client.retrieve(
+                collection, list(by_point), with_payload=fields, with_vectors=[VECTOR] if with_vectors else False
+            )
+        return {by_point[str(point.id)]: point for point in points}
+
+    async def _nearest(self, vectors: Sequence[Sequence[float]]) -> list[list[Neighbour]]:
+        if not vectors:
+            return []
+        searches = [
+            models.QueryRequest(
+                query=list(vector),
+                using=VECTOR,
+                limit=self._k,
+                score_threshold=self._min_score if self._min_score > -1 else None,
+                filter=LIVE,
+                params=EXACT,
+                with_payload=NEIGHBOUR_FIELDS,
+            )
+            for vector in vectors
+        ]
+        with qdrant_errors():
+            answers = await self._client.query_batch_points(self._keywords, searches)
+        return [[_neighbour(point.payload or {}, point.score) for point in answer.points] for answer in answers]
+
+    def _link_set(self, product_id: str, point: models.Record, neighbours: list[Neighbour]) -> LinkSet:
+        payload = point.payload or {}
+        neighbours.sort(key=lambda n: (-n.score, n.keyword_id))
+        floor = neighbours[-1].score if len(neighbours) == self._k else self._min_score
+        return LinkSet(product_id, _vector(point), payload["title"], payload["content_hash"], neighbours, floor)
+
+
+def _vector(point: models.Record) -> list[float]:
+    vectors = point.vector
+    assert isinstance(vectors, Mapping)
+    vector = vectors[VECTOR]
+    assert isinstance(vector, list)
+    return vector  # type: ignore[return-value]  # a dense vector: the collection has no other
+
+
+def _neighbour(payload: dict[str, Any], score: float) -> Neighbour:
+    return Neighbour(payload["keyword_id"], payload["text"], payload["content_hash"], score)

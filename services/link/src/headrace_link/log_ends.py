@@ -1,0 +1,77 @@
+"""Where topics end now, and how far a consumer group has come."""
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError
+
+from headrace_shared.kafka import client_options
+from headrace_shared.settings import KafkaSettings
+from headrace_shared.stage import Unavailable
+
+ANSWER_SECONDS = 10.0
+
+Ends = dict[tuple[str, int], int]
+
+
+class LogEnds:
+    """Asks the brokers; the first question connects."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._consumer: AIOKafkaConsumer | None = None
+        self._admin: AIOKafkaAdminClient | None = None
+
+    async def of(self, partitions: Iterable[tuple[str, int]]) -> Ends:
+        """The offset that the next record of each partition gets. Raises Unavailable."""
+        wanted = [TopicPartition(*partition) for partition in set(partitions)]
+        if not wanted:
+            return {}
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                ends = await (await self._connected()).end_offsets(wanted)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise await self._failed(error) from error
+        return {(partition.topic, partition.partition): end for partition, end in ends.items()}
+
+    async def of_topic(self, topic: str) -> Ends:
+        """The same of all partitions of a topic."""
+        return await self.of((topic, number) for number in range(self._settings.partitions))
+
+    async def reached(self, group: str, ends: Mapping[tuple[str, int], int]) -> bool:
+        """Whether the group has committed all that lies before `ends`. Raises Unavailable."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                if self._admin is None:
+                    admin = AIOKafkaAdminClient(**client_options(self._settings))
+                    await admin.start()
+                    self._admin = admin
+                answer = await self._admin.list_consumer_group_offsets(group)
+        except (KafkaError, TimeoutError, OSError) as error:
+            raise await self._failed(error) from error
+        committed = {(partition.topic, partition.partition): stored.offset for partition, stored in answer.items()}
+        return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        consumer, admin = self._consumer, self._admin
+        self._consumer = self._admin = None
+        with suppress(KafkaError, TimeoutError, OSError):
+            if consumer is not None:
+                await consumer.stop()
+            if admin is not None:
+                await admin.close()
+
+    async def _connected(self) -> AIOKafkaConsumer:
+        if self._consumer is None:
+            consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
+            await consumer.start()
+            self._consumer = consumer
+        return self._consumer
+
+    async def _failed(self, error: Exception) -> Unavailable:
+        await self.close()
+        return Unavailable("kafka", f"offsets not told: {type(error).__name__}")

@@ -1,0 +1,63 @@
+"""The link sets as Qdrant holds them, for whoever prepares, compares or looks."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from qdrant_client import AsyncQdrantClient, models
+
+from headrace_link.collection import collection_name, create_missing
+from headrace_link.point import read_links
+from headrace_link.points import LinkPoints
+from headrace_link.settings import LinkSettings
+from headrace_schemas.links import ProductLinks
+from headrace_shared.clients.qdrant import connect
+from headrace_shared.clients.qdrant_errors import qdrant_errors
+from headrace_shared.store import LinkedProduct
+
+
+def open_links(settings: LinkSettings) -> "QdrantLinks":
+    """The store with its client; the server need not be up."""
+    return QdrantLinks(connect(settings.qdrant), settings)
+
+
+class QdrantLinks:
+    """One model's link sets. Their versions may be newer than the published ones: what has not changed is published
+    once.
+    """
+
+    def __init__(self, client: AsyncQdrantClient, settings: LinkSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._points = LinkPoints(client, collection_name(settings.model))
+
+    async def prepare(self) -> list[str]:
+        """Raises WrongCollection if the collection is there with another dimension."""
+        settings = self._settings
+        with qdrant_errors():
+            return await create_missing(self._client, settings.model, settings.vector_size, settings.qdrant)
+
+    async def refresh(self) -> None:
+        """A write that was waited for is visible at once."""
+
+    async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        seen = await self._points.look(product_ids, 1)
+        found = {one.product_id: read_links(one.payload) for one in seen if one.payload}
+        return {product_id: links for product_id, links in found.items() if links is not None}
+
+    async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        holding = models.FieldCondition(key="keyword_ids", match=models.MatchValue(value=keyword_id))
+        found = []
+        async for point in self._points.scan(models.Filter(must=[holding])):
+            links = read_links(point.payload or {})
+            for link in links.links if links else ():
+                if links is not None and link.keyword_id == keyword_id:
+                    found.append(LinkedProduct(links.product_id, links.title or "", link.rank, link.score))
+        return sorted(found, key=lambda linked: (linked.rank, -linked.score, linked.product_id))[:limit]
+
+    async def scan_links(self) -> AsyncIterator[ProductLinks]:
+        async for point in self._points.scan():
+            links = read_links(point.payload or {})
+            if links is not None:
+                yield links
+
+    async def close(self) -> None:
+        await self._client.close()
