@@ -12,7 +12,7 @@ from headrace_cli.demo.findings import Findings
 from headrace_cli.demo.own_servers import own_servers
 from headrace_cli.demo.pipeline import apply_everything, follow_story, running_workers
 from headrace_cli.demo.report import as_json as findings_as_json
-from headrace_cli.demo.report import stores_table, workers_table
+from headrace_cli.demo.report import links_table, move_table, stores_table, workers_table
 from headrace_cli.demo.searches import ENGLISH, search_tables
 from headrace_cli.demo.story import Story
 from headrace_cli.environment import DEFAULT_DATA_DIR
@@ -21,7 +21,7 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.searching import embedded
 from headrace_cli.servers import say
-from headrace_cli.stores import opened_stores
+from headrace_cli.stores import opened_link_stores, opened_stores
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
@@ -35,8 +35,8 @@ def demo(
     changes: Annotated[int, typer.Option(min=0)] = 500,
     as_json: AsJson = False,
 ) -> None:
-    """Publish a catalogue and its changes, follow every record into the stores, and compare each store with what it
-    must hold.
+    """Publish a catalogue and its changes, follow every record into the stores, and compare each store and the links
+    between products and keywords with what they must be.
 
     It starts servers and workers of its own and stops them at the end; whatever runs already is left alone. With
     HEADRACE_EMBEDDER=triton the vectors come from a Triton server. Exit status 0 only if every record is accounted
@@ -62,9 +62,11 @@ async def _demo(story: Story, log: Path, console: Console) -> Findings:
     _, vectors = await asyncio.gather(apply_everything(), embedded(ENGLISH))
     console.print("Topics, stores and the model are ready; the workers start")
     try:
-        async with running_workers(log), opened_stores() as stores:
-            findings = await follow_story(story, stores, console)
-            console.print("", workers_table(findings), "", stores_table(findings))
+        async with running_workers(log), opened_stores() as stores, opened_link_stores() as link_stores:
+            findings = await follow_story(story, stores, link_stores, console)
+            console.print("", workers_table(findings), "", stores_table(findings), "", links_table(findings))
+            if findings.move is not None:
+                console.print("", move_table(findings.move), "")
             async for table in search_tables(stores, vectors):
                 console.print(table)
     except CommandError as error:

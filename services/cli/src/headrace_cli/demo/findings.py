@@ -1,10 +1,12 @@
 """What the demo found, and whether it is what it has to be."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from headrace_cli.demo.following import Standing
+from headrace_cli.demo.moving import Move
+from headrace_cli.exact_links import LinkComparison
 from headrace_schemas.fields import Kind
 from headrace_shared.accounting import Account, percentiles
 from headrace_shared.fold import Comparison
@@ -14,12 +16,15 @@ DELAYS = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class WorkerFigures:
-    """One worker's row. `per_second`: while the catalogue was loaded; `delays`: p50, p95 and p99 of the changes that
-    followed, in seconds from `occurred_at` to when the store had acknowledged.
+    """One worker's row. `of_catalogue`: how many of the records come from the catalogue itself.
+
+    `per_second`: while the catalogue was loaded; `delays`: p50, p95 and p99 of the changes that followed, in seconds
+    from `occurred_at` to when the store had acknowledged.
     """
 
     worker: str
     published: int
+    of_catalogue: int
     consumed: int
     applied: int
     superseded: int
@@ -49,11 +54,14 @@ def loaded(account: Account, started: datetime) -> Loaded:
     return Loaded(account.consumed, len(account.delays), (last - started).total_seconds())
 
 
-def worker_figures(standing: Standing, account: Account, before: Loaded) -> WorkerFigures:
+def worker_figures(
+    standing: Standing, account: Account, before: Loaded, source_topics: Collection[str]
+) -> WorkerFigures:
     outcomes = account.outcomes
     return WorkerFigures(
         worker=standing.worker,
         published=standing.published,
+        of_catalogue=sum(standing.published_on.get(topic, 0) for topic in source_topics),
         consumed=account.consumed,
         applied=outcomes["applied"],
         superseded=outcomes["superseded"],
@@ -66,9 +74,10 @@ def worker_figures(standing: Standing, account: Account, before: Loaded) -> Work
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`stores`: for each store and kind what it holds against the fold. `source_readers`: who reads the catalogue.
+    """`stores`: for each store and kind what it holds against the fold; `links`: against brute force.
 
-    `published`, `malformed`: records on the source topics, and those of them that no worker may apply.
+    `source_readers`: who reads the catalogue. `published`, `malformed`: records on the source topics, and those of them
+    that no worker may apply. `move`: what one keyword's change did to links.
     """
 
     published: int
@@ -76,6 +85,8 @@ class Findings:
     source_readers: frozenset[str]
     workers: list[WorkerFigures]
     stores: Mapping[str, Mapping[Kind, Comparison]]
+    links: Mapping[str, LinkComparison]
+    move: Move | None
 
     def problems(self) -> list[str]:
         """Everything that is not as it has to be, in words; empty if the numbers add up and every store is right."""
@@ -87,16 +98,22 @@ class Findings:
             if not worker.adds_up:
                 found.append(f"{worker.worker}: {worker.published} published, {worker.consumed} accounted for")
             reads_source = worker.worker in self.source_readers
-            if reads_source and worker.published != self.published:
-                found.append(f"{worker.worker}: its topics hold {worker.published} of {self.published} records")
+            if reads_source and worker.of_catalogue != self.published:
+                found.append(f"{worker.worker}: its topics hold {worker.of_catalogue} of {self.published} records")
             if worker.dead != (malformed := self.malformed if reads_source else 0):
                 found.append(f"{worker.worker}: {worker.dead} dead letters, {malformed} records are malformed")
         return found
 
     def _differences(self) -> list[str]:
-        return [
+        entities = [
             f"{store}: {kind} {id} {what}"
             for store, kinds in self.stores.items()
             for kind, comparison in kinds.items()
             for id, what in comparison.differences
         ]
+        links = [
+            f"{store}: {product_id} {what}"
+            for store, comparison in self.links.items()
+            for product_id, what in comparison.differences
+        ]
+        return entities + links

@@ -1,8 +1,9 @@
 """Follows the receipts until every record is accounted for."""
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -22,11 +23,15 @@ PATIENCE_SECONDS = 90.0
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One worker's records: how many there are for it, and for how many there is a receipt."""
+    """One worker's records: how many there are for it on each topic, and for how many there is a receipt."""
 
     worker: str
-    published: int
+    published_on: Mapping[str, int]
     consumed: int
+
+    @property
+    def published(self) -> int:
+        return sum(self.published_on.values())
 
 
 @dataclass(slots=True)
@@ -39,24 +44,28 @@ class Following:
     ends: AIOKafkaConsumer
     accounts: Accounts = field(default_factory=Accounts)
 
-    async def until_accounted(self, look: Callable[[list[Standing]], None]) -> list[Standing]:
-        """Returns when there is a receipt for every record that any worker was to read.
+    async def until_accounted(
+        self, walked: "asyncio.Task[None]", look: Callable[[list[Standing]], None]
+    ) -> list[Standing]:
+        """Returns when there is a receipt for every record that any worker was to read, and no more will follow.
 
-        Raises CommandError when nothing moves any more.
+        `walked`: is done when all that follows from what is published has been read, also by those who read receipts
+        and give none. Raises CommandError when nothing moves any more.
         """
         moved = time.monotonic()
         while True:
+            complete = walked.done() and walked.result() is None
             received = await self.receipts.poll()
             for record in received:
                 self.accounts.add(Receipts.model_validate_json(record.value))
             # In this order: what embed has a receipt for, it has published before.
             standings = self._standings(await self._published())
             look(standings)
-            if all(standing.consumed == standing.published for standing in standings):
+            if complete and all(standing.consumed == standing.published for standing in standings):
                 return standings
             moved = time.monotonic() if received else moved
             if time.monotonic() - moved > PATIENCE_SECONDS:
-                behind = ", ".join(s.worker for s in standings if s.consumed < s.published)
+                behind = ", ".join(s.worker for s in standings if s.consumed < s.published) or "a reader of receipts"
                 raise CommandError(f"nothing was settled for {PATIENCE_SECONDS:.0f} s; behind: {behind}")
 
     async def _published(self) -> Counter[str]:
@@ -70,7 +79,7 @@ class Following:
         found = []
         for reader in self.readers:
             read = self.accounts.of(reader.worker).by_topic
-            there = sum(published[topic] for topic in reader.topics)
+            there = {topic: published[topic] for topic in reader.topics}
             found.append(Standing(reader.worker, there, sum(read[topic] for topic in reader.topics)))
         return found
 

@@ -1,8 +1,9 @@
 """The demo from the topics to the findings, on servers that run."""
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,21 +12,19 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from headrace_cli.catalogue.events import Event
+from headrace_cli.demo.comparing import compared, compared_links
 from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
-from headrace_cli.demo.story import Story, expected
+from headrace_cli.demo.moving import Move, plan, side, until_readable
+from headrace_cli.demo.story import Story
 from headrace_cli.readiness import until_ready
-from headrace_cli.searching import holds_vectors
 from headrace_cli.source_records import SourceProducer, open_producer
-from headrace_cli.stores import prepare_stores
+from headrace_cli.stores import keeps_published_links, prepare_stores
 from headrace_cli.supervisor import Supervisor, worker_command
-from headrace_cli.waiting import installed_readers, readers_of, stages
+from headrace_cli.waiting import installed_readers, readers_of, stages, walk
 from headrace_local.ports import free_ports
-from headrace_schemas.fields import Kind
-from headrace_schemas.topics import SOURCE_NAMES
-from headrace_shared.fold import Comparison, compare
 from headrace_shared.settings import CommonSettings
-from headrace_shared.store import Store
+from headrace_shared.store import LinkStore, Store
 from headrace_shared.topics import apply_topics
 from headrace_shared.worker import load_worker, worker_names
 
@@ -36,7 +35,9 @@ LONGEST_PUBLISHING = 10.0
 """Seconds over which the changes are spread at most, where there are very many."""
 
 
-async def follow_story(story: Story, stores: dict[str, Store], console: Console) -> Findings:
+async def follow_story(
+    story: Story, stores: Mapping[str, Store], link_stores: Mapping[str, LinkStore], console: Console
+) -> Findings:
     """Publishes the story and follows it until every record is accounted for, while the workers run.
 
     Raises CommandError when nothing moves any more.
@@ -47,22 +48,27 @@ async def follow_story(story: Story, stores: dict[str, Store], console: Console)
         started = datetime.now(UTC)
         await _publish(story, story.load(), producer)
         console.print(f"Published {story.products:,} products and {story.keywords:,} keywords")
-        await _until_accounted(followed, console)
+        await _until_accounted(followed, settings, console)
         before = {reader.worker: loaded(followed.accounts.of(reader.worker), started) for reader in readers}
 
         rate = max(CHANGES_A_SECOND, story.change_count / LONGEST_PUBLISHING)
         await _publish(story, story.changes(), producer, rate)
         console.print(f"Published {story.change_count:,} changes, {rate:,.0f} a second: {_listed(story.by_cause())}")
-        standings = await _until_accounted(followed, console)
+        await _until_accounted(followed, settings, console)
+        move = await _move_a_keyword(story, producer, link_stores, followed, settings, console)
+        standings = await _until_accounted(followed, settings, console)
 
-    first = readers_of(stages(settings.topics, settings.model)[0], readers)
-    figures = [worker_figures(s, followed.accounts.of(s.worker), before[s.worker]) for s in standings]
+    source_topics = stages(settings.topics, settings.model)[0]
+    first = readers_of(source_topics, readers)
+    figures = [worker_figures(s, followed.accounts.of(s.worker), before[s.worker], source_topics) for s in standings]
     return Findings(
         published=len(story.published),
         malformed=story.malformed,
         source_readers=frozenset(reader.worker for reader in first),
         workers=figures,
-        stores={name: await _compared(name, store, story.published, settings.model) for name, store in stores.items()},
+        stores={name: await compared(name, store, story.published, settings.model) for name, store in stores.items()},
+        links=await compared_links(settings, link_stores),
+        move=move,
     )
 
 
@@ -73,7 +79,32 @@ async def _publish(story: Story, events: Iterable[Event], producer: SourceProduc
             await asyncio.sleep(max(0.0, started + (published - before) / rate - time.monotonic()))
 
 
-async def _until_accounted(followed: Following, console: Console) -> list[Standing]:
+async def _move_a_keyword(
+    story: Story,
+    producer: SourceProducer,
+    stores: Mapping[str, LinkStore],
+    followed: Following,
+    settings: CommonSettings,
+    console: Console,
+) -> Move | None:
+    """Gives a keyword the title of a product, with a look at the links before and after; None if there is no pair."""
+    sinks = {name: store for name, store in stores.items() if keeps_published_links(load_worker(name))}
+    shown = sinks["elasticsearch"]
+    await shown.refresh()
+    planned = await plan(story.published, shown)
+    if planned is None:
+        return None
+    before, linked = await side(planned, shown), followed.accounts.of("link").consumed
+    change = planned.change()
+    await _publish(story, [change], producer)
+    seconds = await until_readable(planned, sinks)
+    await _until_accounted(followed, settings, console)
+    relinked = followed.accounts.of("link").consumed - linked
+    text = (planned.keyword["text"], change.record["text"])
+    return Move(planned.keyword_id, text, before, await side(planned, shown), seconds, relinked)
+
+
+async def _until_accounted(followed: Following, settings: CommonSettings, console: Console) -> list[Standing]:
     """Shows a bar for each worker until there is a receipt for every record."""
     started = time.monotonic()
     columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -84,16 +115,14 @@ async def _until_accounted(followed: Following, console: Console) -> list[Standi
             for standing in standings:
                 progress.update(bars[standing.worker], completed=standing.consumed, total=standing.published or None)
 
-        standings = await followed.until_accounted(look)
+        all_stages = stages(settings.topics, settings.model)
+        walked = asyncio.create_task(walk(settings, all_stages, math.inf, lambda missing: None))
+        try:
+            standings = await followed.until_accounted(walked, look)
+        finally:
+            walked.cancel()
     console.print(f"Everything is accounted for after {time.monotonic() - started:.1f} s")
     return standings
-
-
-async def _compared(name: str, store: Store, published: list[Event], model: str) -> dict[Kind, Comparison]:
-    await store.refresh()
-    wanted = expected(published)
-    of_model = model if holds_vectors(load_worker(name)) else None
-    return {kind: await compare(store.scan(kind), wanted[kind], model=of_model) for kind in SOURCE_NAMES}
 
 
 async def apply_everything() -> None:
