@@ -118,10 +118,10 @@ class Protocol(NamedTuple):
         for c, me in enumerate(s.consumers):
             name = "AB"[c]
             other = 1 - c
-            if c == s.owner and me.step != "idle" and s.rebalances < self.scenario.rebalances:
-                if s.consumers[other].step == "idle":
-                    moved = s._replace(owner=other, rebalances=s.rebalances + 1)
-                    yield "rebalance", _with(moved, other, Consumer(next=s.committed))
+            busy_owner = c == s.owner and me.step != "idle" and s.consumers[other].step == "idle"
+            if busy_owner and s.rebalances < self.scenario.rebalances:
+                moved = s._replace(owner=other, rebalances=s.rebalances + 1)
+                yield "rebalance", _with(moved, other, Consumer(next=s.committed))
             if me.step != "idle" and s.crashes < self.scenario.crashes:
                 yield f"{name} dies", _with(s._replace(crashes=s.crashes + 1), c, Consumer(next=s.committed))
             for label, after in self._consume(s, c, me):
@@ -283,4 +283,4 @@ def _with(s: State, c: int, me: Consumer) -> State:
 
 
 def _swap(items: tuple, index: int, value: object) -> tuple:  # type: ignore[type-arg]
-    return items[:index] + (value,) + items[index + 1 :]
+    return (*items[:index], value, *items[index + 1 :])

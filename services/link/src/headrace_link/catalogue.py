@@ -7,7 +7,7 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_link.point import LinkSet, Neighbour
+from headrace_link.point import LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
 from headrace_shared.clients.qdrant import VECTOR, collection_of, point_id
 from headrace_shared.clients.qdrant_errors import qdrant_errors
@@ -20,10 +20,18 @@ NEIGHBOUR_FIELDS = ["keyword_id", "text", "content_hash"]
 
 @dataclass(frozen=True, slots=True)
 class Keyword:
-    """A live keyword. `vector`: (d,), L2-normalised."""
+    """A live keyword. `vector`: (d,), L2-normalised. `content`: its `content_key`."""
 
     vector: Sequence[float]
-    content_hash: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a product's link set says of the product; nothing of a deleted one."""
+
+    content_hash: str | None = None
+    title: str | None = None
 
 
 class Catalogue:
@@ -44,20 +52,21 @@ class Catalogue:
         nearest = dict(zip(live, await self._nearest(vectors), strict=True))
         return [self._link_set(id, points[id], nearest[id]) if id in nearest else LinkSet(id) for id in product_ids]
 
-    async def contents(self, product_ids: Sequence[str]) -> dict[str, str | None]:
-        """The content hash of each product; None if it is deleted or not there."""
-        points = await self._retrieve("product", product_ids, ["deleted", "content_hash"], False)
+    async def contents(self, product_ids: Sequence[str]) -> dict[str, Content]:
+        """Each product's content; one that is not there has none."""
+        points = await self._retrieve("product", product_ids, ["content_hash", "title"], False)
         payloads = {id: point.payload or {} for id, point in points.items()}
-        return {id: payloads.get(id, {}).get("content_hash") for id in product_ids}
+        found = {id: payloads.get(id, {}) for id in product_ids}
+        return {id: Content(payload.get("content_hash"), payload.get("title")) for id, payload in found.items()}
 
     async def keywords(self, keyword_ids: Sequence[str]) -> dict[str, Keyword | None]:
         """Each keyword as it is now; None if it is deleted or not there."""
-        points = await self._retrieve("keyword", keyword_ids, ["deleted", "content_hash"], True)
+        points = await self._retrieve("keyword", keyword_ids, ["deleted", "content_hash", "text"], True)
         found: dict[str, Keyword | None] = dict.fromkeys(keyword_ids)
         for id, point in points.items():
             payload = point.payload or {}
             if not payload["deleted"]:
-                found[id] = Keyword(_vector(point), payload["content_hash"])
+                found[id] = Keyword(_vector(point), content_key(id, payload["content_hash"], payload["text"]))
         return found
 
     async def count_products(self) -> int:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from headrace_link import records
-from headrace_link.catalogue import Catalogue
+from headrace_link.catalogue import Catalogue, Content
 from headrace_link.collection import collection_name
 from headrace_link.points import LinkPoints
 from headrace_link.records import Reported
@@ -26,7 +26,7 @@ KEYWORDS_AT_ONCE = 64
 WINDOW_SECONDS = 10.0
 FEW_PRODUCTS = 1000
 """So many may always be asked for one by one."""
-LOOKED_AT = ["open", "deleted", "content_hash"]
+LOOKED_AT = ["open", "content_hash", "title"]
 
 
 @asynccontextmanager
@@ -53,7 +53,7 @@ class ListeningStage:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
-        self._points = points
+        self.points = points
         self._options = options
         self._topic = topic
         self._asked = Asked(clock)
@@ -69,7 +69,7 @@ class ListeningStage:
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant answers."""
-        await self._points.count_live()
+        await self.points.count()
 
     def after_a_hole(self) -> Sequence[Output]:
         """Receipts expired unread, and no one knows whose: all products are linked again."""
@@ -81,11 +81,11 @@ class ListeningStage:
         for start in range(0, len(product_ids), SHARE):
             share = product_ids[start : start + SHARE]
             contents = await self._catalogue.contents(share)
-            for point in await self._points.look(share, 0, LOOKED_AT):
-                payload, content = point.payload, contents[point.product_id]
-                closed = bool(payload) and not payload["open"]
-                # A tombstone has no content, whatever the product was before.
-                if not closed or payload["deleted"] != (content is None) or payload.get("content_hash") != content:
+            for point in await self.points.look(share, 0, LOOKED_AT):
+                payload = point.payload
+                # A tombstone keeps no content, whatever the product was before.
+                held = Content(payload.get("content_hash"), payload.get("title"))
+                if not payload or payload["open"] or held != contents[point.product_id]:
                     changed.add(point.product_id)
         return changed
 
@@ -93,7 +93,7 @@ class ListeningStage:
         """The products that these keywords concern; None if they are so many that all are better linked again."""
         if not keyword_ids:
             return set()
-        products = await self._points.count_live()
+        products = await self.points.count()
         if products == 0:
             # Whoever is opened from now on is read after these keywords have become visible.
             return set()
@@ -113,12 +113,12 @@ class ListeningStage:
         missed, and one that opens shows in the last.
         """
         keywords = await self._catalogue.keywords(keyword_ids)
-        contents = {id: keyword.content_hash if keyword else None for id, keyword in keywords.items()}
-        found = await self._points.open_or_outdated(contents)
+        contents = {id: keyword.content if keyword else None for id, keyword in keywords.items()}
+        found = await self.points.open_or_outdated(contents)
         vectors = {id: keyword.vector for id, keyword in keywords.items() if keyword}
         if vectors:
-            found |= await self._points.reached_by(vectors, most + 1)
-            found |= await self._points.open_now()
+            found |= await self.points.reached_by(vectors, most + 1)
+            found |= await self.points.open_now()
         return found
 
 

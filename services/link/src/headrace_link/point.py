@@ -4,6 +4,7 @@ A closed point's vector is [p, -floor], d + 1 numbers: its dot product with [k, 
 negative exactly when keyword k belongs among the product's links.
 """
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +19,7 @@ PROBE = "probe"
 TOLERANCE = 1e-5
 """Ties and rounding come along: scores closer than this may fall either way."""
 HASH_DIGITS = 16
-"""Of a keyword's content hash, kept beside its id: enough to tell two contents of one keyword apart."""
+"""Of a digest of a keyword's content, kept beside its id: enough to tell two contents of one keyword apart."""
 SCORE_DIGITS = 6
 
 
@@ -87,9 +88,11 @@ class Opened:
     token: str
 
 
-def content_key(keyword_id: str, content_hash: str) -> str:
-    """A keyword with its content, as a link set holds it."""
-    return f"{keyword_id}@{content_hash[:HASH_DIGITS]}"
+def content_key(keyword_id: str, content_hash: str, text: str) -> str:
+    """A keyword with its content, as a link set holds it. The text counts too: white space alone changes it and not the
+    content hash.
+    """
+    return f"{keyword_id}@{hashlib.sha256(f'{content_hash} {text}'.encode()).hexdigest()[:HASH_DIGITS]}"
 
 
 def open_point(seen: Seen) -> tuple[Opened, models.PointStruct]:
@@ -116,7 +119,7 @@ def closed_point(opened: Opened, links: ProductLinks, found: LinkSet) -> models.
         "title": found.title,
         "content_hash": found.content_hash,
         "keyword_ids": [n.keyword_id for n in found.neighbours],
-        "held": [content_key(n.keyword_id, n.content_hash) for n in found.neighbours],
+        "held": [content_key(n.keyword_id, n.content_hash, n.text) for n in found.neighbours],
     }
     return _point(found.product_id, {PROBE: [*found.vector, -found.floor]}, payload)
 

@@ -12,7 +12,6 @@ from headrace_link.point import (
     Opened,
     Seen,
     closed_point,
-    content_key,
     open_point,
     probe,
 )
@@ -64,12 +63,12 @@ class LinkPoints:
     async def open_or_outdated(self, contents: Mapping[str, str | None]) -> set[str]:
         """The products that are open, or hold one of these keywords with other content.
 
-        `contents`: keyword id to the hash of its current content; None if it is deleted.
+        `contents`: keyword id to the `content_key` of what it is now; None if it is deleted.
         """
         outdated = [
             models.Filter(
                 must=[_is("keyword_ids", keyword_id)],
-                must_not=[_is("held", content_key(keyword_id, content))] if content else None,
+                must_not=[_is("held", content)] if content else None,
             )
             for keyword_id, content in contents.items()
         ]
@@ -97,11 +96,13 @@ class LinkPoints:
             answers = await self._client.query_batch_points(self._collection, searches)
         return {point.payload["product_id"] for answer in answers for point in answer.points if point.payload}
 
-    async def count_live(self) -> int:
-        """How many products have links or an empty set of them."""
-        live = models.Filter(must=[_is("deleted", False)])
+    async def count(self) -> int:
+        """How many products a keyword can concern: the live and the open. A tombstone may be open, for a product that
+        is made again.
+        """
+        where = models.Filter(should=[_is("deleted", False), _is("open", True)])
         with qdrant_errors():
-            return (await self._client.count(self._collection, count_filter=live, exact=True)).count
+            return (await self._client.count(self._collection, count_filter=where, exact=True)).count
 
     async def live_products(self, first: uuid.UUID, beyond: uuid.UUID | None) -> set[str]:
         """The products that are not tombstones, with point ids from `first` on and below `beyond`."""

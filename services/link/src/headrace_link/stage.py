@@ -109,7 +109,7 @@ class LinkStage:
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant and Kafka answer."""
-        await self._points.count_live()
+        await self._points.count()
         await self._ends.of_topic(self._relink_topic)
 
     def after_a_hole(self) -> Sequence[Output]:

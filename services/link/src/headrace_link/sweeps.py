@@ -75,7 +75,7 @@ class Sweeps:
         A product that is live nowhere and has a live link set is asked for too: its links go.
         """
         if marker.parts == 1:
-            count = max(await self._catalogue.count_products(), await self._points.count_live())
+            count = max(await self._catalogue.count_products(), await self._points.count())
             if count > PART:
                 parts = -(-count // PART)
                 return [sweep(self._topic, part, parts) for part in range(parts)]
