@@ -34,7 +34,13 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize(
     "call",
-    [["topics", "apply"], ["publish", "products.jsonl", "--kind", "product"], ["wait"], ["dead", "ls"]],
+    [
+        ["topics", "apply"],
+        ["publish", "products.jsonl", "--kind", "product"],
+        ["wait"],
+        ["dead", "ls"],
+        ["relink", "--all"],
+    ],
     ids=lambda call: call[0],
 )
 def test_no_kafka(tmp_path: Path, file: Path, call: list[str]) -> None:
@@ -66,6 +72,13 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Path, var
         (["work", "nothing"], "there is no worker 'nothing'; there are "),
         (["search", "lamp", "--in", "nothing"], "there is no worker 'nothing'"),
         (["search", "lamp", "--in", "embed"], "keeps no store"),
+        (["links"], "either a product's id or --keyword"),
+        (["links", "p", "--keyword", "k"], "either a product's id or --keyword"),
+        (["links", "p", "--in", "qdrant"], "the worker qdrant keeps no links; these do: elasticsearch"),
+        (["links", "p", "--in", "nothing"], "there is no worker 'nothing'"),
+        (["relink"], "either --all or --product"),
+        (["relink", "--all", "--product", "p"], "either --all or --product"),
+        (["relink", "--product", "x" * 513], "is no product id"),
     ],
 )
 def test_a_wrong_call(tmp_path: Path, file: Path, call: list[str], said: str) -> None:
@@ -129,6 +142,7 @@ def test_commands_and_their_arguments_are_completed_by_the_shell(tmp_path: Path)
     assert completed("headrace st") == ["status", "stores"]
     assert completed("headrace work q") == ["qdrant"]
     assert completed("headrace search lamp --in e") == ["elasticsearch"]
+    assert completed("headrace links p --in p") == ["pgvector"]
 
 
 def test_generated_files_can_be_published_as_they_are(tmp_path: Path) -> None:

@@ -65,8 +65,23 @@ class Plan:
         return Change("keyword", "reword", self.keyword | changed)
 
 
+@dataclass(frozen=True, slots=True)
+class Moving:
+    """A keyword whose new links can be read, though not all that follows is done yet."""
+
+    plan: Plan
+    before: Side
+    seconds: Mapping[str, float]
+
+    async def ended(self, store: LinkStore, relinked: int) -> Move:
+        """How it ended, once everything is done."""
+        text = (self.plan.keyword["text"], self.plan.product["title"])
+        return Move(self.plan.keyword_id, text, self.before, await side(self.plan, store), self.seconds, relinked)
+
+
 async def plan(published: Sequence[Event], store: LinkStore) -> Plan | None:
     """The first product with links, and the first keyword that is linked to others and not to it; None without such."""
+    await store.refresh()
     newest = [entity.record for entity in fold(published).values() if not entity.deleted]
     spoken = [record for record in newest if str(record.get("locale", "")).startswith(LOCALE)]
     keywords = [record for record in spoken if "keyword_id" in record]

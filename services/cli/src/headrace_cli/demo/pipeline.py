@@ -15,7 +15,7 @@ from headrace_cli.catalogue.events import Event
 from headrace_cli.demo.comparing import compared, compared_links
 from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
-from headrace_cli.demo.moving import Move, plan, side, until_readable
+from headrace_cli.demo.moving import Moving, plan, side, until_readable
 from headrace_cli.demo.story import Story
 from headrace_cli.readiness import until_ready
 from headrace_cli.source_records import SourceProducer, open_producer
@@ -31,6 +31,7 @@ from headrace_shared.worker import load_worker, worker_names
 HTTP_PORT = "HEADRACE_HTTP__PORT"
 READY_WITHIN = 120.0
 CHANGES_A_SECOND = 100.0
+MOVE_SHOWN_IN = "elasticsearch"
 LONGEST_PUBLISHING = 10.0
 """Seconds over which the changes are spread at most, where there are very many."""
 
@@ -55,8 +56,11 @@ async def follow_story(
         await _publish(story, story.changes(), producer, rate)
         console.print(f"Published {story.change_count:,} changes, {rate:,.0f} a second: {_listed(story.by_cause())}")
         await _until_accounted(followed, settings, console)
-        move = await _move_a_keyword(story, producer, link_stores, followed, settings, console)
+
+        linked = followed.accounts.of("link").outcomes["applied"]
+        moving = await _move_a_keyword(story, producer, link_stores, console)
         standings = await _until_accounted(followed, settings, console)
+        relinked = followed.accounts.of("link").outcomes["applied"] - linked
 
     source_topics = stages(settings.topics, settings.model)[0]
     first = readers_of(source_topics, readers)
@@ -68,7 +72,7 @@ async def follow_story(
         workers=figures,
         stores={name: await compared(name, store, story.published, settings.model) for name, store in stores.items()},
         links=await compared_links(settings, link_stores),
-        move=move,
+        move=await moving.ended(link_stores[MOVE_SHOWN_IN], relinked) if moving else None,
     )
 
 
@@ -80,28 +84,18 @@ async def _publish(story: Story, events: Iterable[Event], producer: SourceProduc
 
 
 async def _move_a_keyword(
-    story: Story,
-    producer: SourceProducer,
-    stores: Mapping[str, LinkStore],
-    followed: Following,
-    settings: CommonSettings,
-    console: Console,
-) -> Move | None:
-    """Gives a keyword the title of a product, with a look at the links before and after; None if there is no pair."""
-    sinks = {name: store for name, store in stores.items() if keeps_published_links(load_worker(name))}
-    shown = sinks["elasticsearch"]
-    await shown.refresh()
-    planned = await plan(story.published, shown)
+    story: Story, producer: SourceProducer, stores: Mapping[str, LinkStore], console: Console
+) -> Moving | None:
+    """Gives a keyword the title of a product; returns when its links can be read. None if there is no such pair."""
+    published = {name: store for name, store in stores.items() if keeps_published_links(load_worker(name))}
+    planned = await plan(story.published, stores[MOVE_SHOWN_IN])
     if planned is None:
         return None
-    before, linked = await side(planned, shown), followed.accounts.of("link").consumed
+    before = await side(planned, stores[MOVE_SHOWN_IN])
     change = planned.change()
     await _publish(story, [change], producer)
-    seconds = await until_readable(planned, sinks)
-    await _until_accounted(followed, settings, console)
-    relinked = followed.accounts.of("link").consumed - linked
-    text = (planned.keyword["text"], change.record["text"])
-    return Move(planned.keyword_id, text, before, await side(planned, shown), seconds, relinked)
+    console.print(f"Published that {planned.keyword_id} is now {change.record['text']!r}", markup=False)
+    return Moving(planned, before, await until_readable(planned, published))
 
 
 async def _until_accounted(followed: Following, settings: CommonSettings, console: Console) -> list[Standing]:
