@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.links import ProductLinks
 from headrace_shared.runtime.items import Item
 from headrace_shared.runtime.newest import conflicts, newest_first
+from headrace_shared.stage import Record
 
 
 def item(version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1") -> Item:
@@ -41,11 +43,12 @@ def test_a_replay_of_a_newer_version_comes_before_an_older_live_record() -> None
     assert [one.replayed for one in order(item(1, 9), item(2, 0, replayed=True))] == [True, False]
 
 
-def test_a_product_and_a_keyword_of_one_id_are_two_entities() -> None:
+def test_a_product_a_keyword_and_a_link_set_of_one_id_are_apart() -> None:
     fields: dict[str, Any] = {"op": "delete", "version": 1, "occurred_at": "2026-01-01T00:00:00Z"}
     both = [ProductChange(product_id="1", **fields), KeywordChange(keyword_id="1", **fields)]
-    items = [Item(kafka_record(None, b"1"), change) for change in both]
-    assert set(newest_first(items)) == {("product", "1"), ("keyword", "1")}
+    records: list[Record] = [*both, ProductLinks(product_id="1", version=1, deleted=True)]
+    items = [Item(kafka_record(None, b"1"), record) for record in records]
+    assert set(newest_first(items)) == {("product", "1"), ("keyword", "1"), ("product_links", "1")}
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.booleans()), max_size=20), st.randoms())

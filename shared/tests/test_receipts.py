@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.embedded import EmbeddedProduct, Embedding
+from headrace_schemas.links import ProductLinks
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_shared.runtime.items import Ignored, Item, Settled, Undecoded
 from headrace_shared.runtime.publish import Outgoing
@@ -65,6 +66,12 @@ def test_a_receipt_of_an_embedded_change_says_which_content_and_model() -> None:
     change = EmbeddedProduct.model_validate(product("p1", 1) | {"embedding": embedding})
     (receipt,) = receipts_of([Settled(Item(kafka_record(b"v"), change))])
     assert (receipt.content_hash, receipt.model) == ("a" * 64, "m1")
+
+
+def test_a_receipt_of_a_link_set_names_its_product_and_its_link_version() -> None:
+    links = ProductLinks(product_id="p1", version=7, title="Bottle")
+    _, (read,) = published(receipts_of([Settled(Item(kafka_record(b"v"), links))]), 10_000)
+    assert (read.kind, read.id, read.version, read.occurred_at) == ("product_links", "p1", 7, None)
 
 
 def test_only_the_receipt_of_a_replay_names_what_it_answers_and_the_attempt() -> None:
