@@ -3,12 +3,13 @@
 import asyncio
 import hashlib
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import numpy as np
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from qdrant_client import AsyncQdrantClient, models
 
 from harness.servers import Servers
@@ -27,23 +28,25 @@ from headrace_link.stage import LinkStage
 from headrace_link.store import QdrantLinks
 from headrace_link.sweeps import Backlog, Sweeps
 from headrace_schemas.changes import ID_FIELDS
-from headrace_schemas.embedded import EMBEDDED, Embedding
+from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
-from headrace_schemas.links import ProductLinks
+from headrace_schemas.links import ProductLinks, Sweep
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_shared.clients.qdrant import collection_of, connect
+from headrace_shared.kafka import client_options
 from headrace_shared.runtime.decode import Decoder
 from headrace_shared.runtime.items import Item
 from headrace_shared.runtime.newest import newest_first
 from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.stage import Applied, Outcome, Output, Superseded
-from headrace_shared.topic_reader import TopicReader, open_topics
+from headrace_shared.stage import Applied, Outcome, Output, Superseded, Unavailable
+from headrace_shared.topic_reader import TopicReader
 from headrace_shared.topics import apply_topics
 from headrace_shared.worker import load_worker
 
 Step = Literal["look", "open", "read", "publish", "close"]
 STEPS: tuple[Step, ...] = ("look", "open", "read", "publish", "close")
 DIMENSION = 4
+SWEEP = Sweep().id.encode()
 TEXT_FIELDS: dict[Kind, str] = {"product": "title", "keyword": "text"}
 
 Hook = Callable[[], Awaitable[None]]
@@ -62,6 +65,10 @@ class Hooks:
     def after(self, step: Step, hook: Hook) -> None:
         """Runs it after the next such step."""
         self._hooks[step] = hook
+
+    def clear(self) -> None:
+        """Nothing happens any more."""
+        self._hooks.clear()
 
     async def run(self, step: Step) -> None:
         """The step was taken."""
@@ -124,6 +131,7 @@ class Linking:
         settings.link = settings.link.model_copy(update={"k": 2, "sweep_wait": 0.0} | options)
         self.settings = settings
         self._pending: list[Receipt] = []
+        self.sweeps = 0
         self._versions = 0
         self._live: dict[Kind, dict[str, tuple[str, list[float]]]] = {"product": {}, "keyword": {}}
         self._deleted: dict[Kind, set[str]] = {"product": set(), "keyword": set()}
@@ -149,7 +157,7 @@ class Linking:
         self._sink = await self._stack.enter_async_context(qdrant.stage(own))
         self._publisher = Publisher(settings.kafka)
         self._stack.push_async_callback(self._publisher.close)
-        self._log = await self._stack.enter_async_context(open_topics(settings.kafka, [settings.topics.product_links]))
+        self._log = await self._reader(settings.topics.product_links)
         self._published: dict[str, ProductLinks] = {}
         self.listener = self.new_listener()
         self.consumer = await self.new_consumer(0)
@@ -163,17 +171,11 @@ class Linking:
 
     async def put(self, kind: Kind, id: str, vector: Sequence[float], text: str | None = None, **fields: Any) -> None:
         """An entity becomes visible with this vector, whose length does not matter; its receipt is on its way."""
-        unit = np.asarray(vector, np.float64)
-        unit = unit / np.linalg.norm(unit)
-        text = text or f"{id} at {unit.round(3).tolist()}"
-        embedding = Embedding(
-            model=self.settings.model,
-            content_hash=hashlib.sha256(self._contents.get(text, text).encode()).hexdigest(),
-            vector=unit.astype("<f4").tobytes(),
-        )
-        await self._apply(kind, id, op="upsert", embedding=embedding, **{TEXT_FIELDS[kind]: text}, **fields)
-        self._live[kind][id] = (text, unit.tolist())
-        self._deleted[kind].discard(id)
+        await self._apply([self._upsert(kind, id, vector, text, **fields)])
+
+    async def put_many(self, kind: Kind, vectors: Mapping[str, Sequence[float]]) -> None:
+        """Many entities at once."""
+        await self._apply([self._upsert(kind, id, vector, None) for id, vector in vectors.items()])
 
     async def rename(self, kind: Kind, id: str, text: str) -> None:
         """An entity has another text, which is embedded as the one it had."""
@@ -186,6 +188,16 @@ class Linking:
         """Requests for these products, as an operator sends them."""
         await self.publish([records.request(self.settings.topics.relink, id) for id in product_ids])
 
+    async def sweep(self) -> None:
+        """A sweep marker, as an operator sends it."""
+        await self.publish([records.sweep(self.settings.topics.relink)])
+
+    async def forget_receipts(self, change: Awaitable[None]) -> None:
+        """A change becomes visible, and its receipt is lost."""
+        before = list(self._pending)
+        await change
+        self._pending = before
+
     async def lose_the_state(self) -> None:
         """The collection of links is emptied."""
         everything = models.FilterSelector(filter=models.Filter())
@@ -193,7 +205,7 @@ class Linking:
 
     async def delete(self, kind: Kind, id: str) -> None:
         """An entity is gone; its receipt is on its way."""
-        await self._apply(kind, id, op="delete")
+        await self._apply([self._change(kind, id, op="delete")])
         self._live[kind].pop(id, None)
         self._deleted[kind].add(id)
 
@@ -213,6 +225,7 @@ class Linking:
         (outcome,) = await (listener or self.listener).apply([item])
         assert isinstance(outcome, Applied)
         await self.publish(outcome.outputs)
+        self.sweeps += sum(output.key == SWEEP for output in outcome.outputs)
         return len(outcome.outputs)
 
     async def publish(self, outputs: Sequence[Output]) -> None:
@@ -272,7 +285,7 @@ class Linking:
     async def new_consumer(self, start: int | None = None) -> "Consumer":
         """A consumer of requests as a process starts with it, from what `consumer` has committed."""
         topics = self.settings.topics
-        log = await self._stack.enter_async_context(open_topics(self.settings.kafka, [topics.relink]))
+        log = await self._reader(topics.relink)
         ends = LogEnds(self.settings.kafka)
         self._stack.push_async_callback(ends.close)
         hooks = Hooks()
@@ -298,20 +311,55 @@ class Linking:
         decoder = Decoder(inputs(self.settings), topics.replay("link"))
         return Consumer(stage, points, hooks, log, decoder, self.consumer.committed if start is None else start)
 
+    async def _reader(self, topic: str) -> TopicReader:
+        """Of a topic from its beginning. Its short fetches keep a question for the topic's end from waiting long."""
+        consumer = AIOKafkaConsumer(
+            **client_options(self.settings.kafka), fetch_max_wait_ms=10, auto_offset_reset="earliest"
+        )
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.start()
+        self._stack.push_async_callback(consumer.stop)
+        return TopicReader(consumer, [partition])
+
     def _reads(self, hooks: Hooks) -> tuple[HookedCatalogue, HookedPoints]:
         options = self.settings.link
         catalogue = HookedCatalogue(self.client, self.settings.model, options.k, options.min_score)
         catalogue.hooks = hooks
         return catalogue, HookedPoints(self.client, collection_name(self.settings.model), hooks)
 
-    async def _apply(self, kind: Kind, id: str, **fields: Any) -> None:
+    def _upsert(self, kind: Kind, id: str, vector: Sequence[float], text: str | None, **fields: Any) -> EmbeddedChange:
+        unit = np.asarray(vector, np.float64)
+        unit = unit / np.linalg.norm(unit)
+        text = text or f"{id} at {unit.round(3).tolist()}"
+        embedding = Embedding(
+            model=self.settings.model,
+            content_hash=hashlib.sha256(self._contents.get(text, text).encode()).hexdigest(),
+            vector=unit.astype("<f4").tobytes(),
+        )
+        self._live[kind][id] = (text, unit.tolist())
+        self._deleted[kind].discard(id)
+        return self._change(kind, id, op="upsert", embedding=embedding, **{TEXT_FIELDS[kind]: text}, **fields)
+
+    def _change(self, kind: Kind, id: str, **fields: Any) -> EmbeddedChange:
         self._versions += 1
         base = {ID_FIELDS[kind]: id, "version": self._versions, "occurred_at": datetime.now(UTC)}
-        (outcome,) = await self._sink.apply([EMBEDDED[kind](**base, **fields)])
-        assert isinstance(outcome, Applied)
-        topic = self.settings.topics.embedded(kind, self.settings.model)
-        offset = self._versions
-        self._pending.append(Receipt(topic=topic, partition=0, offset=offset, outcome="applied", kind=kind, id=id))
+        return EMBEDDED[kind](**base, **fields)
+
+    async def _apply(self, changes: Sequence[EmbeddedChange]) -> None:
+        outcomes = await self._sink.apply(changes)
+        assert all(isinstance(outcome, Applied) for outcome in outcomes)
+        self._pending += [
+            Receipt(
+                topic=self.settings.topics.embedded(change.kind, self.settings.model),
+                partition=0,
+                offset=change.version,
+                outcome="applied",
+                kind=change.kind,
+                id=change.id,
+            )
+            for change in changes
+        ]
 
     def _decoded(self, models: Any, value: bytes, topic: str) -> Reported:
         record = _Record(topic, self._versions, value)
@@ -366,7 +414,11 @@ class Consumer:
         items = (await self.take())[:at_once]
         candidates = list(newest_first(items).values())
         if candidates:
-            self.outcomes += await self.stage.apply([newest.change for newest, *_ in candidates])  # type: ignore[misc]
+            outcomes = await self.stage.apply([newest.change for newest, *_ in candidates])  # type: ignore[misc]
+            for outcome in outcomes:
+                if isinstance(outcome, Unavailable):
+                    raise outcome
+            self.outcomes += outcomes
             self.outcomes += [Superseded()] * (len(items) - len(candidates))
         self._commit(len(items))
         return len(items)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
+from aiokafka.errors import CoordinatorNotAvailableError, KafkaError, NotCoordinatorError
 
 from headrace_shared.kafka import client_options
 from headrace_shared.settings import KafkaSettings
@@ -24,6 +24,7 @@ class LogEnds:
         self._settings = settings
         self._consumer: AIOKafkaConsumer | None = None
         self._admin: AIOKafkaAdminClient | None = None
+        self._connecting = asyncio.Lock()
 
     async def of(self, partitions: Iterable[tuple[str, int]]) -> Ends:
         """The offset that the next record of each partition gets. Raises Unavailable."""
@@ -45,11 +46,10 @@ class LogEnds:
         """Whether the group has committed all that lies before `ends`. Raises Unavailable."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
-                if self._admin is None:
-                    admin = AIOKafkaAdminClient(**client_options(self._settings))
-                    await admin.start()
-                    self._admin = admin
-                answer = await self._admin.list_consumer_group_offsets(group)
+                answer = await (await self._connected_admin()).list_consumer_group_offsets(group)
+        except (CoordinatorNotAvailableError, NotCoordinatorError):
+            # As on a cluster where no group has committed anything yet.
+            answer = {}
         except (KafkaError, TimeoutError, OSError) as error:
             raise await self._failed(error) from error
         committed = {(partition.topic, partition.partition): stored.offset for partition, stored in answer.items()}
@@ -66,11 +66,24 @@ class LogEnds:
                 await admin.close()
 
     async def _connected(self) -> AIOKafkaConsumer:
-        if self._consumer is None:
-            consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
-            await consumer.start()
-            self._consumer = consumer
-        return self._consumer
+        async with self._connecting:
+            if self._consumer is None:
+                consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
+                try:
+                    await consumer.start()
+                except BaseException:
+                    await consumer.stop()
+                    raise
+                self._consumer = consumer
+            return self._consumer
+
+    async def _connected_admin(self) -> AIOKafkaAdminClient:
+        async with self._connecting:
+            if self._admin is None:
+                admin = AIOKafkaAdminClient(**client_options(self._settings))
+                await admin.start()
+                self._admin = admin
+            return self._admin
 
     async def _failed(self, error: Exception) -> Unavailable:
         await self.close()

@@ -32,6 +32,7 @@ class Publisher:
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
+        self._starting = asyncio.Lock()
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Returns once every record is acknowledged by all in-sync replicas.
@@ -59,11 +60,13 @@ class Publisher:
             self._producer = None
 
     async def _started(self) -> AIOKafkaProducer:
-        if self._producer is None:
-            client = producer(self._settings)
-            await client.start()
-            self._producer = client
-        return self._producer
+        # Several publish at the same time: the first of them starts the one producer.
+        async with self._starting:
+            if self._producer is None:
+                client = producer(self._settings)
+                await client.start()
+                self._producer = client
+            return self._producer
 
     async def _discard(self) -> None:
         client, self._producer = self._producer, None

@@ -1,0 +1,123 @@
+"""A sweep asks for every product, survives a death at any moment, and waits for keywords that are on their way."""
+
+import uuid
+from collections.abc import Sequence
+
+import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from harness.linking import Died, Linking
+
+from headrace_link import records, sweeps
+from headrace_link.log_ends import LogEnds
+from headrace_link.sweeps import Backlog, bounds
+from headrace_shared.clients.qdrant import point_id
+from headrace_shared.kafka import client_options, producer
+from headrace_shared.stage import Output, Unavailable
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+PRODUCTS = {f"p{number}": (1.0, number / 50, 0.0, 0.0) for number in range(50)}
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3, 7, 256])
+async def test_every_product_is_in_exactly_one_part(parts: int) -> None:
+    edges = [bounds(part, parts) for part in range(parts)]
+    for number in range(500):
+        id = uuid.UUID(point_id(f"p{number}"))
+        assert sum(first <= id and (beyond is None or id < beyond) for first, beyond in edges) == 1
+
+
+@pytest.mark.parametrize("part_size", [1000, 20], ids=["whole", "in parts"])
+async def test_a_sweep_asks_for_every_live_product_and_for_stray_links(
+    linking: Linking, monkeypatch: pytest.MonkeyPatch, part_size: int
+) -> None:
+    monkeypatch.setattr(sweeps, "PART", part_size)
+    await linking.put_many("product", PRODUCTS)
+    await linking.quiet()
+    await linking.forget_receipts(linking.put("keyword", "near", (1, 0, 0, 0)))
+    await linking.forget_receipts(linking.delete("product", "p1"))
+    await linking.forget_receipts(linking.put("product", "unheard", (1, 0, 0, 0)))
+    linking.consumer.forget()
+    await linking.sweep()
+    await linking.quiet()
+    assert sorted(linking.consumer.points.opens) == sorted([*PRODUCTS, "unheard"])
+    await linking.check()
+
+
+@pytest.mark.parametrize("published", [0, 1, 17, 50])
+async def test_a_sweep_that_dies_after_any_number_of_requests_is_made_again(linking: Linking, published: int) -> None:
+    await linking.put_many("product", PRODUCTS)
+    await linking.quiet()
+    await linking.forget_receipts(linking.put("keyword", "near", (1, 0, 0, 0)))
+    await linking.sweep()
+    dying = await linking.new_consumer()
+
+    async def some_of(outputs: Sequence[Output]) -> None:
+        await linking.publish(outputs[:published])
+        raise Died
+
+    dying.stage._publish = some_of
+    with pytest.raises(Died):
+        await dying.work()
+    await linking.quiet()
+    await linking.check()
+
+
+async def test_a_sweep_that_could_not_be_published_is_not_taken_for_made(linking: Linking) -> None:
+    """The same consumer tries again: what it could not publish it must not skip."""
+    await linking.put_many("product", PRODUCTS)
+    await linking.quiet()
+    await linking.forget_receipts(linking.put("keyword", "near", (1, 0, 0, 0)))
+    await linking.sweep()
+    publish = linking.consumer.stage._publish
+
+    async def down(outputs: Sequence[Output]) -> None:
+        linking.consumer.stage._publish = publish
+        raise Unavailable("kafka", "is down")
+
+    linking.consumer.stage._publish = down
+    with pytest.raises(Unavailable):
+        await linking.consumer.work()
+    await linking.quiet()
+    await linking.check()
+
+
+async def test_keywords_are_on_their_way_until_the_receipt_of_the_last_one_was_read(linking: Linking) -> None:
+    settings = linking.settings
+    topics, prefix = settings.topics, settings.topic_prefix
+    ends = LogEnds(settings.kafka)
+    client = producer(settings.kafka)
+    await client.start()
+    try:
+        backlog = Backlog(ends, topics, settings.model)
+        assert await backlog.empty()
+        ways = {
+            "embed": topics.source("keyword"),
+            "qdrant": topics.embedded("keyword", settings.model),
+            "link.receipts": topics.receipts,
+        }
+        for group, topic in ways.items():
+            await client.send_and_wait(topic, b"{}", key=b"k")
+            assert not await backlog.empty()
+            await _commit(linking, f"{prefix}{group}", topic)
+            assert await backlog.empty()
+    finally:
+        await client.stop()
+        await ends.close()
+
+
+async def _commit(linking: Linking, group: str, topic: str) -> None:
+    """The group has handled all that is on the topic."""
+    consumer = AIOKafkaConsumer(**client_options(linking.settings.kafka), group_id=group, enable_auto_commit=False)
+    await consumer.start()
+    try:
+        partition = TopicPartition(topic, 0)
+        consumer.assign([partition])
+        await consumer.commit(await consumer.end_offsets([partition]))
+    finally:
+        await consumer.stop()
+
+
+async def test_requests_that_expired_unread_are_made_up_for_by_a_sweep(linking: Linking) -> None:
+    for stage in (linking.consumer.stage, linking.listener):
+        assert list(stage.after_a_hole()) == [records.sweep(linking.settings.topics.relink)]
