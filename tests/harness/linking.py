@@ -228,6 +228,11 @@ class Linking:
         self.sweeps += sum(output.key == SWEEP for output in outcome.outputs)
         return len(outcome.outputs)
 
+    def take_receipts(self) -> list[Receipt]:
+        """The receipts that are on their way, which they are no longer."""
+        taken, self._pending = self._pending, []
+        return taken
+
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Publishes, and waits for the acknowledgement."""
         await self._publisher.publish([Outgoing(o.topic, o.key, o.value, o.headers) for o in outputs])
