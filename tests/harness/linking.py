@@ -16,6 +16,7 @@ from harness.servers import Servers
 from headrace_cli.exact_links import Embeddings, LinkComparison, compare_links
 from headrace_link import records
 from headrace_link.app import inputs, receipts
+from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.listening import ListeningStage
@@ -26,7 +27,7 @@ from headrace_link.records import Reported
 from headrace_link.settings import LinkSettings
 from headrace_link.stage import LinkStage
 from headrace_link.store import QdrantLinks
-from headrace_link.sweeps import Backlog, Sweeps
+from headrace_link.sweeps import Sweeps
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
@@ -159,6 +160,9 @@ class Linking:
         self._stack.push_async_callback(self._publisher.close)
         self._log = await self._reader(settings.topics.product_links)
         self._published: dict[str, ProductLinks] = {}
+        ends = LogEnds(settings.kafka)
+        self._stack.push_async_callback(ends.close)
+        self._backlog = Backlog(ends, settings.topics, settings.model)
         self.listener = self.new_listener()
         self.consumer = await self.new_consumer(0)
 
@@ -285,7 +289,7 @@ class Linking:
     def new_listener(self) -> ListeningStage:
         """A listening stage as a process starts with it."""
         catalogue, points = self._reads(Hooks())
-        return ListeningStage(catalogue, points, self.settings.link, self.settings.topics.relink)
+        return ListeningStage(catalogue, points, self._backlog, self.settings.link, self.settings.topics.relink)
 
     async def new_consumer(self, start: int | None = None) -> "Consumer":
         """A consumer of requests as a process starts with it, from what `consumer` has committed."""

@@ -17,6 +17,8 @@ from harness.servers import SERVERS, Servers
 from headrace_cli.catalogue.changes import changes, creations
 from headrace_cli.catalogue.events import Change, Event
 from headrace_cli.catalogue.fold import fold
+from headrace_cli.exact_links import compare_links, read_embeddings
+from headrace_link.log_ends import Ends, LogEnds
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_shared.kafka import producer
@@ -46,6 +48,7 @@ class Pipeline:
         }
         self.settings = servers.settings(WorkerSettings, *SERVERS, **self.variables)
         self._receipts = ReceiptReader(self.settings)
+        self._log_ends = LogEnds(self.settings.kafka)
         self.workers = {name: self.process(name) for name in worker_names()}
 
     def process(self, name: str, copy: str = "") -> WorkerProcess:
@@ -57,9 +60,10 @@ class Pipeline:
         """Makes topics and stores and starts every worker."""
         await apply_topics(self.settings, list(self.workers))
         for name in self.workers:
-            async with self.store(name) as store:
-                if store is not None:
-                    await store.prepare()
+            for opened in (self.store(name), self.links(name)):
+                async with opened as store:
+                    if store is not None:
+                        await store.prepare()
         for worker in self.workers.values():
             worker.start()
         for worker in self.workers.values():
@@ -68,6 +72,7 @@ class Pipeline:
     async def close(self) -> None:
         """Ends every worker."""
         await self._receipts.close()
+        await self._log_ends.close()
         for worker in self.workers.values():
             worker.end()
 
@@ -79,6 +84,19 @@ class Pipeline:
             yield None
             return
         store = worker.store(self._servers.settings(worker.settings, **self.variables))
+        try:
+            yield store
+        finally:
+            await store.close()
+
+    @asynccontextmanager
+    async def links(self, name: str) -> AsyncIterator[Any]:
+        """The link sets of a worker's store; None where it has none."""
+        worker = load_worker(name)
+        if worker.links is None:
+            yield None
+            return
+        store = worker.links(self._servers.settings(worker.settings, **self.variables))
         try:
             yield store
         finally:
@@ -100,9 +118,17 @@ class Pipeline:
             await client.stop()
 
     async def settled(self) -> None:
-        """Waits until every worker has reported every record of what it reads."""
-        for name in sorted(self.workers, key=lambda worker: worker != "embed"):
+        """Waits until every worker has reported every record of what it reads, and link has heard of all of them."""
+        for name in ("embed", "qdrant"):
             await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
+        receipts = self.settings.topics.receipts
+        heard = await self._log_ends.of_topic(receipts)
+        await eventually(lambda: self._has_heard(heard), within=SETTLED_WITHIN)
+        for name in sorted(self.workers, key=lambda worker: worker != "link"):
+            await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
+
+    async def _has_heard(self, ends: Ends) -> bool:
+        return await self._log_ends.left(f"{self.prefix}link.receipts", ends) == 0
 
     async def outcomes(self, name: str) -> Counter[str]:
         """How many records of each outcome a worker has reported, each record once."""
@@ -121,6 +147,21 @@ class Pipeline:
             async with self.store(name) as store:
                 if store is not None:
                     found += await _compare(name, store, expected)
+        return found + await self._wrong_links()
+
+    async def _wrong_links(self) -> list[str]:
+        """Where a store's links are not the exact nearest keywords, over all that was ever published here."""
+        products, keywords = [await read_embeddings(self.settings, kind) for kind in ID_FIELDS]
+        link = load_worker("link")
+        options = self._servers.settings(link.settings, **self.variables).link
+        found = []
+        for name in self.workers:
+            async with self.links(name) as store:
+                if store is not None:
+                    await store.refresh()
+                    held = store.scan_links()
+                    wrong = await compare_links(held, products, keywords, k=options.k, min_score=options.min_score)
+                    found += [f"{name}: links of {id}: {what}" for id, what in wrong.differences]
         return found
 
     async def _has_reported_all(self, name: str) -> bool:

@@ -8,6 +8,7 @@ import pytest
 from harness.linking import Linking
 
 from headrace_link import records
+from headrace_shared.kafka import producer
 from headrace_shared.stage import Applied, Superseded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -133,3 +134,37 @@ async def test_keywords_that_come_one_after_the_other_and_concern_very_many_end_
     assert linking.sweeps == 4
     await linking.quiet()
     await linking.check()
+
+
+async def _publish_keywords(linking: Linking, count: int) -> None:
+    """Keywords that no worker has handled yet."""
+    client = producer(linking.settings.kafka)
+    await client.start()
+    try:
+        for number in range(count):
+            await client.send(linking.settings.topics.source("keyword"), b"{}", key=str(number).encode())
+        await client.flush()
+    finally:
+        await client.stop()
+
+
+async def test_the_first_keywords_of_a_bulk_load_speak_for_those_that_are_to_come(new_linking: NewLinking) -> None:
+    linking = await new_linking(k=5, sweep_threshold=THRESHOLD)
+    await linking.put_many("product", vectors("p", 20))
+    await linking.quiet()
+    await _publish_keywords(linking, 100)
+    await linking.put("keyword", "first", (1, 0, 0, 0))
+    assert (await linking.hear(), linking.sweeps) == (1, 1)
+    await linking.quiet()
+    await linking.check()
+
+
+async def test_a_bulk_of_keywords_that_concern_nobody_is_no_sweep(new_linking: NewLinking) -> None:
+    linking = await new_linking(k=2, sweep_threshold=THRESHOLD)
+    keywords = vectors("k", KEYWORDS)
+    await linking.put_many("keyword", keywords)
+    await linking.put_many("product", vectors("p", 20))
+    await linking.quiet()
+    await _publish_keywords(linking, 1000)
+    await linking.put_many("keyword", keywords)
+    assert (await linking.hear(), linking.sweeps) == (0, 0)

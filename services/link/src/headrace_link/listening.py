@@ -3,13 +3,15 @@
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
 from headrace_link import records
+from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue, Content
 from headrace_link.collection import collection_name
+from headrace_link.log_ends import LogEnds
 from headrace_link.points import LinkPoints
 from headrace_link.records import Reported
 from headrace_link.settings import LinkOptions, LinkSettings
@@ -31,14 +33,16 @@ LOOKED_AT = ["open", "content_hash", "title"]
 
 @asynccontextmanager
 async def open_listening(settings: LinkSettings) -> AsyncIterator["ListeningStage"]:
-    """The stage with its client; the server need not be up."""
-    client = connect(settings.qdrant)
-    try:
+    """The stage with its clients; no server need be up."""
+    async with AsyncExitStack() as stack:
+        client = connect(settings.qdrant)
+        stack.push_async_callback(client.close)
+        ends = LogEnds(settings.kafka)
+        stack.push_async_callback(ends.close)
         catalogue = Catalogue(client, settings.model, settings.link.k, settings.link.min_score)
         points = LinkPoints(client, collection_name(settings.model))
-        yield ListeningStage(catalogue, points, settings.link, settings.topics.relink)
-    finally:
-        await client.close()
+        backlog = Backlog(ends, settings.topics, settings.model)
+        yield ListeningStage(catalogue, points, backlog, settings.link, settings.topics.relink)
 
 
 class ListeningStage:
@@ -48,12 +52,14 @@ class ListeningStage:
         self,
         catalogue: Catalogue,
         points: LinkPoints,
+        backlog: Backlog,
         options: LinkOptions,
         topic: str,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._catalogue = catalogue
         self.points = points
+        self._backlog = backlog
         self._options = options
         self._topic = topic
         self._asked = Asked(clock)
@@ -102,11 +108,22 @@ class ListeningStage:
             return None
         found: set[str] = set()
         for start in range(0, len(keyword_ids), KEYWORDS_AT_ONCE):
-            found |= await self._concerned(keyword_ids[start : start + KEYWORDS_AT_ONCE], most)
-            if self._asked.lately() + len(found) > most:
+            share = keyword_ids[start : start + KEYWORDS_AT_ONCE]
+            found |= await self._concerned(share, most)
+            probed = start + len(share)
+            if self._asked.lately() + len(found) * await self._to_come(len(keyword_ids), probed, len(found)) > most:
                 return None
         self._asked.add(len(found))
         return found
+
+    async def _to_come(self, heard: int, probed: int, found: int) -> float:
+        """All keywords that are to be expected, over those that were probed: the first of a bulk load speak for it.
+
+        Of keywords that concern nobody, as after a change of their popularity, any number may come.
+        """
+        if found == 0:
+            return 1.0
+        return (heard + await self._backlog.size()) / probed
 
     async def _concerned(self, keyword_ids: Sequence[str], most: int) -> set[str]:
         """In this order: a point that closes between two of these looks has read what the first one would have

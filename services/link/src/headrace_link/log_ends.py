@@ -42,8 +42,8 @@ class LogEnds:
         """The same of all partitions of a topic."""
         return await self.of((topic, number) for number in range(self._settings.partitions))
 
-    async def reached(self, group: str, ends: Mapping[tuple[str, int], int]) -> bool:
-        """Whether the group has committed all that lies before `ends`. Raises Unavailable."""
+    async def left(self, group: str, ends: Mapping[tuple[str, int], int]) -> int:
+        """How many records before `ends` the group has not committed. Raises Unavailable."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 answer = await (await self._connected_admin()).list_consumer_group_offsets(group)
@@ -53,7 +53,7 @@ class LogEnds:
         except (KafkaError, TimeoutError, OSError) as error:
             raise await self._failed(error) from error
         committed = {(partition.topic, partition.partition): stored.offset for partition, stored in answer.items()}
-        return all(committed.get(partition, 0) >= end for partition, end in ends.items())
+        return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -29,7 +29,7 @@ class LinkOptions(BaseModel):
         2000, ge=1, description="keyword changes of one poll, above which all products are linked again"
     )
     sweep_wait: float = Field(
-        15.0, ge=0, le=45, description="longest wait of a sweep for keywords that are still on their way, seconds"
+        30.0, ge=0, le=45, description="longest wait of a sweep for keywords that are still on their way, seconds"
     )
     receipts: int = Field(8, ge=1, description="batches of receipts in one poll")
 

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import structlog
 
 from headrace_link import records
+from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.covered import Covered
@@ -16,7 +17,7 @@ from headrace_link.point import LinkSet, Opened
 from headrace_link.points import LinkPoints
 from headrace_link.records import Request, SweepMarker
 from headrace_link.settings import LinkSettings
-from headrace_link.sweeps import Backlog, Sweeps
+from headrace_link.sweeps import Sweeps
 from headrace_schemas.links import ProductLinks
 from headrace_shared.clients.qdrant import connect
 from headrace_shared.clients.qdrant_errors import STORE

@@ -4,11 +4,10 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 
+from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
-from headrace_link.log_ends import Ends, LogEnds
 from headrace_link.points import LinkPoints
 from headrace_link.records import SweepMarker, request, sweep
-from headrace_schemas.topics import Topics
 from headrace_shared.stage import Output
 
 PART = 20_000
@@ -16,36 +15,6 @@ PART = 20_000
 LOOK_SECONDS = 0.25
 SPACE = 2**128
 """How many point ids there are. They are hashes, so equal shares of them hold about equally many products."""
-
-
-class Backlog:
-    """The keywords that were published and that link has not heard of yet. `embed` and `qdrant` handle them before."""
-
-    def __init__(self, ends: LogEnds, topics: Topics, model: str) -> None:
-        self._ends = ends
-        self._receipts = topics.receipts
-        self._listener = f"{topics.prefix}link.receipts"
-        self._before = {
-            f"{topics.prefix}embed": topics.source("keyword"),
-            f"{topics.prefix}qdrant": topics.embedded("keyword", model),
-        }
-        self._pinned: Ends | None = None
-
-    async def empty(self) -> bool:
-        """Whether every keyword was handled and its receipt read. Raises Unavailable.
-
-        Receipts come all the time: their end is pinned when the workers before have come to theirs.
-        """
-        for group, topic in self._before.items():
-            if not await self._ends.reached(group, await self._ends.of_topic(topic)):
-                self._pinned = None
-                return False
-        if self._pinned is None:
-            self._pinned = await self._ends.of_topic(self._receipts)
-        if not await self._ends.reached(self._listener, self._pinned):
-            return False
-        self._pinned = None
-        return True
 
 
 class Sweeps:
