@@ -95,10 +95,12 @@ class PgvectorStage:
             async with self._writers, transaction(self._pool, self._timeout) as connection:
                 await copy_incoming(connection, tables, changes)
                 written = {row[0]: row[1] for row in await connection.fetch(tables.write_newer)}
-                await replace_vectors(connection, tables, changes, written)
                 kept = [change.id for change in changes if change.id not in written]
                 rows = await connection.fetch(tables.versions, kept) if kept else []
-        stored: dict[str, int] = {row[0]: row[1] for row in rows}
+                stored: dict[str, int] = {row[0]: row[1] for row in rows}
+                # Another model's worker may have written the row; the vector of this model is still owed.
+                same = {change.id: False for change in changes if stored.get(change.id) == change.version}
+                await replace_vectors(connection, tables, changes, written | same)
         return {key(change): outcome(change, stored.get(change.id)) for change in changes}
 
 
@@ -115,7 +117,10 @@ async def copy_incoming(connection: Connection, tables: Tables, changes: Iterabl
 async def replace_vectors(
     connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange], written: Mapping[str, bool]
 ) -> None:
-    """`written`: the ids that were, and whether each is new. The lock on an entity's row also covers its vector."""
+    """`written`: the ids whose rows hold these changes, and whether each row is new.
+
+    The lock on an entity's row also covers its vector; ON CONFLICT locks the rows that it leaves as they are, too.
+    """
     updated = [id for id, is_new in written.items() if not is_new]
     rows = await connection.fetch(tables.remove_changed_vectors, updated) if updated else []
     wanted = written.keys() - {row[0] for row in rows}
