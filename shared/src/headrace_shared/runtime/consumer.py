@@ -188,7 +188,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             topic=partition.topic,
             partition=partition.partition,
             offsets=records,
-            advice="the topic's retention removed records that this worker had not read; run headrace verify --repair",
+            advice="the topic's retention removed records that this worker had not read; read the source topics again",
         )
 
 
