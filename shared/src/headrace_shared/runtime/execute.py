@@ -56,7 +56,7 @@ class Executor:
     async def _until_answered(self, items: Sequence[Item]) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
-        async for attempt in retrying(self._settings, self._stopping):
+        async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
             with attempt:
                 waiting = [index for index in range(len(items)) if index not in answered]
                 changes = [items[index].change for index in waiting]
@@ -66,7 +66,6 @@ class Executor:
                 failures = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
                 if failures:
                     suspect = any(failure.suspect for failure in failures)
-                    self._on_unavailable(failures[0])
                     raise failures[0]
         return [answered[index] for index in range(len(items))]
 
