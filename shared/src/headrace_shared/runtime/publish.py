@@ -60,7 +60,8 @@ class Publisher:
 
     async def _started(self) -> AIOKafkaProducer:
         if self._producer is None:
-            client = producer(self._settings)
+            # What is to go is handed over at once: there is nothing to linger for.
+            client = producer(self._settings, linger_ms=0)
             await client.start()
             self._producer = client
         return self._producer
