@@ -39,34 +39,30 @@ class Account:
     def settled(self, items: Sequence[Item], results: Sequence[Result], *, now: datetime, seconds: float) -> None:
         """A batch is accounted for: `items` decoded, `results` say what became of every record."""
         outcomes: Counter[tuple[Kind, str]] = Counter()
+        delays: dict[Kind, list[float]] = {}
         for result in results:
-            rejection = rejection_of(result)
-            if rejection is not None:
+            if isinstance(result, Settled) and result.rejection is None:
+                change = result.item.change
+                outcomes[change.kind, "superseded" if result.superseded else "applied"] += 1
+                if isinstance(change, Change) and not (result.superseded or result.item.replayed):
+                    delay = (now - change.occurred_at).total_seconds()
+                    delays.setdefault(change.kind, []).append(max(0.0, delay))
+            elif (rejection := rejection_of(result)) is not None:
                 outcomes[kind_of(result), "dead"] += 1
                 self._dead(record_of(result), rejection, result)
-            elif isinstance(result, Settled):
-                outcomes[kind_of(result), "superseded" if result.superseded else "applied"] += 1
             else:
-                outcomes[result.kind, "ignored"] += 1
+                outcomes[kind_of(result), "ignored"] += 1
         for (kind, outcome), count in outcomes.items():
             self._metrics.records.labels(kind, outcome).inc(count)
-        if any(isinstance(result, Settled) and result.superseded for result in results):
+        for kind, of_kind in delays.items():
+            self._metrics.delay.observe(kind, of_kind)
+        if len(items) > sum(count for (_, outcome), count in outcomes.items() if outcome == "applied"):
             self._conflicts(items)
-        self._delays(results, now)
         self._metrics.held.set(0)
         self._metrics.last_settled.set(now.timestamp())
         self._metrics.batch_seconds.observe(seconds)
         self._metrics.batch_records.observe(len(results))
         log.info("batch_settled", records=len(results), seconds=round(seconds, 3))
-
-    def _delays(self, results: Sequence[Result], now: datetime) -> None:
-        histograms = {kind: self._metrics.delay.labels(kind) for kind in {kind_of(result) for result in results}}
-        for result in results:
-            if not isinstance(result, Settled) or result.superseded or result.rejection or result.item.replayed:
-                continue
-            change = result.item.change
-            if isinstance(change, Change):
-                histograms[change.kind].observe(max(0.0, (now - change.occurred_at).total_seconds()))
 
     def _conflicts(self, items: Sequence[Item]) -> None:
         for candidates in newest_first(items).values():
