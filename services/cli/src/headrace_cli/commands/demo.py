@@ -1,12 +1,10 @@
 """The main job on real servers, in a minute."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from headrace_cli.demo.findings import Findings
 from headrace_cli.demo.own_servers import own_servers
@@ -15,6 +13,7 @@ from headrace_cli.demo.report import as_json as findings_as_json
 from headrace_cli.demo.report import stores_table, workers_table
 from headrace_cli.demo.searches import ENGLISH, search_tables
 from headrace_cli.demo.story import Story
+from headrace_cli.demo.telling import Telling
 from headrace_cli.environment import DEFAULT_DATA_DIR
 from headrace_cli.errors import NOT_DONE, CommandError
 from headrace_cli.options import AsJson
@@ -42,31 +41,31 @@ def demo(
     HEADRACE_EMBEDDER=triton the vectors come from a Triton server. Exit status 0 only if every record is accounted
     for and every store is right.
     """
-    started = time.monotonic()
-    console = messages() if as_json else screen()
+    telling = Telling(messages() if as_json else screen())
     story = Story(products, keywords, changes, changes // CHANGES_FOR_A_MALFORMED)
-    with own_servers(DEFAULT_DATA_DIR / "demo", say(console)) as servers:
+    with own_servers(DEFAULT_DATA_DIR / "demo", say(telling.console)) as servers:
         log = servers.data_dir / "workers.log"
-        findings = asyncio.run(_demo(story, log, console))
+        findings = asyncio.run(_demo(story, log, telling))
         if as_json:
             print_json(findings_as_json(findings))
         if problems := findings.problems():
             messages().print("\n".join(problems), markup=False, soft_wrap=True)
             messages().print(f"The workers' log is {log}", soft_wrap=True)
             raise typer.Exit(NOT_DONE)
-    seconds = time.monotonic() - started
-    console.print(f"Every record is accounted for and every store is right. All of it took {seconds:.0f} s.")
+    telling.say("every record is accounted for, and every store is right")
 
 
-async def _demo(story: Story, log: Path, console: Console) -> Findings:
+async def _demo(story: Story, log: Path, telling: Telling) -> Findings:
     _, vectors = await asyncio.gather(apply_everything(), embedded(ENGLISH))
-    console.print("Topics, stores and the model are ready; the workers start")
+    telling.say("topics, stores and the model are there")
     try:
         async with running_workers(log), opened_stores() as stores:
-            findings = await follow_story(story, stores, console)
-            console.print("", workers_table(findings), "", stores_table(findings))
+            telling.say("the workers are ready")
+            findings = await follow_story(story, stores, telling)
+            telling.say("every store is compared with what it must hold")
+            telling.console.print("", workers_table(findings), "", stores_table(findings))
             async for table in search_tables(stores, vectors):
-                console.print(table)
+                telling.console.print(table)
     except CommandError as error:
         raise CommandError(f"{error}; the workers' log is {log}") from error
     return findings

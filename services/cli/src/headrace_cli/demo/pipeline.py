@@ -7,13 +7,13 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from headrace_cli.catalogue.events import Event
 from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
 from headrace_cli.demo.story import Story, expected
+from headrace_cli.demo.telling import Telling
 from headrace_cli.readiness import until_ready
 from headrace_cli.searching import holds_vectors
 from headrace_cli.source_records import SourceProducer, open_producer
@@ -36,7 +36,7 @@ LONGEST_PUBLISHING = 10.0
 """Seconds over which the changes are spread at most, where there are very many."""
 
 
-async def follow_story(story: Story, stores: dict[str, Store], console: Console) -> Findings:
+async def follow_story(story: Story, stores: dict[str, Store], telling: Telling) -> Findings:
     """Publishes the story and follows it until every record is accounted for, while the workers run.
 
     Raises CommandError when nothing moves any more.
@@ -46,14 +46,15 @@ async def follow_story(story: Story, stores: dict[str, Store], console: Console)
     async with open_producer(settings) as producer, following(settings, readers) as followed:
         started = datetime.now(UTC)
         await _publish(story, story.load(), producer)
-        console.print(f"Published {story.products:,} products and {story.keywords:,} keywords")
-        await _until_accounted(followed, console)
+        telling.say(f"published {story.products:,} products and {story.keywords:,} keywords")
+        await _until_accounted(followed, telling)
         before = {reader.worker: loaded(followed.accounts.of(reader.worker), started) for reader in readers}
 
         rate = max(CHANGES_A_SECOND, story.change_count / LONGEST_PUBLISHING)
         await _publish(story, story.changes(), producer, rate)
-        console.print(f"Published {story.change_count:,} changes, {rate:,.0f} a second: {_listed(story.by_cause())}")
-        standings = await _until_accounted(followed, console)
+        telling.say(f"published {story.change_count:,} changes, {rate:,.0f} a second:")
+        telling.console.print(f"  {_listed(story.by_cause())}", soft_wrap=True)
+        standings = await _until_accounted(followed, telling)
 
     first = readers_of(stages(settings.topics, settings.model)[0], readers, settings.topics)
     figures = [worker_figures(s, followed.accounts.of(s.worker), before[s.worker]) for s in standings]
@@ -73,9 +74,9 @@ async def _publish(story: Story, events: Iterable[Event], producer: SourceProduc
             await asyncio.sleep(max(0.0, started + (published - before) / rate - time.monotonic()))
 
 
-async def _until_accounted(followed: Following, console: Console) -> list[Standing]:
+async def _until_accounted(followed: Following, telling: Telling) -> list[Standing]:
     """Shows a bar for each worker until there is a receipt for every record."""
-    started = time.monotonic()
+    console = telling.console
     columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bars = {reader.worker: progress.add_task(reader.worker, total=None) for reader in followed.readers}
@@ -85,7 +86,7 @@ async def _until_accounted(followed: Following, console: Console) -> list[Standi
                 progress.update(bars[standing.worker], completed=standing.consumed, total=standing.published or None)
 
         standings = await followed.until_accounted(look)
-    console.print(f"Everything is accounted for after {time.monotonic() - started:.1f} s")
+    telling.say("every record is accounted for")
     return standings
 
 
