@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
@@ -48,7 +49,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     publisher = Publisher(settings.kafka)
     inputs = worker.inputs(settings)
     replay_topic = topics.replay(worker.name)
-    assignment = Assignment(health, metrics)
+    assignment = Assignment(health, metrics, inputs)
     broker = StageBroker(
         client_options(settings.kafka)["bootstrap_servers"],
         make_consumer=partial(_consumer, assignment, health=health, metrics=metrics, wait_ms=settings.batch.wait_ms),
@@ -98,10 +99,17 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 health.beat()
                 health.unavailable = error.store
                 metrics.unavailable.labels(error.store).inc()
-                log.warning("store_unavailable", store=error.store, detail=error.detail, exc_info=error.__cause__)
+                log.warning(
+                    "store_unavailable", store=error.store, detail=error.detail, raised=_raised(error.__cause__)
+                )
 
             executor = Executor(
-                Attempts(stage, timeout=settings.batch.give_back_after, poison_tries=settings.batch.poison_tries),
+                Attempts(
+                    stage,
+                    timeout=settings.batch.give_back_after,
+                    poison_tries=settings.batch.poison_tries,
+                    beat=health.beat,
+                ),
                 settings.batch,
                 stopping,
                 publish=publish,
@@ -151,6 +159,14 @@ async def _parse(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckabl
 
 async def _decode(message: KafkaAckableMessage) -> Any:
     return message.raw_message
+
+
+def _raised(error: BaseException | None) -> list[str]:
+    """The error's type and where it was raised. Not its message: that of a store or a fault may hold a payload."""
+    if error is None:
+        return []
+    frames = traceback.extract_tb(error.__traceback__)
+    return [type(error).__name__, *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])]
 
 
 def _outgoing(item: Item, output: Output) -> Outgoing:

@@ -6,7 +6,7 @@ that has been handled, and the partition at fault is found and held while the ot
 """
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -157,9 +157,13 @@ def _cannot_unpack(error: Exception) -> bool:
 
 
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read."""
+    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read.
 
-    def __init__(self, health: Health, metrics: Metrics) -> None:
+    `inputs`: the topics in which a start above 0 is a hole for a group that has never read; a replay is for others.
+    """
+
+    def __init__(self, health: Health, metrics: Metrics, inputs: Collection[str]) -> None:
+        self._inputs = inputs
         self._health = health
         self._metrics = metrics
         self.consumer: AIOKafkaConsumer | None = None
@@ -167,6 +171,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
         """aiokafka's callback before a rebalance."""
         self._health.assigned = 0
+        self._health.unavailable = self._health.held = None
 
     async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""
@@ -177,6 +182,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(assigned))
         for partition, start in starts.items():
             committed = await consumer.committed(partition)
+            if committed is None and partition.topic in self._inputs:
+                committed = 0
             if committed is not None and committed < start:
                 self._say_expired(partition, start - committed)
 
