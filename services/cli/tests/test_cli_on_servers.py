@@ -236,3 +236,10 @@ def test_stopping_the_supervisor_stops_every_worker_cleanly(make: Make) -> None:
     assert {line.split(" | ")[0].strip() for line in lines} == {"elasticsearch", "pgvector"}
     assert sum("worker_stopped" in line for line in lines) == 2
     assert "was killed" not in log.read_text()
+
+
+def test_the_demo_keeps_out_of_a_catalogue_that_is_there(topics: Cli) -> None:
+    topics.json("publish", topics.write("mine.jsonl", product("mine")), "--kind", "product")
+    done = topics("demo", "--running")
+    assert done.returncode == 1
+    assert "is not empty: the demo needs servers without a catalogue" in done.stderr
