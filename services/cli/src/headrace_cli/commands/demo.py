@@ -93,6 +93,6 @@ def _conclude(findings: Findings, telling: Telling, as_json: bool, where_to_look
     if as_json:
         print_json(findings_as_json(findings))
     if problems := findings.problems():
-        messages().print("\n".join([*problems, where_to_look]), markup=False, soft_wrap=True)
+        messages().print("\n".join([*problems, *filter(None, [where_to_look])]), markup=False, soft_wrap=True)
         raise typer.Exit(NOT_DONE)
     telling.say("every record is accounted for, and every store is right")

@@ -8,7 +8,7 @@ from headrace_shared.topic_reader import open_topics
 
 
 async def refuse_what_is_not_empty() -> None:
-    """Raises CommandError if a source topic or a store holds anything, or ever did since its retention."""
+    """Raises CommandError if a source topic, the receipts or a store hold anything."""
     settings = CommonSettings()
     sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
     async with open_topics(settings.kafka, [*sources, settings.topics.receipts]) as reader:
