@@ -307,3 +307,18 @@ async def _expire(settings: WorkerSettings, topic: str, *, before: int) -> None:
         await eventually(removed)
     finally:
         await admin.close()
+
+
+async def test_a_replay_of_an_older_version_leaves_the_newer_one_alone(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product("p1", 2), delete("p2", 2)])
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 2))
+        names = [(headers.CONNECT_TOPIC, topic.encode()), (headers.REPLAY_OF, b"memory:t:0:1:2")]
+        older = [product("p1", 1), product("p2", 1)]
+        await publish(settings, settings.topics.replay("memory"), older, headers=names)
+        await eventually(lambda: _counted(settings, 4))
+    found = (await receipts(settings, "memory")).values()
+    assert {receipt.outcome for receipt in found if receipt.replay_of} == {"superseded"}
+    assert stage.versions() == {"p1": 2, "p2": 2}
