@@ -96,11 +96,11 @@ class PgvectorStage:
                 await copy_incoming(connection, tables, changes)
                 written = {row[0]: row[1] for row in await connection.fetch(tables.write_newer)}
                 kept = [change.id for change in changes if change.id not in written]
-                rows = await connection.fetch(tables.versions, kept) if kept else []
-                stored: dict[str, int] = {row[0]: row[1] for row in rows}
+                rows = await connection.fetch(tables.kept, kept) if kept else []
                 # Another model's worker may have written the row; the vector of this model is still owed.
-                same = {change.id: False for change in changes if stored.get(change.id) == change.version}
+                same = {row[0]: False for row in rows if row[2]}
                 await replace_vectors(connection, tables, changes, written | same)
+        stored: dict[str, int] = {row[0]: row[1] for row in rows}
         return {key(change): outcome(change, stored.get(change.id)) for change in changes}
 
 
