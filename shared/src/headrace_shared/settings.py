@@ -93,7 +93,7 @@ class TelemetrySettings(BaseModel):
 class BatchSettings(BaseModel):
     """How much a worker takes at once and how long it waits for a store before it gives a batch back."""
 
-    max_records: int = Field(2000, ge=1, description="records of one poll")
+    max_records: int = Field(4000, ge=1, description="records of one poll")
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(
         60.0, gt=0, description="seconds of retrying before a batch goes back to Kafka; far below max.poll.interval"

@@ -41,15 +41,16 @@ class Executor:
         settled: list[Settled] = []
         candidates = list(newest_first(items).values())
         while candidates:
-            outcomes = await self._until_answered([newest for newest, *_ in candidates])
+            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates])
             left = []
-            for (newest, *older), outcome in zip(candidates, outcomes, strict=True):
+            for of_entity, outcome in zip(candidates, outcomes, strict=True):
                 if isinstance(outcome, Rejected):
-                    settled.append(Settled(newest, rejection=outcome))
-                    left += [older] if older else []
+                    settled.append(Settled(of_entity[0], rejection=outcome))
+                    left += [of_entity[1:]] if len(of_entity) > 1 else []
                 else:
-                    settled.append(Settled(newest, superseded=isinstance(outcome, Superseded)))
-                    settled += [Settled(item, superseded=True) for item in older]
+                    settled.append(Settled(of_entity[0], superseded=isinstance(outcome, Superseded)))
+                    if len(of_entity) > 1:
+                        settled += [Settled(item, superseded=True) for item in of_entity[1:]]
             candidates = left
         return settled
 
