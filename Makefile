@@ -27,8 +27,8 @@ $(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/py
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
 	touch $@
 
-demo: setup ## The main job on real servers: publish a catalogue, follow it into three stores (DOCKER=1: in containers)
-	@$(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
+demo: setup ## The main job on real servers, followed into three stores (DOCKER=1: in containers; EMBEDDER=triton)
+	@$(if $(EMBEDDER),HEADRACE_EMBEDDER=$(EMBEDDER)) $(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
 
 test: setup ## Every test, on real servers that it starts
 	$(BIN)/pytest -m "not long"

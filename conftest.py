@@ -1,9 +1,14 @@
 """One set of real servers for a test session."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
 from harness.servers import Servers
+
+# Half of what starting a JVM costs is compiling for speed that no test needs.
+os.environ.setdefault("ES_JAVA_OPTS", "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1")
+os.environ.setdefault("KAFKA_HEAP_OPTS", "-Xmx512m -XX:TieredStopAtLevel=1")
 
 
 @pytest.fixture(scope="session")

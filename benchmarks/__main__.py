@@ -6,6 +6,7 @@ python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,memory]
 import argparse
 import asyncio
 import json
+import logging
 import os
 import platform
 import shutil
@@ -13,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import structlog
 from rich.console import Console
 from rich.table import Table
 
@@ -71,6 +73,8 @@ def main() -> None:
     parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of records")
     options = parser.parse_args()
+    logging.disable(logging.WARNING)
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     directory = Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     stack = Stack(directory / "stack")
     console = Console()

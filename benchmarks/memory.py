@@ -46,6 +46,8 @@ async def workers(settings: WorkerSettings, environment: Mapping[str, str], reco
         "HEADRACE_TOPIC_PREFIX": fresh.topic_prefix,
         "HEADRACE_LOG_LEVEL": "warning",
     }
+    applying = [sys.executable, "-m", "headrace_cli", "stores", "apply"]
+    await asyncio.to_thread(subprocess.run, applying, env=variables, check=True)
     running = {name: _started(name, variables) for name in names}
     try:
         waiting = [sys.executable, "-m", "headrace_cli", "wait", "--timeout", "600"]

@@ -25,6 +25,8 @@ async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
     """The settings with a topic prefix that nothing has used, and the topics made."""
     made = settings.model_copy(update={"topic_prefix": f"bench-{uuid.uuid4().hex[:8]}."})
     await apply_topics(made, [worker])
+    # A broker refuses what comes to a partition that it does not know yet to lead, and the client waits to try again.
+    await asyncio.sleep(1)
     return made
 
 

@@ -10,6 +10,7 @@ from harness.memory import MemoryStage
 from harness.records import product
 
 from headrace_schemas.changes import ProductChange
+from headrace_shared.runtime import retry
 from headrace_shared.runtime.attempt import Attempts
 from headrace_shared.runtime.execute import Executor
 from headrace_shared.runtime.items import Item, Settled
@@ -181,6 +182,7 @@ async def test_a_change_counts_as_applied_only_once_its_outputs_are_acknowledged
     run.publishing_fails = 2
     assert await run.settle(("a", 1)) == {("a", 1): "applied"}
     assert len(stage.batches) == 3
+    assert run.unavailable == ["kafka", "kafka"]
     run.publishing_fails = 10**6
     run.executor._settings.give_back_after = 0.05
     with pytest.raises(Unavailable, match="kafka"):
@@ -213,17 +215,28 @@ async def test_with_no_time_to_retry_everything_is_still_tried_once() -> None:
     assert len(stage.batches) == 1
 
 
-async def test_a_stop_ends_a_pause_at_once_and_the_batch_is_given_back() -> None:
-    class DownAndAskedToStop(MemoryStage):
-        async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
-            asyncio.get_running_loop().call_later(0.05, run.stopping.set)
-            raise Unavailable("memory", "is down")
+class DownAndAskedToStop(MemoryStage):
+    """A store that is down while the worker is asked to stop. `stopping`: what the request sets."""
 
-    run = Run(DownAndAskedToStop(), give_back_after=10**6, backoff_max=10**6)
-    run.executor._settings.backoff_max = 10**6
+    stopping: Stopping
+
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        self.batches.append(list(changes))
+        asyncio.get_running_loop().call_soon(self.stopping.set)
+        raise Unavailable("memory", "is down")
+
+
+async def test_a_stop_ends_a_pause_at_once_and_the_batch_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    # A pause between 0 and eleven days.
+    monkeypatch.setattr(retry, "FIRST_WAIT", 10**6)
+    stage = DownAndAskedToStop()
+    run = Run(stage, give_back_after=10**9, backoff_max=10**6)
+    stage.stopping = run.stopping
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable):
             await run.settle(("a", 1))
+    # The pause that the stop has ended is followed by one last try.
+    assert len(stage.batches) == 2
 
 
 async def test_a_pause_is_as_long_as_it_says_or_until_the_stop() -> None:

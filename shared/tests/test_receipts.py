@@ -13,9 +13,10 @@ from headrace_schemas.changes import ProductChange
 from headrace_schemas.embedded import EmbeddedProduct, Embedding
 from headrace_schemas.links import ProductLinks
 from headrace_schemas.receipts import Receipt, Receipts
+from headrace_shared.runtime import receipts as made
 from headrace_shared.runtime.items import Ignored, Item, Settled, Undecoded
 from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.runtime.receipts import receipt_records, receipts_of
+from headrace_shared.runtime.receipts import receipt_records
 from headrace_shared.stage import Rejected
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -27,9 +28,22 @@ def settled(offset: int = 0, product_id: str = "p1", version: int = 1, **options
     return Settled(Item(kafka_record(value, offset=offset), ProductChange.model_validate(value)), **options)
 
 
+def receipts_of(results: list[Settled | Undecoded | Ignored]) -> list[Receipt]:
+    """What a reader makes of each."""
+    return [Receipt.model_validate(fields) for fields in made.receipts_of(results)]
+
+
 def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], list[Receipt]]:
     """The records, and what a reader makes of them."""
-    records = list(receipt_records("qdrant", "headrace.receipts", receipts, NOW, max_bytes=max_bytes))
+    records = list(
+        receipt_records(
+            "qdrant",
+            "headrace.receipts",
+            [one.model_dump(exclude_none=True) for one in receipts],
+            NOW,
+            max_bytes=max_bytes,
+        )
+    )
     read = [Receipts.model_validate_json(record.value or b"") for record in records]
     assert {(one.worker, one.applied_at) for one in read} <= {("qdrant", NOW)}
     return records, [receipt for one in read for receipt in one.receipts]

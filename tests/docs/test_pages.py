@@ -65,3 +65,10 @@ def test_the_code_that_contributing_shows_is_the_examples() -> None:
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", text, re.S)
     assert len(blocks) >= 5
     assert [block for block in blocks if not any(block in source for source in sources)] == []
+
+
+@pages
+def test_every_test_that_is_named_exists(page: Path) -> None:
+    files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("*/**/tests/test_*.py")]
+    written = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
+    assert set(re.findall(r"`(test_\w+)`", page.read_text())) - written == set()

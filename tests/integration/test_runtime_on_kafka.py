@@ -8,6 +8,7 @@ import aiokafka.producer.producer
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import PolicyViolationError
 from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
@@ -220,12 +221,7 @@ async def test_offsets_that_expired_unread_are_noticed(settings: WorkerSettings)
     async with running(memory_worker(stage), settings):
         await eventually(lambda: _counted(settings, 20))
     await publish(settings, topic, [product(f"q{n}", 1) for n in range(20)], partition=0)
-    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
-    await admin.start()
-    # The broker removes records on request only where it would remove them by itself.
-    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={"cleanup.policy": "delete"})])
-    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=35)})
-    await admin.close()
+    await _expire(settings, topic, before=35)
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: "q19" in stage.versions())
         assert (await _get(application, "/readyz"))["expired_unread"] == 15
@@ -272,3 +268,57 @@ async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothi
         await eventually(lambda: _problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
         await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
         await eventually(lambda: "q39" in stage.versions())
+
+
+async def test_a_dead_letter_of_a_record_that_is_small_only_compressed_gets_through(settings: WorkerSettings) -> None:
+    value = b"{" + b"x" * (4 * settings.kafka.max_record_bytes)
+    await publish(settings, settings.topics.source("product"), [value], max_request_size=len(value) + 1000)
+    async with running(memory_worker(MemoryStage()), settings):
+        await eventually(lambda: _counted(settings, 1))
+    (letter,) = await read_all(settings, settings.topics.dead("memory"))
+    assert letter.value == value
+
+
+async def test_a_group_that_joins_after_records_expired_is_told_so(settings: WorkerSettings) -> None:
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product(f"p{n}", 1) for n in range(20)], partition=0)
+    await _expire(settings, topic, before=15)
+    stage = MemoryStage()
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: len(stage.held) == 5)
+        assert (await _get(application, "/readyz"))["expired_unread"] == 15
+
+
+async def _expire(settings: WorkerSettings, topic: str, *, before: int) -> None:
+    """Removes what the topic's partition 0 holds before the offset."""
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    # The broker removes records on request only where it would remove them by itself, and learns of that later.
+    await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, topic, configs={"cleanup.policy": "delete"})])
+
+    async def removed() -> bool:
+        try:
+            await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=before)})
+        except PolicyViolationError:
+            return False
+        return True
+
+    try:
+        await eventually(removed)
+    finally:
+        await admin.close()
+
+
+async def test_a_replay_of_an_older_version_leaves_the_newer_one_alone(settings: WorkerSettings) -> None:
+    stage = MemoryStage()
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product("p1", 2), delete("p2", 2)])
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: _counted(settings, 2))
+        names = [(headers.CONNECT_TOPIC, topic.encode()), (headers.REPLAY_OF, b"memory:t:0:1:2")]
+        older = [product("p1", 1), product("p2", 1)]
+        await publish(settings, settings.topics.replay("memory"), older, headers=names)
+        await eventually(lambda: _counted(settings, 4))
+    found = (await receipts(settings, "memory")).values()
+    assert {receipt.outcome for receipt in found if receipt.replay_of} == {"superseded"}
+    assert stage.versions() == {"p1": 2, "p2": 2}

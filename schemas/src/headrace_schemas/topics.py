@@ -9,6 +9,10 @@ DAY_MS = 24 * 60 * 60 * 1000
 SOURCE_NAMES: dict[Kind, str] = {"product": "products", "keyword": "keywords"}
 
 
+FRAMING_BYTES = 65_536
+"""Room for a record's headers and the framing of its batch, above what the record's own limit says."""
+
+
 class Topics(NamedTuple):
     """Names the topics under one prefix."""
 
@@ -56,10 +60,10 @@ class TopicSpec(NamedTuple):
 
 
 def topic_specs(topics: Topics, model: str, workers: list[str], max_record_bytes: int) -> list[TopicSpec]:
-    """Every topic of one installation. Derived and dead-letter topics take twice what the source topics take,
-    because they hold a source record and more.
+    """Every topic of one installation. Derived and dead-letter topics take twice what the source topics take, and some
+    framing, because they hold a source record and more.
     """
-    doubled = 2 * max_record_bytes
+    doubled = 2 * max_record_bytes + FRAMING_BYTES
     source = [TopicSpec(topics.source(kind), "compact", max_record_bytes) for kind in SOURCE_NAMES]
     derived = [topics.embedded(kind, model) for kind in SOURCE_NAMES]
     derived += [topics.receipts, topics.relink, topics.product_links]

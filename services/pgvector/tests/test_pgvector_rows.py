@@ -134,3 +134,23 @@ async def test_a_search_goes_through_the_hnsw_index(sink: Sink, stage: PgvectorS
     search = Tables("product", "minilm-l6-v2").nearest
     plan = await sql.fetch("EXPLAIN " + search, np.asarray([1, 0, 0, 0], dtype=np.float32), 10)
     assert "product_vectors__minilm-l6-v2_hnsw" in " ".join(row[0] for row in plan)
+
+
+async def test_a_second_model_gets_its_own_vectors_beside_the_first(
+    sink: Sink, stage: PgvectorStage, settings: PgvectorSettings, sql: Sql
+) -> None:
+    other = settings.model_copy(update={"model": "other"})
+    await PgvectorStore(other).prepare()
+    other_sink = Sink(sink.worker, other, sink.records)
+    changes = ("a", 1, "one text"), ("a", 2, "two texts"), ("b", 1, "gone soon")
+    async with open_stage(other) as other_stage:
+        # Whichever worker comes first writes the row; the other still owes its own vector, or its removal.
+        for change in changes:
+            await stage.apply([sink.upsert("product", *change)])
+            assert list(await other_stage.apply([other_sink.upsert("product", *change)])) == [Applied()]
+        await other_stage.apply([other_sink.delete("product", "b", 2)])
+        await stage.apply([sink.delete("product", "b", 2)])
+    expected = [("a", hashlib.sha256(b"two texts").hexdigest())]
+    for model in (settings.model, "other"):
+        rows = await sql.fetch(f'SELECT product_id, content_hash FROM headrace."product_vectors__{model}"')
+        assert [tuple(row) for row in rows] == expected

@@ -7,10 +7,8 @@ from aiokafka import AIOKafkaProducer
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from headrace_schemas.topics import FRAMING_BYTES
 from headrace_shared.settings import KafkaSettings
-
-RECORD_OVERHEAD_BYTES = 65_536
-"""Room for a record's headers and framing above the topic's own limit, which the broker enforces."""
 
 
 def security(settings: KafkaSettings) -> BaseSecurity:
@@ -52,7 +50,7 @@ def producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
             "compression_type": "lz4",
             "linger_ms": 5,
             "max_batch_size": 262_144,
-            "max_request_size": 2 * settings.max_record_bytes + RECORD_OVERHEAD_BYTES,
+            "max_request_size": 2 * settings.max_record_bytes + FRAMING_BYTES,
             **options,
         }
     )

@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, Field, SecretStr
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headrace_schemas.topics import DEFAULT_PREFIX, Topics
@@ -37,10 +38,19 @@ class KafkaSettings(BaseModel):
     max_record_bytes: int = Field(1_048_576, ge=1024, description="largest source record; derived topics take twice it")
 
 
+def _without_credentials(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("a URL is shown in logs and errors: put the credentials into their own settings")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_without_credentials)]
+
+
 class ElasticsearchSettings(BaseModel):
     """How to reach Elasticsearch."""
 
-    url: str = Field("http://127.0.0.1:9200", description="of any node")
+    url: Url = Field("http://127.0.0.1:9200", description="of any node")
     api_key: SecretStr | None = Field(None, description="sent with every request")
     ca_fingerprint: str | None = Field(None, description="SHA-256 of the authority's certificate, for https")
     analyzer: str = Field("standard", description="of text fields, when the index is created")
@@ -50,7 +60,7 @@ class ElasticsearchSettings(BaseModel):
 class QdrantSettings(BaseModel):
     """How to reach Qdrant."""
 
-    url: str = Field("http://127.0.0.1:6333", description="of any node")
+    url: Url = Field("http://127.0.0.1:6333", description="of any node")
     api_key: SecretStr | None = Field(None, description="sent with every request")
     prefer_grpc: bool = Field(True, description="the development server speaks REST only")
     grpc_port: int = Field(6334, description="used with prefer_grpc")
@@ -77,13 +87,13 @@ class HttpSettings(BaseModel):
 class TelemetrySettings(BaseModel):
     """Where traces go."""
 
-    otlp_endpoint: str | None = Field(None, description="OTLP over HTTP, for example http://127.0.0.1:4318")
+    otlp_endpoint: Url | None = Field(None, description="OTLP over HTTP, for example http://127.0.0.1:4318")
 
 
 class BatchSettings(BaseModel):
     """How much a worker takes at once and how long it waits for a store before it gives a batch back."""
 
-    max_records: int = Field(1000, ge=1, description="records of one poll")
+    max_records: int = Field(4000, ge=1, description="records of one poll")
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(
         60.0, gt=0, description="seconds of retrying before a batch goes back to Kafka; far below max.poll.interval"

@@ -72,7 +72,10 @@ class Kafka:
 
     def settings(self) -> Mapping[str, str]:
         servers = ",".join(f"{HOST}:{node.client_port}" for node in self.nodes)
-        return {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": servers}
+        settings = {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": servers}
+        if len(self.nodes) > 1:
+            settings |= {"HEADRACE_KAFKA__REPLICATION_FACTOR": "3", "HEADRACE_KAFKA__MIN_INSYNC_REPLICAS": "2"}
+        return settings
 
     @property
     def _data(self) -> Path:

@@ -27,7 +27,7 @@ def say(console: Console) -> Progress:
 
     def line(name: str, state: str, seconds: float) -> None:
         style = STATES.get(state, "dim")
-        console.print(f"{name:<14} [{style}]{state:<10}[/] {seconds:6.1f} s")
+        console.print(f"{name:<14} [{style}]{state:<57}[/] {seconds:6.1f} s")
 
     return line
 

@@ -61,7 +61,10 @@ class SourceProducer:
 
     async def _in_time(self, answer: Any) -> Any:
         try:
-            return await asyncio.wait_for(answer, ACKNOWLEDGED_WITHIN)
+            if isinstance(answer, asyncio.Future) and answer.done():
+                return answer.result()
+            async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
+                return await answer
         except (KafkaError, TimeoutError) as error:
             raise CommandError(
                 f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and publish again, which is "

@@ -21,9 +21,11 @@ async def replace_entities(connection: Connection, tables: Tables, changes: Sequ
     """
     await copy_incoming(connection, tables, changes)
     written = {row[0]: row[1] for row in await connection.fetch(tables.rows.write_newer)}
-    await replace_vectors(connection, tables, changes, written)
     kept = [change.id for change in changes if change.id not in written]
-    rows = await connection.fetch(tables.rows.versions, kept) if kept else []
+    rows = await connection.fetch(tables.kept, kept) if kept else []
+    # Another model's worker may have written the row; the vector of this model is still owed.
+    same = {row[0]: False for row in rows if row[2]}
+    await replace_vectors(connection, tables, changes, written | same)
     return {row[0]: row[1] for row in rows}
 
 
@@ -40,7 +42,10 @@ async def copy_incoming(connection: Connection, tables: Tables, changes: Iterabl
 async def replace_vectors(
     connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange], written: Mapping[str, bool]
 ) -> None:
-    """`written`: the ids that were, and whether each is new. The lock on an entity's row also covers its vector."""
+    """`written`: the ids whose rows hold these changes, and whether each row is new.
+
+    The lock on an entity's row also covers its vector; ON CONFLICT locks the rows that it leaves as they are, too.
+    """
     updated = [id for id, is_new in written.items() if not is_new]
     rows = await connection.fetch(tables.remove_changed_vectors, updated) if updated else []
     wanted = written.keys() - {row[0] for row in rows}

@@ -80,6 +80,17 @@ class Tables:
         """  # noqa: S608
 
     @cached_property
+    def kept(self) -> str:
+        """$1: the ids that were not written. Returns the version of each, and whether its row is this very change:
+        a redelivery, or what the worker of another model has written already.
+        """
+        alike = " AND ".join(f"t.{column} IS NOT DISTINCT FROM i.{column}" for column in (*self.columns, "version"))
+        return f"""
+            SELECT t.{self.id}, t.version, {alike} AND (t.deleted_at IS NOT NULL) = i.deleted
+            FROM {self.rows.qualified} t JOIN {self.rows.incoming} i USING ({self.id}) WHERE t.{self.id} = ANY($1)
+        """  # noqa: S608
+
+    @cached_property
     def dimension(self) -> str:
         """pgvector keeps a column's dimension as its type modifier. No row if there is no such table."""
         return f"""

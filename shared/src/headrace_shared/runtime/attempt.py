@@ -1,8 +1,9 @@
 """One try at applying changes: a refused batch is bisected, a batch that breaks the store is narrowed down."""
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -32,16 +33,30 @@ class Attempts:
     store.
     """
 
-    def __init__(self, stage: Stage[Any], *, timeout: float, poison_tries: int) -> None:
+    def __init__(
+        self, stage: Stage[Any], *, timeout: float, poison_tries: int, beat: Callable[[], None] = lambda: None
+    ) -> None:
         self._stage = stage
         self._timeout = timeout
+        self._beat = beat
+        self._until = 0.0
         self._poison_tries = poison_tries
         self._successes: Counter[RecordKind] = Counter()
         self._lone_failures: Counter[tuple[str, str, int]] = Counter()
         self._successes_before: dict[tuple[str, str, int], int] = {}
 
     async def apply(self, changes: Sequence[Record]) -> list[Outcome]:
-        """An outcome for each change, in order; Unavailable for those of which nothing can be said yet."""
+        """An outcome for each change, in order; Unavailable for those of which nothing can be said yet.
+
+        Takes three times `timeout` at most, however many bad changes a slow store has to be asked about.
+        """
+        self._until = time.monotonic() + 2 * self._timeout
+        return await self._apply(changes)
+
+    async def _apply(self, changes: Sequence[Record]) -> list[Outcome]:
+        if time.monotonic() > self._until:
+            return [Unavailable("stage", "out of time while the changes at fault were looked for")] * len(changes)
+        self._beat()
         try:
             async with asyncio.timeout(self._timeout):
                 outcomes = list(await self._stage.apply(changes))
@@ -63,14 +78,17 @@ class Attempts:
             for change, outcome in zip(changes, outcomes, strict=True)
             if isinstance(outcome, Applied | Superseded)
         )
+        if self._lone_failures:
+            self._forget_settled(changes, outcomes)
         return outcomes
 
     async def narrow_down(self, changes: Sequence[Record]) -> list[Outcome]:
         """Like `apply`, in ever smaller parts where the store fails, so that one change does not hold the others."""
+        self._until = time.monotonic() + 2 * self._timeout
         return await self._narrow(changes, _Search(self._successes.copy()))
 
     async def _narrow(self, changes: Sequence[Record], search: _Search) -> list[Outcome]:
-        outcomes = await self.apply(changes)
+        outcomes = await self._apply(changes)
         suspects = [i for i, outcome in enumerate(outcomes) if isinstance(outcome, Unavailable) and outcome.suspect]
         if len(changes) == 1 and suspects:
             search.lone_failures += 1
@@ -101,10 +119,17 @@ class Attempts:
         del self._successes_before[name]
         return Rejected("poison", detail, (outcome.store,))
 
+    def _forget_settled(self, changes: Sequence[Record], outcomes: Sequence[Outcome]) -> None:
+        for change, outcome in zip(changes, outcomes, strict=True):
+            if not isinstance(outcome, Unavailable):
+                name = (change.kind, change.id, change.version)
+                self._lone_failures.pop(name, None)
+                self._successes_before.pop(name, None)
+
     async def _bisect(self, changes: Sequence[Record], rejection: Rejected) -> list[Outcome]:
         if len(changes) == 1:
             return [rejection]
-        return [outcome for half in _halves(changes) for outcome in await self.apply(half)]
+        return [outcome for half in _halves(changes) for outcome in await self._apply(half)]
 
 
 def _halves(things: Sequence[T]) -> list[Sequence[T]]:

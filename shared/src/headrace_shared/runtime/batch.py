@@ -17,26 +17,24 @@ import structlog
 from faststream.exceptions import NackMessage
 
 from headrace_schemas.topics import Topics
+from headrace_shared.runtime.account import Account, Result
 from headrace_shared.runtime.breaker import Breaker
 from headrace_shared.runtime.dead_letters import dead_letter, fingerprint
 from headrace_shared.runtime.decode import Decoder, NewerSchema
 from headrace_shared.runtime.execute import Executor
 from headrace_shared.runtime.health import Health
-from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Settled, Undecoded, position
+from headrace_shared.runtime.items import Item, KafkaRecord, is_replay, position, record_of, rejection_of
 from headrace_shared.runtime.metrics import Metrics
-from headrace_shared.runtime.newest import conflicts, newest_first
 from headrace_shared.runtime.publish import Outgoing, Publisher
 from headrace_shared.runtime.receipts import receipt_records, receipts_of
 from headrace_shared.runtime.retry import Stopping
 from headrace_shared.runtime.traces import Traces
-from headrace_shared.stage import Rejected, Unavailable
+from headrace_shared.stage import Unavailable
 
 log = structlog.get_logger(__name__)
 
 HOLD_PAUSE = 5.0
 """Seconds between two looks of a held worker, which keeps polling so that its group does not rebalance."""
-
-Result = Settled | Undecoded | Ignored
 
 
 class BatchPath:
@@ -67,6 +65,7 @@ class BatchPath:
         self._breaker = breaker
         self._health = health
         self._metrics = metrics
+        self._account = Account(worker, metrics)
         self._stopping = stopping
         self._traces = traces
         self._max_dead_letter_bytes = max_dead_letter_bytes
@@ -81,7 +80,8 @@ class BatchPath:
         started = time.monotonic()
         with self._traces.batch(records):
             items, results = await self._settle(records)
-        self._account(items, results, time.monotonic() - started)
+        self._health.settled()
+        self._account.settled(items, results, now=self._now(), seconds=time.monotonic() - started)
 
     async def _settle(self, records: Sequence[KafkaRecord]) -> tuple[list[Item], list[Result]]:
         try:
@@ -89,8 +89,6 @@ class BatchPath:
             items = [item for item in decoded if isinstance(item, Item)]
             results: list[Result] = [item for item in decoded if not isinstance(item, Item)]
             results += await self._executor.settle(items)
-            # The breaker looks at a window of them: rejects that were read far apart must not stand side by side.
-            results.sort(key=lambda result: position(_rejected(result)[0]))
             opened_by = self._breaker.opened_by(self._live_rejections(results))
             if opened_by is not None:
                 await self._hold(f"most changes are rejected for {opened_by}", fingerprint=opened_by)
@@ -121,13 +119,13 @@ class BatchPath:
             dead_letter(
                 self._worker,
                 self._topics.dead(self._worker),
-                record,
+                record_of(result),
                 rejection,
                 now=now,
                 max_bytes=self._max_dead_letter_bytes,
             )
-            for record, rejection in map(_rejected, results)
-            if rejection is not None
+            for result in results
+            if (rejection := rejection_of(result)) is not None
         ]
         # A receipt says what is so: it follows the dead letters that it speaks of.
         await self._publisher.publish(dead)
@@ -142,56 +140,9 @@ class BatchPath:
             await self._publisher.publish(list[Outgoing](receipts))
 
     def _live_rejections(self, results: Sequence[Result]) -> list[str | None]:
-        return [
-            fingerprint(self._worker, rejection) if rejection else None
-            for result in results
-            for _, rejection in [_rejected(result)]
-            if not (result.item.replayed if isinstance(result, Settled) else result.replayed)
-        ]
-
-    def _account(self, items: Sequence[Item], results: Sequence[Result], seconds: float) -> None:
-        now = self._now()
-        self._health.settled()
-        self._metrics.held.set(0)
-        self._metrics.last_settled.set(now.timestamp())
-        self._metrics.batch_seconds.observe(seconds)
-        self._metrics.batch_records.observe(len(results))
-        for candidates in newest_first(items).values():
-            if len(candidates) > 1 and (differing := conflicts(candidates)):
-                self._metrics.conflicts.inc(differing)
-                log.warning("versions_conflict", kind=candidates[0].change.kind, key=candidates[0].change.id)
-        for result in results:
-            self._account_one(result, now)
-        log.info("batch_settled", records=len(results), seconds=round(seconds, 3))
-
-    def _account_one(self, result: Result, now: datetime) -> None:
-        record, rejection = _rejected(result)
-        kind = result.item.change.kind if isinstance(result, Settled) else result.kind
-        if rejection is not None:
-            self._metrics.records.labels(kind, "dead").inc()
-            self._metrics.dead.labels(rejection.reason).inc()
-            log.warning(
-                "dead_letter",
-                key=(record.key or b"").decode(errors="replace"),
-                version=result.item.change.version if isinstance(result, Settled) else None,
-                position="-".join(map(str, position(record))),
-                reason=rejection.reason,
-                fingerprint=fingerprint(self._worker, rejection),
-            )
-        elif isinstance(result, Settled):
-            self._metrics.records.labels(kind, "superseded" if result.superseded else "applied").inc()
-            occurred_at: datetime | None = getattr(result.item.change, "occurred_at", None)
-            if occurred_at is not None and not result.superseded and not result.item.replayed:
-                self._metrics.delay.labels(kind).observe(max(0.0, (now - occurred_at).total_seconds()))
-        else:
-            self._metrics.records.labels(kind, "ignored").inc()
-
-
-def _rejected(result: Result) -> tuple[KafkaRecord, Rejected | None]:
-    match result:
-        case Settled(item, _, rejection):
-            return item.record, rejection
-        case Undecoded(record, rejection):
-            return record, rejection
-        case Ignored(record):
-            return record, None
+        if all(rejection_of(result) is None for result in results):
+            return [None] * sum(not is_replay(result) for result in results)
+        # The breaker looks at a window of them: rejects that were read far apart must not stand side by side.
+        in_order = sorted(results, key=lambda result: position(record_of(result)))
+        rejections = [rejection_of(result) for result in in_order if not is_replay(result)]
+        return [fingerprint(self._worker, rejection) if rejection else None for rejection in rejections]

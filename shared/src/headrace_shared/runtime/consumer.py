@@ -6,7 +6,7 @@ that has been handled, and the partition at fault is found and held while the ot
 """
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -159,10 +159,14 @@ def _cannot_unpack(error: Exception) -> bool:
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Tells the worker's health what it is assigned, and says loudly when records expired before they were read.
 
-    `on_hole` is told then, so that a worker which can make up for them does.
+    `inputs`: the topics in which a start above 0 is a hole for a group that has never read; a replay is for others.
+    `on_hole` is told of a hole, so that a worker which can make up for it does.
     """
 
-    def __init__(self, health: Health, metrics: Metrics, on_hole: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self, health: Health, metrics: Metrics, inputs: Collection[str], on_hole: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._inputs = inputs
         self._health = health
         self._metrics = metrics
         self._on_hole = on_hole
@@ -171,6 +175,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
         """aiokafka's callback before a rebalance."""
         self._health.assigned = 0
+        self._health.unavailable = self._health.held = None
 
     async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""
@@ -182,6 +187,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         holes = 0
         for partition, start in starts.items():
             committed = await consumer.committed(partition)
+            if committed is None and partition.topic in self._inputs:
+                committed = 0
             if committed is not None and committed < start:
                 self._say_expired(partition, start - committed)
                 holes += 1
@@ -196,7 +203,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             topic=partition.topic,
             partition=partition.partition,
             offsets=records,
-            advice="the topic's retention removed records that this worker had not read; run headrace verify --repair",
+            advice="the topic's retention removed records that this worker had not read; read the source topics again",
         )
 
 

@@ -41,22 +41,23 @@ class Executor:
         settled: list[Settled] = []
         candidates = list(newest_first(items).values())
         while candidates:
-            outcomes = await self._until_answered([newest for newest, *_ in candidates])
+            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates])
             left = []
-            for (newest, *older), outcome in zip(candidates, outcomes, strict=True):
+            for of_entity, outcome in zip(candidates, outcomes, strict=True):
                 if isinstance(outcome, Rejected):
-                    settled.append(Settled(newest, rejection=outcome))
-                    left += [older] if older else []
+                    settled.append(Settled(of_entity[0], rejection=outcome))
+                    left += [of_entity[1:]] if len(of_entity) > 1 else []
                 else:
-                    settled.append(Settled(newest, superseded=isinstance(outcome, Superseded)))
-                    settled += [Settled(item, superseded=True) for item in older]
+                    settled.append(Settled(of_entity[0], superseded=isinstance(outcome, Superseded)))
+                    if len(of_entity) > 1:
+                        settled += [Settled(item, superseded=True) for item in of_entity[1:]]
             candidates = left
         return settled
 
     async def _until_answered(self, items: Sequence[Item]) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
-        async for attempt in retrying(self._settings, self._stopping):
+        async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
             with attempt:
                 waiting = [index for index in range(len(items)) if index not in answered]
                 changes = [items[index].change for index in waiting]
@@ -66,7 +67,6 @@ class Executor:
                 failures = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
                 if failures:
                     suspect = any(failure.suspect for failure in failures)
-                    self._on_unavailable(failures[0])
                     raise failures[0]
         return [answered[index] for index in range(len(items))]
 

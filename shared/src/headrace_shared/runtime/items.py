@@ -1,7 +1,6 @@
 """What a record becomes on its way through a batch."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from headrace_schemas.fields import RecordKind
@@ -28,8 +27,7 @@ class Position(NamedTuple):
     offset: int
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """A record that decoded. `replayed`: an operator sent it again, to this worker alone."""
 
     record: KafkaRecord
@@ -37,8 +35,7 @@ class Item:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Undecoded:
+class Undecoded(NamedTuple):
     """A record that can never be a change; `kind` is what its topic holds."""
 
     record: KafkaRecord
@@ -47,8 +44,7 @@ class Undecoded:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Ignored:
+class Ignored(NamedTuple):
     """A record that asks for nothing: a bare tombstone where the settings say to expect them."""
 
     record: KafkaRecord
@@ -56,8 +52,7 @@ class Ignored:
     replayed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of an item. `rejection` says why it is a dead letter; with neither, it was applied."""
 
     item: Item
@@ -76,3 +71,23 @@ def header(record: KafkaRecord, name: str) -> bytes | None:
         if key == name:
             return bytes(value) if value is not None else None
     return None
+
+
+def rejection_of(result: Settled | Undecoded | Ignored) -> Rejected | None:
+    """Why the record is a dead letter, if it is one."""
+    return None if isinstance(result, Ignored) else result.rejection
+
+
+def record_of(result: Settled | Undecoded | Ignored) -> KafkaRecord:
+    """The record that the result is about."""
+    return result.item.record if isinstance(result, Settled) else result.record
+
+
+def kind_of(result: Settled | Undecoded | Ignored) -> RecordKind:
+    """What the record is about, or what its topic holds."""
+    return result.item.change.kind if isinstance(result, Settled) else result.kind
+
+
+def is_replay(result: Settled | Undecoded | Ignored) -> bool:
+    """Whether an operator sent the record again."""
+    return result.item.replayed if isinstance(result, Settled) else result.replayed

@@ -12,6 +12,7 @@ import structlog
 import uvicorn
 import uvloop
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from headrace_shared.runtime import logs
 from headrace_shared.runtime.app import build
@@ -30,6 +31,9 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
         settings = worker.settings()
     except ValidationError as error:
         sys.stderr.write(_explained(error))
+        return 2
+    except SettingsError as error:
+        sys.stderr.write(f"headrace: a setting cannot be read: {error}\n")
         return 2
     logs.configure(name, settings.log_level)
     for warning in unknown_variables(os.environ, known_variables()):

@@ -1,5 +1,9 @@
 """A worker's Prometheus metrics, in a registry of its own."""
 
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
@@ -9,8 +13,42 @@ from prometheus_client import (
     PlatformCollector,
     ProcessCollector,
 )
+from prometheus_client.core import HistogramMetricFamily
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 _DELAYS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
+
+
+class Delays(Collector):
+    """A histogram by kind that takes a batch at once: one observation at a time is a third of what accounting costs.
+
+    `bounds`: upper bounds of its buckets, seconds, ascending.
+    """
+
+    def __init__(self, name: str, about: str, bounds: Sequence[float]) -> None:
+        self._name = name
+        self._about = about
+        self._bounds = bounds
+        self._counts: dict[str, list[int]] = {}
+        self._sums: dict[str, float] = {}
+
+    def observe(self, kind: str, delays: Iterable[float]) -> None:
+        """Adds the delays of a batch, in seconds."""
+        counts = self._counts.setdefault(kind, [0] * (len(self._bounds) + 1))
+        total = 0.0
+        for delay in delays:
+            counts[bisect_left(self._bounds, delay)] += 1
+            total += delay
+        self._sums[kind] = self._sums.get(kind, 0.0) + total
+
+    def collect(self) -> Iterator[HistogramMetricFamily]:
+        """What a scrape gets: every bucket counts what is at or below its bound."""
+        family = HistogramMetricFamily(self._name, self._about, labels=["kind"])
+        names = [*map(floatToGoString, self._bounds), "+Inf"]
+        for kind, counts in self._counts.items():
+            family.add_metric([kind], list(zip(names, accumulate(counts), strict=True)), self._sums[kind])
+        yield family
 
 
 class Metrics:
@@ -41,6 +79,5 @@ class Metrics:
             buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000),
             registry=own,
         )
-        self.delay = Histogram(
-            "headrace_delay_seconds", "From occurred_at to applied", ["kind"], buckets=_DELAYS, registry=own
-        )
+        self.delay = Delays("headrace_delay_seconds", "From occurred_at to applied", _DELAYS)
+        own.register(self.delay)

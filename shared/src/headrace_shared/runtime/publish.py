@@ -14,6 +14,10 @@ from headrace_shared.stage import Unavailable
 ACKNOWLEDGED_WITHIN = 30.0
 """Seconds. An idempotent batch of aiokafka never expires on retriable errors, so the wait has to."""
 
+LARGEST_RECORD_BYTES = 64 * 1024 * 1024
+"""Before compression. The broker's limit is on what is compressed: a record that it took compressed may be far larger,
+and its dead letter has to get through."""
+
 Headers = Sequence[tuple[str, bytes | None]]
 
 
@@ -63,7 +67,8 @@ class Publisher:
         # Several publish at the same time: the first of them starts the one producer.
         async with self._starting:
             if self._producer is None:
-                client = producer(self._settings)
+                # What is to go is handed over at once: there is nothing to linger for.
+                client = producer(self._settings, linger_ms=0, max_request_size=LARGEST_RECORD_BYTES)
                 await client.start()
                 self._producer = client
             return self._producer

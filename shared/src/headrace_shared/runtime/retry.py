@@ -1,6 +1,7 @@
 """Trying again while a store is down: exponential backoff with full jitter, bounded, and cut short by a shutdown."""
 
 import asyncio
+from collections.abc import Callable
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -32,8 +33,18 @@ class Stopping:
             return
 
 
-def retrying(settings: BatchSettings, stopping: Stopping) -> AsyncRetrying:
-    """Retries Unavailable until `give_back_after` seconds have passed or the worker stops, then raises it."""
+def retrying(
+    settings: BatchSettings, stopping: Stopping, on_unavailable: Callable[[Unavailable], None]
+) -> AsyncRetrying:
+    """Retries Unavailable until `give_back_after` seconds have passed or the worker stops, then raises it.
+
+    `on_unavailable` is told of each, before the pause.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Unavailable):
+            on_unavailable(error)
 
     def over(state: RetryCallState) -> bool:
         waited = (state.seconds_since_start or 0.0) + state.upcoming_sleep
@@ -43,6 +54,7 @@ def retrying(settings: BatchSettings, stopping: Stopping) -> AsyncRetrying:
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=FIRST_WAIT, max=settings.backoff_max),
         stop=over,
+        after=tell,
         sleep=stopping.pause,
         reraise=True,
     )

@@ -1,13 +1,15 @@
 """The main job on real servers, in a minute."""
 
 import asyncio
-import time
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import typer
-from rich.console import Console
+from numpy.typing import NDArray
 
+from headrace_cli import environment
+from headrace_cli.demo.emptiness import refuse_what_is_not_empty
 from headrace_cli.demo.findings import Findings
 from headrace_cli.demo.own_servers import own_servers
 from headrace_cli.demo.pipeline import apply_everything, follow_story, running_workers
@@ -15,6 +17,7 @@ from headrace_cli.demo.report import as_json as findings_as_json
 from headrace_cli.demo.report import links_table, move_table, stores_table, workers_table
 from headrace_cli.demo.searches import ENGLISH, search_tables
 from headrace_cli.demo.story import Story
+from headrace_cli.demo.telling import Telling
 from headrace_cli.environment import DEFAULT_DATA_DIR
 from headrace_cli.errors import NOT_DONE, CommandError
 from headrace_cli.options import AsJson
@@ -33,6 +36,9 @@ def demo(
     products: Annotated[int, typer.Option(min=1)] = 2000,
     keywords: Annotated[int, typer.Option(min=1)] = 500,
     changes: Annotated[int, typer.Option(min=0)] = 500,
+    running: Annotated[
+        bool, typer.Option("--running", help="With the servers and workers that run already; all has to be empty.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a catalogue and its changes, follow every record into the stores, and compare each store and the links
@@ -42,33 +48,53 @@ def demo(
     HEADRACE_EMBEDDER=triton the vectors come from a Triton server. Exit status 0 only if every record is accounted
     for and every store is right.
     """
-    started = time.monotonic()
-    console = messages() if as_json else screen()
+    telling = Telling(messages() if as_json else screen())
     story = Story(products, keywords, changes, changes // CHANGES_FOR_A_MALFORMED)
-    with own_servers(DEFAULT_DATA_DIR / "demo", say(console)) as servers:
+    if running:
+        environment.read()
+        _conclude(asyncio.run(_with_running_workers(story, telling)), telling, as_json)
+        return
+    with own_servers(DEFAULT_DATA_DIR / "demo", say(telling.console)) as servers:
         log = servers.data_dir / "workers.log"
-        findings = asyncio.run(_demo(story, log, console))
-        if as_json:
-            print_json(findings_as_json(findings))
-        if problems := findings.problems():
-            messages().print("\n".join(problems), markup=False, soft_wrap=True)
-            messages().print(f"The workers' log is {log}", soft_wrap=True)
-            raise typer.Exit(NOT_DONE)
-    seconds = time.monotonic() - started
-    console.print(f"Every record is accounted for and every store is right. All of it took {seconds:.0f} s.")
+        findings = asyncio.run(_with_own_workers(story, log, telling))
+        _conclude(findings, telling, as_json, f"the workers' log is {log}")
 
 
-async def _demo(story: Story, log: Path, console: Console) -> Findings:
+async def _with_own_workers(story: Story, log: Path, telling: Telling) -> Findings:
     _, vectors = await asyncio.gather(apply_everything(), embedded(ENGLISH))
-    console.print("Topics, stores and the model are ready; the workers start")
+    telling.say("topics, stores and the model are there")
     try:
-        async with running_workers(log), opened_stores() as stores, opened_link_stores() as link_stores:
-            findings = await follow_story(story, stores, link_stores, console)
-            console.print("", workers_table(findings), "", stores_table(findings), "", links_table(findings))
-            if findings.move is not None:
-                console.print("", move_table(findings.move), "")
-            async for table in search_tables(stores, vectors):
-                console.print(table)
+        async with running_workers(log):
+            telling.say("the workers are ready")
+            return await _tell(story, vectors, telling)
     except CommandError as error:
         raise CommandError(f"{error}; the workers' log is {log}") from error
+
+
+async def _with_running_workers(story: Story, telling: Telling) -> Findings:
+    _, vectors = await asyncio.gather(apply_everything(), embedded(ENGLISH))
+    await refuse_what_is_not_empty()
+    telling.say("topics, stores and the model are there, and nothing is in them")
+    return await _tell(story, vectors, telling)
+
+
+async def _tell(story: Story, vectors: NDArray[np.float32], telling: Telling) -> Findings:
+    async with opened_stores() as stores, opened_link_stores() as link_stores:
+        findings = await follow_story(story, stores, link_stores, telling)
+        telling.say("every store is compared with what it must hold")
+        tables = [workers_table(findings), stores_table(findings), links_table(findings)]
+        for table in (*tables, *([move_table(findings.move)] if findings.move else [])):
+            telling.console.print("", table)
+        async for table in search_tables(stores, vectors):
+            telling.console.print(table)
     return findings
+
+
+def _conclude(findings: Findings, telling: Telling, as_json: bool, where_to_look: str = "") -> None:
+    """Says whether all is right, and raises typer.Exit if it is not."""
+    if as_json:
+        print_json(findings_as_json(findings))
+    if problems := findings.problems():
+        messages().print("\n".join([*problems, *filter(None, [where_to_look])]), markup=False, soft_wrap=True)
+        raise typer.Exit(NOT_DONE)
+    telling.say("every record is accounted for, and every store is right")

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from headrace_cli.catalogue.events import Event
@@ -17,6 +16,7 @@ from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
 from headrace_cli.demo.moving import Moving, plan, side, until_readable
 from headrace_cli.demo.story import Story
+from headrace_cli.demo.telling import Telling
 from headrace_cli.readiness import until_ready
 from headrace_cli.source_records import SourceProducer, open_producer
 from headrace_cli.stores import keeps_published_links, prepare_stores
@@ -37,7 +37,7 @@ LONGEST_PUBLISHING = 10.0
 
 
 async def follow_story(
-    story: Story, stores: Mapping[str, Store], link_stores: Mapping[str, LinkStore], console: Console
+    story: Story, stores: Mapping[str, Store], link_stores: Mapping[str, LinkStore], telling: Telling
 ) -> Findings:
     """Publishes the story and follows it until every record is accounted for, while the workers run.
 
@@ -48,18 +48,19 @@ async def follow_story(
     async with open_producer(settings) as producer, following(settings, readers) as followed:
         started = datetime.now(UTC)
         await _publish(story, story.load(), producer)
-        console.print(f"Published {story.products:,} products and {story.keywords:,} keywords")
-        await _until_accounted(followed, settings, console)
+        telling.say(f"published {story.products:,} products and {story.keywords:,} keywords")
+        await _until_accounted(followed, settings, telling)
         before = {reader.worker: loaded(followed.accounts.of(reader.worker), started) for reader in readers}
 
         rate = max(CHANGES_A_SECOND, story.change_count / LONGEST_PUBLISHING)
         await _publish(story, story.changes(), producer, rate)
-        console.print(f"Published {story.change_count:,} changes, {rate:,.0f} a second: {_listed(story.by_cause())}")
-        await _until_accounted(followed, settings, console)
+        telling.say(f"published {story.change_count:,} changes, {rate:,.0f} a second:")
+        telling.console.print(f"  {_listed(story.by_cause())}", soft_wrap=True)
+        await _until_accounted(followed, settings, telling)
 
         linked = followed.accounts.of("link").outcomes["applied"]
-        moving = await _move_a_keyword(story, producer, link_stores, console)
-        standings = await _until_accounted(followed, settings, console)
+        moving = await _move_a_keyword(story, producer, link_stores, telling)
+        standings = await _until_accounted(followed, settings, telling)
         relinked = followed.accounts.of("link").outcomes["applied"] - linked
 
     source_topics = stages(settings.topics, settings.model)[0]
@@ -84,7 +85,7 @@ async def _publish(story: Story, events: Iterable[Event], producer: SourceProduc
 
 
 async def _move_a_keyword(
-    story: Story, producer: SourceProducer, stores: Mapping[str, LinkStore], console: Console
+    story: Story, producer: SourceProducer, stores: Mapping[str, LinkStore], telling: Telling
 ) -> Moving | None:
     """Gives a keyword the title of a product; returns when its links can be read. None if there is no such pair."""
     published = {name: store for name, store in stores.items() if keeps_published_links(load_worker(name))}
@@ -94,13 +95,13 @@ async def _move_a_keyword(
     before = await side(planned, stores[MOVE_SHOWN_IN])
     change = planned.change()
     await _publish(story, [change], producer)
-    console.print(f"Published that {planned.keyword_id} is now {change.record['text']!r}", markup=False)
+    telling.say(f"published that {planned.keyword_id} is now {change.record['text']!r}")
     return Moving(planned, before, await until_readable(planned, published))
 
 
-async def _until_accounted(followed: Following, settings: CommonSettings, console: Console) -> list[Standing]:
+async def _until_accounted(followed: Following, settings: CommonSettings, telling: Telling) -> list[Standing]:
     """Shows a bar for each worker until there is a receipt for every record."""
-    started = time.monotonic()
+    console = telling.console
     columns = (TextColumn("{task.description:<14}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bars = {reader.worker: progress.add_task(reader.worker, total=None) for reader in followed.readers}
@@ -115,7 +116,7 @@ async def _until_accounted(followed: Following, settings: CommonSettings, consol
             standings = await followed.until_accounted(walked, look)
         finally:
             walked.cancel()
-    console.print(f"Everything is accounted for after {time.monotonic() - started:.1f} s")
+    telling.say("every record is accounted for")
     return standings
 
 

@@ -1,0 +1,245 @@
+"""From a file to three stores by commands alone, on real servers and with every worker running."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+import pytest
+from harness.records import publish, read_all
+from harness.servers import Servers
+
+from headrace_shared.settings import CommonSettings
+
+STORES = ("elasticsearch", "pgvector", "qdrant")
+STOPS_WITHIN = 12.0
+"""The ten seconds that a worker has, and what the interpreter takes to end."""
+
+
+class Cli(NamedTuple):
+    """The command, in a directory and with topics of its own."""
+
+    directory: Path
+    environment: dict[str, str]
+    settings: CommonSettings
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        with (self.directory / "output.log").open("a") as log:
+            return subprocess.Popen(
+                [sys.executable, "-m", "headrace_cli", *arguments],
+                cwd=self.directory,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                text=True,
+            )
+
+    def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "headrace_cli", *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    def json(self, *arguments: str) -> Any:
+        """What the command prints with --json; fails unless it succeeds."""
+        done = self(*arguments, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def write(self, name: str, *rows: dict[str, Any] | str) -> str:
+        """A file of rows; its name."""
+        lines = (row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows)
+        (self.directory / name).write_text("".join(f"{line}\n" for line in lines))
+        return name
+
+
+Make = Callable[[], Cli]
+
+
+@pytest.fixture(scope="module")
+def make(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """Makes a command with a topic prefix of its own."""
+
+    def made() -> Cli:
+        prefix = f"cli{uuid.uuid4().hex[:8]}."
+        names = ("kafka", "elasticsearch", "postgres", "qdrant")
+        settings = servers.settings(CommonSettings, *names, TOPIC_PREFIX=prefix)
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+        environment = inherited | dict(servers.need()) | {"HEADRACE_TOPIC_PREFIX": prefix}
+        return Cli(tmp_path_factory.mktemp("cli"), environment, settings)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def topics(make: Make) -> Cli:
+    """Topics that no worker reads."""
+    cli = make()
+    assert len(cli.json("topics", "apply")["changes"]) > 10
+    return cli
+
+
+@pytest.fixture(scope="module")
+def running(make: Make) -> Iterator[Cli]:
+    """Topics, stores, and every worker under `headrace work`."""
+    cli = make()
+    cli.json("topics", "apply")
+    cli.json("stores", "apply")
+    workers = cli.start("work")
+    try:
+        yield cli
+    finally:
+        workers.terminate()
+        workers.wait(STOPS_WITHIN)
+
+
+def product(id: str, version: int = 1, **fields: Any) -> dict[str, Any]:
+    return {"product_id": id, "title": f"Lantern {id}", "version": version} | fields
+
+
+def new_id() -> str:
+    return uuid.uuid4().hex
+
+
+def test_applying_twice_changes_nothing(topics: Cli) -> None:
+    assert topics.json("topics", "apply") == {"changes": []}
+    topics.json("stores", "apply")
+    made = topics.json("stores", "apply")
+    assert set(STORES) <= set(made)
+    assert not any(made.values())
+
+
+async def test_a_file_is_published_row_by_row_with_its_schema_and_a_trace_for_each_record(topics: Cli) -> None:
+    ids = [new_id() for _ in range(20)]
+    file = topics.write("rows.jsonl", *(product(id) for id in ids))
+    summary = topics.json("publish", file, "--kind", "product")
+    assert (summary["published"], summary["bad"], summary["repeated"]) == (20, 0, 0)
+    on_topic = await read_all(topics.settings, topics.settings.topics.source("product"))
+    headers = [dict(record.headers) for record in on_topic if record.key.decode() in ids]
+    assert len(headers) == 20
+    assert {header["headrace-schema"] for header in headers} == {b"product-change/1"}
+    traces = {header["traceparent"].decode() for header in headers}
+    assert len(traces) == 20
+    assert all(re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-01", trace) for trace in traces)
+
+
+def test_bad_rows_are_named_by_line_and_do_not_stop_the_rest(topics: Cli) -> None:
+    file = topics.write("bad.jsonl", product("a"), "{nonsense", product("b", version=0), product("c"))
+    done = topics("publish", file, "--kind", "product", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) | {"seconds": 0} == {
+        "published": 2, "bad": 2, "repeated": 0, "seconds": 0, "stopped": False
+    }  # fmt: skip
+    assert re.findall(r"^bad.jsonl:(\d+): ", done.stderr, re.MULTILINE) == ["2", "3"]
+
+
+def test_strict_stops_at_the_first_bad_row(topics: Cli) -> None:
+    file = topics.write("strict.jsonl", product("a"), "{nonsense", product("c"))
+    done = topics("publish", file, "--kind", "product", "--strict", "--json")
+    assert done.returncode == 1
+    assert json.loads(done.stdout) | {"seconds": 0} == {
+        "published": 1, "bad": 1, "repeated": 0, "seconds": 0, "stopped": True
+    }  # fmt: skip
+
+
+def test_rows_that_repeat_an_id_and_version_are_counted(topics: Cli) -> None:
+    file = topics.write("twice.jsonl", product("a"), product("a"), product("a", 2))
+    assert topics.json("publish", file, "--kind", "product")["repeated"] == 1
+
+
+def test_a_rate_is_kept(topics: Cli) -> None:
+    file = topics.write("paced.jsonl", *(product(f"p{number}") for number in range(30)))
+    assert topics.json("publish", file, "--kind", "product", "--rate", "50")["seconds"] >= 29 / 50
+
+
+def test_waiting_says_what_is_missing(topics: Cli) -> None:
+    file = topics.write("unread.jsonl", product("unread"))
+    topics.json("publish", file, "--kind", "product")
+    done = topics("wait", "--timeout", "0", "--json")
+    assert done.returncode == 1
+    missing = json.loads(done.stdout)["missing"]
+    assert {part["worker"] for part in missing} == {"embed", "elasticsearch"}
+    assert all(part["records"] > 0 for part in missing)
+
+
+def test_what_was_published_can_be_searched_after_waiting(running: Cli) -> None:
+    id = new_id()
+    products = running.write("p.jsonl", product(id, title=f"Copper lantern {id}", price=12.5, currency="USD"))
+    keyword = new_id()
+    keywords = running.write("k.csv", "keyword_id,text,version", f"{keyword},lantern {keyword},3")
+    running.json("publish", products, "--kind", "product")
+    running.json("publish", keywords, "--kind", "keyword")
+    assert running.json("wait", "--timeout", "200")["done"]
+    for store in STORES:
+        (hit,) = running.json("search", f"Copper lantern {id}", "--in", store, "--limit", "1")
+        assert hit["id"] == id
+        assert hit["fields"]["price"] == 12.5
+        (hit,) = running.json("search", f"lantern {keyword}", "--in", store, "--kind", "keyword", "--limit", "1")
+        assert hit["id"] == keyword
+
+
+def test_a_list_of_ids_is_deleted_everywhere(running: Cli) -> None:
+    id = new_id()
+    running.json("publish", running.write("made.jsonl", product(id, 5)), "--kind", "product")
+    ids = running.write("gone.txt", id)
+    running.json("publish", ids, "--kind", "product", "--delete", "--version", "6")
+    assert running.json("wait", "--timeout", "200")["done"]
+    for store in STORES:
+        hits = running.json("search", f"Lantern {id}", "--in", store, "--limit", "3")
+        assert id not in {hit["id"] for hit in hits}
+
+
+async def test_dead_letters_are_listed_and_cannot_command_the_terminal(running: Cli) -> None:
+    hostile = f"\x1b[2J[bold]{new_id()}"
+    change = product(hostile) | {"op": "upsert", "occurred_at": "yesterday"}
+    await publish(running.settings, running.settings.topics.source("product"), [change])
+    assert running.json("wait", "--timeout", "200")["done"]
+    letters = [letter for letter in running.json("dead", "ls") if letter["key"] == hostile]
+    assert {letter["worker"] for letter in letters} == {"embed", "elasticsearch"}
+    assert {letter["reason"] for letter in letters} == {"invalid"}
+    assert {letter["topic"] for letter in letters} == {running.settings.topics.source("product")}
+    table = running("dead", "ls").stdout
+    assert "\x1b" not in table
+    assert r"\x1b[2J[bold]" in table
+
+
+def test_stopping_the_supervisor_stops_every_worker_cleanly(make: Make) -> None:
+    cli = make()
+    cli.json("topics", "apply")
+    supervisor = cli.start("work", "elasticsearch", "pgvector")
+    log = cli.directory / "output.log"
+    try:
+        while log.read_text().count("worker_started") < 2:
+            assert supervisor.poll() is None, log.read_text()
+            time.sleep(0.05)
+        workers = psutil.Process(supervisor.pid).children()
+        assert len(workers) == 2
+    finally:
+        supervisor.send_signal(signal.SIGINT)
+        status = supervisor.wait(STOPS_WITHIN)
+    assert status == 0
+    assert not any(worker.is_running() for worker in workers)
+    lines = log.read_text().splitlines()
+    assert {line.split(" | ")[0].strip() for line in lines} == {"elasticsearch", "pgvector"}
+    assert sum("worker_stopped" in line for line in lines) == 2
+    assert "was killed" not in log.read_text()
+
+
+def test_the_demo_keeps_out_of_a_catalogue_that_is_there(topics: Cli) -> None:
+    topics.json("publish", topics.write("mine.jsonl", product("mine")), "--kind", "product")
+    done = topics("demo", "--running")
+    assert done.returncode == 1
+    assert "is not empty: the demo needs servers without a catalogue" in done.stderr

@@ -1,0 +1,42 @@
+"""A change that alone makes the server fail, on a real broker and a real server."""
+
+import uuid
+
+from harness.records import eventually, publish, read_all, receipts
+from harness.running import running
+from harness.servers import Servers
+from harness.sinks import Sink
+
+from headrace_pgvector.app import worker
+from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.store import PgvectorStore
+from headrace_schemas import headers
+from headrace_shared.topics import apply_topics
+
+FAILS_ON_ONE = """
+    CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX000'; END $$;
+    CREATE TRIGGER fail BEFORE INSERT ON headrace.products
+    FOR EACH ROW WHEN (NEW.product_id = 'bad') EXECUTE FUNCTION fail();
+"""
+
+
+async def test_a_change_that_alone_makes_the_server_fail_does_not_block_the_others(
+    servers: Servers, settings: PgvectorSettings, sink: Sink, store: PgvectorStore, sql: object
+) -> None:
+    await sql.execute(FAILS_ON_ONE)  # type: ignore[attr-defined]
+    broker = servers.settings(PgvectorSettings, "kafka", TOPIC_PREFIX=f"t{uuid.uuid4().hex[:8]}.")
+    settings = settings.model_copy(update={"kafka": broker.kafka, "topic_prefix": broker.topic_prefix})
+    await apply_topics(settings, ["pgvector"])
+    ids = [*(f"p{number}" for number in range(40)), "bad"]
+    rows = [sink.upsert("product", id, 1).model_dump(mode="json", exclude_none=True) for id in ids]
+    await publish(settings, settings.topics.embedded("product", settings.model), rows)
+
+    async def all_reported() -> bool:
+        return len(await receipts(settings, "pgvector")) == len(ids)
+
+    async with running(worker, settings):
+        await eventually(all_reported, within=90)
+    (letter,) = await read_all(settings, settings.topics.dead("pgvector"))
+    assert (letter.key, dict(letter.headers)[headers.DEAD_REASON]) == (b"bad", b"poison")
+    assert set(await store.get("product", ids)) == set(ids) - {"bad"}
