@@ -1,6 +1,6 @@
 """`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
 
-python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,memory] [--scale 1.0]
+python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,link,memory] [--scale 1.0]
 """
 
 import argparse
@@ -18,14 +18,14 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import embedding, memory, runtime, sinks
-from benchmarks.measure import Comparison
+from benchmarks import embedding, linking, memory, runtime, sinks
+from benchmarks.measure import Comparison, Figure
 from headrace_local.stack import Stack
 from headrace_shared.settings import WorkerSettings
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "memory")
-Outcome = Comparison | memory.Peak
+PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "link", "memory")
+Outcome = Comparison | Figure | memory.Peak
 
 
 async def measured(part: str, scale: float, directory: Path, environment: dict[str, str]) -> list[Outcome]:
@@ -46,6 +46,8 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
             return [*await sinks.pgvector(sinks.settings_of("pgvector"), records(4_000))]
         case "embed":
             return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
+        case "link":
+            return [*await linking.run(environment, records(20_000), records(2_000), changes=100)]
         case _:
             peaks = await memory.workers(common, environment, records(2_000))
             file = directory / "rows.jsonl"
@@ -54,16 +56,21 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
 
 def table(outcomes: list[Outcome]) -> Table:
     """What a person reads."""
-    made = Table("measured", "against", "ours", "theirs", "ratio or peak", "target", "reached")
+    made = Table("measured", "against", "ours", "theirs", "ratio or figure", "target", "reached")
     for outcome in outcomes:
+        reached: bool | None
         if isinstance(outcome, Comparison):
             ours, theirs = (f"{sorted(rates)[len(rates) // 2]:,.0f}/s" for rates in (outcome.ours, outcome.theirs))
             reached = outcome.ratio >= outcome.target
             cells = [outcome.name, outcome.against, ours, theirs, f"{outcome.ratio:.2f}", f"≥ {outcome.target}"]
+        elif isinstance(outcome, Figure):
+            reached = None if outcome.target is None else outcome.value >= outcome.target
+            target = "" if outcome.target is None else f"≥ {outcome.target:g}"
+            cells = [outcome.name, "", "", "", f"{outcome.value:.3g} {outcome.unit}", target]
         else:
             reached = outcome.mib <= outcome.limit
             cells = [outcome.name, "", "", "", f"{outcome.mib:.0f} MiB", f"≤ {outcome.limit:.0f} MiB"]
-        made.add_row(*cells, "yes" if reached else "no")
+        made.add_row(*cells, "" if reached is None else "yes" if reached else "no")
     return made
 
 

@@ -35,6 +35,20 @@ class Comparison:
         return asdict(self) | {"ratio": self.ratio, "reached": self.ratio >= self.target}
 
 
+@dataclass(frozen=True)
+class Figure:
+    """One number. `target`: what it has to be at least; None: it is only reported."""
+
+    name: str
+    value: float
+    unit: str
+    target: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON-able."""
+        return asdict(self) | ({} if self.target is None else {"reached": self.value >= self.target})
+
+
 Side = Callable[[int], Awaitable[float]]
 """Runs one round and gives its rate; the number of the round keeps their data apart."""
 

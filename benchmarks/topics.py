@@ -56,12 +56,14 @@ def embedded(rows: Iterable[dict[str, Any]], model: str, version: int) -> list[d
     return made
 
 
-async def fill(settings: WorkerSettings, topic: str, rows: Iterable[dict[str, Any]]) -> None:
-    """Publishes the rows under their product ids and waits for all acknowledgements."""
+async def fill(
+    settings: WorkerSettings, topic: str, rows: Iterable[dict[str, Any]], id_field: str = "product_id"
+) -> None:
+    """Publishes the rows under their ids and waits for all acknowledgements."""
     client = producer(settings.kafka)
     await client.start()
     try:
-        sent = [await client.send(topic, json.dumps(row).encode(), key=row["product_id"].encode()) for row in rows]
+        sent = [await client.send(topic, json.dumps(row).encode(), key=row[id_field].encode()) for row in rows]
         await asyncio.gather(*sent)
     finally:
         await client.stop()

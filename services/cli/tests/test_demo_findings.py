@@ -12,7 +12,9 @@ from headrace_shared.fold import Comparison, Expected
 
 EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 2, 0, 5.0, (0.1, 0.2, 0.3))
 QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))
-RIGHT = Findings(10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": Comparison(live=7)}}, {}, None)
+RIGHT = Findings(
+    10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": Comparison(live=7)}}, {}, None, {}
+)
 
 
 def test_nothing_is_said_when_everything_adds_up() -> None:

@@ -14,7 +14,7 @@ from headrace_cli.demo.findings import Findings
 from headrace_cli.demo.own_servers import own_servers
 from headrace_cli.demo.pipeline import apply_everything, follow_story, running_workers
 from headrace_cli.demo.report import as_json as findings_as_json
-from headrace_cli.demo.report import links_table, move_table, stores_table, workers_table
+from headrace_cli.demo.report import labelled_table, links_table, move_table, stores_table, workers_table
 from headrace_cli.demo.searches import ENGLISH, search_tables
 from headrace_cli.demo.story import Story
 from headrace_cli.demo.telling import Telling
@@ -82,7 +82,7 @@ async def _tell(story: Story, vectors: NDArray[np.float32], telling: Telling) ->
     async with opened_stores() as stores, opened_link_stores() as link_stores:
         findings = await follow_story(story, stores, link_stores, telling)
         telling.say("every store is compared with what it must hold")
-        tables = [workers_table(findings), stores_table(findings), links_table(findings)]
+        tables = [workers_table(findings), stores_table(findings), links_table(findings), labelled_table(findings)]
         for table in (*tables, *([move_table(findings.move)] if findings.move else [])):
             telling.console.print("", table)
         async for table in search_tables(stores, vectors):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from headrace_cli.demo.following import Standing
+from headrace_cli.demo.labelled import Labelled
 from headrace_cli.demo.moving import Move
 from headrace_cli.exact_links import LinkComparison
 from headrace_schemas.fields import Kind
@@ -77,7 +78,7 @@ class Findings:
     """`stores`: for each store and kind what it holds against the fold; `links`: against brute force.
 
     `source_readers`: who reads the catalogue. `published`, `malformed`: records on the source topics, and those of them
-    that no worker may apply. `move`: what one keyword's change did to links.
+    that no worker may apply. `move`: what one keyword's change did to links; `labelled`: by locale, for people to see.
     """
 
     published: int
@@ -87,6 +88,7 @@ class Findings:
     stores: Mapping[str, Mapping[Kind, Comparison]]
     links: Mapping[str, LinkComparison]
     move: Move | None
+    labelled: Mapping[str, Labelled]
 
     def problems(self) -> list[str]:
         """Everything that is not as it has to be, in words; empty if the numbers add up and every store is right."""

@@ -14,6 +14,7 @@ from headrace_cli.catalogue.events import Event
 from headrace_cli.demo.comparing import compared, compared_links
 from headrace_cli.demo.findings import Findings, loaded, worker_figures
 from headrace_cli.demo.following import Following, Standing, following
+from headrace_cli.demo.labelled import labelled_links
 from headrace_cli.demo.moving import Moving, plan, side, until_readable
 from headrace_cli.demo.story import Story
 from headrace_cli.demo.telling import Telling
@@ -74,6 +75,7 @@ async def follow_story(
         stores={name: await compared(name, store, story.published, settings.model) for name, store in stores.items()},
         links=await compared_links(settings, link_stores),
         move=await moving.ended(link_stores[MOVE_SHOWN_IN], relinked) if moving else None,
+        labelled=await labelled_links(story, link_stores[MOVE_SHOWN_IN], moving.plan.keyword_id if moving else None),
     )
 
 

@@ -48,6 +48,16 @@ def links_table(findings: Findings) -> Table:
     return shown
 
 
+def labelled_table(findings: Findings) -> Table:
+    """One row for each language of the catalogue."""
+    columns = ("belonging", "linked", "share")
+    shown = table("locale", *columns, title="Keywords that belong to a product, among its links", right=columns)
+    for locale, found in findings.labelled.items():
+        shown.add_row(locale, f"{found.pairs:,}", f"{found.linked:,}", f"{found.share:.0%}")
+    shown.caption = "how well the model tells what belongs together; the default model is for English"
+    return shown
+
+
 def move_table(move: Move) -> Table:
     """The links of the product and of the keyword side by side."""
     title = inert(f"{move.keyword_id} was {move.text[0]!r} and becomes {move.text[1]!r}")
@@ -92,6 +102,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             for store, kinds in findings.stores.items()
         },
         "links": {store: asdict(comparison) for store, comparison in findings.links.items()},
+        "labelled": {locale: asdict(found) for locale, found in findings.labelled.items()},
         "move": _move_as_json(findings.move) if findings.move else None,
         "problems": findings.problems(),
     }
