@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
 
@@ -27,10 +27,11 @@ def new_pool(
     settings: PostgresSettings,
     connections: int,
     on_connect: Callable[[NewConnection], Coroutine[Any, Any, None]] | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> Pool:
     """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down.
 
-    Raises ValueError if the DSN cannot be read.
+    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN cannot be read.
     """
     return asyncpg.create_pool(
         checked_dsn(settings),
@@ -39,7 +40,7 @@ def new_pool(
         timeout=settings.timeout,
         command_timeout=settings.timeout,
         init=on_connect,
-        server_settings=session_settings(settings.timeout),
+        server_settings={**session_settings(settings.timeout), **(session or {})},
     )
 
 

@@ -1,68 +1,57 @@
 """The index of dead letters in PostgreSQL. The topics stay the truth: it can be made again from them."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Literal
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
 
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.selection import EVERYTHING, Selection, Status
+from headrace_shared.clients.postgres import Connection, close_pool, new_pool, transaction
+from headrace_shared.clients.postgres_errors import postgres_errors
+from headrace_shared.clients.postgres_migrations import migrate
+from headrace_shared.dead import actions
+from headrace_shared.dead.actions import Action, AuditRow, audit_row, decide, set_aside
+from headrace_shared.dead.folding import (
+    CREATE_INCOMING,
+    DECIDED_EVER,
+    INCOMING,
+    INCOMING_COLUMNS,
+    LETTERS,
+    PUT_LETTERS,
+    SETTLE,
+)
+from headrace_shared.dead.groups import Group, groups_of
+from headrace_shared.dead.letter import EPOCH, Letter
+from headrace_shared.dead.rows import IndexedLetter, indexed_letter, letter_row
+from headrace_shared.dead.selection import EVERYTHING, RANKS, STATUS_TYPE, Selection, Status
 from headrace_shared.runtime.items import Position
 from headrace_shared.settings import PostgresSettings
 
 REPLAYING_FOR = timedelta(minutes=10)
+MOST_GROUPS = 500
+SESSION = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
+"""Compiling a query takes longer than any of these runs, and a plan for every selection would fit none."""
 
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """One failed attempt of a letter."""
-
-    attempt: int
-    failed_at: datetime
-    reason: str
-    fingerprint: str
-    error: str
-    at: Position
-
-
-@dataclass(frozen=True, slots=True)
-class IndexedLetter:
-    """A letter as the index has it. `failures`: all attempts known, oldest first, the newest included.
-
-    `replayed_at`: when this attempt was last replayed. `superseded_by`: the version that took its place, if known.
-    """
-
-    letter: Letter
-    status: Status
-    replayed_at: datetime | None
-    superseded_by: int | None
-    failures: tuple[Failure, ...]
+VISIBLE = f"""
+    SELECT *,
+        CASE WHEN status = 'replaying' AND replayed_at < $1 THEN 'waiting'::{STATUS_TYPE} ELSE status END AS status_now
+    FROM {LETTERS} WHERE dead_topic IS NOT NULL
+"""  # noqa: S608
+"""The letters that have been seen. A replay from before $1 that nobody has answered counts as waiting."""
+ENDS = f"""
+    SELECT dead_topic, dead_partition, max(dead_offset) AS last FROM {LETTERS} WHERE dead_topic IS NOT NULL
+    GROUP BY dead_topic, dead_partition ORDER BY dead_topic, dead_partition
+"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a receipt says of a replay: the letter's attempt `attempt` has been replayed with this end."""
+    """What a receipt says of a replay: that of the letter's attempt `attempt` ended so."""
 
     dead_id: str
     attempt: int
     status: Literal["resolved", "superseded"]
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """The letters of one cause. `counts`: by status, those with none left out. `series`: failures in equal steps of
-    time, the last of them ending now.
-    """
-
-    fingerprint: str
-    worker: str
-    reason: str
-    counts: Mapping[Status, int]
-    first_seen: datetime
-    last_seen: datetime
-    sample_id: str
-    sample_error: str
-    series: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,118 +62,203 @@ class Page:
     next: str | None
 
 
-ActionName = Literal["replay", "park", "discard", "export", "import"]
-
-
-@dataclass(frozen=True, slots=True)
-class Action:
-    """What an operator does: who, what, to which letters, why."""
-
-    actor: str
-    name: ActionName
-    selection: Selection
-    reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class AuditRow:
-    """An action as it is recorded. `outcome` and `finished_at` are None while it runs, and if it was killed."""
-
-    number: int
-    at: datetime
-    actor: str
-    name: str
-    selection: Mapping[str, object]
-    reason: str
-    count: int
-    outcome: str | None
-    finished_at: datetime | None
-
-
 class LetterIndex:
     """Every method raises Unavailable when PostgreSQL does not answer, or `headrace stores apply` has not been run."""
 
     def __init__(
         self, settings: PostgresSettings, *, replaying_for: timedelta = REPLAYING_FOR, connections: int = 4
     ) -> None:
-        raise NotImplementedError
+        self._settings = settings
+        self._replaying_for = replaying_for
+        self._pool = new_pool(settings, connections, session=SESSION)
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the tables; safe to repeat, also twice at once. One line for each thing made."""
-        raise NotImplementedError
+        return await migrate(self._settings, "dead_letters", "headrace_shared.dead")
+
+    async def refresh(self) -> None:
+        """Nothing to do: a committed row is visible."""
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the tables answer."""
+        async with self._transaction() as connection:
+            await connection.execute(f"SELECT FROM {LETTERS} LIMIT 1")
 
     async def close(self) -> None:
         """Closes the connections."""
-        raise NotImplementedError
-
-    # What the worker and reindex write
+        await close_pool(self._pool)
 
     async def put_letters(self, letters: Sequence[Letter]) -> None:
-        """Folds letters into the index, in any order and as often as wanted."""
-        raise NotImplementedError
+        """Folds letters into the index, in any order and as often as wanted. All or none of them."""
+        async with self._transaction() as connection:
+            await connection.execute(CREATE_INCOMING)
+            for each_id_once in _rounds(letters):
+                rows = [letter_row(letter) for letter in each_id_once]
+                await connection.copy_records_to_table(INCOMING, records=rows, columns=INCOMING_COLUMNS)
+                await connection.execute(PUT_LETTERS)
+                await connection.execute(f"TRUNCATE {INCOMING}")
 
     async def settle(self, answers: Sequence[Answer]) -> None:
         """Folds what receipts say into the index, also of letters that it has not seen yet."""
-        raise NotImplementedError
+        newest: dict[str, Answer] = {}
+        for answer in sorted(answers, key=lambda answer: (answer.attempt, RANKS[answer.status])):
+            newest[answer.dead_id] = answer
+        told = [(answer.dead_id, answer.attempt, answer.status) for answer in newest.values()]
+        if told:
+            async with self._transaction() as connection:
+                await connection.execute(SETTLE, *map(list, zip(*told, strict=True)))
 
-    # What operators look at
+    async def decide_again(self) -> int:
+        """Folds all that operators have ever decided into the letters that are there; how many decisions there are."""
+        async with self._transaction() as connection:
+            for statement in DECIDED_EVER:
+                await connection.execute(statement)
+            count: int = await connection.fetchval("SELECT count(*) FROM headrace.dead_decisions")
+            return count
 
     async def groups(
-        self, selection: Selection = EVERYTHING, *, window: timedelta = timedelta(hours=24), steps: int = 24
+        self,
+        selection: Selection = EVERYTHING,
+        *,
+        window: timedelta = timedelta(hours=24),
+        steps: int = 24,
+        most: int = MOST_GROUPS,
     ) -> list[Group]:
-        """The selection by cause, the largest first."""
-        raise NotImplementedError
+        """The selection by cause: the `most` largest groups, the largest first."""
+        now = datetime.now(UTC)
+        async with self._transaction() as connection:
+            return await groups_of(
+                connection, selection, VISIBLE, [self._answered_by()], now=now, window=window, steps=steps, most=most
+            )
 
     async def count(self, selection: Selection) -> dict[Status, int]:
         """How many letters there are of each status; those with none are left out."""
-        raise NotImplementedError
+        parameters: list[Any] = [self._answered_by()]
+        condition = selection.where(parameters)
+        statement = f"SELECT status_now, count(*) FROM ({VISIBLE}) AS v WHERE {condition} GROUP BY 1"  # noqa: S608
+        async with self._transaction() as connection:
+            return {row["status_now"]: row["count"] for row in await connection.fetch(statement, *parameters)}
 
     async def page(self, selection: Selection, *, limit: int = 50, after: str | None = None) -> Page:
         """Raises ValueError for an `after` that no page has given."""
-        raise NotImplementedError
+        parameters: list[Any] = [self._answered_by()]
+        condition = selection.where(parameters)
+        if after is not None:
+            condition += f" AND (failed_at, number) < (${len(parameters) + 1}, ${len(parameters) + 2})"
+            parameters += _read_cursor(after)
+        order = f"ORDER BY failed_at DESC, number DESC LIMIT {limit + 1}"
+        async with self._transaction() as connection:
+            rows = await connection.fetch(
+                f"SELECT * FROM ({VISIBLE}) AS visible WHERE {condition} {order}",  # noqa: S608
+                *parameters,
+            )
+        cursor = _cursor(rows[limit - 1]["failed_at"], rows[limit - 1]["number"]) if len(rows) > limit else None
+        return Page([indexed_letter(row) for row in rows[:limit]], cursor)
 
     async def get(self, ids: Sequence[str]) -> dict[str, IndexedLetter]:
         """By id; an unknown one is missing from the answer."""
-        raise NotImplementedError
+        parameters: list[Any] = [self._answered_by()]
+        condition = Selection(ids=tuple(ids)).where(parameters)
+        async with self._transaction() as connection:
+            rows = await connection.fetch(f"SELECT * FROM ({VISIBLE}) AS v WHERE {condition}", *parameters)  # noqa: S608
+        return {row["dead_id"]: indexed_letter(row) for row in rows}
 
-    def walk(self, selection: Selection, *, size: int = 500) -> AsyncIterator[list[IndexedLetter]]:
-        """The whole selection in the order of the topics (topic, partition, offset), a list at a time.
+    async def walk(self, selection: Selection, *, size: int = 500) -> AsyncIterator[list[IndexedLetter]]:
+        """The whole selection in the order of the topics (topic, partition, offset), lists of up to `size`.
 
         Ends at what is in the index when it begins: a letter that fails again meanwhile does not come a second time.
         No transaction stays open between two lists, so that a walk may last for hours.
         """
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            ends = await connection.fetch(ENDS)
+        for topic, partition, last in ends:
+            offset = -1
+            while rows := await self._walked(selection, size, Position(topic, partition, offset), last):
+                yield [indexed_letter(row) for row in rows]
+                offset = rows[-1]["dead_offset"]
 
-    # What operators do. Every action is recorded first.
+    async def _walked(self, selection: Selection, size: int, after: Position, last: int) -> list[Any]:
+        parameters: list[Any] = [self._answered_by(), *after, last]
+        condition = selection.where(parameters)
+        async with self._transaction() as connection:
+            rows: list[Any] = await connection.fetch(
+                f"""
+                SELECT * FROM ({VISIBLE}) AS visible
+                WHERE dead_topic = $2 AND dead_partition = $3 AND dead_offset > $4 AND dead_offset <= $5 AND {condition}
+                ORDER BY dead_offset LIMIT {size}
+                """,  # noqa: S608
+                *parameters,
+            )
+            return rows
 
     async def begin(self, action: Action) -> int:
         """Records that an action begins; its number."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            return await actions.begin(connection, action)
 
     async def finish(self, number: int, count: int, outcome: str) -> None:
         """Records how an action ended: over how many letters, and in one line with what."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            await actions.finish(connection, number, count, outcome)
 
     async def mark_replaying(self, action: int, letters: Sequence[Letter]) -> None:
-        """Their replays of these attempts are acknowledged by the broker."""
-        raise NotImplementedError
+        """The broker has acknowledged replays of these attempts of these letters, each letter once."""
+        async with self._transaction() as connection:
+            await decide(connection, action, [(letter.id, letter.attempts) for letter in letters], "replaying")
 
     async def mark_superseded(self, action: int, letter: Letter, by: int) -> None:
         """An edited record of this version has been published in the letter's place."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            await decide(connection, action, [(letter.id, letter.attempts)], "superseded", by)
 
     async def park(self, action: Action) -> int:
         """Sets the selection aside; how many letters changed. In one transaction with its record."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            return await set_aside(connection, action, "parked", VISIBLE, [self._answered_by()])
 
     async def discard(self, action: Action) -> int:
         """Gives the selection up; how many letters changed. In one transaction with its record."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            return await set_aside(connection, action, "discarded", VISIBLE, [self._answered_by()])
 
     async def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditRow]:
         """The newest actions first; `before`: only those with a lower number."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            return [audit_row(row) for row in await connection.fetch(actions.NEWEST, before, limit)]
 
     async def actions_on(self, dead_id: str) -> list[AuditRow]:
         """The actions that changed this letter, oldest first."""
-        raise NotImplementedError
+        async with self._transaction() as connection:
+            return [audit_row(row) for row in await connection.fetch(actions.ON_LETTER, dead_id)]
+
+    def _answered_by(self) -> datetime:
+        return datetime.now(UTC) - self._replaying_for
+
+    @asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[Connection]:
+        with postgres_errors():
+            await self._pool
+            async with transaction(self._pool, self._settings.timeout) as connection:
+                yield connection
+
+
+def _rounds(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+    """The letters in lists that hold no id twice."""
+    places: defaultdict[str, int] = defaultdict(int)
+    rounds: defaultdict[int, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        rounds[places[letter.id]].append(letter)
+        places[letter.id] += 1
+    yield from rounds.values()
+
+
+def _cursor(failed_at: datetime, number: int) -> str:
+    return f"{(failed_at - EPOCH) // timedelta(microseconds=1)}.{number}"
+
+
+def _read_cursor(cursor: str) -> tuple[datetime, int]:
+    microseconds, _, number = cursor.partition(".")
+    try:
+        return EPOCH + timedelta(microseconds=int(microseconds)), int(number)
+    except (ValueError, OverflowError):
+        raise ValueError("this is no place where a page ends") from None

@@ -5,13 +5,24 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
 
+from headrace_shared.dead.text import storable
+
 Status = Literal["waiting", "replaying", "parked", "discarded", "superseded", "resolved"]
 """What became of a letter, weakest first: of two that speak of one attempt the later in this list holds."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 RANKS: dict[Status, int] = {status: rank for rank, status in enumerate(STATUSES)}
+STATUS_TYPE = "headrace.dead_status"
+LONGEST = 1024
+"""Characters; no text of a letter that is selected by is longer."""
 
-STATUS_NOW = "CASE WHEN status = 'replaying' AND replayed_at < now() - $1::interval THEN 'waiting' ELSE status END"
-"""A replay that nobody has answered for too long counts as waiting. $1: how long that is."""
+_COMPARED = {
+    "worker": "worker =",
+    "reason": "reason =",
+    "fingerprint": "fingerprint =",
+    "since": "failed_at >=",
+    "until": "failed_at <",
+    "key": "key =",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,42 +45,43 @@ class Selection:
         """What is given, for the audit: times in ISO 8601, a key as text where it is text and in hexadecimal else."""
         return {name: _plain(value) for name, value in self._given()}
 
-    def where(self, first: int) -> tuple[str, list[Any]]:
-        """The condition, and what its parameters from `first` on stand for. It reads `status_now` of the row."""
-        conditions = ["TRUE"]
-        parameters: list[Any] = []
-        for name, value in self._given():
-            conditions.append(_CONDITIONS[name].format(first + len(parameters)))
-            parameters.append(list(value) if isinstance(value, tuple) else value)
-        return " AND ".join(conditions), parameters
+    def where(self, parameters: list[Any]) -> str:
+        """The condition over rows of letters that have a `status_now`. What it compares with joins `parameters`."""
+        return " AND ".join(["TRUE", *(_condition(name, value, parameters) for name, value in self._given())])
 
     def _given(self) -> Iterator[tuple[str, Any]]:
         for field in fields(self):
-            if (value := getattr(self, field.name)) is not None:
+            value = getattr(self, field.name)
+            if isinstance(value, str):
+                yield field.name, storable(value, LONGEST)
+            elif isinstance(value, tuple):
+                yield field.name, [storable(item, LONGEST) for item in value]
+            elif value is not None:
                 yield field.name, value
 
 
-_CONDITIONS = {
-    "worker": "worker = ${}",
-    "reason": "reason = ${}",
-    "fingerprint": "fingerprint = ${}",
-    "since": "failed_at >= ${}",
-    "until": "failed_at < ${}",
-    "key": "key = ${}",
-    "status": "status_now = ANY(${})",
-    "ids": "dead_id = ANY(${})",
-}
-
-
 EVERYTHING = Selection()
+
+
+def _condition(name: str, value: Any, parameters: list[Any]) -> str:
+    def parameter(value: Any) -> str:
+        parameters.append(value)
+        return f"${len(parameters)}"
+
+    if name == "ids":
+        return f"dead_id = ANY({parameter(value)})"
+    if name == "status":
+        # What is stored narrows down by an index what it counts as by now.
+        stored = {*value, "replaying"} if "waiting" in value else set(value)
+        in_store, now = (f"{parameter(sorted(some))}::text[]::{STATUS_TYPE}[]" for some in (stored, value))
+        return f"status = ANY({in_store}) AND status_now = ANY({now})"
+    return f"{_COMPARED[name]} {parameter(value)}"
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     if isinstance(value, bytes):
-        try:
-            return value.decode()
-        except UnicodeDecodeError:
-            return f"0x{value.hex()}"
-    return list(value) if isinstance(value, tuple) else value
+        text = value.decode(errors="replace")
+        return text if text.encode() == value and "\x00" not in text else f"0x{value.hex()}"
+    return value
