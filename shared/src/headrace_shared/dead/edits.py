@@ -15,10 +15,12 @@ from pydantic_core import to_json
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.fields import MAX_VERSION, Kind
+from headrace_shared.dead.actions import Action
 from headrace_shared.dead.holdings import Holdings
-from headrace_shared.dead.index import Action, IndexedLetter, LetterIndex
+from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.lines import EDITABLE, digest
 from headrace_shared.dead.prediction import REPLAYABLE_FOR
+from headrace_shared.dead.rows import IndexedLetter
 from headrace_shared.dead.selection import Selection
 from headrace_shared.runtime.publish import Outgoing, Publisher
 from headrace_shared.settings import CommonSettings

@@ -8,8 +8,9 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from headrace_shared.dead.index import IndexedLetter, LetterIndex
+from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.reading import LetterReader
+from headrace_shared.dead.rows import IndexedLetter
 from headrace_shared.dead.selection import Selection, Status
 from headrace_shared.runtime.items import KafkaRecord
 
@@ -35,7 +36,7 @@ async def exported(index: LetterIndex, reader: LetterReader, selection: Selectio
 def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
     """A letter as a line to edit. `unedited` tells whether somebody has."""
     letter = found.letter
-    value = _object(record.value)
+    value = parsed(record.value)
     if value is not None:
         value = {name: item for name, item in value.items() if name not in NOT_EDITED}
     return {
@@ -51,7 +52,7 @@ def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
     }
 
 
-def _object(value: bytes | None) -> dict[str, Any] | None:
+def parsed(value: bytes | None) -> dict[str, Any] | None:
     try:
         read = from_json(value or b"")
     except ValueError:

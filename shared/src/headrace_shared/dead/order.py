@@ -7,8 +7,9 @@ worker's polls fall whether it is applied for a moment, or superseded within its
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-from headrace_shared.dead.index import IndexedLetter, LetterIndex
+from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.letter import Letter
+from headrace_shared.dead.rows import IndexedLetter
 from headrace_shared.dead.selection import Selection, Status
 
 REPLAYABLE: tuple[Status, ...] = ("waiting", "parked")

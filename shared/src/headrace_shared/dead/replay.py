@@ -12,14 +12,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Literal
 
+from headrace_shared.dead.actions import Action
 from headrace_shared.dead.answers import Answers, open_answers
 from headrace_shared.dead.holdings import Holdings
-from headrace_shared.dead.index import Action, IndexedLetter, LetterIndex
+from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.letter import Letter
 from headrace_shared.dead.order import CHUNK, ReplayOrder
 from headrace_shared.dead.prediction import Outcome, refused
 from headrace_shared.dead.reading import LetterReader
 from headrace_shared.dead.replayed import outgoing
+from headrace_shared.dead.rows import IndexedLetter
 from headrace_shared.dead.selection import Selection
 from headrace_shared.runtime.publish import Outgoing, Publisher
 from headrace_shared.settings import CommonSettings
@@ -66,7 +68,7 @@ class Progress:
     refused: int = 0
     state: State = "replaying"
     why: str = ""
-    refusals: dict[str, int] = field(default_factory=dict)
+    refusals: dict[Outcome, int] = field(default_factory=dict)
 
     @property
     def answered(self) -> int:
