@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from headrace_shared.clients.postgres import Connection
+from headrace_shared.dead.counting import counted
 from headrace_shared.dead.folding import LETTERS
 from headrace_shared.dead.selection import Selection, Status
 
@@ -19,7 +20,7 @@ SAMPLES = f"""
     CROSS JOIN LATERAL (
         SELECT dead_id, error FROM {LETTERS} AS letter
         WHERE letter.failed_at = wanted.failed_at AND letter.fingerprint = wanted.fingerprint
-            AND letter.worker = wanted.worker AND letter.reason = wanted.reason
+            AND letter.worker = wanted.worker AND letter.reason = wanted.reason AND letter.dead_topic IS NOT NULL
         LIMIT 1
     ) AS sample
     ORDER BY place
@@ -63,41 +64,42 @@ class _Tally:
         self.first_seen: list[datetime] = []
         self.last_seen: list[datetime] = []
 
-    def add(self, row: asyncpg.Record) -> None:
+    def add(self, row: asyncpg.Record, age: int) -> None:
+        """`age`: how many steps before the last one the row's own is."""
         self.counts[row["status_now"]] += row["count"]
         self.first_seen.append(row["first_seen"])
         self.last_seen.append(row["last_seen"])
-        if row["age"] < len(self.series):
-            self.series[-1 - max(0, row["age"])] += row["count"]
+        if age < len(self.series):
+            self.series[-1 - max(0, age)] += row["count"]
 
 
 async def groups_of(
     connection: Connection,
     selection: Selection,
-    visible: str,
-    parameters: list[Any],
+    answered_by: datetime,
     *,
     now: datetime,
     window: timedelta,
     steps: int,
     most: int,
 ) -> list[Group]:
-    """The `most` largest groups of the selection. `visible`: a query of letters with `status_now`."""
+    """The `most` largest groups of the selection, the largest first."""
+    step = window / steps
+    parameters: list[Any] = [answered_by, step, now]
+    source = counted(selection, finest=step)
     condition = selection.where(parameters)
-    age = f"floor(extract(epoch FROM (${len(parameters) + 1} - failed_at)) / ${len(parameters) + 2})"
-    parameters += [now, window.total_seconds() / steps, steps]
     rows = await connection.fetch(
         f"""
-        SELECT fingerprint, worker, reason, status_now, least({age}, ${len(parameters)})::integer AS age,
-            count(*), min(first_failed_at) AS first_seen, max(failed_at) AS last_seen
-        FROM ({visible}) AS visible WHERE {condition} GROUP BY 1, 2, 3, 4, 5
+        SELECT fingerprint, worker, reason, status_now, date_bin($2, failed_at, $3) AS begins,
+            sum(letters)::bigint AS count, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+        FROM ({source}) AS counted WHERE {condition} GROUP BY 1, 2, 3, 4, 5 HAVING sum(letters) > 0
         """,  # noqa: S608
         *parameters,
     )
     tallies: dict[_Cause, _Tally] = {}
     for row in rows:
         cause = _Cause(row["fingerprint"], row["worker"], row["reason"])
-        tallies.setdefault(cause, _Tally(steps)).add(row)
+        tallies.setdefault(cause, _Tally(steps)).add(row, (now - row["begins"]) // step - 1)
     largest = sorted(tallies, key=lambda cause: (-tallies[cause].counts.total(), cause))[:most]
     return await _with_samples(connection, {cause: tallies[cause] for cause in largest})
 

@@ -12,6 +12,7 @@ from headrace_shared.clients.postgres_errors import postgres_errors
 from headrace_shared.clients.postgres_migrations import migrate
 from headrace_shared.dead import actions
 from headrace_shared.dead.actions import Action, AuditRow, audit_row, decide, set_aside
+from headrace_shared.dead.counting import VISIBLE, counted
 from headrace_shared.dead.folding import (
     CREATE_INCOMING,
     DECIDED_EVER,
@@ -24,21 +25,18 @@ from headrace_shared.dead.folding import (
 from headrace_shared.dead.groups import Group, groups_of
 from headrace_shared.dead.letter import EPOCH, Letter
 from headrace_shared.dead.rows import IndexedLetter, indexed_letter, letter_row
-from headrace_shared.dead.selection import EVERYTHING, RANKS, STATUS_TYPE, Selection, Status
+from headrace_shared.dead.selection import EVERYTHING, RANKS, STATUSES, Selection, Status, stored_statuses
 from headrace_shared.runtime.items import Position
 from headrace_shared.settings import PostgresSettings
 
 REPLAYING_FOR = timedelta(minutes=10)
 MOST_GROUPS = 500
 SESSION = {"jit": "off", "plan_cache_mode": "force_custom_plan"}
-"""Compiling a query takes longer than any of these runs, and a plan for every selection would fit none."""
-
-VISIBLE = f"""
-    SELECT *,
-        CASE WHEN status = 'replaying' AND replayed_at < $1 THEN 'waiting'::{STATUS_TYPE} ELSE status END AS status_now
-    FROM {LETTERS} WHERE dead_topic IS NOT NULL
-"""  # noqa: S608
-"""The letters that have been seen. A replay from before $1 that nobody has answered counts as waiting."""
+"""Compiling a query takes longer than any of these runs, and one plan for all selections would fit none."""
+IN_INDEX_ORDER = "SET LOCAL enable_sort = off"
+"""A page is read from the index that has it in order. Without statistics, as after the first indexing, the planner
+would sort all letters for each page instead.
+"""
 ENDS = f"""
     SELECT dead_topic, dead_partition, max(dead_offset) AS last FROM {LETTERS} WHERE dead_topic IS NOT NULL
     GROUP BY dead_topic, dead_partition ORDER BY dead_topic, dead_partition
@@ -128,16 +126,22 @@ class LetterIndex:
         now = datetime.now(UTC)
         async with self._transaction() as connection:
             return await groups_of(
-                connection, selection, VISIBLE, [self._answered_by()], now=now, window=window, steps=steps, most=most
+                connection, selection, self._answered_by(), now=now, window=window, steps=steps, most=most
             )
 
     async def count(self, selection: Selection) -> dict[Status, int]:
         """How many letters there are of each status; those with none are left out."""
         parameters: list[Any] = [self._answered_by()]
         condition = selection.where(parameters)
-        statement = f"SELECT status_now, count(*) FROM ({VISIBLE}) AS v WHERE {condition} GROUP BY 1"  # noqa: S608
         async with self._transaction() as connection:
-            return {row["status_now"]: row["count"] for row in await connection.fetch(statement, *parameters)}
+            rows = await connection.fetch(
+                f"""
+                SELECT status_now, sum(letters)::bigint AS count FROM ({counted(selection)}) AS counted
+                WHERE {condition} GROUP BY 1 HAVING sum(letters) > 0
+                """,  # noqa: S608
+                *parameters,
+            )
+            return {row["status_now"]: row["count"] for row in rows}
 
     async def page(self, selection: Selection, *, limit: int = 50, after: str | None = None) -> Page:
         """Raises ValueError for an `after` that no page has given."""
@@ -147,9 +151,16 @@ class LetterIndex:
             condition += f" AND (failed_at, number) < (${len(parameters) + 1}, ${len(parameters) + 2})"
             parameters += _read_cursor(after)
         order = f"ORDER BY failed_at DESC, number DESC LIMIT {limit + 1}"
+        # Within one status an index has the letters in order: each gives its newest, and of these the newest are taken.
+        parts = [
+            f"(SELECT * FROM ({VISIBLE}) AS visible WHERE {condition}{one_status} {order})"  # noqa: S608
+            for one_status in _statuses_apart(selection)
+        ]
         async with self._transaction() as connection:
+            if not selection.few:
+                await connection.execute(IN_INDEX_ORDER)
             rows = await connection.fetch(
-                f"SELECT * FROM ({VISIBLE}) AS visible WHERE {condition} {order}",  # noqa: S608
+                f"SELECT * FROM ({' UNION ALL '.join(parts)}) AS newest {order}",  # noqa: S608
                 *parameters,
             )
         cursor = _cursor(rows[limit - 1]["failed_at"], rows[limit - 1]["number"]) if len(rows) > limit else None
@@ -181,6 +192,8 @@ class LetterIndex:
         parameters: list[Any] = [self._answered_by(), *after, last]
         condition = selection.where(parameters)
         async with self._transaction() as connection:
+            if not selection.few:
+                await connection.execute(IN_INDEX_ORDER)
             rows: list[Any] = await connection.fetch(
                 f"""
                 SELECT * FROM ({VISIBLE}) AS visible
@@ -250,6 +263,12 @@ def _rounds(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
         rounds[places[letter.id]].append(letter)
         places[letter.id] += 1
     yield from rounds.values()
+
+
+def _statuses_apart(selection: Selection) -> list[str]:
+    if selection.status is None and selection.fingerprint is None:
+        return [""]
+    return [f" AND status = '{status}'" for status in stored_statuses(selection.status or STATUSES)]
 
 
 def _cursor(failed_at: datetime, number: int) -> str:

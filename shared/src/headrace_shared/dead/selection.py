@@ -1,6 +1,6 @@
 """Which dead letters are meant: a filter as a value, and as a condition in SQL."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
@@ -41,6 +41,11 @@ class Selection:
     status: tuple[Status, ...] | None = None
     ids: tuple[str, ...] | None = None
 
+    @property
+    def few(self) -> bool:
+        """Whether it names letters one by one, so that there is little to look through."""
+        return self.key is not None or self.ids is not None
+
     def as_json(self) -> dict[str, Any]:
         """What is given, for the audit: times in ISO 8601, a key as text where it is text and in hexadecimal else."""
         return {name: _plain(value) for name, value in self._given()}
@@ -63,6 +68,12 @@ class Selection:
 EVERYTHING = Selection()
 
 
+def stored_statuses(wanted: Iterable[Status]) -> list[Status]:
+    """What is stored of letters that count as one of these: a replay without an answer counts as waiting in the end."""
+    chosen = set(wanted)
+    return [status for status in STATUSES if status in chosen or (status == "replaying" and "waiting" in chosen)]
+
+
 def _condition(name: str, value: Any, parameters: list[Any]) -> str:
     def parameter(value: Any) -> str:
         parameters.append(value)
@@ -72,8 +83,7 @@ def _condition(name: str, value: Any, parameters: list[Any]) -> str:
         return f"dead_id = ANY({parameter(value)})"
     if name == "status":
         # What is stored narrows down by an index what it counts as by now.
-        stored = {*value, "replaying"} if "waiting" in value else set(value)
-        in_store, now = (f"{parameter(sorted(some))}::text[]::{STATUS_TYPE}[]" for some in (stored, value))
+        in_store, now = (f"{parameter(some)}::text[]::{STATUS_TYPE}[]" for some in (stored_statuses(value), value))
         return f"status = ANY({in_store}) AND status_now = ANY({now})"
     return f"{_COMPARED[name]} {parameter(value)}"
 
