@@ -2,7 +2,6 @@
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,10 +10,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-WIDTH_WITHOUT_TERMINAL = 160
+from headrace_shared.showing import readable
 
-_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-"""Unicode categories that are not shown but may move the cursor, change its direction or hide text."""
+WIDTH_WITHOUT_TERMINAL = 160
 
 
 def screen() -> Console:
@@ -44,10 +42,4 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 def inert(text: str, style: str = "") -> Text:
     """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
-    return Text("".join(_shown(character) for character in text), style=style)
-
-
-def _shown(character: str) -> str:
-    if unicodedata.category(character) not in _INVISIBLE:
-        return character
-    return character.encode("unicode_escape").decode()
+    return Text(readable(text), style=style)

@@ -6,10 +6,25 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from headrace_shared.settings import CommonSettings, PostgresSettings
+from headrace_shared.dead.settings import IndexSettings
 
 DEFAULT_PORT = 8484
 LEAST_TOKEN_LENGTH = 16
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _listed(words: str) -> list[str]:
+    return [word.strip() for word in words.split(",") if word.strip()]
+
+
+def _pairs(words: str) -> list[tuple[str, str, str]]:
+    return [pair.partition("=") for pair in _listed(words)]
 
 
 class ConsoleOptions(BaseModel):
@@ -79,24 +94,8 @@ class ConsoleOptions(BaseModel):
         return self
 
 
-class ConsoleSettings(CommonSettings):
-    """Kafka and the topics' names, the index of dead letters, and the console's own."""
+class ConsoleSettings(IndexSettings):
+    """Kafka, the index of dead letters, and the console's own."""
 
-    postgres: PostgresSettings = PostgresSettings()
     console: ConsoleOptions = ConsoleOptions()
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _listed(words: str) -> list[str]:
-    return [word.strip() for word in words.split(",") if word.strip()]
-
-
-def _pairs(words: str) -> list[tuple[str, str, str]]:
-    return [pair.partition("=") for pair in _listed(words)]

@@ -1,0 +1,63 @@
+"""What the pages ask: the index, the letters' bytes, the stores, the workers; opened once for the whole console."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+from headrace_console.jobs import Jobs
+from headrace_console.settings import ConsoleSettings
+from headrace_console.watching.lag import Group
+from headrace_console.watching.watcher import Watcher
+from headrace_shared.dead.holdings import Holdings, open_holdings
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.reading import open_letters
+from headrace_shared.runtime.items import KafkaRecord, Position
+from headrace_shared.worker import load_worker, worker_names
+
+
+@dataclass(frozen=True)
+class Backend:
+    """Every method, and every one of the index and the holdings, raises Unavailable when its server does not answer."""
+
+    settings: ConsoleSettings
+    index: LetterIndex
+    holdings: Holdings
+    jobs: Jobs
+    watcher: Watcher
+
+    async def record(self, at: Position) -> KafkaRecord | None:
+        """The dead letter's record as it lies in its topic; None if it has expired."""
+        async with open_letters(self.settings.kafka) as reader:
+            async for _, record in reader.read([at]):
+                return record
+        return None
+
+
+@asynccontextmanager
+async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
+    """Running jobs are stopped on exit. Whatever does not answer at the start is asked again by the pages."""
+    async with AsyncExitStack() as stack:
+        index = LetterIndex(settings.postgres, replaying_for=timedelta(seconds=settings.dead.replaying_for))
+        stack.push_async_callback(index.close)
+        holdings = await stack.enter_async_context(open_holdings())
+        # Loading every worker's package takes seconds, which no page should.
+        groups = await asyncio.to_thread(_groups, settings, holdings)
+        watcher = Watcher(settings.kafka, groups, settings.console.worker_urls)
+        watcher.start()
+        stack.push_async_callback(watcher.close)
+        jobs = Jobs()
+        stack.push_async_callback(jobs.close)
+        yield Backend(settings, index, holdings, jobs, watcher)
+
+
+def _groups(settings: ConsoleSettings, holdings: Holdings) -> Sequence[Group]:
+    groups = []
+    for name in worker_names():
+        place, worker = holdings.workplace(name), load_worker(name)
+        groups.append(Group(name, f"{settings.topic_prefix}{name}", frozenset({*place.inputs, place.replay_topic})))
+        if worker.listener is not None:
+            heard = frozenset(worker.listener.inputs(place.settings))
+            groups.append(Group(name, f"{settings.topic_prefix}{name}.{worker.listener.name}", heard))
+    return groups
