@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from pydantic import ValidationError
@@ -12,7 +12,7 @@ from headrace_shared.kafka import client_options
 from headrace_shared.settings import CommonSettings
 from headrace_shared.topic_reader import partitions_of
 
-MARK = b'"replay_of":"'
+MARK = b'"replay_of"'
 """Most receipts answer no replay: only those that may are worth reading."""
 
 
@@ -33,7 +33,7 @@ class Answers:
     async def new(self, wait: float) -> list[ReplayAnswer]:
         """What has come since the last call; [] after `wait` seconds without any record."""
         polled = await self._consumer.getmany(timeout_ms=int(wait * 1000))
-        return [answer for records in polled.values() for record in records for answer in _answers(record)]
+        return [answer for records in polled.values() for record in records for answer in replay_answers(record.value)]
 
 
 @asynccontextmanager
@@ -51,11 +51,12 @@ async def open_answers(settings: CommonSettings) -> AsyncIterator[Answers]:
         await consumer.stop()
 
 
-def _answers(record: Any) -> list[ReplayAnswer]:
-    if MARK not in (record.value or b""):
+def replay_answers(value: bytes | None) -> list[ReplayAnswer]:
+    """Those among the receipts of a record; none in a record that holds no receipts."""
+    if value is None or MARK not in value:
         return []
     try:
-        batch = Receipts.model_validate_json(record.value)
+        batch = Receipts.model_validate_json(value)
     except ValidationError:
         return []
     return [

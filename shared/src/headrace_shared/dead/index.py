@@ -1,17 +1,19 @@
 """The index of dead letters in PostgreSQL. The topics stay the truth: it can be made again from them."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any
 
+from headrace_schemas.receipts import ReceiptOutcome
 from headrace_shared.clients.postgres import Connection, close_pool, new_pool, transaction
 from headrace_shared.clients.postgres_errors import postgres_errors
 from headrace_shared.clients.postgres_migrations import migrate
 from headrace_shared.dead import actions
 from headrace_shared.dead.actions import Action, AuditRow, audit_row, decide, set_aside
+from headrace_shared.dead.answers import ReplayAnswer
 from headrace_shared.dead.counting import VISIBLE, counted
 from headrace_shared.dead.folding import (
     CREATE_INCOMING,
@@ -23,7 +25,7 @@ from headrace_shared.dead.folding import (
     SETTLE,
 )
 from headrace_shared.dead.groups import Group, groups_of
-from headrace_shared.dead.letter import EPOCH, Letter
+from headrace_shared.dead.letter import EPOCH, Letter, letter_id
 from headrace_shared.dead.rows import IndexedLetter, indexed_letter, letter_row
 from headrace_shared.dead.selection import EVERYTHING, RANKS, STATUSES, Selection, Status, stored_statuses
 from headrace_shared.runtime.items import Position
@@ -42,14 +44,8 @@ ENDS = f"""
     GROUP BY dead_topic, dead_partition ORDER BY dead_topic, dead_partition
 """  # noqa: S608
 
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a receipt says of a replay: that of the letter's attempt `attempt` ended so."""
-
-    dead_id: str
-    attempt: int
-    status: Literal["resolved", "superseded"]
+_ENDS: Mapping[ReceiptOutcome, Status] = {"applied": "resolved", "ignored": "resolved", "superseded": "superseded"}
+"""What a receipt says of a letter. Of a replay that failed again its new letter tells."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,15 +92,19 @@ class LetterIndex:
                 await connection.execute(PUT_LETTERS)
                 await connection.execute(f"TRUNCATE {INCOMING}")
 
-    async def settle(self, answers: Sequence[Answer]) -> None:
-        """Folds what receipts say into the index, also of letters that it has not seen yet."""
-        newest: dict[str, Answer] = {}
-        for answer in sorted(answers, key=lambda answer: (answer.attempt, RANKS[answer.status])):
-            newest[answer.dead_id] = answer
-        told = [(answer.dead_id, answer.attempt, answer.status) for answer in newest.values()]
-        if told:
+    async def settle(self, answers: Sequence[ReplayAnswer]) -> None:
+        """Folds what receipts say of replays into the index, also of letters that it has not seen yet."""
+        ends = [
+            (answer.attempt, _ENDS[answer.outcome], answer.dead_id) for answer in answers if answer.outcome in _ENDS
+        ]
+        newest = {
+            letter_id(dead_id.encode(errors="replace")): (attempt, status)
+            for attempt, status, dead_id in sorted(ends, key=lambda end: (end[0], RANKS[end[1]]))
+        }
+        if newest:
+            attempts, statuses = zip(*newest.values(), strict=True)
             async with self._transaction() as connection:
-                await connection.execute(SETTLE, *map(list, zip(*told, strict=True)))
+                await connection.execute(SETTLE, list(newest), list(attempts), list(statuses))
 
     async def decide_again(self) -> int:
         """Folds all that operators have ever decided into the letters that are there; how many decisions there are."""

@@ -11,6 +11,11 @@ class DeadSettings(BaseModel):
     topics: str = Field("", description="further topics to read, of Kafka Connect or Spring, separated by commas")
     replaying_for: float = Field(600.0, gt=0, description="seconds after which a replay without an answer is waiting")
 
+    @property
+    def further_topics(self) -> list[str]:
+        """The names in `topics`."""
+        return [name for name in (part.strip() for part in self.topics.split(",")) if name]
+
 
 class IndexSettings(CommonSettings):
     """What a command over the index of dead letters reads."""
