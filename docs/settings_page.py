@@ -29,7 +29,7 @@ A default of "none" means that the setting is off until it is given. The command
 what the worker of the store reads, and `topics apply`, `publish` and `wait` what every worker reads.
 """
 GENERAL = "General"
-TITLES = {"HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
+TITLES = {"DEAD": "Dead letters", "HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
 
 
 @dataclass
