@@ -76,8 +76,9 @@ class LetterReader:
     async def _partitions_of(self, topic: str) -> Collection[int]:
         known: Collection[int] | None = self._consumer.partitions_for_topic(topic)
         if known is None:
-            await self._consumer.topics()
-            known = self._consumer.partitions_for_topic(topic)
+            # Of topics that it is not assigned, aiokafka keeps no metadata.
+            everything = await self._consumer._client.fetch_all_metadata()
+            known = everything.partitions_for_topic(topic)
         return known or ()
 
     def _come_near(self, partition: TopicPartition, offset: int) -> None:
