@@ -5,10 +5,11 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 from headrace_schemas.receipts import ReceiptOutcome
-from headrace_shared.clients.postgres import Connection, close_pool, new_pool, transaction
+from headrace_shared.clients.postgres import Connection, Pool, close_pool, new_pool, transaction
 from headrace_shared.clients.postgres_errors import postgres_errors
 from headrace_shared.clients.postgres_migrations import migrate
 from headrace_shared.dead import actions
@@ -64,7 +65,12 @@ class LetterIndex:
     ) -> None:
         self._settings = settings
         self._replaying_for = replaying_for
-        self._pool = new_pool(settings, connections, session=SESSION)
+        self._connections = connections
+
+    @cached_property
+    def _pool(self) -> Pool:
+        """Made when it is first wanted: a pool belongs to the event loop that runs when it is made."""
+        return new_pool(self._settings, self._connections, session=SESSION)
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the tables; safe to repeat, also twice at once. One line for each thing made."""
