@@ -14,7 +14,7 @@ from headrace_shared.dead.holdings import Holdings, open_holdings
 from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.reading import open_letters
 from headrace_shared.runtime.items import KafkaRecord, Position
-from headrace_shared.worker import load_worker, worker_names
+from headrace_shared.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,12 @@ def _groups(settings: ConsoleSettings, holdings: Holdings) -> Sequence[Group]:
     groups = []
     for name in worker_names():
         place, worker = holdings.workplace(name), load_worker(name)
-        groups.append(Group(name, f"{settings.topic_prefix}{name}", frozenset({*place.inputs, place.replay_topic})))
+        group = f"{settings.topic_prefix}{name}"
+        topics = {*place.inputs, place.replay_topic}
+        if name == DEAD_LETTERS:
+            topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
+        groups.append(Group(name, group, frozenset(topics)))
         if worker.listener is not None:
             heard = frozenset(worker.listener.inputs(place.settings))
-            groups.append(Group(name, f"{settings.topic_prefix}{name}.{worker.listener.name}", heard))
+            groups.append(Group(name, f"{group}.{worker.listener.name}", heard))
     return groups

@@ -1,16 +1,17 @@
 """A preview or a replay as parts of a whole, for its bars."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
 from headrace_console.jobs import Job
 from headrace_console.showing.charts import Part
 from headrace_console.showing.text import count
-from headrace_console.words import OUTCOMES
+from headrace_console.words import OUTCOMES, STATUSES
 from headrace_shared.dead.prediction import OUTCOMES as OUTCOME_NAMES
 from headrace_shared.dead.preview import Preview
 from headrace_shared.dead.replay import Progress
+from headrace_shared.dead.selection import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,18 @@ def replayed(job: Job, progress: Progress | None) -> Picture:
         "waiting": "Waiting for the last answers",
         "stopped": "Stopped by itself",
     }
+    if not job.running:
+        parts = [part for part in parts if part.number]
     answered = progress.answered + progress.refused
     settled = progress.resolved + progress.superseded
     summary = "" if job.running else f"{count(settled)} of {count(progress.total)} are settled."
     phase = _phase(job, phases.get(progress.state, "Done"), progress.state)
     return Picture(progress.total, answered, parts, phase, summary)
+
+
+def by_status(counts: Mapping[Status, int]) -> list[Part]:
+    """A cause's letters by what became of them."""
+    return [Part(word.icon, word.title, counts[name], word.about) for name, word in STATUSES.items() if counts.get(name)]
 
 
 def _phase(job: Job, now: str, state: str = "") -> str:

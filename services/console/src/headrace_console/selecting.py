@@ -50,7 +50,7 @@ def pairs_of(selection: Selection) -> Pairs:
     return [*pairs, *(("id", id) for id in selection.ids or ())]
 
 
-def query_of(selection: Selection, **more: str) -> str:
+def query_of(selection: Selection, **more: object) -> str:
     """The selection as the query of a link, with further fields."""
     return urlencode([*pairs_of(selection), *more.items()])
 

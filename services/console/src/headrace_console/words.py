@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from headrace_shared.dead.prediction import Outcome
+from headrace_shared.dead.selection import Status
+
 
 class Word(NamedTuple):
     """`icon` also names its colour. `about`: one sentence for who meets the word first."""
@@ -12,7 +15,7 @@ class Word(NamedTuple):
     about: str
 
 
-STATUSES: Mapping[str, Word] = {
+STATUSES: Mapping[Status, Word] = {
     "waiting": Word("Waiting", "waiting", "Nobody has decided yet, or a replay was not answered in time."),
     "replaying": Word("Replaying", "replaying", "Sent to its worker again; the answer is on its way."),
     "parked": Word("Parked", "parked", "Set aside by an operator, or after five failures."),
@@ -21,7 +24,7 @@ STATUSES: Mapping[str, Word] = {
     "discarded": Word("Discarded", "discarded", "Given up by an operator, for a reason that the audit log has."),
 }
 
-OUTCOMES: Mapping[str, Word] = {
+OUTCOMES: Mapping[Outcome, Word] = {
     "apply": Word("Would be applied", "resolved", "Newer than what is stored."),
     "recompute": Word("Would be computed again", "replaying", "Links are asked for anew and follow from what is current."),
     "applied_already": Word("Applied already", "already", "This very version is stored."),

@@ -47,11 +47,11 @@ async def begin_preview(backend: Asked, actor: Actor, form: CheckedForm) -> Resp
 
 @router.get("/replay")
 async def replay_form(request: Request, backend: Asked, selection: Selected) -> Response:
-    """How the replay is to be done."""
+    """How the replay is to be done; what was chosen before comes back."""
+    given = Chosen().model_dump() | dict(request.query_params)
     return page(
-        request, "replay.html", selection=selection, taken=await _taken(backend, selection), problems={},
-        given=Chosen().model_dump() | {"rate": "", "limit": ""},
-    )  # fmt: skip
+        request, "replay.html", selection=selection, taken=await _taken(backend, selection), problems={}, given=given
+    )
 
 
 @router.get("/replay/confirm")

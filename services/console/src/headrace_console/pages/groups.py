@@ -1,5 +1,6 @@
 """Dead letters by cause, and one cause."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 
@@ -8,6 +9,7 @@ from fastapi.responses import Response
 
 from headrace_console.asking import Asked, Selected
 from headrace_console.pages.letters import PAGE, letters_page
+from headrace_console.picturing import by_status
 from headrace_console.rendering import page
 from headrace_shared.dead.groups import Group
 from headrace_shared.dead.selection import Selection
@@ -22,16 +24,14 @@ STEPS = 24
 @router.get("/")
 async def groups(request: Request, backend: Asked, selection: Selected, all: bool = False) -> Response:
     """The causes with letters that are open; with `all`, the settled ones too."""
-    found = await backend.index.groups(selection, window=WINDOW, steps=STEPS)
-    counts: dict[str, int] = {}
-    for group in found:
-        for status, number in group.counts.items():
-            counts[status] = counts.get(status, 0) + number
+    found, counts = await asyncio.gather(
+        backend.index.groups(selection, window=WINDOW, steps=STEPS), backend.index.count(selection)
+    )
     shown = [group for group in found if all or open_letters(group)]
     shown.sort(key=lambda group: (-open_letters(group), -group.last_seen.timestamp()))
     return page(
         request, "groups.html", groups=shown, hidden=len(found) - len(shown), counts=counts, all=all,
-        workers=sorted({group.worker for group in found}), selection=selection, open_letters=open_letters,
+        open_letters=open_letters,
     )  # fmt: skip
 
 
@@ -48,7 +48,7 @@ async def group(
     letters = await letters_page(backend, selection, after, PAGE)
     return page(
         request, "group.html", group=found[0], others=found[1:], selection=selection, cause=cause, letters=letters,
-        after=after, open_letters=open_letters,
+        after=after, open_letters=open_letters, parts=by_status(found[0].counts),
     )  # fmt: skip
 
 

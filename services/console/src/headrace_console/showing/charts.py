@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from headrace_console.showing.text import count
 
-GAP = 1.5
+MOST_GAP = 1.5
 LEAST_HEIGHT = 2.0
 
 
@@ -15,9 +15,10 @@ def sparkline(series: Sequence[int], label: str, *, width: int = 132, height: in
     """A column for each step, oldest first. `label`: what is counted and in which time, for example `24 hours`."""
     most = max(series, default=0)
     step = width / max(len(series), 1)
+    gap = min(MOST_GAP, step / 4)
     columns = Markup("").join(
         Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" rx="1"/>').format(
-            place * step, height - tall, step - GAP, tall
+            place * step, height - tall, step - gap, tall
         )
         for place, number in enumerate(series)
         if (tall := max(LEAST_HEIGHT, number / most * height) if number else 0)

@@ -1,5 +1,6 @@
 """A record's bytes as a page shows them: decoded where they are JSON, as text where they are text, and in hexadecimal."""
 
+import codecs
 import json
 import re
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ def shown_payload(value: bytes | None) -> Shown:
             pass
     beginning = value[:MOST_SHOWN]
     cut = len(value) - len(beginning)
-    text = beginning.decode(errors="ignore" if cut else "replace")
+    # A character that the cut has halved is left out; one that was broken before is shown as broken.
+    text = codecs.getincrementaldecoder("utf-8")("replace").decode(beginning, final=not cut)
     form = "text" if "\ufffd" not in text else "binary"
     return Shown(form, inert_lines(text, MOST_SHOWN), len(value), cut)
 
