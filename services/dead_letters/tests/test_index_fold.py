@@ -20,13 +20,13 @@ from headrace_shared.dead.rows import Failure, IndexedLetter
 from headrace_shared.dead.selection import EVERYTHING, RANKS, Selection
 from headrace_shared.runtime.items import Position
 
-IDS = ("a", "b", "c")
-ids, attempts = st.sampled_from(IDS), st.integers(1, 6)
+IDS = ("a", "b")
+ids, attempts = st.sampled_from(IDS), st.sampled_from([1, 1, 2, 2, 3, 5])
 
 
 @st.composite
 def letters(draw: st.DrawFn) -> Letter:
-    attempt, offset = draw(attempts), draw(st.integers(0, 3))
+    attempt, offset = draw(attempts), draw(st.integers(0, 2))
     # One place holds one letter: what is drawn of it follows from it.
     return letter(
         draw(ids),
