@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from headrace_schemas.receipts import ReceiptOutcome
-from headrace_shared.clients.postgres import Connection, Pool, close_pool, new_pool, transaction
+from headrace_shared.clients.postgres import Connection, Pool, checked_dsn, close_pool, new_pool, transaction
 from headrace_shared.clients.postgres_errors import postgres_errors
 from headrace_shared.clients.postgres_migrations import migrate
 from headrace_shared.dead import actions
@@ -58,11 +58,15 @@ class Page:
 
 
 class LetterIndex:
-    """Every method raises Unavailable when PostgreSQL does not answer, or `headrace stores apply` has not been run."""
+    """Every method raises Unavailable when PostgreSQL does not answer, or `headrace stores apply` has not been run.
+
+    Making one connects to nothing. Raises ValueError if the DSN cannot be read.
+    """
 
     def __init__(
         self, settings: PostgresSettings, *, replaying_for: timedelta = REPLAYING_FOR, connections: int = 4
     ) -> None:
+        checked_dsn(settings)
         self._settings = settings
         self._replaying_for = replaying_for
         self._connections = connections
