@@ -10,7 +10,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp
 
 from headrace_console.backend import Backend, open_backend
 from headrace_console.guard.middleware import Guard
@@ -31,7 +30,7 @@ def create_app(
     *,
     port: int,
     opened: Callable[[ConsoleSettings], AbstractAsyncContextManager[Backend]] = open_backend,
-) -> ASGIApp:
+) -> Guard:
     """`token`: what an operator signs in with. `port`: where it listens, which its cookie is named after."""
 
     @asynccontextmanager

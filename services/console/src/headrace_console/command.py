@@ -9,9 +9,7 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 @app.command()
 def console(
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Listen here instead; 0 is any free port.")
-    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen here instead; 0 is any free port.")] = None,
 ) -> None:
     """Serve the operator's web page on this machine until Ctrl-C.
 

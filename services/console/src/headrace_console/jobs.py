@@ -56,7 +56,7 @@ class Job:
                 await self._task
 
     async def changes(self, least_seconds: float) -> AsyncIterator[None]:
-        """Yields now, then after each change, not more often than every `least_seconds`, and after the end once more."""
+        """Yields now, then after each change but not more often than every `least_seconds`, and once after the end."""
         while True:
             changed = self._changed
             yield

@@ -16,9 +16,7 @@ from headrace_shared.dead.selection import Status
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """`done` of `total`, in `parts`. `phase`: what it does now, or how it ended, in words. `summary`: what to take home,
-    once it is over.
-    """
+    """`done` of `total`, in `parts`. `phase`: what it does now, or how it ended. `summary`: the end in a sentence."""
 
     total: int
     done: int
@@ -87,7 +85,9 @@ def replayed(job: Job, progress: Progress | None) -> Picture:
 
 def by_status(counts: Mapping[Status, int]) -> list[Part]:
     """A cause's letters by what became of them."""
-    return [Part(word.icon, word.title, counts[name], word.about) for name, word in STATUSES.items() if counts.get(name)]
+    return [
+        Part(word.icon, word.title, counts[name], word.about) for name, word in STATUSES.items() if counts.get(name)
+    ]
 
 
 def _phase(job: Job, now: str, state: str = "") -> str:

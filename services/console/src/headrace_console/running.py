@@ -1,6 +1,7 @@
 """The steps of previews and replays, each with a reader of its own: two of them would be in each other's way."""
 
 from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from headrace_console.backend import Backend
 from headrace_shared.dead.preview import Preview, preview
@@ -11,8 +12,11 @@ from headrace_shared.dead.selection import Selection
 
 async def previewing(backend: Backend, selection: Selection) -> AsyncGenerator[Preview, None]:
     """The preview of what a replay of the selection would take, further and further along."""
-    async with open_letters(backend.settings.kafka) as reader:
-        async for progress in preview(backend.index, reader, backend.holdings, selection):
+    async with (
+        open_letters(backend.settings.kafka) as reader,
+        aclosing(preview(backend.index, reader, backend.holdings, selection)) as steps,
+    ):
+        async for progress in steps:
             yield progress
 
 
@@ -21,8 +25,9 @@ async def replaying(
 ) -> AsyncGenerator[Progress, None]:
     """The replay, further and further along. Closing it stops the replay."""
     async with open_letters(backend.settings.kafka) as reader:
-        steps = replay(
+        opened = replay(
             backend.index, reader, backend.holdings, backend.settings, selection, options, actor=actor, reason=reason
         )
-        async for progress in steps:
-            yield progress
+        async with aclosing(opened) as steps:
+            async for progress in steps:
+                yield progress

@@ -26,13 +26,17 @@ STATUSES: Mapping[Status, Word] = {
 
 OUTCOMES: Mapping[Outcome, Word] = {
     "apply": Word("Would be applied", "resolved", "Newer than what is stored."),
-    "recompute": Word("Would be computed again", "replaying", "Links are asked for anew and follow from what is current."),
+    "recompute": Word(
+        "Would be computed again", "replaying", "Links are asked for anew and follow from what is current."
+    ),
     "applied_already": Word("Applied already", "already", "This very version is stored."),
     "superseded": Word("Superseded", "superseded", "A newer version is stored and stays."),
     "deleted": Word("Deleted since", "deleted", "A newer delete is stored and stays."),
     "undecodable": Word("Would fail again", "failed", "The worker still cannot read it."),
     "ignored": Word("Would be ignored", "parked", "The worker's settings say to skip it."),
-    "expired": Word("Too old to replay", "expired", "More than 14 days after its first failure, or gone from its topic."),
+    "expired": Word(
+        "Too old to replay", "expired", "More than 14 days after its first failure, or gone from its topic."
+    ),
     "foreign": Word("Not Headrace's to replay", "discarded", "Sent again by what wrote it, not from here."),
 }
 

@@ -4,9 +4,10 @@ from collections.abc import Collection, MutableMapping
 from http.cookies import CookieError, SimpleCookie
 from typing import Any
 
+from fastapi import FastAPI
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from headrace_console.guard.requests import SAFE_METHODS, came_from_us, host_is_ours
 from headrace_console.guard.sessions import Sessions
@@ -36,9 +37,9 @@ class Guard:
     """
 
     def __init__(
-        self, application: ASGIApp, *, names: Collection[str], sessions: Sessions, cookie: str, schemes: Collection[str]
+        self, application: FastAPI, *, names: Collection[str], sessions: Sessions, cookie: str, schemes: Collection[str]
     ) -> None:
-        self._application = application
+        self.application = application
         self._names = names
         self._sessions = sessions
         self._cookie = cookie
@@ -47,7 +48,7 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
-                await self._application(scope, receive, send)
+                await self.application(scope, receive, send)
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -55,7 +56,7 @@ class Guard:
                 _add_headers(message, scope["path"])
             await send(message)
 
-        answer = self._refusal(scope) or self._application
+        answer = self._refusal(scope) or self.application
         await answer(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope) -> Response | None:

@@ -32,9 +32,7 @@ class Chosen(BaseModel):
 
     @property
     def options(self) -> ReplayOptions:
-        return ReplayOptions(
-            limit=self.limit, rate=self.rate, canary=self.canary, stop_share=self.stop_percent / 100
-        )
+        return ReplayOptions(limit=self.limit, rate=self.rate, canary=self.canary, stop_share=self.stop_percent / 100)
 
 
 @router.post("/previews")
@@ -84,7 +82,9 @@ async def begin_replay(backend: Asked, actor: Actor, form: CheckedForm) -> Respo
 @router.get("/park")
 async def park_form(request: Request, backend: Asked, selection: Selected) -> Response:
     """What parking means, and for how many."""
-    return page(request, "decide.html", name="park", selection=selection, problem="", **await _counted(backend, selection))
+    return page(
+        request, "decide.html", name="park", selection=selection, problem="", **await _counted(backend, selection)
+    )
 
 
 @router.get("/discard")

@@ -13,7 +13,7 @@ from headrace_console.backend import Backend
 from headrace_console.holding import HeldBy, held_by_stores
 from headrace_console.rendering import page
 from headrace_console.selecting import WrongSelection
-from headrace_console.showing.payload import HEX_ROWS, hexdump, shown_payload
+from headrace_console.showing.payload import HEX_BYTES, hexdump, shown_payload
 from headrace_console.words import reason_title
 from headrace_shared.dead.actions import AuditRow
 from headrace_shared.dead.index import Page
@@ -59,10 +59,10 @@ async def letter(request: Request, backend: Asked, id: str) -> Response:
     record, held, actions = await asyncio.gather(
         _record(backend, found), _held(backend, found), backend.index.actions_on(found.letter.id)
     )
-    payload = shown_payload(record.record.value if record.record else None)
+    value = record.record.value if record.record else None
     return page(
-        request, "letter.html", found=found, letter=found.letter, record=record, held=held, history=history(found, actions),
-        payload=payload, hex=hexdump((record.record.value or b"") if record.record else b""), hex_bytes=HEX_ROWS * 16,
+        request, "letter.html", found=found, letter=found.letter, record=record, held=held,
+        history=history(found, actions), payload=shown_payload(value), hex=hexdump(value or b""), hex_bytes=HEX_BYTES,
         prediction=await _prediction(backend, found, record.record), most_headers=MOST_HEADERS,
         selection=Selection(ids=(found.letter.id,)),
     )  # fmt: skip

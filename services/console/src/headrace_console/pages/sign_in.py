@@ -21,7 +21,9 @@ async def sign_in_page(request: Request, token: str | None = None) -> Response:
     session: Session | None = request.state.session
     if token is not None:
         if not _matches(request, token):
-            return page(request, "sign_in.html", 401, problem="This link is not of a console that runs now.", known=False)
+            return page(
+                request, "sign_in.html", 401, problem="This link is not of a console that runs now.", known=False
+            )
         return _with_cookie(request, RedirectResponse(SIGN_IN, 303), cast(Sessions, request.app.state.sessions).begin())
     if session is not None and session.actor is not None:
         return RedirectResponse("/", 303)
@@ -66,7 +68,5 @@ def _matches(request: Request, given: str) -> bool:
 
 def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
     encrypted: bool = request.app.state.encrypted
-    answer.set_cookie(
-        request.app.state.cookie, secret, httponly=True, samesite="strict", secure=encrypted, path="/"
-    )
+    answer.set_cookie(request.app.state.cookie, secret, httponly=True, samesite="strict", secure=encrypted, path="/")
     return answer

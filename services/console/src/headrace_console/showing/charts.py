@@ -8,6 +8,7 @@ from markupsafe import Markup
 from headrace_console.showing.text import count
 
 MOST_GAP = 1.5
+GAP = 2
 LEAST_HEIGHT = 2.0
 
 
@@ -36,7 +37,9 @@ def series_in_words(series: Sequence[int], label: str) -> str:
     most = max(series)
     steps_ago = len(series) - 1 - series.index(most)
     when = "in the newest" if steps_ago == 0 else f"{steps_ago} steps before the newest"
-    return f"{label}: {count(sum(series))} in {len(series)} steps, at most {count(most)}, {when}; now {count(series[-1])}"
+    return (
+        f"{label}: {count(sum(series))} in {len(series)} steps, at most {count(most)}, {when}; now {count(series[-1])}"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +61,9 @@ def stacked(parts: Sequence[Part], label: str) -> Markup:
     for part in shown:
         # A part of one in 100,000 is still to be seen.
         wide = max(part.number / total * 1000, 4.0)
+        drawn = wide if part is shown[-1] else wide - GAP
         rects.append(
-            Markup('<rect class="fill-{}" x="{:.2f}" y="0" width="{:.2f}" height="20"/>').format(
-                part.name, x, max(wide - 2, 2)
-            )
+            Markup('<rect class="fill-{}" x="{:.2f}" y="0" width="{:.2f}" height="20"/>').format(part.name, x, drawn)
         )
         x += wide
     words = ", ".join(f"{part.label} {count(part.number)}" for part in shown) or "nothing"

@@ -1,4 +1,4 @@
-"""A record's bytes as a page shows them: decoded where they are JSON, as text where they are text, and in hexadecimal."""
+"""A record's bytes as a page shows them: decoded where they are JSON, as text where they are text, and in hex."""
 
 import codecs
 import json
@@ -15,7 +15,7 @@ MOST_DECODED = 262_144
 """Bytes: a larger value is shown by its beginning."""
 MOST_SHOWN = 16_384
 MOST_STRING = 160
-HEX_ROWS = 32
+HEX_BYTES = 512
 ROW = 16
 
 
@@ -52,10 +52,10 @@ def highlighted(value: Any) -> Markup:
     return Markup("\n").join(_line(line) for line in lines[:5000])
 
 
-def hexdump(value: bytes, rows: int = HEX_ROWS) -> str:
+def hexdump(value: bytes, most: int = HEX_BYTES) -> str:
     """Offset, 16 bytes in hexadecimal, and the printable ones of ASCII, a row each."""
     shown = []
-    for start in range(0, min(len(value), rows * ROW), ROW):
+    for start in range(0, min(len(value), most), ROW):
         row = value[start : start + ROW]
         digits = f"{row[:8].hex(' ')}  {row[8:].hex(' ')}"
         letters = "".join(chr(byte) if 32 <= byte < 127 else "·" for byte in row)

@@ -8,24 +8,28 @@ SHORT = 200
 
 
 def inert(text: object, most: int = SHORT) -> Markup:
-    """One line. What a page would not show, or would obey, appears as an escape; `<bdi>` keeps its direction its own."""
-    whole = str(text)
+    """One line: line ends become spaces, and whatever else a page would not show, or would obey, appears as an escape.
+
+    `<bdi>` keeps its direction its own.
+    """
+    whole = str(text).replace("\r\n", "\n").replace("\n", " ")
     cut = whole if len(whole) <= most else whole[:most] + "…"
     return Markup("<bdi>{}</bdi>").format(readable(cut))
 
 
 def inert_lines(text: str, most: int) -> Markup:
     """Several lines: as `inert`, but their ends stay."""
-    lines = text[:most].replace("\r\n", "\n").split("\n")
-    return Markup("\n").join(escape(readable(line)) for line in lines)
+    cut = text if len(text) <= most else text[:most] + "…"
+    lines = cut.replace("\r\n", "\n").split("\n")
+    return Markup('<bdi class="lines">{}</bdi>').format(Markup("\n").join(escape(readable(line)) for line in lines))
 
 
-def header_text(value: bytes, most: int = 400) -> Markup:
+def header_text(value: bytes, most: int = 2000) -> Markup:
     """As text where it is text, and in hexadecimal else, as numbers are that Spring writes."""
     try:
-        return inert(value.decode(), most)
+        return inert_lines(value.decode(), most)
     except UnicodeDecodeError:
-        return inert("0x" + value[:most].hex() + ("…" if len(value) > most else ""), 2 * most + 3)
+        return inert("0x" + value[:most].hex(), 2 * most + 3)
 
 
 def count(number: int) -> str:

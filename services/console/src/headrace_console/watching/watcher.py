@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import pairwise
 
 import httpx
 import structlog
@@ -48,7 +49,7 @@ class Watched:
     def series(self) -> list[int]:
         """Records between each look and the next, over the last five minutes."""
         numbers = [number for _, number in self.looks]
-        return [max(0, after - before) for before, after in zip(numbers, numbers[1:], strict=False)]
+        return [max(0, after - before) for before, after in pairwise(numbers)]
 
 
 class Watcher:
