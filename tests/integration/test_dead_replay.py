@@ -252,7 +252,7 @@ async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_ho
             clearing.index, clearing.reader, clearing.holdings, clearing.settings, WAITING, QUICK,
             actor="night shift", reason="fixed",
         )  # fmt: skip
-        async with aclosing(begun):  # type: ignore[type-var]
+        async with aclosing(begun):
             async for progress in begun:
                 if progress.published >= 10:
                     break

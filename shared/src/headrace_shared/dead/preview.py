@@ -1,7 +1,7 @@
 """What a replay of a selection would do: its predictions, counted."""
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from headrace_shared.dead.holdings import Holdings
@@ -45,7 +45,7 @@ class Preview:
 
 async def preview(
     index: LetterIndex, reader: LetterReader, holdings: Holdings, selection: Selection, *, limit: int | None = None
-) -> AsyncIterator[Preview]:
+) -> AsyncGenerator[Preview, None]:
     """The same preview again and again, further along; the last one is whole. What a replay of the selection takes.
 
     Raises Unavailable if a store that decides does not answer.

@@ -6,7 +6,7 @@ leaves a letter that waits although it was sent: sending it again changes nothin
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -89,7 +89,7 @@ async def replay(
     *,
     actor: str,
     reason: str = "",
-) -> AsyncIterator[Progress]:
+) -> AsyncGenerator[Progress, None]:
     """The same progress again and again, further along. It is over when its state is `done` or `stopped`.
 
     Takes what waits, and what is parked if the selection names that status. Closing the generator stops the replay:

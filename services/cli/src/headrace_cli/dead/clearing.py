@@ -25,7 +25,7 @@ async def replay_all(
     """Replays the selection; `look` is shown how far it is. Raises Unavailable."""
     async with opened_index(settings) as index, open_letters(settings.kafka) as reader, open_holdings() as holdings:
         running = replay(index, reader, holdings, settings, selection, options, actor=actor, reason=reason)
-        async with aclosing(running):  # type: ignore[type-var]  # an async generator, which its type does not say
+        async with aclosing(running):
             async for progress in running:
                 look(progress)
     return progress
