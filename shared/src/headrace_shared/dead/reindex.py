@@ -42,15 +42,15 @@ async def reindex(settings: IndexSettings, index: LetterIndex, on_progress: Call
 
 
 async def dead_topics(settings: CommonSettings, dead: DeadSettings) -> list[str]:
-    """The dead-letter topics that there are under the prefix, of any worker, and the further ones of the settings."""
+    """The dead-letter topics that there are: of any worker under the prefix, and the further ones of the settings."""
     admin = AIOKafkaAdminClient(**client_options(settings.kafka))
     await admin.start()
     try:
         existing = await admin.list_topics()
     finally:
         await admin.close()
-    ours = sorted(topic for topic in existing if topic.startswith(settings.topics.dead("")))
-    return [*ours, *dead.further_topics]
+    further = set(dead.further_topics)
+    return sorted(topic for topic in existing if topic.startswith(settings.topics.dead("")) or topic in further)
 
 
 async def _take_all(
