@@ -1,6 +1,6 @@
 """`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
 
-python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,memory] [--scale 1.0]
+python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,dead_letters,memory] [--scale 1.0]
 """
 
 import argparse
@@ -18,13 +18,13 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import embedding, memory, runtime, sinks
+from benchmarks import dead_letters, embedding, memory, runtime, sinks
 from benchmarks.measure import Comparison
 from headrace_local.stack import Stack
 from headrace_shared.settings import WorkerSettings
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "memory")
+PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "dead_letters", "memory")
 Outcome = Comparison | memory.Peak
 
 
@@ -46,6 +46,8 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
             return [*await sinks.pgvector(sinks.settings_of("pgvector"), records(4_000))]
         case "embed":
             return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
+        case "dead_letters":
+            return [*await dead_letters.run(sinks.settings_of("dead_letters"), records(100_000))]
         case _:
             peaks = await memory.workers(common, environment, records(2_000))
             file = directory / "rows.jsonl"
