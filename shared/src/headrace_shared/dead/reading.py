@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 ANSWER_WITHIN = 30.0
 """Seconds without a record, although there is one, after which the broker counts as unavailable."""
 POLL_MS = 500
+FETCH_WAIT_MS = 20
+"""A broker holds a fetch at the end of a partition for so long, and with it the fetch of the next partition."""
 POLL_RECORDS = 100
 """Few, because each may be of megabytes and all of them are held."""
 WORTH_A_SEEK = 2000
@@ -118,6 +120,7 @@ async def open_letters(settings: KafkaSettings) -> AsyncIterator[LetterReader]:
         auto_offset_reset="earliest",
         enable_auto_commit=False,
         max_partition_fetch_bytes=2 * settings.max_record_bytes,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
         async with asyncio.timeout(ANSWER_WITHIN):
