@@ -1,5 +1,6 @@
 """The worker as a FastStream application: one batch subscriber, which commits what PostgreSQL has committed."""
 
+import gc
 import logging
 import re
 import time
@@ -14,10 +15,10 @@ from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
 
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.digest import Digest
+from headrace_shared.dead.digest import index_records
 from headrace_shared.dead.index import LetterIndex
 from headrace_shared.kafka import client_options, security
-from headrace_shared.runtime.app import GRACE_SECONDS, MAX_POLL_INTERVAL_MS
+from headrace_shared.runtime.app import GC_THRESHOLD, GRACE_SECONDS, MAX_POLL_INTERVAL_MS
 from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker, parse_raw, raw_records
 from headrace_shared.runtime.health import Health
 from headrace_shared.runtime.items import KafkaRecord
@@ -50,17 +51,15 @@ class Indexing:
         Raises NackMessage when it does not answer: nothing is committed to Kafka then, and they are read again.
         """
         started = time.monotonic()
-        digest = Digest(self._settings.topics)
-        for record in records:
-            digest.add(record)
+        letters = 0
         try:
             async for attempt in retrying(self._settings.batch, self.stopping, self._on_unavailable):
                 with attempt:
-                    await digest.write(self._index)
+                    letters = await index_records(self._index, self._settings.topics, records)
         except Unavailable as error:
             log.warning("batch_given_back", store=error.store, records=len(records))
             raise NackMessage from error
-        self._settled(digest, time.monotonic() - started)
+        self._settled(letters, len(records) - letters, time.monotonic() - started)
 
     def _on_unavailable(self, error: Unavailable) -> None:
         self._health.beat()
@@ -68,15 +67,14 @@ class Indexing:
         self._metrics.unavailable.labels(error.store).inc()
         log.warning("store_unavailable", store=error.store, detail=error.detail)
 
-    def _settled(self, digest: Digest, seconds: float) -> None:
-        records = len(digest.letters) + digest.receipts
+    def _settled(self, letters: int, receipts: int, seconds: float) -> None:
         self._health.settled()
-        self._metrics.records.labels("dead_letter", "applied").inc(len(digest.letters))
-        self._metrics.records.labels("receipts", "applied").inc(digest.receipts)
+        self._metrics.records.labels("dead_letter", "applied").inc(letters)
+        self._metrics.records.labels("receipts", "applied").inc(receipts)
         self._metrics.last_settled.set(datetime.now(UTC).timestamp())
         self._metrics.batch_seconds.observe(seconds)
-        self._metrics.batch_records.observe(records)
-        log.info("batch_settled", records=records, seconds=round(seconds, 3))
+        self._metrics.batch_records.observe(letters + receipts)
+        log.info("batch_settled", records=letters + receipts, seconds=round(seconds, 3))
 
 
 def build(settings: DeadLettersSettings, index: LetterIndex) -> AsgiFastStream:
@@ -127,6 +125,7 @@ def build(settings: DeadLettersSettings, index: LetterIndex) -> AsgiFastStream:
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
+        gc.set_threshold(GC_THRESHOLD)
         log.info("worker_started", topics=topic_pattern(settings))
         yield
         await index.close()

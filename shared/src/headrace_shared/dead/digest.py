@@ -1,5 +1,6 @@
 """What records of dead-letter and receipt topics say, on its way into the index."""
 
+import asyncio
 from collections.abc import Sequence
 
 import structlog
@@ -12,6 +13,12 @@ from headrace_shared.runtime.items import KafkaRecord
 from headrace_shared.stage import BatchRejected
 
 log = structlog.get_logger(__name__)
+
+
+PART = 1000
+"""Records whose letters are written in one transaction."""
+TURN = 50
+"""Records read before the event loop has its turn."""
 
 
 class Digest:
@@ -35,6 +42,27 @@ class Digest:
         """Folds it all into the index; to repeat it changes nothing. Raises Unavailable."""
         await _put(index, self.letters)
         await index.settle(self.answers)
+
+
+async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
+    """Folds records into the index, one part being read while the database writes the one before; how many letters
+    there were. Raises Unavailable; some parts may be written then, and to repeat it changes nothing.
+    """
+    letters, writing = 0, asyncio.create_task(Digest(topics).write(index))
+    try:
+        for start in range(0, len(records), PART):
+            digest = Digest(topics)
+            for place, record in enumerate(records[start : start + PART]):
+                digest.add(record)
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
+            await writing
+            letters += len(digest.letters)
+            writing = asyncio.create_task(digest.write(index))
+        await writing
+        return letters
+    finally:
+        writing.cancel()
 
 
 async def _put(index: LetterIndex, letters: Sequence[Letter]) -> None:

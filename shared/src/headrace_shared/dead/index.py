@@ -96,11 +96,12 @@ class LetterIndex:
         """Folds letters into the index, in any order and as often as wanted. All or none of them."""
         async with self._transaction() as connection:
             await connection.execute(CREATE_INCOMING)
-            for each_id_once in _rounds(letters):
+            for place, each_id_once in enumerate(_rounds(letters)):
+                if place:
+                    await connection.execute(f"TRUNCATE {INCOMING}")
                 rows = [letter_row(letter) for letter in each_id_once]
                 await connection.copy_records_to_table(INCOMING, records=rows, columns=INCOMING_COLUMNS)
                 await connection.execute(PUT_LETTERS)
-                await connection.execute(f"TRUNCATE {INCOMING}")
 
     async def settle(self, answers: Sequence[ReplayAnswer]) -> None:
         """Folds what receipts say of replays into the index, also of letters that it has not seen yet."""

@@ -8,7 +8,7 @@ from typing import Literal
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import Topics
 from headrace_shared.dead.payload import subject
-from headrace_shared.dead.reported import Origin, reported
+from headrace_shared.dead.reported import Origin, headers_of, reported
 from headrace_shared.dead.text import storable
 from headrace_shared.runtime.items import KafkaRecord, Position, position
 
@@ -60,12 +60,13 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
 
     Kafka Connect gives its letters the timestamp of the record that failed, and nothing says when it failed.
     """
-    report = reported(record)
+    found = headers_of(record)
+    report = reported(found)
     at = position(record)
     dead_prefix = topics.dead("")
     worker = at.topic.removeprefix(dead_prefix) if at.topic.startswith(dead_prefix) else report.worker
     failed_at = report.failed_at or _arrived(record.timestamp)
-    about = subject(record, report.failed.topic if report.failed else None, topics)
+    about = subject(record, found, report.failed.topic if report.failed else None, topics)
     reason = storable(report.reason, MAX_NAME) or "unknown"
     return Letter(
         id=letter_id(report.id) if report.id else f"{at.topic}:{at.partition}:{at.offset}",

@@ -13,6 +13,7 @@ from headrace_shared.runtime.items import KafkaRecord, Position
 
 Origin = Literal["headrace", "connect", "spring", "unknown"]
 MAX_INT, MAX_BIGINT = 2**31 - 1, 2**63 - 1
+MAX_DIGITS = len(str(MAX_BIGINT))
 MAX_TOPIC = 249
 """Characters; the broker takes no longer name."""
 
@@ -26,6 +27,11 @@ SPRING_EXCEPTION = (SPRING + "exception-cause-fqcn", SPRING + "exception-fqcn", 
 SPRING_MESSAGE = (SPRING + "exception-message", SPRING + "key-exception-message")
 
 Headers = Mapping[str, bytes]
+
+
+def headers_of(record: KafkaRecord) -> Headers:
+    """The newest value of each header; those without one are left out."""
+    return {name: value for name, value in record.headers if value is not None}
 
 
 class Report(NamedTuple):
@@ -44,9 +50,8 @@ class Report(NamedTuple):
     failed: Position | None = None
 
 
-def reported(record: KafkaRecord) -> Report:
+def reported(found: Headers) -> Report:
     """Reads the headers of any record. Never raises."""
-    found = {name: bytes(value) for name, value in record.headers if value is not None}
     if headers.DEAD_ID in found:
         return _headrace(found)
     if headers.CONNECT_TOPIC in found or headers.CONNECT_EXCEPTION in found:
@@ -121,7 +126,7 @@ def _simple_name(java_class: str) -> str:
 
 
 def _decimal(value: bytes | None, most: int) -> int | None:
-    if value is None or not value.isdigit() or len(value) > len(str(most)):
+    if value is None or len(value) > MAX_DIGITS or not value.isdigit():
         return None
     number = int(value)
     return number if number <= most else None
@@ -139,6 +144,8 @@ def _time(value: bytes | None) -> datetime | None:
         return None
     try:
         time = datetime.fromisoformat(value.decode("ascii"))
+        if time.tzinfo is UTC:
+            return time
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
     except (ValueError, OverflowError):
         return None

@@ -11,5 +11,6 @@ def storable(value: str | bytes | None, longest: int) -> str:
     """
     if value is None:
         return ""
-    text = value[: 4 * longest].decode(errors="replace") if isinstance(value, bytes) else value[:longest]
-    return text[:longest].replace("\x00", SHOWN_NUL).encode(errors="replace").decode()
+    text = value[: 4 * longest].decode(errors="replace") if isinstance(value, bytes) else value
+    text = text[:longest].replace("\x00", SHOWN_NUL)
+    return text if text.isascii() else text.encode(errors="replace").decode()
