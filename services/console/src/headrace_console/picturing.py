@@ -91,6 +91,6 @@ def by_status(counts: Mapping[Status, int]) -> list[Part]:
 
 
 def _phase(job: Job, now: str, state: str = "") -> str:
-    if job.running or state == "stopped":
+    if job.running or (job.state, state) == ("done", "stopped"):
         return now
     return {"done": "Done", "stopped": "Stopped by an operator", "failed": "Failed"}[job.state]
