@@ -128,8 +128,8 @@ _FOCUSED = """() => {
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """Headless; as root, chromium runs only without its sandbox. Where none is on the path, Chrome's own place is looked
-    at. Raises playwright's Error if there is none: `make test` installs it where it may.
+    """Headless; as root, chromium runs only without its sandbox. Where none is on the path, the place of Chrome is
+    looked at. Raises the Error of playwright if there is none: `make test` installs it where it may.
     """
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
