@@ -85,6 +85,8 @@ class Clearing:
     def __init__(self, servers: Servers, *names: str) -> None:
         self._servers = servers
         self.prefix = f"d{uuid.uuid4().hex[:8]}."
+        self.variables: dict[str, str] = {}
+        """Further settings of every worker, without their prefix."""
         self._names = names
         self._stack = AsyncExitStack()
 
@@ -115,7 +117,7 @@ class Clearing:
     def settings_of(self, worker: Worker, **variables: str) -> WorkerSettings:
         """The worker's settings on these topics; the stores are the session's own."""
         return self._servers.settings(
-            worker.settings, "kafka", *servers_of(worker), TOPIC_PREFIX=self.prefix, **variables
+            worker.settings, "kafka", *servers_of(worker), TOPIC_PREFIX=self.prefix, **self.variables | variables
         )
 
     async def indexed(self, selection: Selection = WAITING) -> list[IndexedLetter]:

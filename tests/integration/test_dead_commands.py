@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -115,10 +114,10 @@ async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(clear
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
         line, environment = command(clearing, "replay", "--all", "--rate", "20", "--canary", "0", "--json")
-        process = subprocess.Popen(line, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        process = await asyncio.create_subprocess_exec(*line, env=environment, stdout=subprocess.DEVNULL)
         await eventually(lambda: _has_replays(clearing, 20), within=60)
-        process.send_signal(signal.SIGKILL)
-        process.communicate()
+        process.kill()
+        await process.wait()
         sent = len(await clearing.replays(NAME))
         assert 20 <= sent < 120
         await clearing.answered(NAME, 120 + sent)

@@ -56,7 +56,7 @@ def groups(selection: Selection, topic: Topics = None, as_json: AsJson = False) 
     if as_json:
         print_json(found)
     elif not found:
-        screen().print("there are no dead letters")
+        screen().print(_none(selection))
     else:
         screen().print(groups_table(found))
 
@@ -75,7 +75,7 @@ def ls(
         print_json([letter_object(letter, indexed) for letter, indexed in found])
         return
     if not found:
-        screen().print("there are no dead letters")
+        screen().print(_none(selection))
         return
     screen().print(letters_table([(letter, indexed.status if indexed else "") for letter, indexed in found]))
     if more:
@@ -232,7 +232,7 @@ def import_(
         print_json(asdict(done) | {"dry_run": dry_run})
     else:
         verb = "would be published" if dry_run else "published"
-        screen().print(f"{done.published:,} edited changes {verb}, {done.unchanged:,} lines are as they were")
+        screen().print(f"{done.published:,} edited changes {verb}, {done.unchanged:,} lines were not edited")
         for line in done.refused[:REFUSALS_SHOWN]:
             messages().print(inert(f"{file}:{line['line']}: {line['why']}"), soft_wrap=True)
     if done.refused:
@@ -249,6 +249,10 @@ def reindex(as_json: AsJson = False) -> None:
     else:
         counts = f"{done.letters:,} letters, {done.receipts:,} receipts and {done.decisions:,} decisions of operators"
         screen().print(f"the index holds {counts}")
+
+
+def _none(selection: Selection) -> str:
+    return "there are no such dead letters" if selection.as_json() else "there are no dead letters"
 
 
 def _told(progress: Progress, dry_run: bool) -> str:

@@ -16,7 +16,6 @@ from headrace_shared.dead.prediction import OUTCOMES, Outcome, Prediction
 from headrace_shared.dead.preview import Preview
 from headrace_shared.dead.rows import IndexedLetter
 
-BARS = " ▁▂▃▄▅▆▇█"
 LONGEST = 100
 """Characters of an error in a table."""
 SAID: Mapping[Outcome, str] = {
@@ -73,19 +72,10 @@ def letter_object(letter: Letter, found: IndexedLetter | None = None) -> dict[st
 
 
 def letters_table(letters: Sequence[tuple[Letter, str]]) -> Table:
-    """Each letter with its status."""
-    shown = table(
-        "status",
-        "worker",
-        "reason",
-        "key",
-        "version",
-        "attempts",
-        "failed at",
-        "id",
-        "error",
-        right=("version", "attempts"),
-    )
+    """Each letter with its status. An id is never cut: it is what other commands take."""
+    numbers = ("version", "attempts")
+    shown = table("status", "worker", "reason", "key", *numbers, "failed at", "id", "error", right=numbers)
+    shown.columns[7].overflow = "fold"
     for letter, status in letters:
         shown.add_row(
             status, inert(letter.worker), inert(letter.reason), cut(shown_key(letter.key), 40),
@@ -131,29 +121,22 @@ def topic_group_object(group: TopicGroup) -> dict[str, Any]:
 
 def groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
     """Of group objects."""
-    shown = table(
-        "cause",
-        "worker",
-        "reason",
-        "letters",
-        "waiting",
-        "24 h",
-        "first seen",
-        "last seen",
-        "for example",
-        right=("letters", "waiting"),
-    )
+    numbers = ("letters", "waiting")
+    shown = table("cause", "worker", "reason", *numbers, "first seen", "last seen", "for example", right=numbers)
     for group in groups:
-        workers: Mapping[str, int] = group["workers"]
-        shares = [
-            f"{name} {count / group['count']:.0%}" if len(workers) > 1 else name for name, count in workers.items()
-        ]
         shown.add_row(
-            inert(group["fingerprint"]), inert(", ".join(shares)), inert(group["reason"]), f"{group['count']:,}",
-            f"{group['counts'].get('waiting', 0):,}", sparkline(group.get("series", [])), when(group["first_seen"]),
-            when(group["last_seen"]), cut(group["sample_error"], LONGEST),
+            inert(group["fingerprint"]), inert(_shares(group)), inert(group["reason"]), f"{group['count']:,}",
+            f"{group['counts'].get('waiting', 0):,}", when(group["first_seen"]), when(group["last_seen"]),
+            cut(group["sample_error"], LONGEST),
         )  # fmt: skip
     return shown
+
+
+def _shares(group: Mapping[str, Any]) -> str:
+    workers: Mapping[str, int] = group["workers"]
+    if len(workers) == 1:
+        return next(iter(workers))
+    return ", ".join(f"{name} {count / group['count']:.0%}" for name, count in workers.items())
 
 
 def preview_object(preview: Preview) -> dict[str, Any]:
@@ -217,9 +200,3 @@ def when(moment: datetime) -> str:
 def cut(text: str, longest: int) -> Text:
     """Inert, on one line, and not longer."""
     return inert(text if len(text) <= longest else f"{text[:longest]}…")
-
-
-def sparkline(series: Sequence[int]) -> str:
-    """One bar for each step of time."""
-    most = max(series, default=0)
-    return "".join(BARS[-(-count * (len(BARS) - 1) // most)] for count in series) if most else ""

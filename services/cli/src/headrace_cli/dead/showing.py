@@ -1,5 +1,6 @@
 """One dead letter, as whole as it can be shown: what it holds, why it failed, what each store holds, its history."""
 
+import base64
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace_cli.dead.describing import SAID, letter_object, prediction_object, raw_object, when
+from headrace_cli.dead.describing import SAID, cut, letter_object, prediction_object, raw_object, when
 from headrace_cli.dead.foreign import letters_on
 from headrace_cli.dead.tools import opened_index
 from headrace_cli.errors import NOT_DONE, CommandError
@@ -25,6 +26,8 @@ from headrace_shared.dead.settings import IndexSettings
 from headrace_shared.stage import Unavailable
 
 BYTES_SHOWN = 512
+FIELDS_SHOWN = 160
+"""Characters of what a store holds; --json has all of it."""
 VALUE_SHOWN = 6000
 """Characters of a payload on a terminal; --json has all of it."""
 
@@ -147,8 +150,6 @@ def _payload(shown: Mapping[str, Any]) -> Text:
     if shown["value"] is not None:
         lines = json.dumps(shown["value"], ensure_ascii=False, indent=2)[:VALUE_SHOWN].split("\n")
         return Text("\n").join(inert(line) for line in lines)
-    import base64
-
     data = base64.b64decode(shown["value_base64"])
     return Text("\n").join(
         [*map(inert, hex_lines(data[:BYTES_SHOWN])), Text(f"{len(data):,} bytes; --json has them all", "dim")]
@@ -181,7 +182,7 @@ def _held(stores: Mapping[str, Any]) -> Table:
         else:
             state = "deleted by version" if held["deleted"] else "version"
             fields = json.dumps(held["fields"], ensure_ascii=False, default=str)
-            shown.add_row(name, f"{state} {held['version']}", inert(fields[:BYTES_SHOWN]))
+            shown.add_row(name, f"{state} {held['version']}", cut(fields, FIELDS_SHOWN))
     return shown
 
 
