@@ -22,8 +22,15 @@ def test_another_address_needs_the_names_that_browsers_call_it_by() -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_needs_nothing(host: str) -> None:
-    assert not ConsoleOptions(host=host).encrypted
+def test_loopback_needs_nothing_and_is_called_by_its_address(host: str) -> None:
+    options = ConsoleOptions(host=host)
+    assert (options.encrypted, options.called) == (False, host)
+
+
+def test_another_address_is_called_by_the_first_name_that_is_allowed() -> None:
+    options = ConsoleOptions(host="0.0.0.0", allowed_hosts="console.example, localhost", allow_http=True)
+    assert options.called == "console.example"
+    assert {"console.example", "localhost", "127.0.0.1"} <= options.names
 
 
 @pytest.mark.parametrize("given", [{"tls_cert_file": "a"}, {"tls_key_file": "a"}])

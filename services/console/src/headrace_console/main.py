@@ -54,7 +54,8 @@ def run(port: int | None = None) -> int:
 def _invitation(settings: ConsoleSettings, port: int, made: str | None) -> str:
     """The one place where a made token is shown."""
     options = settings.console
-    host = f"[{options.host}]" if ":" in options.host else options.host
+    host = options.called
+    host = f"[{host}]" if ":" in host else host
     url = f"{'https' if options.encrypted else 'http'}://{host}:{port}{SIGN_IN}"
     if made is None:
         return f"the console is at {url}; sign in with HEADRACE_CONSOLE__TOKEN\n"

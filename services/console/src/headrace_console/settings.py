@@ -56,6 +56,11 @@ class ConsoleOptions(BaseModel):
         return self.tls_cert_file is not None
 
     @property
+    def called(self) -> str:
+        """A name that a browser can call it by."""
+        return self.host if _is_loopback(self.host) else _listed(self.allowed_hosts)[0]
+
+    @property
     def names(self) -> frozenset[str]:
         """The hosts, without port, that a request may name."""
         return frozenset({"127.0.0.1", "localhost", "[::1]", *_listed(self.allowed_hosts.lower())})
