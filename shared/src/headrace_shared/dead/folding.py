@@ -73,6 +73,11 @@ SETTLE = f"""
 LOCK = f"SELECT FROM {LETTERS} WHERE dead_id = ANY($1) ORDER BY dead_id FOR UPDATE"
 """Before an update that takes its rows in any order: all who change letters take them by id, or they would deadlock."""
 
+LOCK_DECIDED = f"""
+    SELECT FROM {LETTERS} WHERE dead_id IN (SELECT dead_id FROM {SCHEMA}.dead_decisions) ORDER BY dead_id FOR UPDATE
+"""  # noqa: S608
+COUNT_DECISIONS = f"SELECT count(*) FROM {SCHEMA}.dead_decisions"  # noqa: S608
+
 RECORD = f"""
     INSERT INTO {SCHEMA}.dead_decisions (dead_id, action, attempt, status, superseded_by)
     SELECT dead_id, $1, attempt, $4::text::{STATUS_TYPE}, $5

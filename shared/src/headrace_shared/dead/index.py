@@ -17,16 +17,19 @@ from headrace_shared.dead.actions import Action, AuditRow, audit_row, decide, se
 from headrace_shared.dead.answers import ReplayAnswer
 from headrace_shared.dead.counting import VISIBLE, counted
 from headrace_shared.dead.folding import (
+    COUNT_DECISIONS,
     CREATE_INCOMING,
     DECIDED_EVER,
     INCOMING,
     INCOMING_COLUMNS,
     LETTERS,
+    LOCK_DECIDED,
     PUT_LETTERS,
     SETTLE,
 )
 from headrace_shared.dead.groups import Group, groups_of
 from headrace_shared.dead.letter import EPOCH, Letter, letter_id
+from headrace_shared.dead.reported import MAX_BIGINT
 from headrace_shared.dead.rows import IndexedLetter, indexed_letter, letter_row
 from headrace_shared.dead.selection import EVERYTHING, RANKS, STATUSES, Selection, Status, stored_statuses
 from headrace_shared.runtime.items import Position
@@ -93,13 +96,11 @@ class LetterIndex:
         await close_pool(self._pool)
 
     async def put_letters(self, letters: Sequence[Letter]) -> None:
-        """Folds letters into the index, in any order and as often as wanted. All or none of them."""
-        async with self._transaction() as connection:
-            await connection.execute(CREATE_INCOMING)
-            for place, each_id_once in enumerate(_rounds(letters)):
-                if place:
-                    await connection.execute(f"TRUNCATE {INCOMING}")
-                rows = [letter_row(letter) for letter in each_id_once]
+        """Folds letters into the index, in any order and as often as wanted. If it raises, some may be in."""
+        for each_id_once in _rounds(letters):
+            rows = [letter_row(letter) for letter in each_id_once]
+            async with self._transaction() as connection:
+                await connection.execute(CREATE_INCOMING)
                 await connection.copy_records_to_table(INCOMING, records=rows, columns=INCOMING_COLUMNS)
                 await connection.execute(PUT_LETTERS)
 
@@ -119,10 +120,12 @@ class LetterIndex:
 
     async def decide_again(self) -> int:
         """Folds all that operators have ever decided into the letters that are there; how many decisions there are."""
-        async with self._transaction() as connection:
-            for statement in DECIDED_EVER:
+        for statement in DECIDED_EVER:
+            async with self._transaction() as connection:
+                await connection.execute(LOCK_DECIDED)
                 await connection.execute(statement)
-            count: int = await connection.fetchval("SELECT count(*) FROM headrace.dead_decisions")
+        async with self._transaction() as connection:
+            count: int = await connection.fetchval(COUNT_DECISIONS)
             return count
 
     async def groups(
@@ -289,6 +292,8 @@ def _cursor(failed_at: datetime, number: int) -> str:
 def _read_cursor(cursor: str) -> tuple[datetime, int]:
     microseconds, _, number = cursor.partition(".")
     try:
-        return EPOCH + timedelta(microseconds=int(microseconds)), int(number)
+        if 0 < int(number) <= MAX_BIGINT:
+            return EPOCH + timedelta(microseconds=int(microseconds)), int(number)
     except (ValueError, OverflowError):
-        raise ValueError("this is no place where a page ends") from None
+        pass
+    raise ValueError("this is no place where a page ends")
