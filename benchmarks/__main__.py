@@ -1,6 +1,6 @@
 """`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
 
-python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,dead_letters,memory] [--scale 1.0]
+python -m benchmarks [--only PART,PART] [--scale 1.0]
 """
 
 import argparse
@@ -18,14 +18,15 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dead_letters, embedding, memory, runtime, sinks
+from benchmarks import dead_letters, embedding, memory, pages, replays, runtime, sinks
 from benchmarks.measure import Comparison
 from headrace_local.stack import Stack
+from headrace_shared.dead.settings import IndexSettings
 from headrace_shared.settings import WorkerSettings
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "dead_letters", "memory")
-Outcome = Comparison | memory.Peak
+PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "dead_letters", "replays", "pages", "memory")
+Outcome = Comparison | memory.Peak | pages.Page
 
 
 async def measured(part: str, scale: float, directory: Path, environment: dict[str, str]) -> list[Outcome]:
@@ -48,6 +49,10 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
             return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
         case "dead_letters":
             return [*await dead_letters.run(sinks.settings_of("dead_letters"), records(100_000))]
+        case "replays":
+            return [*await replays.run(common, IndexSettings(), records(20_000))]
+        case "pages":
+            return [*await pages.run(IndexSettings(), environment, records(100_000))]
         case _:
             peaks = await memory.workers(common, environment, records(2_000))
             file = directory / "rows.jsonl"
@@ -62,6 +67,10 @@ def table(outcomes: list[Outcome]) -> Table:
             ours, theirs = (f"{sorted(rates)[len(rates) // 2]:,.0f}/s" for rates in (outcome.ours, outcome.theirs))
             reached = outcome.ratio >= outcome.target
             cells = [outcome.name, outcome.against, ours, theirs, f"{outcome.ratio:.2f}", f"≥ {outcome.target}"]
+        elif isinstance(outcome, pages.Page):
+            reached = outcome.slowest <= outcome.limit
+            took = f"{outcome.median:.0f} ms, at most {outcome.slowest:.0f} ms"
+            cells = [outcome.name, "", "", "", took, f"≤ {outcome.limit:.0f} ms"]
         else:
             reached = outcome.mib <= outcome.limit
             cells = [outcome.name, "", "", "", f"{outcome.mib:.0f} MiB", f"≤ {outcome.limit:.0f} MiB"]

@@ -10,6 +10,7 @@ from headrace_console.app import create_app
 from headrace_console.backend import Backend
 from headrace_console.guard.middleware import Guard
 from headrace_console.jobs import Jobs
+from headrace_console.records import Records
 from headrace_console.settings import ConsoleSettings
 from headrace_console.watching.watcher import Watcher
 from headrace_shared.dead.holdings import open_holdings
@@ -25,7 +26,8 @@ async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
     """The real parts, with addresses where nothing listens."""
     async with open_holdings() as holdings:
         jobs = Jobs()
-        yield Backend(settings, LetterIndex(settings.postgres), holdings, jobs, Watcher(settings.kafka, [], {}))
+        index, records = LetterIndex(settings.postgres), Records(settings.kafka)
+        yield Backend(settings, index, records, holdings, jobs, Watcher(settings.kafka, [], {}))
         await jobs.close()
 
 

@@ -7,32 +7,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace_console.jobs import Jobs
+from headrace_console.records import Records
 from headrace_console.settings import ConsoleSettings
 from headrace_console.watching.lag import Group
 from headrace_console.watching.watcher import Watcher
 from headrace_shared.dead.holdings import Holdings, open_holdings
 from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.runtime.items import KafkaRecord, Position
 from headrace_shared.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Every method, and every one of the index and the holdings, raises Unavailable when its server does not answer."""
+    """Every method of the index, the records and the holdings raises Unavailable when its server does not answer."""
 
     settings: ConsoleSettings
     index: LetterIndex
+    records: Records
     holdings: Holdings
     jobs: Jobs
     watcher: Watcher
-
-    async def record(self, at: Position) -> KafkaRecord | None:
-        """The dead letter's record as it lies in its topic; None if it has expired."""
-        async with open_letters(self.settings.kafka) as reader:
-            async for _, record in reader.read([at]):
-                return record
-        return None
 
 
 @asynccontextmanager
@@ -41,6 +34,8 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
     async with AsyncExitStack() as stack:
         index = LetterIndex(settings.postgres, replaying_for=timedelta(seconds=settings.dead.replaying_for))
         stack.push_async_callback(index.close)
+        records = Records(settings.kafka)
+        stack.push_async_callback(records.close)
         holdings = await stack.enter_async_context(open_holdings())
         # Loading every worker's package takes seconds, which no page should.
         groups = await asyncio.to_thread(_groups, settings, holdings)
@@ -49,7 +44,7 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
         stack.push_async_callback(watcher.close)
         jobs = Jobs()
         stack.push_async_callback(jobs.close)
-        yield Backend(settings, index, holdings, jobs, watcher)
+        yield Backend(settings, index, records, holdings, jobs, watcher)
 
 
 def _groups(settings: ConsoleSettings, holdings: Holdings) -> Sequence[Group]:

@@ -52,6 +52,12 @@ class LetterReader:
                 raise Unavailable("kafka", f"a dead letter cannot be read: {type(error).__name__}") from error
             yield position, record
 
+    def rest(self) -> None:
+        """Fetches nothing more until the next read, for a reader that stays open between two."""
+        self._consumer.unsubscribe()
+        self._partition = None
+        self._polled.clear()
+
     async def _read(self, wanted: Position) -> KafkaRecord | None:
         partition = TopicPartition(wanted.topic, wanted.partition)
         if not await self._reaches(partition, wanted.offset):

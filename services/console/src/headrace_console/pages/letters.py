@@ -56,14 +56,14 @@ async def letters_page(backend: Backend, selection: Selection, after: str | None
 async def letter(request: Request, backend: Asked, id: str) -> Response:
     """One letter: why, what it holds, what the stores hold, what a replay would do, what was done before."""
     found = await _indexed(backend, id)
-    record, held, actions = await asyncio.gather(
+    (record, prediction), held, actions = await asyncio.gather(
         _record(backend, found), _held(backend, found), backend.index.actions_on(found.letter.id)
     )
     value = record.record.value if record.record else None
     return page(
         request, "letter.html", found=found, letter=found.letter, record=record, held=held,
         history=history(found, actions), payload=shown_payload(value), hex=hexdump(value or b""), hex_bytes=HEX_BYTES,
-        prediction=await _prediction(backend, found, record.record), most_headers=MOST_HEADERS,
+        prediction=prediction, most_headers=MOST_HEADERS,
         selection=Selection(ids=(found.letter.id,)),
     )  # fmt: skip
 
@@ -72,7 +72,7 @@ async def letter(request: Request, backend: Asked, id: str) -> Response:
 async def raw(backend: Asked, id: str) -> Response:
     """The value as it lies in the topic, for saving and never for showing."""
     found = await _indexed(backend, id)
-    record = await backend.record(found.letter.at)
+    record = await backend.records.get(found.letter.at)
     if record is None or record.value is None:
         raise HTTPException(404, "the record has expired, or has no value")
     return Response(record.value, headers=RAW_HEADERS)
@@ -121,12 +121,12 @@ async def _indexed(backend: Backend, id: str) -> IndexedLetter:
     return found
 
 
-async def _record(backend: Backend, found: IndexedLetter) -> Read:
+async def _record(backend: Backend, found: IndexedLetter) -> tuple[Read, Prediction | None]:
     try:
-        record = await backend.record(found.letter.at)
+        record = await backend.records.get(found.letter.at)
     except Unavailable as error:
-        return Read(None, f"It cannot be read now: {error}")
-    return Read(record, "" if record else "It has expired from its topic")
+        return Read(None, f"It cannot be read now: {error}"), None
+    return Read(record, "" if record else "It has expired from its topic"), await _prediction(backend, found, record)
 
 
 async def _held(backend: Backend, found: IndexedLetter) -> list[HeldBy]:

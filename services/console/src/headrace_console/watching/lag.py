@@ -6,9 +6,13 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError
 
 from headrace_shared.kafka import client_options
 from headrace_shared.settings import KafkaSettings
+
+NO_GROUPS_YET = (CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError)
+"""A broker that has never had a consumer group says that nobody coordinates it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +66,10 @@ class GroupReader:
         return reaches
 
     async def _committed(self, group: str) -> dict[TopicPartition, int]:
-        answer = await self._admin.list_consumer_group_offsets(group)
+        try:
+            answer = await self._admin.list_consumer_group_offsets(group)
+        except NO_GROUPS_YET:
+            return {}
         return {partition: stored.offset for partition, stored in answer.items() if stored.offset >= 0}
 
     async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
@@ -75,7 +82,10 @@ class GroupReader:
         ]
 
     async def _state(self, group: str) -> tuple[str, int]:
-        (answer,) = await self._admin.describe_consumer_groups([group])
+        try:
+            (answer,) = await self._admin.describe_consumer_groups([group])
+        except NO_GROUPS_YET:
+            return "Dead", 0
         (described,) = answer.groups
         return described[2], len(described[5])
 
