@@ -4,6 +4,7 @@ An edited payload is no replay: under its old version, at one stage only, it wou
 ever. It is a new change with a version of its own, and goes to the source topic, through all stages.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -97,8 +98,7 @@ async def publish_edits(
         await publisher.publish([edit.record for edit in chosen])
     finally:
         await publisher.close()
-    for edit in chosen:
-        await index.mark_superseded(number, edit.answers.letter, edit.version)
+    await asyncio.gather(*(index.mark_superseded(number, one.answers.letter, one.version) for one in chosen))
     await index.finish(number, len(chosen), f"{len(chosen)} edited changes published")
 
 
