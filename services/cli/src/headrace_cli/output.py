@@ -1,6 +1,7 @@
 """What a command prints: tables for people, JSON for programs, and nothing that a terminal would obey."""
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from typing import Any
@@ -13,6 +14,8 @@ from rich.text import Text
 from headrace_shared.showing import readable
 
 WIDTH_WITHOUT_TERMINAL = 160
+
+_NOT_PRINTABLE_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
 def screen() -> Console:
@@ -27,7 +30,13 @@ def messages() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON in which nothing is left that a terminal would obey: such characters are escaped, as JSON allows."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    return _NOT_PRINTABLE_ASCII.sub(lambda found: _escaped_in_json(found[0]), text)
 
 
 def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
@@ -43,3 +52,7 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 def inert(text: str, style: str = "") -> Text:
     """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
     return Text(readable(text), style=style)
+
+
+def _escaped_in_json(character: str) -> str:
+    return character if readable(character) == character else json.dumps(character)[1:-1]

@@ -32,15 +32,17 @@ def entity_of(letter: Letter) -> Entity | None:
 
 
 class ReplayOrder:
-    """A selection in the order of its replay. `repeated`: the entities of which it holds more than one letter.
+    """A selection in the order of its replay, in lists of up to `size`: each is looked up when it is asked for.
 
-    Keeps the newest version of each such entity in memory, and of every other entity a hash.
+    `repeated`: the entities of which there is more than one letter, with the newest version of each. Of every other
+    entity a hash is kept in memory.
     """
 
-    def __init__(self, index: LetterIndex, selection: Selection, limit: int | None) -> None:
+    def __init__(self, index: LetterIndex, selection: Selection, limit: int | None, size: int = CHUNK) -> None:
         self._index = index
         self._selection = replayable(selection)
         self._limit = limit
+        self._size = size
         self.total = 0
         self.repeated: dict[Entity, int] = {}
 
@@ -67,7 +69,7 @@ class ReplayOrder:
         """The letters, a list at a time, up to the limit. `look` comes first."""
         left = self._limit
         for older in (False, True) if self.repeated else (False,):
-            async for letters in self._walk():
+            async for letters in self._walk(self._size):
                 of_pass = [found for found in letters if self._is_older(found.letter) == older]
                 taken = of_pass if left is None else of_pass[:left]
                 if taken:
@@ -83,5 +85,5 @@ class ReplayOrder:
             return False
         return letter.version < self.repeated.get(entity, 0)
 
-    def _walk(self) -> AsyncIterator[list[IndexedLetter]]:
-        return self._index.walk(self._selection, size=CHUNK)
+    def _walk(self, size: int = CHUNK) -> AsyncIterator[list[IndexedLetter]]:
+        return self._index.walk(self._selection, size=size)

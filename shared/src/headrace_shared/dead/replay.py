@@ -5,6 +5,7 @@ leaves a letter that waits although it was sent: sending it again changes nothin
 """
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -95,7 +96,9 @@ async def replay(
     Takes what waits, and what is parked if the selection names that status. Closing the generator stops the replay:
     what is published stays published, and the rest waits. Raises Unavailable, KafkaError, UnknownTopic.
     """
-    order = ReplayOrder(index, selection, options.limit)
+    # A slow replay looks a second ahead, and not further: somebody may discard meanwhile what it has not sent yet.
+    size = CHUNK if options.rate is None else min(CHUNK, math.ceil(options.rate))
+    order = ReplayOrder(index, selection, options.limit, size)
     await order.look()
     progress = Progress(order.total)
     letters = _Letters(reader, holdings, progress)

@@ -193,18 +193,21 @@ def discard(
 
 
 @app.command()
-@chooses(OPTIONS)
+@chooses(ACTING)
 def export(
     selection: Selection,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; standard output without.")] = None,
+    actor: Actor = None,
+    reason: Reason = "",
     as_json: Annotated[bool, typer.Option("--json", help="Lines are JSON in any case.", hidden=True)] = False,
 ) -> None:
     """Write letters as lines of JSON whose `value` can be edited, for `dead import`."""
+    action = Action(acting(actor), "export", selection, reason)
     if output is None:
-        asyncio.run(editing.export(IndexSettings(), selection, sys.stdout))
+        asyncio.run(editing.export(IndexSettings(), action, sys.stdout))
         return
     with output.open("w") as file:
-        count = asyncio.run(editing.export(IndexSettings(), selection, file))
+        count = asyncio.run(editing.export(IndexSettings(), action, file))
     messages().print(inert(f"{count:,} letters written to {output}"), soft_wrap=True)
 
 

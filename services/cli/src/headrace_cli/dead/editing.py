@@ -9,11 +9,12 @@ from typing import Any, TextIO
 
 from headrace_cli.dead.tools import opened_index
 from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_cli.output import json_text
+from headrace_shared.dead.actions import Action
 from headrace_shared.dead.edits import Edit, Refused, edits, publish_edits
 from headrace_shared.dead.holdings import open_holdings
 from headrace_shared.dead.lines import exported
 from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.selection import Selection
 from headrace_shared.dead.settings import IndexSettings
 
 LINES_AT_ONCE = 500
@@ -29,13 +30,15 @@ class Imported:
     refused: list[dict[str, Any]] = field(default_factory=list)
 
 
-async def export(settings: IndexSettings, selection: Selection, output: TextIO) -> int:
+async def export(settings: IndexSettings, action: Action, output: TextIO) -> int:
     """Writes a line for each letter; how many. Raises Unavailable."""
     count = 0
     async with opened_index(settings) as index, open_letters(settings.kafka) as reader:
-        async for line in exported(index, reader, selection):
-            output.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        number = await index.begin(action)
+        async for line in exported(index, reader, action.selection):
+            output.write(json_text(line) + "\n")
             count += 1
+        await index.finish(number, count, f"{count} letters written")
     return count
 
 
