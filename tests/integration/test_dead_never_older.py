@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from harness.clearing import WAITING, Clearing, Switch, faulty, open_clearing, prepared
+from harness.link_sinks import link_set, link_sink_names, tombstone
 from harness.records import eventually, read_all, receipts
 from harness.running import running
 from harness.servers import Servers
@@ -246,3 +247,51 @@ async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
 async def _has_read_all(clearing: Clearing, name: str) -> bool:
     made = await read_all(clearing.settings, clearing.settings.topics.embedded("product", clearing.settings.model))
     return len(await receipts(clearing.settings, name)) == len(made)
+
+
+@pytest.mark.parametrize("name", link_sink_names())
+async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(servers: Servers, name: str) -> None:
+    async with open_clearing(servers, name) as clearing:
+        worker, switch = load_worker(name), Switch(lambda change: change.version == FAILED)
+        settings = clearing.settings_of(worker)
+        assert worker.links is not None
+        store = worker.links(settings)
+        await store.prepare()
+        run, publisher = uuid.uuid4().hex[:8], Publisher(clearing.settings.kafka)
+        published = 0
+
+        async def publish(steps: Sequence[tuple[str, str, int]]) -> None:
+            nonlocal published
+            sets = [
+                link_set(f"{run}-{case}", version, ["k1", "k2"])
+                if op == "upsert"
+                else tombstone(f"{run}-{case}", version)
+                for case, op, version in steps
+            ]
+            topic = settings.topics.product_links
+            records = [
+                Outgoing(topic, one.id.encode(), one.model_dump_json(exclude_none=True).encode()) for one in sets
+            ]
+            await publisher.publish(records)
+            published += len(records)
+            await clearing.answered(name, published)
+
+        async with running(faulty(worker, switch), settings):
+            await publish([(case, *step) for case, (before, _, _) in CASES.items() for step in before])
+            await publish([(case, "upsert", FAILED) for case in CASES])
+            switch.broken = False
+            await publish([(case, *step) for case, (_, after, _) in CASES.items() for step in after])
+            letters = await clearing.indexed()
+            predicted = await clearing.predicted(letters)
+            assert {str(one.letter.entity_id): predicted[one.letter.id] for one in letters} == {
+                f"{run}-{case}": outcome for case, (_, _, outcome) in CASES.items()
+            }
+            before = await store.links_of([f"{run}-{case}" for case in CASES])
+            progress = await clearing.replayed()
+            after = await store.links_of([f"{run}-{case}" for case in CASES])
+        assert (progress.resolved, progress.superseded, progress.failed) == (4, 3, 0)
+        for case, (_, _, outcome) in CASES.items():
+            id = f"{run}-{case}"
+            assert after[id].version == (FAILED if outcome == "apply" else before[id].version)
+        await publisher.close()
+        await store.close()
