@@ -10,7 +10,7 @@ MEMBERS := schemas shared infra/local $(wildcard services/*)
 PACKAGES := $(wildcard schemas/src shared/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
 
-.PHONY: help setup prerequisites demo test test-long check format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long check format bench lock clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,9 @@ setup: prerequisites $(READY) ## Install everything into .venv
 
 prerequisites:
 	@bash infra/prerequisites.sh
+
+browser:
+	@bash infra/prerequisites.sh browser
 
 $(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
 	python3 -m venv $(VENV)
@@ -30,10 +33,10 @@ $(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/py
 demo: setup ## The main job on real servers, followed into three stores (DOCKER=1: in containers; EMBEDDER=triton)
 	@$(if $(EMBEDDER),HEADRACE_EMBEDDER=$(EMBEDDER)) $(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
 
-test: setup ## Every test, on real servers that it starts
+test: setup browser ## Every test, on real servers that it starts
 	$(BIN)/pytest -m "not long"
 
-test-long: setup ## The full-size fault and property suites as well
+test-long: setup browser ## The full-size fault and property suites as well
 	$(BIN)/pytest
 
 check: setup ## Lint, format, types and the direction of imports

@@ -1,6 +1,6 @@
 """`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
 
-python -m benchmarks [--only runtime,qdrant,elasticsearch,pgvector,embed,link,memory] [--scale 1.0]
+python -m benchmarks [--only PART,PART] [--scale 1.0]
 """
 
 import argparse
@@ -18,14 +18,26 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import embedding, linking, memory, runtime, sinks
+from benchmarks import dead_letters, embedding, linking, memory, pages, replays, runtime, sinks
 from benchmarks.measure import Comparison, Figure
 from headrace_local.stack import Stack
+from headrace_shared.dead.settings import IndexSettings
 from headrace_shared.settings import WorkerSettings
 
 RESULTS = Path(__file__).parent / "results"
-PARTS = ("runtime", "qdrant", "elasticsearch", "pgvector", "embed", "link", "memory")
-Outcome = Comparison | Figure | memory.Peak
+PARTS = (
+    "runtime",
+    "qdrant",
+    "elasticsearch",
+    "pgvector",
+    "embed",
+    "link",
+    "dead_letters",
+    "replays",
+    "pages",
+    "memory",
+)
+Outcome = Comparison | Figure | memory.Peak | pages.Page
 
 
 async def measured(part: str, scale: float, directory: Path, environment: dict[str, str]) -> list[Outcome]:
@@ -48,6 +60,12 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
             return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
         case "link":
             return [*await linking.run(environment, records(20_000), records(2_000), changes=100)]
+        case "dead_letters":
+            return [*await dead_letters.run(sinks.settings_of("dead_letters"), records(100_000))]
+        case "replays":
+            return [*await replays.run(common, IndexSettings(), records(20_000))]
+        case "pages":
+            return [*await pages.run(IndexSettings(), environment, records(100_000))]
         case _:
             peaks = await memory.workers(common, environment, records(2_000))
             file = directory / "rows.jsonl"
@@ -67,6 +85,10 @@ def table(outcomes: list[Outcome]) -> Table:
             reached = None if outcome.target is None else outcome.value >= outcome.target
             target = "" if outcome.target is None else f"≥ {outcome.target:g}"
             cells = [outcome.name, "", "", "", f"{outcome.value:.3g} {outcome.unit}", target]
+        elif isinstance(outcome, pages.Page):
+            reached = outcome.slowest <= outcome.limit
+            took = f"{outcome.median:.0f} ms, at most {outcome.slowest:.0f} ms"
+            cells = [outcome.name, "", "", "", took, f"≤ {outcome.limit:.0f} ms"]
         else:
             reached = outcome.mib <= outcome.limit
             cells = [outcome.name, "", "", "", f"{outcome.mib:.0f} MiB", f"≤ {outcome.limit:.0f} MiB"]

@@ -14,7 +14,7 @@ from benchmarks.topics import SEED, changes, fill, fresh_topics
 from headrace_cli.catalogue.products import products
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.topics import apply_topics
-from headrace_shared.worker import worker_names
+from headrace_shared.worker import rejecting_names, worker_names
 
 LIMITS_MIB = {"embed": 600.0}
 LIMIT_MIB = 250.0
@@ -38,7 +38,7 @@ async def workers(settings: WorkerSettings, environment: Mapping[str, str], reco
     """Every worker as a process, until each has taken all that there is."""
     fresh = await fresh_topics(settings, "embed")
     names = worker_names()
-    await apply_topics(fresh, names)
+    await apply_topics(fresh, rejecting_names())
     await fill(fresh, fresh.topics.source("product"), changes(records, 1, "m"))
     variables = {
         **os.environ,

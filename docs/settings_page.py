@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from headrace_shared.settings import ENV_PREFIX, WorkerSettings
-from headrace_shared.worker import SETTINGS_GROUP
+from headrace_shared.settings import ENV_PREFIX, CommonSettings
+from headrace_shared.worker import SETTINGS_GROUP, worker_names
 
 INTRODUCTION = """\
 # Settings
@@ -29,7 +29,7 @@ A default of "none" means that the setting is off until it is given. The command
 what the worker of the store reads, and `topics apply`, `publish` and `wait` what every worker reads.
 """
 GENERAL = "General"
-TITLES = {"HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
+TITLES = {"DEAD": "Dead letters", "HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
 
 
 @dataclass
@@ -46,7 +46,7 @@ class Variable:
 def page() -> str:
     """The whole page, as Markdown."""
     variables = all_variables()
-    workers = {entry_point.name for entry_point in entry_points(group=SETTINGS_GROUP)}
+    workers = set(worker_names())
     parts = [INTRODUCTION]
     for section in sorted({v.section for v in variables}, key=lambda section: (section != GENERAL, section)):
         members = [variable for variable in variables if variable.section == section]
@@ -62,7 +62,7 @@ def row(variable: Variable, workers: set[str]) -> str:
     readers = {name for names in variable.defaults.values() for name in names}
     default, *others = (f"{', '.join(names)}: {value}" for value, names in variable.defaults.items())
     default = "<br>".join([default, *others]) if others else next(iter(variable.defaults))
-    read_by = "every worker" if readers == workers else ", ".join(sorted(readers))
+    read_by = ", ".join(["every worker", *sorted(readers - workers)] if readers >= workers else sorted(readers))
     about = f"{variable.described.description or ''}{accepted(variable.described)}"
     return f"| `{variable.name}` | {default} | {read_by} | {about} |"
 
@@ -79,7 +79,7 @@ def all_variables() -> list[Variable]:
     """Every variable of every worker, in the order of the classes."""
     found: dict[str, Variable] = {}
     for entry_point in sorted(entry_points(group=SETTINGS_GROUP), key=lambda entry_point: entry_point.name):
-        settings: type[WorkerSettings] = entry_point.load()
+        settings: type[CommonSettings] = entry_point.load()
         for variable, default in variables_of(settings.model_construct()):
             known = found.setdefault(variable.name, variable)
             known.defaults.setdefault(default, []).append(entry_point.name)

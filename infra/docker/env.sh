@@ -32,5 +32,6 @@ ELASTICSEARCH_PORT=$(free_port 9200)
 QDRANT_PORT=$(free_port 6333)
 QDRANT_GRPC_PORT=$(free_port 6334)
 POSTGRES_PORT=$(free_port 5432)
+CONSOLE_PORT=$(free_port 8484)
 ENVIRONMENT
 mv "$file.new" "$file"

@@ -4,8 +4,8 @@ import asyncio
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from headrace_shared.kafka import producer
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.store import Stored
 from headrace_shared.topics import apply_topics
-from headrace_shared.worker import load_worker, worker_names
+from headrace_shared.worker import load_worker, rejecting_names, worker_names
 
 SETTLED_WITHIN = 180.0
 SESSION_SECONDS = "6"
@@ -58,9 +58,9 @@ class Pipeline:
 
     async def open(self) -> None:
         """Makes topics and stores and starts every worker."""
-        await apply_topics(self.settings, list(self.workers))
+        await apply_topics(self.settings, rejecting_names())
         for name in self.workers:
-            for opened in (self.store(name), self.links(name)):
+            for opened in (self.store(name), self.links(name), self.tables(name)):
                 async with opened as store:
                     if store is not None:
                         await store.prepare()
@@ -76,31 +76,28 @@ class Pipeline:
         for worker in self.workers.values():
             worker.end()
 
-    @asynccontextmanager
-    async def store(self, name: str) -> AsyncIterator[Any]:
+    def store(self, name: str) -> AbstractAsyncContextManager[Any]:
         """The read side of a worker's store; None where it has none."""
-        worker = load_worker(name)
-        if worker.store is None:
-            yield None
-            return
-        store = worker.store(self._servers.settings(worker.settings, **self.variables))
-        try:
-            yield store
-        finally:
-            await store.close()
+        return self._opened(name, load_worker(name).store)
+
+    def links(self, name: str) -> AbstractAsyncContextManager[Any]:
+        """The link sets of a worker's store; None where it has none."""
+        return self._opened(name, load_worker(name).links)
+
+    def tables(self, name: str) -> AbstractAsyncContextManager[Any]:
+        """What else a worker keeps; None where it keeps nothing else."""
+        return self._opened(name, load_worker(name).tables)
 
     @asynccontextmanager
-    async def links(self, name: str) -> AsyncIterator[Any]:
-        """The link sets of a worker's store; None where it has none."""
-        worker = load_worker(name)
-        if worker.links is None:
+    async def _opened(self, name: str, opener: Callable[[Any], Any] | None) -> AsyncIterator[Any]:
+        if opener is None:
             yield None
             return
-        store = worker.links(self._servers.settings(worker.settings, **self.variables))
+        opened = opener(self._servers.settings(load_worker(name).settings, **self.variables))
         try:
-            yield store
+            yield opened
         finally:
-            await store.close()
+            await opened.close()
 
     async def publish(self, events: Sequence[Event], a_second: float | None = None) -> None:
         """Publishes in order, so many a second; returns once all are acknowledged."""
@@ -136,7 +133,7 @@ class Pipeline:
 
     async def dead_letters(self) -> list[Any]:
         """The dead letters of every worker."""
-        topics = [self.settings.topics.dead(name) for name in self.workers]
+        topics = [self.settings.topics.dead(name) for name in rejecting_names()]
         return [letter for topic in topics for letter in await read_all(self.settings, topic)]
 
     async def differences(self, events: Sequence[Event]) -> list[str]:

@@ -5,6 +5,7 @@ from typing import ClassVar, Self
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from headrace_schemas.fields import Attributes, EntityId, Kind, Number, Op, Text, Version
+from headrace_schemas.headers import SCHEMA_MAJOR
 
 
 class Change(BaseModel):
@@ -16,6 +17,7 @@ class Change(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     kind: ClassVar[Kind]
     schema_name: ClassVar[str]
+    schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     op: Op = Field(description="upsert: the entity is now this; delete: it is gone")
     version: Version = Field(description="grows with every change of the same id; 1 to 2^63-1")

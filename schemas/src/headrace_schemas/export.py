@@ -4,15 +4,15 @@ import json
 import sys
 from pathlib import Path
 
-from pydantic import BaseModel
-
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
-from headrace_schemas.headers import SCHEMA_MAJOR
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipts
 
-RECORDS: dict[str, type[BaseModel]] = {
+Record = (
+    type[ProductChange] | type[KeywordChange] | type[Receipts] | type[RelinkRequest] | type[Sweep] | type[ProductLinks]
+)
+RECORDS: dict[str, Record] = {
     model.schema_name: model
     for model in (
         ProductChange, KeywordChange, EmbeddedProduct, EmbeddedKeyword, Receipts, RelinkRequest, Sweep, ProductLinks,
@@ -22,10 +22,11 @@ RECORDS: dict[str, type[BaseModel]] = {
 
 def json_schemas() -> dict[str, str]:
     """File name to JSON Schema text, one for each record."""
-    return {
-        f"{name}.v{SCHEMA_MAJOR}.schema.json": json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
-        for name, model in RECORDS.items()
-    }
+    return {f"{name}.v{model.schema_major}.schema.json": _text(model) for name, model in RECORDS.items()}
+
+
+def _text(model: Record) -> str:
+    return json.dumps(model.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
 def write(directory: Path) -> None:

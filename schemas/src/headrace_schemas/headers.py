@@ -5,6 +5,7 @@ from typing import Literal, get_args
 SCHEMA = "headrace-schema"
 VERSION = "headrace-version"
 REPLAY_OF = "headrace-replay-of"
+EDITED_FROM = "headrace-edited-from"
 DEAD_ID = "headrace-dead-id"
 DEAD_REASON = "headrace-dead-reason"
 DEAD_FINGERPRINT = "headrace-dead-fingerprint"
@@ -24,7 +25,9 @@ CONNECT_MESSAGE = CONNECT + "exception.message"
 CONNECT_STACKTRACE = CONNECT + "exception.stacktrace"
 
 SCHEMA_MAJOR = 1
-"""The major version of every record's schema. A worker holds at a newer one; an older one is brought up."""
+"""The major version of every record's schema whose model says no other (`schema_major`), and of a record without the
+header. A worker holds at a newer one; an older one is brought up (`upcasts`).
+"""
 
 DeadReason = Literal[
     "not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema", "wrong_model", "wrong_vector",
@@ -33,6 +36,6 @@ DeadReason = Literal[
 DEAD_REASONS: tuple[DeadReason, ...] = get_args(DeadReason)
 
 
-def schema_header(name: str) -> bytes:
+def schema_header(name: str, major: int = SCHEMA_MAJOR) -> bytes:
     """The value of the `headrace-schema` header: `<record>/<major>`."""
-    return f"{name}/{SCHEMA_MAJOR}".encode()
+    return f"{name}/{major}".encode()

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from headrace_schemas.fields import EntityId, Number, RecordKind, Text, Version
+from headrace_schemas.headers import SCHEMA_MAJOR
 
 
 class RelinkRequest(BaseModel):
@@ -16,6 +17,7 @@ class RelinkRequest(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     kind: ClassVar[RecordKind] = "relink"
     schema_name: ClassVar[str] = "relink-request"
+    schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     product_id: EntityId
 
@@ -34,6 +36,7 @@ class Sweep(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     kind: ClassVar[RecordKind] = "sweep"
     schema_name: ClassVar[str] = "sweep"
+    schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     sweep: Literal[True] = True
     part: int = Field(0, ge=0, description="counted from 0")
@@ -71,6 +74,7 @@ class ProductLinks(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
     kind: ClassVar[RecordKind] = "product_links"
     schema_name: ClassVar[str] = "product-links"
+    schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     product_id: EntityId
     version: Version

@@ -5,6 +5,7 @@ from typing import ClassVar, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 
 from headrace_schemas.fields import RecordKind
+from headrace_schemas.headers import SCHEMA_MAJOR
 
 ReceiptOutcome = Literal["applied", "superseded", "dead", "ignored"]
 
@@ -37,6 +38,7 @@ class Receipts(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     schema_name: ClassVar[str] = "receipts"
+    schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     worker: str
     applied_at: AwareDatetime

@@ -207,13 +207,17 @@ async def test_dead_letters_are_listed_and_cannot_command_the_terminal(running: 
     change = product(hostile) | {"op": "upsert", "occurred_at": "yesterday"}
     await publish(running.settings, running.settings.topics.source("product"), [change])
     assert running.json("wait", "--timeout", "200")["done"]
-    letters = [letter for letter in running.json("dead", "ls") if letter["key"] == hostile]
+    topics = [f"--topic={running.settings.topics.dead(worker)}" for worker in ("embed", "elasticsearch")]
+    letters = [letter for letter in running.json("dead", "ls", *topics) if letter["key"] == hostile]
     assert {letter["worker"] for letter in letters} == {"embed", "elasticsearch"}
     assert {letter["reason"] for letter in letters} == {"invalid"}
     assert {letter["topic"] for letter in letters} == {running.settings.topics.source("product")}
-    table = running("dead", "ls").stdout
-    assert "\x1b" not in table
-    assert r"\x1b[2J[bold]" in table
+    id = letters[0]["id"]
+    for call in (["ls"], ["groups"], ["show", id]):
+        shown = running("dead", *call, *topics)
+        assert shown.returncode == 0, shown.stderr
+        assert "\x1b" not in shown.stdout
+        assert call[0] == "groups" or r"\x1b[2J[bold]" in shown.stdout
 
 
 def test_stopping_the_supervisor_stops_every_worker_cleanly(make: Make) -> None:

@@ -38,7 +38,7 @@ def file(tmp_path: Path) -> Path:
         ["topics", "apply"],
         ["publish", "products.jsonl", "--kind", "product"],
         ["wait"],
-        ["dead", "ls"],
+        ["dead", "ls", "--topic", "headrace.dead.qdrant"],
         ["relink", "--all"],
     ],
     ids=lambda call: call[0],
@@ -79,6 +79,14 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Path, var
         (["relink"], "either --all or --product"),
         (["relink", "--all", "--product", "p"], "either --all or --product"),
         (["relink", "--product", "x" * 513], "is no product id"),
+        (["dead", "ls", "--since", "yesterday"], "--since is a time such as 2026-03-01T03:00"),
+        (["dead", "ls", "--status", "lost"], "--status is one of waiting, "),
+        (["dead", "ls", "--key", "0xabc"], "an even number of hexadecimal digits"),
+        (["dead", "replay"], "say which letters: "),
+        (["dead", "replay", "--all", "--worker", "qdrant"], "say which letters: "),
+        (["dead", "park"], "say which letters: "),
+        (["dead", "discard", "--reason", "invalid"], "say which letters: "),
+        (["dead", "import", "none.jsonl"], "none.jsonl: No such file"),
     ],
 )
 def test_a_wrong_call(tmp_path: Path, file: Path, call: list[str], said: str) -> None:
@@ -87,6 +95,17 @@ def test_a_wrong_call(tmp_path: Path, file: Path, call: list[str], said: str) ->
     assert done.returncode == 2
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("call", [["dead", "ls"], ["dead", "groups"], ["dead", "park", "--all"]], ids=" ".join)
+def test_no_index(tmp_path: Path, call: list[str]) -> None:
+    nowhere = {"HEADRACE_POSTGRES__DSN": "postgresql://postgres:s3cret@127.0.0.1:1/postgres"}
+    done = headrace(tmp_path, *call, **nowhere)
+    assert done.returncode == 1
+    assert done.stderr.startswith("headrace: postgres")
+    assert done.stderr.count("\n") == 1
+    assert "headrace up" in done.stderr
+    assert "s3cret" not in done.stderr
 
 
 def test_no_servers(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
 """Nothing that comes from a record can command the terminal."""
 
+import json
+
 import pytest
 from rich.console import Console
 
 from headrace_cli.hits import hits_table
-from headrace_cli.output import inert, table
+from headrace_cli.output import inert, json_text, table
 from headrace_shared.store import Hit
 
 
@@ -27,6 +29,14 @@ def test_control_characters_are_shown_and_markup_is_not_read(hostile: str, shown
     with console.capture() as captured:
         console.print(inert(hostile), end="")
     assert captured.get() == shown
+
+
+def test_json_holds_nothing_that_a_terminal_obeys_and_says_the_same() -> None:
+    hostile = "\x1b[2J \x9b31m \u202egnp.exe \U000e0041 zero\u200bwidth \x7f 한정판 🎁"
+    text = json_text({hostile: [hostile]}, indent=2)
+    assert json.loads(text) == {hostile: [hostile]}
+    assert "한정판 🎁" in text
+    assert all(character == "\n" or character.isprintable() for character in text)
 
 
 def test_columns_stay_in_line_under_wide_characters() -> None:

@@ -3,8 +3,8 @@
 import pytest
 from pydantic import SecretStr
 
-from headrace_pgvector.connect import checked_dsn
 from headrace_pgvector.settings import PgvectorSettings
+from headrace_shared.clients.postgres import checked_dsn
 from headrace_shared.settings import PostgresSettings
 
 READABLE = [

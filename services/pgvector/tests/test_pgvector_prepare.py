@@ -6,10 +6,11 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
-from headrace_pgvector.migrate import migrations
+from headrace_pgvector.migrate import PACKAGE
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables
+from headrace_shared.clients.postgres_migrations import migrations
 from headrace_shared.store import Query
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -19,7 +20,7 @@ async def test_an_empty_database_is_prepared_once_by_two_at_once(empty_settings:
     stores = [PgvectorStore(empty_settings) for _ in range(3)]
     made = await asyncio.gather(*(store.prepare() for store in stores))
     (lines,) = [lines for lines in made if lines]
-    assert len(lines) == len(list(migrations())) + 2
+    assert len(lines) == len(list(migrations(PACKAGE))) + 2
     assert await stores[0].prepare() == []
     for store in stores:
         await store.close()
@@ -55,7 +56,7 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
     with pytest.raises(Exception, match="division by zero"):
         await store.prepare()
     monkeypatch.undo()
-    assert len(await store.prepare()) == len(list(migrations())) + 2
+    assert len(await store.prepare()) == len(list(migrations(PACKAGE))) + 2
     await store.close()
 
 

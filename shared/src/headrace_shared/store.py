@@ -52,6 +52,22 @@ class LinkedProduct:
     score: float
 
 
+class Kept(Protocol):
+    """What `stores apply` needs of anything that a worker keeps. Every method raises Unavailable."""
+
+    async def prepare(self) -> list[str]:
+        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        ...
+
+    async def refresh(self) -> None:
+        """Makes every acknowledged write visible to whoever reads it."""
+        ...
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        ...
+
+
 class Store(Protocol):
     """One store as the command line sees it. Every method raises Unavailable when the store does not answer."""
 

@@ -31,6 +31,11 @@ class TopicReader:
         polled: Mapping[TopicPartition, list[Any]] = await self._consumer.getmany(timeout_ms=timeout_ms)
         return [record for records in polled.values() for record in records]
 
+    async def left(self) -> int:
+        """How many offsets there are from the reader's place to the end of the topics."""
+        ends: Ends = await self._consumer.end_offsets(self._partitions)
+        return sum([end - await self._consumer.position(partition) for partition, end in ends.items()])
+
     async def until_now(self) -> AsyncIterator[Any]:
         """Every record that is there at the call, and none that is published later."""
         ends: Ends = await self._consumer.end_offsets(self._partitions)

@@ -12,6 +12,8 @@ from headrace_shared.worker import known_variables
 DATA_DIR = "HEADRACE_DATA_DIR"
 """Names the directory of `headrace up`; the command's own, no worker reads it."""
 DEFAULT_DATA_DIR = Path(".headrace")
+ACTOR = "HEADRACE_ACTOR"
+"""Who clears dead letters, for the audit; the command's own, too."""
 
 
 def read() -> None:
@@ -23,5 +25,5 @@ def read() -> None:
 
 def warn_of_unknown() -> None:
     """One line on standard error for each `HEADRACE_` variable that nothing reads."""
-    for warning in unknown_variables(os.environ, {DATA_DIR, *known_variables()}):
+    for warning in unknown_variables(os.environ, {DATA_DIR, ACTOR, *known_variables()}):
         typer.echo(f"headrace: {warning}", err=True)

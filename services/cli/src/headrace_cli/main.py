@@ -2,6 +2,7 @@
 
 import logging
 from importlib import import_module
+from importlib.metadata import entry_points
 from typing import Any
 
 import typer
@@ -16,18 +17,25 @@ COMMANDS = (
 )  # fmt: skip
 WITHOUT_ENVIRONMENT = {"up", "down", "status", "generate", "demo"}
 """They read no settings, or start the servers that the settings are to name."""
+ENTRY_POINT_GROUP = "headrace.commands"
+"""Maps the name of a command to the application of the installed service that has it."""
 
 
 class Commands(TyperGroup):
     """Imports no command but the one that is called: a worker's process holds its worker and little else."""
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(COMMANDS)
+        return [*COMMANDS, *installed_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name not in COMMANDS:
+        if cmd_name in COMMANDS:
+            application = import_module(f"headrace_cli.commands.{cmd_name}").app
+        elif cmd_name in installed_commands():
+            (entry_point,) = entry_points(group=ENTRY_POINT_GROUP, name=cmd_name)
+            application = entry_point.load()
+        else:
             return None
-        command = typer.main.get_command(import_module(f"headrace_cli.commands.{cmd_name}").app)
+        command = typer.main.get_command(application)
         command.name = cmd_name
         return command
 
@@ -41,6 +49,11 @@ class Commands(TyperGroup):
                 raise
             typer.echo("".join(f"headrace: {line}\n" for line in problem.lines), err=True, nl=False)
             raise typer.Exit(problem.status) from None
+
+
+def installed_commands() -> list[str]:
+    """The names of the commands that other installed services bring, sorted."""
+    return sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
 
 
 app = typer.Typer(

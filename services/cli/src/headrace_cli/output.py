@@ -1,8 +1,8 @@
 """What a command prints: tables for people, JSON for programs, and nothing that a terminal would obey."""
 
 import json
+import re
 import sys
-import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
@@ -11,10 +11,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from headrace_shared.showing import readable
+
 WIDTH_WITHOUT_TERMINAL = 160
 
-_INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-"""Unicode categories that are not shown but may move the cursor, change its direction or hide text."""
+_NOT_PRINTABLE_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
 def screen() -> Console:
@@ -29,7 +30,13 @@ def messages() -> Console:
 
 def print_json(value: Any) -> None:
     """One JSON document on standard output."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, indent=2, default=str) + "\n")
+    sys.stdout.write(json_text(value, indent=2) + "\n")
+
+
+def json_text(value: Any, indent: int | None = None) -> str:
+    """JSON in which nothing is left that a terminal would obey: such characters are escaped, as JSON allows."""
+    text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
+    return _NOT_PRINTABLE_ASCII.sub(lambda found: _escaped_in_json(found[0]), text)
 
 
 def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
@@ -44,10 +51,8 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 def inert(text: str, style: str = "") -> Text:
     """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
-    return Text("".join(_shown(character) for character in text), style=style)
+    return Text(readable(text), style=style)
 
 
-def _shown(character: str) -> str:
-    if unicodedata.category(character) not in _INVISIBLE:
-        return character
-    return character.encode("unicode_escape").decode()
+def _escaped_in_json(character: str) -> str:
+    return character if readable(character) == character else json.dumps(character)[1:-1]

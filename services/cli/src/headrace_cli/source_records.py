@@ -88,4 +88,6 @@ def _headers(kind: Kind) -> Sequence[tuple[str, bytes]]:
     """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record alone."""
     identifiers = os.urandom(24).hex()
     traceparent = f"00-{identifiers[:32]}-{identifiers[32:]}-01".encode()
-    return [(headers.SCHEMA, headers.schema_header(CHANGES[kind].schema_name)), ("traceparent", traceparent)]
+    record = CHANGES[kind]
+    schema = headers.schema_header(record.schema_name, record.schema_major)
+    return [(headers.SCHEMA, schema), ("traceparent", traceparent)]

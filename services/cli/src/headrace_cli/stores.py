@@ -7,7 +7,7 @@ from typing import Any, Protocol, TypeVar
 
 from headrace_cli.errors import CommandError
 from headrace_schemas.links import ProductLinks
-from headrace_shared.store import LinkStore, Store
+from headrace_shared.store import Kept, LinkStore, Store
 from headrace_shared.worker import Worker, load_worker, worker_names
 
 
@@ -64,11 +64,11 @@ async def refresh_stores() -> None:
 
 
 @asynccontextmanager
-async def _each_opened() -> AsyncIterator[dict[str, Store | LinkStore]]:
+async def _each_opened() -> AsyncIterator[dict[str, Kept]]:
     """Worker name to what it keeps, once: one that keeps entities and links keeps them in one store."""
-    openers: dict[Worker, Callable[[Any], Store | LinkStore]] = {}
+    openers: dict[Worker, Callable[[Any], Kept]] = {}
     for worker in workers():
-        if opener := worker.store or worker.links:
+        if opener := worker.store or worker.links or worker.tables:
             openers[worker] = opener
     async with _opened(openers) as stores:
         yield stores

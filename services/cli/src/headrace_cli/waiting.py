@@ -72,7 +72,7 @@ def relinking(topics: Topics) -> list[frozenset[str]]:
 
 
 def installed_readers(settings: CommonSettings) -> list[Reader]:
-    """Every installed worker, with the topics that it says it reads."""
+    """Every installed worker that settles changes, with the topics that it says it reads."""
     return [
         Reader(
             worker.name,
@@ -81,6 +81,7 @@ def installed_readers(settings: CommonSettings) -> list[Reader]:
             settings.topics.replay(worker.name),
         )
         for worker in workers()
+        if worker.stage is not None
     ]
 
 

@@ -76,7 +76,7 @@ class EmbedStage:
             topic=self._topics.embedded(change.kind, self._embedder.model.id),
             key=change.id.encode(),
             value=record.model_dump_json(exclude_none=True).encode(),
-            headers=((SCHEMA, schema_header(record.schema_name)),),
+            headers=((SCHEMA, schema_header(record.schema_name, record.schema_major)),),
         )
 
     def _hash(self, text: str) -> str:

@@ -70,5 +70,5 @@ def links(topic: str, links: ProductLinks) -> Output:
 
 
 def _output(topic: str, key: str, record: RelinkRequest | Sweep | ProductLinks) -> Output:
-    schema = (SCHEMA, schema_header(record.schema_name))
+    schema = (SCHEMA, schema_header(record.schema_name, record.schema_major))
     return Output(topic, key.encode(), record.model_dump_json(exclude_none=True).encode(), (schema,))

@@ -6,11 +6,10 @@ import numpy as np
 from pgvector import Vector
 from pydantic_core import to_json
 
-from headrace_pgvector.connect import Connection
-from headrace_pgvector.errors import STORE
-from headrace_pgvector.fence import SCHEMA
 from headrace_pgvector.tables import Tables
 from headrace_schemas.embedded import EmbeddedChange
+from headrace_shared.clients.postgres import SCHEMA, Connection
+from headrace_shared.clients.postgres_errors import STORE
 from headrace_shared.stage import Rejected
 
 

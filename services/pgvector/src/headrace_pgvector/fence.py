@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-SCHEMA = "headrace"
+from headrace_shared.clients.postgres import SCHEMA
 
 
 @dataclass(frozen=True)

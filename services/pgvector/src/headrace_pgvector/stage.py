@@ -7,15 +7,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from headrace_pgvector.connect import Connection, NewConnection, Pool, close_pool, new_pool, transaction
 from headrace_pgvector.entities import replace_entities, vector_fault
-from headrace_pgvector.errors import STORE, postgres_errors
 from headrace_pgvector.links import SETS, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
+from headrace_pgvector.vectors import vector_pool
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
+from headrace_shared.clients.postgres import Connection, NewConnection, Pool, close_pool, transaction
+from headrace_shared.clients.postgres_errors import STORE, postgres_errors
 from headrace_shared.stage import Applied, BatchRejected, Outcome, Superseded, Unavailable
 
 Written = EmbeddedChange | ProductLinks
@@ -46,7 +47,7 @@ async def open_stage(settings: PgvectorSettings) -> AsyncIterator["PgvectorStage
             await connection.execute(fenced.create_incoming)
 
     # One more than the writers use: health is asked for while all of them are busy.
-    pool = await new_pool(settings.postgres, WRITERS + 1, create_incoming)
+    pool = await vector_pool(settings.postgres, WRITERS + 1, create_incoming)
     try:
         yield PgvectorStage(pool, tables, settings.postgres.timeout)
     finally:

@@ -8,14 +8,15 @@ import asyncpg
 import numpy as np
 from pydantic_core import from_json
 
-from headrace_pgvector.connect import Connection, close_pool, new_pool, transaction
-from headrace_pgvector.errors import postgres_errors
 from headrace_pgvector.links import PAGE_OF_SETS, PRODUCTS_OF, SETS_OF, stored_sets
-from headrace_pgvector.migrate import migrate
+from headrace_pgvector.migrate import prepare
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
+from headrace_pgvector.vectors import vector_pool
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
+from headrace_shared.clients.postgres import Connection, close_pool, transaction
+from headrace_shared.clients.postgres_errors import postgres_errors
 from headrace_shared.store import Hit, LinkedProduct, Query, Stored
 
 PAGE = 2000
@@ -33,10 +34,10 @@ class PgvectorStore:
     def __init__(self, settings: PgvectorSettings) -> None:
         self._settings = settings
         self._tables = tables_of(settings.model)
-        self._pool = new_pool(settings.postgres, READERS)
+        self._pool = vector_pool(settings.postgres, READERS)
 
     async def prepare(self) -> list[str]:
-        return await migrate(self._settings.postgres, list(self._tables.values()), self._settings.vector_size)
+        return await prepare(self._settings.postgres, list(self._tables.values()), self._settings.vector_size)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""

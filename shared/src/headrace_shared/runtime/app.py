@@ -13,13 +13,12 @@ import structlog
 from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
-from faststream.kafka.message import KafkaAckableMessage
 
 from headrace_shared.kafka import client_options, security
 from headrace_shared.runtime.attempt import Attempts
 from headrace_shared.runtime.batch import BatchPath
 from headrace_shared.runtime.breaker import Breaker
-from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker
+from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker, parse_raw, raw_records
 from headrace_shared.runtime.decode import Decoder
 from headrace_shared.runtime.execute import Executor
 from headrace_shared.runtime.health import Health
@@ -61,6 +60,9 @@ class Reading:
 
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     """The worker's application. Run it with uvicorn; it consumes from start-up to SIGTERM."""
+    if worker.application is not None:
+        made: AsgiFastStream = worker.application(settings)
+        return made
     metrics = Metrics(worker.name)
     stopping = Stopping()
     publisher = Publisher(settings.kafka)
@@ -74,8 +76,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         client_id=f"headrace-{worker.name}",
         allow_auto_create_topics=False,
         graceful_timeout=GRACE_SECONDS,
-        parser=_parse,
-        decoder=_decode,
+        parser=parse_raw,
+        decoder=raw_records,
         apply_types=False,
         serializer=None,
         logger=logging.getLogger("headrace.faststream"),
@@ -111,6 +113,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
 
 
 def _readings(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> list[Reading]:
+    assert worker.stage is not None, "a worker has a stage or an application of its own"
     group, inputs = f"{settings.topic_prefix}{worker.name}", worker.inputs(settings)
 
     def health() -> Health:
@@ -212,15 +215,6 @@ def _consumer(readings: Mapping[str, Reading], *args: Any, metrics: Metrics, wai
     consumer = PartitionConsumer(*args, health=reading.health, metrics=metrics, wait_ms=wait_ms, **options)
     reading.assignment.consumer = consumer
     return consumer
-
-
-async def _parse(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckableMessage:
-    """FastStream's own parser decodes headers and raises outside the handler on a null or binary one."""
-    return KafkaAckableMessage(body=b"", raw_message=records, consumer=original.__self__._consumer)
-
-
-async def _decode(message: KafkaAckableMessage) -> Any:
-    return message.raw_message
 
 
 async def _publish_alone(publisher: Publisher, outputs: Sequence[Output]) -> None:

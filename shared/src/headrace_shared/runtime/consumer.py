@@ -20,8 +20,10 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaAckableMessage
 
 from headrace_shared.runtime.health import Health
+from headrace_shared.runtime.items import KafkaRecord
 from headrace_shared.runtime.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -220,3 +222,13 @@ class StageBroker(KafkaBroker):
         made = partial(self._make_consumer, *builder.args, **builder.keywords)
         self.config.broker_config.builder = made
         return made
+
+
+async def parse_raw(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckableMessage:
+    """FastStream's own parser decodes headers and raises outside the handler on a null or binary one."""
+    return KafkaAckableMessage(body=b"", raw_message=records, consumer=original.__self__._consumer)
+
+
+async def raw_records(message: KafkaAckableMessage) -> Any:
+    """What the handler gets: the batch's records as aiokafka hands them over."""
+    return message.raw_message

@@ -5,10 +5,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
 
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION
+from headrace_schemas.upcasts import NoUpcast, brought_up
 from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
 from headrace_shared.stage import Arrival, Rejected
 
@@ -23,7 +25,10 @@ class NewerSchema(Exception):
 
 
 class Decoder:
-    """Decodes what one worker reads. `inputs`: topic name to the record's model."""
+    """Decodes what one worker reads. `inputs`: topic name to the record's model.
+
+    A record of an older schema major is brought up to the model's, live and replayed ones alike.
+    """
 
     def __init__(
         self,
@@ -44,19 +49,23 @@ class Decoder:
         Raises NewerSchema for a record that a newer worker will understand, unless told to reject those. A replay is
         rejected at once: it may not hold the worker for everything else.
         """
-        replayed = record.topic == self._replay_topic
-        model = self._model(record) if replayed else self._inputs[record.topic]
+        to_replay = record.topic == self._replay_topic
+        replayed = to_replay or header(record, headers.REPLAY_OF) is not None
+        model = self._model(record) if to_replay else self._inputs[record.topic]
         if model is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", replayed)
         model = _of_schema(record, model)
-        refused = self._refused_schema(record, model, replayed)
-        if refused is not None:
-            return Undecoded(record, refused, model.kind, replayed)
+        major = self._major(record, model, replayed)
+        if isinstance(major, Rejected):
+            return Undecoded(record, major, model.kind, replayed)
         if record.value is None:
             return self._null(record, model, replayed)
+        value = record.value if major == major_of(model) else _upcast(record.value, model, major)
+        if isinstance(value, Rejected):
+            return Undecoded(record, value, model.kind, replayed)
         try:
-            change = model.model_validate_json(record.value, context=Arrival(*position(record), replayed))
+            change = model.model_validate_json(value, context=Arrival(*position(record), to_replay))
         except ValidationError as error:
             return Undecoded(record, invalid(error), model.kind, replayed)
         if getattr(model, "keyed", True) and record.key != change.id.encode():
@@ -68,17 +77,23 @@ class Decoder:
         original = header(record, headers.CONNECT_TOPIC) or b""
         return self._inputs.get(original.decode(errors="replace"))
 
-    def _refused_schema(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Rejected | None:
+    def _major(self, record: KafkaRecord, model: type[Any], replayed: bool) -> int | Rejected:
+        """The record's schema major, from 1 to the model's, or why it cannot be read."""
         value = header(record, headers.SCHEMA)
-        if value is None or value == headers.schema_header(model.schema_name):
-            return None
+        newest = major_of(model)
+        if value is None:
+            return headers.SCHEMA_MAJOR
+        if value == headers.schema_header(model.schema_name, newest):
+            return newest
         name, _, major = value.decode(errors="replace").partition("/")
         readable = name == model.schema_name and major.isdecimal() and len(major) <= MAX_DIGITS
-        if readable and int(major) > headers.SCHEMA_MAJOR:
+        if readable and 1 <= int(major) <= newest:
+            return int(major)
+        if readable and int(major) > newest:
             if not (self._accept_newer or replayed):
                 raise NewerSchema(
                     f"{'-'.join(map(str, position(record)))} is {name}/{int(major)}, this worker reads "
-                    f"{name}/{headers.SCHEMA_MAJOR}: deploy the newer worker"
+                    f"{name}/{newest}: deploy the newer worker"
                 )
             return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
         return Rejected(
@@ -129,6 +144,31 @@ def invalid(error: ValidationError) -> Rejected:
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
     return Rejected(reason, f"{where or 'the record'}: {first['msg']}{more}", (first["type"], where))
+
+
+def major_of(model: type[Any]) -> int:
+    """The schema major that a record's model is of."""
+    major: int = getattr(model, "schema_major", headers.SCHEMA_MAJOR)
+    return major
+
+
+def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
+    """The record's JSON as the model's own major writes it. JSON that is no object is left to the model to refuse."""
+    name: str = model.schema_name
+    try:
+        older = from_json(value)
+    except ValueError:
+        return value
+    if not isinstance(older, dict):
+        return value
+    try:
+        return to_json(brought_up(name, older, major, major_of(model)), inf_nan_mode="constants")
+    except NoUpcast as missing:
+        return Rejected("unknown_schema", str(missing), ("older", f"{name}/{missing.major}"))
+    except Exception as error:
+        # A step is written for what its major promises. A record that breaks the promise is one dead letter.
+        detail = f"cannot be brought up from {name}/{major}: {type(error).__name__}"
+        return Rejected("invalid", detail, ("upcast", f"{name}/{major}", type(error).__name__), error)
 
 
 def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:

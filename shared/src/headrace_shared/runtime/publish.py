@@ -1,8 +1,10 @@
 """Publishes records and waits, for a bounded time, until the broker has acknowledged all of them."""
 
 import asyncio
+import random
+import time
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
@@ -50,6 +52,8 @@ class Publisher:
                 client = await self._started()
                 acknowledgements = [
                     await client.send(record.topic, record.value, key=record.key, headers=list(record.headers))
+                    if record.key is not None or record.value is not None
+                    else await _send_empty(client, record)
                     for record in records
                 ]
                 await asyncio.gather(*acknowledgements)
@@ -81,3 +85,11 @@ class Publisher:
                     await client.stop()
             except (KafkaError, TimeoutError, OSError):
                 return
+
+
+async def _send_empty(client: AIOKafkaProducer, record: Outgoing) -> Any:
+    """`send` refuses a record without key and value; Kafka does not, and a dead letter of one is such a record."""
+    batch = client.create_batch()
+    batch.append(timestamp=int(time.time() * 1000), key=None, value=None, headers=list(record.headers))
+    partition = random.choice(sorted(await client.partitions_for(record.topic)))  # noqa: S311
+    return await client.send_batch(batch, record.topic, partition=partition)

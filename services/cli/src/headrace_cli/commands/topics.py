@@ -8,7 +8,7 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
 from headrace_shared.settings import CommonSettings
 from headrace_shared.topics import apply_topics
-from headrace_shared.worker import worker_names
+from headrace_shared.worker import rejecting_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
@@ -21,7 +21,7 @@ def topics() -> None:
 @app.command()
 def apply(as_json: AsJson = False) -> None:
     """Create what is missing and correct settings that differ. Safe to repeat."""
-    lines = asyncio.run(apply_topics(CommonSettings(), worker_names()))
+    lines = asyncio.run(apply_topics(CommonSettings(), rejecting_names()))
     if as_json:
         print_json({"changes": lines})
     else:

@@ -27,7 +27,7 @@ from headrace_local.ports import free_ports
 from headrace_shared.settings import CommonSettings
 from headrace_shared.store import LinkStore, Store
 from headrace_shared.topics import apply_topics
-from headrace_shared.worker import load_worker, worker_names
+from headrace_shared.worker import load_worker, rejecting_names, worker_names
 
 HTTP_PORT = "HEADRACE_HTTP__PORT"
 READY_WITHIN = 120.0
@@ -124,7 +124,7 @@ async def _until_accounted(followed: Following, settings: CommonSettings, tellin
 
 async def apply_everything() -> None:
     """Creates topics and stores."""
-    await apply_topics(CommonSettings(), worker_names())
+    await apply_topics(CommonSettings(), rejecting_names())
     await prepare_stores()
 
 

@@ -3,21 +3,20 @@
 import asyncio
 import contextlib
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
-from pgvector.asyncpg import register_vector
 
-from headrace_pgvector.errors import STORE
 from headrace_shared.settings import PostgresSettings
-from headrace_shared.stage import Unavailable
 
 # Quoted, because only asyncpg's stubs know these classes as generic.
 NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+SCHEMA = "headrace"
+"""Holds every table of ours."""
 CLOSE_SECONDS = 5.0
 
 HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
@@ -27,26 +26,21 @@ DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)
 def new_pool(
     settings: PostgresSettings,
     connections: int,
-    on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
+    on_connect: Callable[[NewConnection], Coroutine[Any, Any, None]] | None = None,
+    session: Mapping[str, str] | None = None,
 ) -> Pool:
     """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down.
 
-    Raises ValueError if the DSN cannot be read.
+    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN cannot be read.
     """
-
-    async def prepare_connection(connection: NewConnection) -> None:
-        await _register_vector(connection)
-        if on_connect is not None:
-            await on_connect(connection)
-
     return asyncpg.create_pool(
         checked_dsn(settings),
         min_size=0,
         max_size=connections,
         timeout=settings.timeout,
         command_timeout=settings.timeout,
-        init=prepare_connection,
-        server_settings=session_settings(settings.timeout),
+        init=on_connect,
+        server_settings={**session_settings(settings.timeout), **(session or {})},
     )
 
 
@@ -108,10 +102,3 @@ async def transaction(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
             raise
         finally:
             await pool.release(connection)
-
-
-async def _register_vector(connection: NewConnection) -> None:
-    try:
-        await register_vector(connection)
-    except ValueError:
-        raise Unavailable(STORE, "the extension vector is missing; has `headrace stores apply` been run?") from None

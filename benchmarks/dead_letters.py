@@ -1,0 +1,123 @@
+"""The dead_letters worker on topics full of letters against raw COPY of the same rows into a table like its own."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import asyncpg
+from aiokafka.structs import ConsumerRecord
+
+from benchmarks.measure import WITHIN, Comparison, compared, rate
+from benchmarks.topics import changes, fresh_topics
+from headrace_dead_letters.indexing import build
+from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_shared.dead.folding import INCOMING_COLUMNS
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.letter import Letter, read_letter
+from headrace_shared.dead.rows import letter_row
+from headrace_shared.runtime.dead_letters import dead_letter
+from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.settings import PostgresSettings
+from headrace_shared.stage import Rejected
+
+WORKER = "qdrant"
+CAUSES = [Rejected("refused_by_store", f"cause {cause}: " + "said at length " * 8, (str(cause),)) for cause in range(5)]
+AT_ONCE = 4000
+COLUMNS = (*INCOMING_COLUMNS, "status_attempt")
+RAW_TABLES = {
+    "raw COPY, same indexes": "CREATE TABLE raw (LIKE headrace.dead_letters INCLUDING ALL)",
+    "raw COPY, no index": "CREATE TABLE raw (LIKE headrace.dead_letters INCLUDING DEFAULTS INCLUDING IDENTITY)",
+}
+
+
+class _Timed(LetterIndex):
+    """An index that notes when its first letters came and when the last of `expected` were committed."""
+
+    def __init__(self, settings: PostgresSettings, expected: int) -> None:
+        super().__init__(settings)
+        self._left = expected
+        self.began: float | None = None
+        self.done = asyncio.Event()
+
+    async def put_letters(self, letters: Sequence[Letter]) -> None:
+        self.began = self.began or time.perf_counter()
+        await super().put_letters(letters)
+        self._left -= len(letters)
+        if self._left <= 0:
+            self.done.set()
+
+
+async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
+    """From Kafka to committed in PostgreSQL, against rows that are ready to be copied."""
+    index = LetterIndex(settings.postgres)
+    await index.prepare()
+    await index.close()
+    connection = await asyncpg.connect(settings.postgres.dsn.get_secret_value())
+
+    async def ours(_: int) -> float:
+        await connection.execute("TRUNCATE headrace.dead_letters")
+        fresh = await fresh_topics(settings, WORKER)
+        await _fill(fresh, _letters(fresh, records))
+        timed = _Timed(settings.postgres, records)
+        async with asyncio.timeout(WITHIN), build(fresh, timed).start_lifespan_context():
+            await timed.done.wait()
+            ended = time.perf_counter()
+        assert timed.began is not None
+        return records / (ended - timed.began)
+
+    def theirs(create: str) -> Any:
+        async def copied(_: int) -> float:
+            await connection.execute(f"DROP TABLE IF EXISTS raw; {create}")
+            rows = _rows(settings, _letters(settings, records))
+            return await rate(records, _copy(connection, rows))
+
+        return copied
+
+    try:
+        return [
+            await compared("dead_letters, indexing", against, 0.3, ours, theirs(create))
+            for against, create in RAW_TABLES.items()
+        ]
+    finally:
+        await connection.execute("DROP TABLE IF EXISTS raw")
+        await connection.close()
+
+
+def _letters(settings: DeadLettersSettings, count: int) -> list[Outgoing]:
+    """Dead letters of different products, of five causes, as a worker publishes them."""
+    now, topic = datetime.now(UTC), settings.topics.source("product")
+    made = []
+    for number, change in enumerate(changes(count, 1, uuid.uuid4().hex[:6])):
+        key, value = change["product_id"].encode(), json.dumps(change).encode()
+        record = ConsumerRecord(topic, number % 6, number, 1_700_000_000_000, 0, key, value, None, 0, 0, ())
+        dead = settings.topics.dead(WORKER)
+        made.append(dead_letter(WORKER, dead, record, CAUSES[number % 5], now=now, max_bytes=2**20))
+    return made
+
+
+async def _fill(settings: DeadLettersSettings, letters: Sequence[Outgoing]) -> None:
+    publisher = Publisher(settings.kafka)
+    for start in range(0, len(letters), AT_ONCE):
+        await publisher.publish(letters[start : start + AT_ONCE])
+    await publisher.close()
+
+
+def _rows(settings: DeadLettersSettings, letters: Sequence[Outgoing]) -> list[tuple[Any, ...]]:
+    """What the worker would write of them."""
+    rows = []
+    for offset, sent in enumerate(letters):
+        record = ConsumerRecord(
+            sent.topic, offset % 6, offset, 1_700_000_000_000, 0, sent.key, sent.value, None, 0, 0, sent.headers
+        )
+        letter = read_letter(record, settings.topics)
+        rows.append((*letter_row(letter), letter.attempts))
+    return rows
+
+
+async def _copy(connection: "asyncpg.Connection[asyncpg.Record]", rows: Sequence[tuple[Any, ...]]) -> None:
+    for start in range(0, len(rows), AT_ONCE):
+        await connection.copy_records_to_table("raw", records=rows[start : start + AT_ONCE], columns=COLUMNS)

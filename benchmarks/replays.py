@@ -1,0 +1,112 @@
+"""A replay of dead letters, followed to its last answer, against a script that produces them again and asks nothing."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from aiokafka.structs import ConsumerRecord
+
+from benchmarks.measure import WITHIN, Comparison, compared
+from benchmarks.runtime import Nothing
+from benchmarks.topics import changes, fresh_topics
+from headrace_schemas import headers
+from headrace_shared.dead.holdings import open_holdings
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.reading import open_letters
+from headrace_shared.dead.reindex import reindex
+from headrace_shared.dead.replay import ReplayOptions, replay
+from headrace_shared.dead.selection import Selection
+from headrace_shared.dead.settings import IndexSettings
+from headrace_shared.kafka import producer
+from headrace_shared.runtime.app import build
+from headrace_shared.runtime.dead_letters import dead_letter
+from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Rejected
+from headrace_shared.topic_reader import open_topics
+from headrace_shared.worker import load_worker
+
+WORKER = "elasticsearch"
+AT_ONCE = 4000
+
+
+@asynccontextmanager
+async def _opened(_: Any) -> AsyncIterator[Nothing]:
+    yield Nothing()
+
+
+async def run(settings: WorkerSettings, index_settings: IndexSettings, records: int) -> list[Comparison]:
+    """Ours reads each letter back, publishes, marks, and hears the worker's answer; the worker's store is no store."""
+
+    async def ours(_: int) -> float:
+        fresh = await _with_letters(settings, records)
+        own = index_settings.model_copy(update={"topic_prefix": fresh.topic_prefix})
+        index = LetterIndex(own.postgres)
+        await index.prepare()
+        await reindex(own, index, lambda read, of: None)
+        installed = load_worker(WORKER)
+        worker = replace(installed, stage=_opened)
+        of_worker = installed.settings().model_copy(update={"topic_prefix": fresh.topic_prefix})
+        chosen = Selection(worker=WORKER, since=datetime.fromtimestamp(time.time() - 3600, UTC), status=("waiting",))
+        options = ReplayOptions(answer_within=WITHIN)
+        try:
+            async with (
+                build(worker, of_worker).start_lifespan_context(),
+                open_letters(own.kafka) as reader,
+                open_holdings(lambda one: of_worker if one.name == WORKER else one.settings()) as holdings,
+            ):
+                began = time.perf_counter()
+                async for progress in replay(index, reader, holdings, own, chosen, options, actor="benchmark"):
+                    last = progress
+                seconds = time.perf_counter() - began
+            assert last.resolved == records, last
+            return records / seconds
+        finally:
+            await index.close()
+
+    async def theirs(_: int) -> float:
+        fresh = await _with_letters(settings, records)
+        topic, sent = fresh.topics.replay(WORKER), []
+        client = producer(fresh.kafka)
+        await client.start()
+        began = time.perf_counter()
+        async with open_topics(fresh.kafka, [fresh.topics.dead(WORKER)]) as reader:
+            async for letter in reader.until_now():
+                kept = [(name, value) for name, value in letter.headers if not name.startswith("headrace-dead-reason")]
+                sent.append(await client.send(topic, letter.value, key=letter.key, headers=kept))
+        await asyncio.gather(*sent)
+        seconds = time.perf_counter() - began
+        await client.stop()
+        assert len(sent) == records
+        return records / seconds
+
+    return [await compared("replay, followed to the end", "consume and produce again", 0.2, ours, theirs)]
+
+
+async def _with_letters(settings: WorkerSettings, count: int) -> WorkerSettings:
+    """Fresh topics with so many dead letters of the worker."""
+    fresh = await fresh_topics(settings, WORKER)
+    source, dead = fresh.topics.source("product"), fresh.topics.dead(WORKER)
+    refused, now = Rejected("refused_by_store", "the mapping lacks a field", (WORKER, "mapping")), datetime.now(UTC)
+    schema = ((headers.SCHEMA, b"product-change/1"),)
+    letters = []
+    for number, change in enumerate(changes(count, 1, uuid.uuid4().hex[:6])):
+        key, value = change["product_id"].encode(), json.dumps(change).encode()
+        at = int(now.timestamp() * 1000)
+        record = ConsumerRecord(source, number % 6, number, at, 0, key, value, None, 0, 0, schema)
+        letters.append(dead_letter(WORKER, dead, record, refused, now=now, max_bytes=2**20))
+    await _fill(fresh, letters)
+    return fresh
+
+
+async def _fill(settings: WorkerSettings, letters: Sequence[Outgoing]) -> None:
+    publisher = Publisher(settings.kafka)
+    for start in range(0, len(letters), AT_ONCE):
+        await publisher.publish(letters[start : start + AT_ONCE])
+    await publisher.close()

@@ -1,0 +1,1 @@
+"""What `headrace dead` does: choosing letters, looking at them, and showing them."""

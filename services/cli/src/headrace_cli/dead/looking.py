@@ -1,0 +1,54 @@
+"""Looks at dead letters: in the index, or straight on topics."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from headrace_cli.dead.describing import group_object, topic_group_object
+from headrace_cli.dead.foreign import groups_on, letters_on
+from headrace_cli.dead.tools import opened_index
+from headrace_shared.dead.holdings import open_holdings
+from headrace_shared.dead.letter import Letter
+from headrace_shared.dead.preview import Preview, preview
+from headrace_shared.dead.reading import open_letters
+from headrace_shared.dead.rows import IndexedLetter
+from headrace_shared.dead.selection import Selection
+from headrace_shared.dead.settings import IndexSettings
+
+PAGE = 500
+Found = list[tuple[Letter, IndexedLetter | None]]
+
+
+async def groups(settings: IndexSettings, selection: Selection, topics: Sequence[str]) -> list[dict[str, Any]]:
+    """The causes, the most frequent first, as objects for programs."""
+    if topics:
+        return [topic_group_object(group) for group in await groups_on(settings, topics, selection)]
+    async with opened_index(settings) as index:
+        return [group_object(group) for group in await index.groups(selection)]
+
+
+async def letters(
+    settings: IndexSettings, selection: Selection, topics: Sequence[str], limit: int
+) -> tuple[Found, bool]:
+    """The newest letters, and whether there are more."""
+    if topics:
+        on_topics = [letter async for letter, _ in letters_on(settings, topics, selection)]
+        on_topics.sort(key=lambda letter: letter.failed_at, reverse=True)
+        return [(letter, None) for letter in on_topics[:limit]], len(on_topics) > limit
+    found: Found = []
+    async with opened_index(settings) as index:
+        page = await index.page(selection, limit=min(limit, PAGE))
+        while True:
+            found += [(one.letter, one) for one in page.letters]
+            if page.next is None or len(found) >= limit:
+                return found[:limit], page.next is not None or len(found) > limit
+            page = await index.page(selection, limit=min(limit - len(found), PAGE), after=page.next)
+
+
+async def look_ahead(
+    settings: IndexSettings, selection: Selection, limit: int | None, look: Callable[[Preview], None]
+) -> Preview:
+    """What a replay of the selection would do. `look` is shown how far the look is. Raises Unavailable."""
+    async with opened_index(settings) as index, open_letters(settings.kafka) as reader, open_holdings() as holdings:
+        async for found in preview(index, reader, holdings, selection, limit=limit):
+            look(found)
+    return found

@@ -1,0 +1,122 @@
+"""Previews and replays that run beside the pages that show them."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+import structlog
+
+from headrace_shared.dead.selection import Selection
+
+log = structlog.get_logger(__name__)
+
+MOST_KEPT = 100
+JobKind = Literal["preview", "replay"]
+JobState = Literal["running", "done", "stopped", "failed"]
+
+
+@dataclass(eq=False)
+class Job:
+    """`progress`: the newest of what its steps gave; None before the first. `error`: one line, of a failed one.
+
+    `options`: what the operator chose, in words. `again`: the fields that would begin it once more.
+    """
+
+    id: str
+    kind: JobKind
+    actor: str
+    selection: Selection
+    options: Mapping[str, str]
+    started_at: datetime
+    state: JobState = "running"
+    progress: Any = None
+    error: str = ""
+    ended_at: datetime | None = None
+    _changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    _task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def running(self) -> bool:
+        return self.state == "running"
+
+    @property
+    def seconds(self) -> float:
+        """How long it has run, or ran."""
+        return ((self.ended_at or datetime.now(UTC)) - self.started_at).total_seconds()
+
+    async def stop(self) -> None:
+        """Returns once it has ended; what it has published stays published."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def changes(self, least_seconds: float) -> AsyncIterator[None]:
+        """Yields now, then after each change but not more often than every `least_seconds`, and once after the end."""
+        while True:
+            changed = self._changed
+            yield
+            if not self.running:
+                return
+            await asyncio.sleep(least_seconds)
+            await changed.wait()
+
+    def _tell(self) -> None:
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
+
+
+class Jobs:
+    """The newest jobs of this process, by id."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[str, Job] = {}
+
+    def start(
+        self,
+        kind: JobKind,
+        actor: str,
+        selection: Selection,
+        steps: AsyncGenerator[Any, None],
+        options: Mapping[str, str] | None = None,
+    ) -> Job:
+        """Runs the steps to their end. Closing them early is how a job is stopped."""
+        job = Job(secrets.token_urlsafe(9), kind, actor, selection, options or {}, datetime.now(UTC))
+        self._jobs[job.id] = job
+        for old in [old for old in self._jobs.values() if not old.running][: max(0, len(self._jobs) - MOST_KEPT)]:
+            del self._jobs[old.id]
+        job._task = asyncio.create_task(_run(job, steps))
+        return job
+
+    def get(self, id: str) -> Job | None:
+        """None for one that this process does not know, as after a restart."""
+        return self._jobs.get(id)
+
+    def newest_first(self, kind: JobKind) -> list[Job]:
+        """All of a kind that are kept."""
+        return [job for job in reversed(self._jobs.values()) if job.kind == kind]
+
+    async def close(self) -> None:
+        """Stops what runs."""
+        await asyncio.gather(*(job.stop() for job in self._jobs.values() if job.running))
+
+
+async def _run(job: Job, steps: AsyncGenerator[Any, None]) -> None:
+    try:
+        async with contextlib.aclosing(steps):
+            async for progress in steps:
+                job.progress = progress
+                job._tell()
+        job.state = "done"
+    except asyncio.CancelledError:
+        job.state = "stopped"
+    except Exception as error:
+        job.state, job.error = "failed", str(error).partition("\n")[0] or type(error).__name__
+        log.warning("job_failed", kind=job.kind, raised=type(error).__name__)
+    finally:
+        job.ended_at = datetime.now(UTC)
+        job._tell()

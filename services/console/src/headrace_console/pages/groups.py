@@ -1,0 +1,57 @@
+"""Dead letters by cause, and one cause."""
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response
+
+from headrace_console.asking import Asked, Selected
+from headrace_console.pages.letters import PAGE, letters_page
+from headrace_console.picturing import by_status
+from headrace_console.rendering import page
+from headrace_shared.dead.groups import Group
+from headrace_shared.dead.selection import Selection
+
+router = APIRouter()
+OPEN = ("waiting", "replaying", "parked")
+"""What an operator still has to think of."""
+WINDOW = timedelta(hours=24)
+STEPS = 24
+
+
+@router.get("/")
+async def groups(request: Request, backend: Asked, selection: Selected, all: bool = False) -> Response:
+    """The causes with letters that are open; with `all`, the settled ones too."""
+    found, counts = await asyncio.gather(
+        backend.index.groups(selection, window=WINDOW, steps=STEPS), backend.index.count(selection)
+    )
+    shown = [group for group in found if all or open_letters(group)]
+    shown.sort(key=lambda group: (-open_letters(group), -group.last_seen.timestamp()))
+    return page(
+        request, "groups.html", groups=shown, hidden=len(found) - len(shown), counts=counts, all=all,
+        open_letters=open_letters,
+    )  # fmt: skip
+
+
+@router.get("/groups/{fingerprint}")
+async def group(
+    request: Request, backend: Asked, selection: Selected, fingerprint: str, after: str | None = None
+) -> Response:
+    """One cause and its letters; `status` and the other filters narrow the letters."""
+    cause = Selection(fingerprint=fingerprint)
+    found = await backend.index.groups(cause, window=WINDOW, steps=STEPS)
+    if not found:
+        raise HTTPException(404, "there is no dead letter of this cause")
+    selection = replace(selection, fingerprint=fingerprint)
+    letters = await letters_page(backend, selection, after, PAGE)
+    return page(
+        request, "group.html", group=found[0], others=found[1:], selection=selection, cause=cause, letters=letters,
+        after=after, open_letters=open_letters, parts=by_status(found[0].counts),
+    )  # fmt: skip
+
+
+def open_letters(group: Group) -> int:
+    """How many of its letters an operator still has to think of."""
+    return sum(number for status, number in group.counts.items() if status in OPEN)

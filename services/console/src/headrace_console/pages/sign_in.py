@@ -1,0 +1,72 @@
+"""Signing in: the token becomes a cookie, and the operator gives the name that actions are recorded under."""
+
+from typing import cast
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import RedirectResponse, Response
+
+from headrace_console.guard.forms import CSRF_FIELD, CheckedForm, read_form
+from headrace_console.guard.middleware import SIGN_IN
+from headrace_console.guard.sessions import Session, Sessions
+from headrace_console.guard.tokens import Token, TooManyTries
+from headrace_console.rendering import page
+
+router = APIRouter()
+MOST_NAME = 80
+
+
+@router.get(SIGN_IN)
+async def sign_in_page(request: Request, token: str | None = None) -> Response:
+    """With the token of the printed URL: it moves into a cookie, and the address is cleaned."""
+    session: Session | None = request.state.session
+    if token is not None:
+        if not _matches(request, token):
+            return page(
+                request, "sign_in.html", 401, problem="This link is not of a console that runs now.", known=False
+            )
+        return _with_cookie(request, RedirectResponse(SIGN_IN, 303), cast(Sessions, request.app.state.sessions).begin())
+    if session is not None and session.actor is not None:
+        return RedirectResponse("/", 303)
+    return page(request, "sign_in.html", problem="", known=session is not None)
+
+
+@router.post(SIGN_IN)
+async def sign_in(request: Request) -> Response:
+    """With a session that has shown the token already, or with the token itself."""
+    form = await read_form(request)
+    sessions: Sessions = request.app.state.sessions
+    session: Session | None = request.state.session
+    known = session is not None and session.owns(form.get(CSRF_FIELD))
+    if not known and not _matches(request, form.get("token")):
+        return page(request, "sign_in.html", 401, problem="This is not the token.", known=False)
+    name = " ".join(form.get("name").split())
+    if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
+        problem = f"A name has 1 to {MOST_NAME} printable characters."
+        return page(request, "sign_in.html", 400, problem=problem, known=known)
+    # A new secret: what was known before somebody signed in is worth nothing afterwards.
+    sessions.end(request.state.secret)
+    secret = sessions.begin()
+    begun = sessions.get(secret)
+    assert begun is not None
+    begun.actor = name
+    return _with_cookie(request, RedirectResponse("/", 303), secret)
+
+
+@router.post("/sign-out")
+async def sign_out(request: Request, form: CheckedForm) -> Response:
+    """The session ends at once."""
+    cast(Sessions, request.app.state.sessions).end(request.state.secret)
+    return RedirectResponse(SIGN_IN, 303)
+
+
+def _matches(request: Request, given: str) -> bool:
+    try:
+        return cast(Token, request.app.state.token).matches(given)
+    except TooManyTries:
+        raise HTTPException(429, "too many wrong tokens: try again in a minute") from None
+
+
+def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
+    encrypted: bool = request.app.state.encrypted
+    answer.set_cookie(request.app.state.cookie, secret, httponly=True, samesite="strict", secure=encrypted, path="/")
+    return answer

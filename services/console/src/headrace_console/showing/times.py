@@ -1,0 +1,50 @@
+"""Moments as people say them, with the exact one beside."""
+
+from datetime import UTC, datetime
+
+from markupsafe import Markup
+
+_STEPS = ((86_400 * 2, 86_400, "d"), (3600 * 2, 3600, "h"), (120, 60, "min"), (0, 1, "s"))
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """How long before `now`: 5 s, 12 min, 3 h, 9 d."""
+    seconds = (now - moment).total_seconds()
+    if seconds < 1:
+        return "just now"
+    for least, unit, name in _STEPS:
+        if seconds >= least:
+            return f"{int(seconds // unit)} {name} ago"
+    raise AssertionError("the last step has no least")
+
+
+def exact(moment: datetime) -> str:
+    """In UTC, to the second."""
+    return f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def time_ago(moment: datetime | None) -> Markup:
+    """For reading at a glance; the exact moment is its title."""
+    if moment is None:
+        return Markup("never")
+    shown = ago(moment, datetime.now(UTC))
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(moment.isoformat(), exact(moment), shown)
+
+
+def time_exact(moment: datetime | None) -> Markup:
+    """For comparing."""
+    if moment is None:
+        return Markup("never")
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), exact(moment))
+
+
+def duration(seconds: float) -> str:
+    """0.4 s, 12 s, 3 min 20 s, 2 h 5 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"

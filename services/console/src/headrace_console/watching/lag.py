@@ -1,0 +1,106 @@
+"""How far each consumer group has come, from Kafka alone."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError
+
+from headrace_shared.kafka import client_options
+from headrace_shared.settings import KafkaSettings
+
+NO_GROUPS_YET = (CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError)
+"""A broker that has never had a consumer group says that nobody coordinates it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one worker reads as one consumer group. `topics`: those that it declares, read already or not."""
+
+    worker: str
+    name: str
+    topics: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """`lag`: records not yet committed, by topic. `committed`: records before the committed offsets, of all topics.
+
+    `state`: as Kafka calls it, Stable, Empty, PreparingRebalance and so on. `members`: how many copies run.
+    """
+
+    state: str
+    members: int
+    committed: int = 0
+    lag: Mapping[str, int] = field(default_factory=dict)
+
+
+class GroupReader:
+    """Looks at consumer groups. It raises what aiokafka raises."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
+        self._consumer = consumer
+        self._admin = admin
+
+    async def look(self, groups: Sequence[Group]) -> dict[str, Reach]:
+        """By the group's name. A topic that does not exist counts for nothing."""
+        committed = {group.name: await self._committed(group.name) for group in groups}
+        wanted = {topic for group in groups for topic in group.topics}
+        wanted |= {partition.topic for offsets in committed.values() for partition in offsets}
+        partitions = await self._partitions(sorted(wanted))
+        starts = await self._consumer.beginning_offsets(partitions) if partitions else {}
+        ends = await self._consumer.end_offsets(partitions) if partitions else {}
+        reaches = {}
+        for group in groups:
+            state, members = await self._state(group.name)
+            offsets = committed[group.name]
+            read = group.topics | {partition.topic for partition in offsets}
+            lag = dict.fromkeys(sorted(topic for topic in read if any(p.topic == topic for p in partitions)), 0)
+            for partition in partitions:
+                if partition.topic in lag:
+                    begin = max(starts[partition], offsets.get(partition, 0))
+                    lag[partition.topic] += max(0, ends[partition] - begin)
+            reaches[group.name] = Reach(state, members, sum(offsets.values()), lag)
+        return reaches
+
+    async def _committed(self, group: str) -> dict[TopicPartition, int]:
+        try:
+            answer = await self._admin.list_consumer_group_offsets(group)
+        except NO_GROUPS_YET:
+            return {}
+        return {partition: stored.offset for partition, stored in answer.items() if stored.offset >= 0}
+
+    async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
+        described = await self._admin.describe_topics(topics) if topics else []
+        return [
+            TopicPartition(topic["topic"], part["partition"])
+            for topic in described
+            if not topic["error_code"]
+            for part in topic["partitions"]
+        ]
+
+    async def _state(self, group: str) -> tuple[str, int]:
+        try:
+            (answer,) = await self._admin.describe_consumer_groups([group])
+        except NO_GROUPS_YET:
+            return "Dead", 0
+        (described,) = answer.groups
+        return described[2], len(described[5])
+
+
+@asynccontextmanager
+async def open_groups(settings: KafkaSettings) -> AsyncIterator[GroupReader]:
+    """Connected until the end of the block."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
+    await admin.start()
+    try:
+        await consumer.start()
+        try:
+            yield GroupReader(consumer, admin)
+        finally:
+            await consumer.stop()
+    finally:
+        await admin.close()

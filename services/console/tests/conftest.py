@@ -1,0 +1,63 @@
+"""The console without its servers: what its guard decides is decided before any of them is asked."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import httpx
+import pytest
+
+from headrace_console.app import create_app
+from headrace_console.backend import Backend
+from headrace_console.guard.middleware import Guard
+from headrace_console.jobs import Jobs
+from headrace_console.records import Records
+from headrace_console.settings import ConsoleSettings
+from headrace_console.watching.watcher import Watcher
+from headrace_shared.dead.holdings import open_holdings
+from headrace_shared.dead.index import LetterIndex
+
+TOKEN = "a token that is long enough"
+PORT = 8484
+ORIGIN = f"http://127.0.0.1:{PORT}"
+
+
+@asynccontextmanager
+async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
+    """The real parts, with addresses where nothing listens."""
+    async with open_holdings() as holdings:
+        jobs = Jobs()
+        index, records = LetterIndex(settings.postgres), Records(settings.kafka)
+        yield Backend(settings, index, records, holdings, jobs, Watcher(settings.kafka, [], {}))
+        await jobs.close()
+
+
+@pytest.fixture
+async def application(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guard]:
+    monkeypatch.setenv("HEADRACE_POSTGRES__DSN", "postgresql://nobody:secret@127.0.0.1:1/nothing")
+    guarded = create_app(ConsoleSettings(), TOKEN, port=PORT, opened=without_servers)
+    async with guarded.application.router.lifespan_context(guarded.application):
+        yield guarded
+
+
+@asynccontextmanager
+async def browser(application: Guard, origin: str = ORIGIN) -> AsyncIterator[httpx.AsyncClient]:
+    """Keeps cookies, follows no redirect, and says what a browser says."""
+    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    headers = {"accept": "text/html"}
+    async with httpx.AsyncClient(transport=transport, base_url=origin, headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+async def stranger(application: Guard) -> AsyncIterator[httpx.AsyncClient]:
+    """Nobody has signed in."""
+    async with browser(application) as client:
+        yield client
+
+
+@pytest.fixture
+async def ada(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
+    """Signed in with the token, as Ada."""
+    answer = await stranger.post("/sign-in", data={"token": TOKEN, "name": "Ada"}, headers={"origin": ORIGIN})
+    assert answer.status_code == 303
+    return stranger

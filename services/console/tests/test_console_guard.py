@@ -1,0 +1,126 @@
+"""Nobody gets in without the token, and no other site can act through the browser of somebody who is in."""
+
+import re
+
+import httpx
+import pytest
+from starlette.routing import Mount
+
+from headrace_console.guard.forms import MOST_BYTES
+from headrace_console.guard.middleware import Guard
+from headrace_console.guard.tokens import WRONG_TRIES
+
+TOKEN = "a token that is long enough"
+ORIGIN = "http://127.0.0.1:8484"
+OPEN = {"/sign-in", "/static"}
+
+
+def routes(guarded: Guard, method: str) -> list[str]:
+    """The paths of every route of a method, with something for each parameter."""
+    found = []
+    for included in guarded.application.routes:
+        for route in getattr(getattr(included, "original_router", None), "routes", [included]):
+            if not isinstance(route, Mount) and method in route.methods:
+                found.append(re.sub(r"{.*?}", "x", route.path))
+    return found
+
+
+async def test_every_page_sends_a_stranger_to_the_sign_in(application: Guard, stranger: httpx.AsyncClient) -> None:
+    paths = [path for path in routes(application, "GET") if path not in OPEN]
+    assert len(paths) > 12
+    for path in paths:
+        answer = await stranger.get(path)
+        assert (answer.status_code, answer.headers.get("location")) == (303, "/sign-in"), path
+        assert (await stranger.get(path, headers={"accept": "*/*"})).status_code == 401, path
+
+
+async def test_no_form_is_taken_without_the_secret_of_a_page(application: Guard, ada: httpx.AsyncClient) -> None:
+    paths = [path for path in routes(application, "POST") if path not in OPEN]
+    assert len(paths) >= 6
+    for path in paths:
+        for csrf in ("", "guessed"):
+            answer = await ada.post(path, data={"csrf": csrf}, headers={"origin": ORIGIN})
+            assert answer.status_code == 403, path
+
+
+async def test_no_form_is_taken_from_another_origin(application: Guard, ada: httpx.AsyncClient) -> None:
+    csrf = re.findall('name="csrf" value="(.+?)"', (await ada.get("/replays")).text)[0]
+    elsewhere: list[dict[str, str]] = [
+        {},
+        {"origin": "null"},
+        {"origin": "https://127.0.0.1:8484"},
+        {"origin": "http://127.0.0.1:9999"},
+        {"origin": "http://127.0.0.1.evil.example"},
+        {"origin": ORIGIN, "sec-fetch-site": "cross-site"},
+        {"origin": ORIGIN, "sec-fetch-site": "same-site"},
+    ]
+    for path in routes(application, "POST"):
+        for headers in elsewhere:
+            answer = await ada.post(path, data={"csrf": csrf, "token": TOKEN, "name": "Eve"}, headers=headers)
+            assert (answer.status_code, "own pages" in answer.text) == (403, True), (path, headers)
+    assert (await ada.get("/replays")).status_code == 200
+    assert (await ada.post("/sign-out", data={"csrf": csrf}, headers={"origin": ORIGIN})).status_code == 303
+    assert (await ada.get("/replays")).status_code == 303
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8484", "evil.example:127.0.0.1", "", "[::2]"])
+async def test_a_name_that_was_made_to_point_here_is_answered_nothing(ada: httpx.AsyncClient, host: str) -> None:
+    for path in ("/", "/sign-in", "/static/console.css"):
+        answer = await ada.get(path, headers={"host": host})
+        assert (answer.status_code, "Headrace" in answer.text) == (421, False)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1:8484", "localhost:8484", "LOCALHOST", "[::1]:8484"])
+async def test_the_names_of_this_machine_are_answered(stranger: httpx.AsyncClient, host: str) -> None:
+    assert (await stranger.get("/sign-in", headers={"host": host})).status_code == 200
+
+
+async def test_the_token_of_the_link_moves_into_a_cookie_and_out_of_the_address(stranger: httpx.AsyncClient) -> None:
+    answer = await stranger.get("/sign-in", params={"token": TOKEN})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert TOKEN not in cookie
+    page = await stranger.get("/sign-in")
+    assert 'name="token"' not in page.text
+    assert (await stranger.get("/replays")).status_code == 303, "a name is still missing"
+    csrf = re.findall('name="csrf" value="(.+?)"', page.text)[0]
+    before = dict(stranger.cookies)
+    named = await stranger.post("/sign-in", data={"csrf": csrf, "name": "Ada"}, headers={"origin": ORIGIN})
+    assert named.headers["location"] == "/"
+    assert dict(stranger.cookies) != before, "the session of before the sign-in is worth nothing"
+    assert "Ada" in (await stranger.get("/replays")).text
+
+
+async def test_a_wrong_token_gives_nothing_and_many_give_a_pause(stranger: httpx.AsyncClient) -> None:
+    for _ in range(WRONG_TRIES):
+        answer = await stranger.get("/sign-in", params={"token": "wrong"})
+        assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert (await stranger.get("/sign-in", params={"token": TOKEN})).status_code == 429
+
+
+@pytest.mark.parametrize("name", ["", " ", "x" * 81, "Ada\x1b[31m", "Ada\u202e"])
+async def test_a_name_is_short_and_printable(stranger: httpx.AsyncClient, name: str) -> None:
+    answer = await stranger.post("/sign-in", data={"token": TOKEN, "name": name}, headers={"origin": ORIGIN})
+    assert answer.status_code == 400
+    assert (await stranger.get("/replays")).status_code == 303
+
+
+async def test_every_answer_forbids_scripts_frames_and_guesses(application: Guard, ada: httpx.AsyncClient) -> None:
+    broken = [await ada.get("/"), await ada.get("/no-such-page"), await ada.get("/", headers={"host": "evil.example"})]
+    assert [answer.status_code for answer in broken] == [503, 404, 421]
+    for answer in [*broken, *[await ada.get(path) for path in routes(application, "GET")]]:
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["referrer-policy"] == "same-origin"
+        assert "secret" not in answer.text
+        assert not re.search(r"<script(?! src=\"/static/)|\son\w+=|javascript:|style=", answer.text)
+
+
+async def test_a_form_that_is_too_large_is_not_read(ada: httpx.AsyncClient) -> None:
+    answer = await ada.post("/park", content=b"a" * (MOST_BYTES + 1), headers={"origin": ORIGIN})
+    assert answer.status_code == 413

@@ -1,0 +1,78 @@
+"""Previews and replays in the background: followed, stopped, failed."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import pytest
+
+from headrace_console.jobs import MOST_KEPT, Jobs
+from headrace_shared.dead.selection import Selection
+from headrace_shared.stage import Unavailable
+
+
+async def counting(to: int, closed: list[bool], pause: asyncio.Event | None = None) -> AsyncGenerator[int, None]:
+    try:
+        for number in range(to):
+            yield number
+            if pause is not None:
+                await pause.wait()
+    finally:
+        closed.append(True)
+
+
+async def test_whoever_follows_a_job_sees_its_end_however_late_they_came() -> None:
+    jobs, closed = Jobs(), list[bool]()
+    job = jobs.start("preview", "Ada", Selection(), counting(3, closed))
+    for _ in range(2):
+        seen = [job.progress async for _ in job.changes(0)]
+        assert (seen[-1], job.state, closed) == (2, "done", [True])
+
+
+async def test_a_stopped_job_closes_its_steps_and_keeps_how_far_it_came() -> None:
+    jobs, closed, never = Jobs(), list[bool](), asyncio.Event()
+    job = jobs.start("replay", "Ada", Selection(), counting(3, closed, never))
+    async for _ in job.changes(0):
+        if job.progress == 0:
+            break
+    await job.stop()
+    assert (job.state, job.progress, closed) == ("stopped", 0, [True])
+    assert [None async for _ in job.changes(0)] == [None]
+
+
+async def test_the_end_of_the_console_stops_what_runs() -> None:
+    jobs, closed = Jobs(), list[bool]()
+    job = jobs.start("replay", "Ada", Selection(), counting(3, closed, asyncio.Event()))
+    async for _ in job.changes(0):
+        if job.progress == 0:
+            break
+    await jobs.close()
+    assert (job.state, closed) == ("stopped", [True])
+
+
+async def test_a_failed_job_says_why_in_a_line() -> None:
+    async def failing() -> AsyncGenerator[int, None]:
+        yield 1
+        raise Unavailable("qdrant", "refused\nmore lines")
+
+    job = Jobs().start("preview", "Ada", Selection(), failing())
+    async for _ in job.changes(0):
+        pass
+    assert (job.state, job.error) == ("failed", "qdrant: refused")
+
+
+async def test_only_the_newest_jobs_are_kept_and_none_that_runs_is_forgotten() -> None:
+    jobs, never = Jobs(), asyncio.Event()
+    running = jobs.start("replay", "Ada", Selection(), counting(1, [], never))
+    for _ in range(MOST_KEPT + 20):
+        done = jobs.start("replay", "Ada", Selection(), counting(1, []))
+        async for _ in done.changes(0):
+            pass
+    assert len(jobs.newest_first("replay")) <= MOST_KEPT + 1
+    assert jobs.get(running.id) is running
+    assert jobs.newest_first("replay")[0] is done
+    await jobs.close()
+
+
+@pytest.mark.parametrize("kind", ["preview", "replay"])
+async def test_an_unknown_job_is_none(kind: str) -> None:
+    assert Jobs().get(kind) is None

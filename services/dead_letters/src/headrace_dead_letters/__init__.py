@@ -1,0 +1,1 @@
+"""The worker that keeps an index of all dead letters in PostgreSQL."""

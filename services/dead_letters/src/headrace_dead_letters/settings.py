@@ -1,0 +1,11 @@
+"""What the dead_letters worker reads from the environment."""
+
+from headrace_shared.dead.settings import DeadSettings
+from headrace_shared.settings import PostgresSettings, WorkerSettings
+
+
+class DeadLettersSettings(WorkerSettings):
+    """A worker's settings, PostgreSQL's address and which letters there are."""
+
+    postgres: PostgresSettings = PostgresSettings()
+    dead: DeadSettings = DeadSettings()

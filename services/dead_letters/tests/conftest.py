@@ -1,0 +1,84 @@
+"""An index in a database of its own for each test, and topics under a prefix of their own."""
+
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+from harness.processes import WorkerProcess
+from harness.servers import Servers
+
+from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.settings import ENV_PREFIX
+from headrace_shared.topics import apply_topics
+
+FURTHER_TOPIC = "orders-dlq"
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[str]:
+    """The DSN of a database with nothing in it."""
+    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
+    name = f"test_{uuid.uuid4().hex}"
+    admin = await asyncpg.connect(dsn)
+    await admin.execute(f"CREATE DATABASE {name}")
+    await admin.close()
+    yield dsn.rsplit("/", 1)[0] + f"/{name}"
+    servers.heal()
+    admin = await asyncpg.connect(dsn)
+    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    await admin.close()
+
+
+@pytest.fixture
+async def index(servers: Servers, database: str) -> AsyncIterator[LetterIndex]:
+    """An empty index."""
+    settings = servers.settings(DeadLettersSettings, POSTGRES__DSN=database, POSTGRES__TIMEOUT="20")
+    opened = LetterIndex(settings.postgres)
+    await opened.prepare()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sql(database: str, index: LetterIndex) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A connection of the test's own, to look behind the index."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
+
+
+@pytest.fixture
+def variables(database: str) -> dict[str, str]:
+    """Leads to the index, to topics of the test's own and to a further one, without the prefix of settings."""
+    prefix = f"t{uuid.uuid4().hex[:8]}."
+    return {
+        "TOPIC_PREFIX": prefix,
+        "POSTGRES__DSN": database,
+        "DEAD__TOPICS": prefix + FURTHER_TOPIC,
+        "KAFKA__SESSION_TIMEOUT": "6",
+        "POSTGRES__TIMEOUT": "5",
+        "BATCH__MAX_RECORDS": "50",
+        "BATCH__BACKOFF_MAX": "1",
+    }
+
+
+@pytest.fixture
+async def settings(servers: Servers, index: LetterIndex, variables: dict[str, str]) -> DeadLettersSettings:
+    """Settings that lead to the session's broker, with topics for two workers."""
+    made = servers.settings(DeadLettersSettings, "kafka", "postgres", **variables)
+    await apply_topics(made, ["qdrant", "embed"])
+    return made
+
+
+@pytest.fixture
+def process(
+    servers: Servers, settings: DeadLettersSettings, variables: dict[str, str], tmp_path: Path
+) -> Iterator[WorkerProcess]:
+    """The worker as a process, not started."""
+    environment = dict(servers.need()) | {ENV_PREFIX + name: value for name, value in variables.items()}
+    made = WorkerProcess("dead_letters", environment, tmp_path)
+    yield made
+    made.end()

@@ -1,0 +1,92 @@
+"""With 100,000 letters a page of the index takes a fraction of what a person waits for."""
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import asyncpg
+import pytest
+import pytest_asyncio
+from harness.letters import letter
+from harness.servers import Servers
+
+from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_shared.dead.actions import Action
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.letter import Letter
+from headrace_shared.dead.selection import EVERYTHING, Selection
+from headrace_shared.runtime.items import Position
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+LETTERS = 100_000
+REASONS = ("invalid", "not_json", "too_large", "wrong_vector", "refused_by_store")
+LONGEST = 0.15
+"""Seconds for the quickest of five: half of what a whole page may take, on a machine that has other things to do."""
+
+
+def letters(start: int, count: int) -> list[Letter]:
+    now = datetime.now(UTC)
+    return [
+        letter(
+            f"qdrant:products:{n % 6}:{n}:1700000000000",
+            failed_at=now - timedelta(seconds=n % 86_400),
+            reason=REASONS[n % 5],
+            at=Position("dead.qdrant", n % 6, n),
+            error=f"product {n} was refused: " + "said at length " * 10,
+        )
+        for n in range(start, start + count)
+    ]
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
+    """An index of LETTERS letters, a fifth of them replayed, of which the database has no statistics yet."""
+    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
+    admin = await asyncpg.connect(dsn)
+    await admin.execute("CREATE DATABASE at_size")
+    settings = servers.settings(DeadLettersSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_size")
+    index = LetterIndex(settings.postgres)
+    await index.prepare()
+    for start in range(0, LETTERS, 4000):
+        await index.put_letters(letters(start, 4000))
+    replay = await index.begin(Action("ann", "replay", EVERYTHING))
+    for start in range(0, LETTERS // 5, 4000):
+        await index.mark_replaying(replay, letters(start, 4000))
+    yield index
+    await index.close()
+    await admin.execute("DROP DATABASE at_size WITH (FORCE)")
+    await admin.close()
+
+
+async def second_page(index: LetterIndex) -> object:
+    first = await index.page(EVERYTHING)
+    return await index.page(EVERYTHING, after=first.next)
+
+
+LOOKS: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {
+    "groups": lambda index: index.groups(),
+    "groups that wait": lambda index: index.groups(Selection(status=("waiting",))),
+    "count": lambda index: index.count(EVERYTHING),
+    "first page": lambda index: index.page(EVERYTHING),
+    "second page": second_page,
+    "page of a cause": lambda index: index.page(Selection(fingerprint="cause of invalid")),
+    "page of a cause and a status": lambda index: index.page(
+        Selection(fingerprint="cause of invalid", status=("resolved",))
+    ),
+    "page of what waits": lambda index: index.page(Selection(status=("waiting",))),
+    "page of a key": lambda index: index.page(Selection(key=b"qdrant:products:0:6:1700000000000")),
+    "page of a worker without letters": lambda index: index.page(Selection(worker="embed")),
+    "one letter": lambda index: index.get(["qdrant:products:0:6:1700000000000"]),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS)
+async def test_a_look_at_100_000_letters_is_quick(full: LetterIndex, look: str) -> None:
+    assert sum((await full.count(EVERYTHING)).values()) == LETTERS
+    taken = []
+    for _ in range(5):
+        began = time.perf_counter()
+        assert await LOOKS[look](full) is not None
+        taken.append(time.perf_counter() - began)
+    assert min(taken) < LONGEST

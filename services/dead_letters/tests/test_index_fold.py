@@ -1,0 +1,164 @@
+"""Whatever order letters, receipts and decisions come in, and however often, the index is their plain fold."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from random import Random
+from typing import Any
+
+import asyncpg
+from harness.letters import letter
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from headrace_shared.dead.actions import Action
+from headrace_shared.dead.answers import ReplayAnswer
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.letter import Letter
+from headrace_shared.dead.rows import Failure, IndexedLetter
+from headrace_shared.dead.selection import EVERYTHING, RANKS, Selection
+from headrace_shared.runtime.items import Position
+
+IDS = ("a", "b")
+ids, attempts = st.sampled_from(IDS), st.sampled_from([1, 1, 2, 2, 3, 5])
+
+
+@st.composite
+def letters(draw: st.DrawFn) -> Letter:
+    attempt, offset = draw(attempts), draw(st.integers(0, 2))
+    # One place holds one letter: what is drawn of it follows from it.
+    return letter(
+        draw(ids),
+        attempts=attempt,
+        failed_at=datetime(2026, 3, 1, tzinfo=UTC) + timedelta(minutes=attempt * 7 + offset),
+        at=Position("dead.qdrant", draw(st.integers(0, 1)), attempt * 10 + offset),
+        reason=("invalid", "too_large", "poison")[(attempt + offset) % 3],
+    )
+
+
+answers = st.builds(ReplayAnswer, ids, attempts, st.sampled_from(["applied", "superseded", "dead", "ignored"]))
+decisions = st.tuples(st.sampled_from(["replaying", "parked", "discarded", "superseded"]), ids)
+histories = st.lists(letters() | letters() | answers | decisions, max_size=24)
+
+
+class Fold:
+    """What the index should hold, as one would work it out by hand."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, list[Letter]] = defaultdict(list)
+        self.statuses: dict[str, list[tuple[int, int]]] = defaultdict(list)
+        self.by: dict[str, list[int]] = defaultdict(list)
+
+    def letter(self, one: Letter) -> None:
+        self.letters[one.id].append(one)
+        self.statuses[one.id].append((one.attempts, RANKS[one.status]))
+
+    def answer(self, answer: ReplayAnswer) -> None:
+        ends = {"applied": "resolved", "ignored": "resolved", "superseded": "superseded"}
+        if answer.outcome in ends:
+            self.statuses[answer.dead_id].append((answer.attempt, RANKS[ends[answer.outcome]]))
+
+    def decide(self, status: Any, id: str) -> None:
+        self.statuses[id].append((self.newest(id).attempts, RANKS[status]))
+
+    def newest(self, id: str) -> Letter:
+        return max(self.letters[id], key=lambda one: (one.attempts, one.failed_at, one.at))
+
+    def rows(self) -> dict[str, tuple[Any, ...]]:
+        return {id: self._row(id) for id in self.letters}
+
+    def _row(self, id: str) -> tuple[Any, ...]:
+        shown = replace(self.newest(id), first_failed_at=min(one.first_failed_at for one in self.letters[id]))
+        by_attempt: dict[int, Letter] = {}
+        for one in sorted(self.letters[id], key=lambda one: (one.attempts, one.failed_at, one.at)):
+            by_attempt[one.attempts] = one
+        failures = tuple(
+            Failure(one.attempts, one.failed_at, one.reason, one.fingerprint, one.error, one.at)
+            for one in by_attempt.values()
+        )
+        status = list(RANKS)[max(self.statuses[id])[1]]
+        return shown, status, max(self.by[id], default=None), failures
+
+
+@given(history=histories, seed=st.integers(0, 2**16))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
+async def test_the_index_is_the_fold_of_all_that_was_said(
+    index: LetterIndex, sql: "asyncpg.Connection[asyncpg.Record]", history: Sequence[Any], seed: int
+) -> None:
+    await sql.execute("TRUNCATE headrace.dead_letters, headrace.dead_decisions, headrace.dead_actions")
+    expected = await happened(index, history)
+    assert await held(index) == expected
+    assert await tallied(sql) == await counted(sql)
+
+    # The table is lost, and made again from what the topics and the audit have kept, in another order.
+    await sql.execute("TRUNCATE headrace.dead_letters")
+    said = [event for event in history if not isinstance(event, tuple) or isinstance(event, ReplayAnswer)]
+    random = Random(seed)
+    random.shuffle(said)
+    await told(index, said + random.choices(said, k=len(said) // 2) if said else [])
+    await index.decide_again()
+    assert await held(index) == expected
+    assert await tallied(sql) == await counted(sql)
+
+
+async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
+    """Lets it happen, one thing after the other; what the index should hold then."""
+    fold = Fold()
+    for event in history:
+        match event:
+            case Letter():
+                fold.letter(event)
+                await index.put_letters([event])
+            case ReplayAnswer():
+                fold.answer(event)
+                await index.settle([event])
+            case (status, id) if id in fold.letters:
+                fold.decide(status, id)
+                await decide(index, fold, status, id)
+    return fold.rows()
+
+
+async def decide(index: LetterIndex, fold: Fold, status: str, id: str) -> None:
+    action = Action("ann", "replay", Selection(ids=(id,)))
+    if status == "parked":
+        await index.park(action)
+    elif status == "discarded":
+        await index.discard(action)
+    elif status == "replaying":
+        await index.mark_replaying(await index.begin(action), [fold.newest(id)])
+    else:
+        version = 10 + len(fold.by[id])
+        fold.by[id].append(version)
+        await index.mark_superseded(await index.begin(action), fold.newest(id), version)
+
+
+async def told(index: LetterIndex, said: Sequence[Any]) -> None:
+    """Letters and answers as batches bring them."""
+    for start in range(0, len(said), 5):
+        batch = said[start : start + 5]
+        await index.put_letters([one for one in batch if isinstance(one, Letter)])
+        await index.settle([one for one in batch if isinstance(one, ReplayAnswer)])
+
+
+async def held(index: LetterIndex) -> dict[str, tuple[Any, ...]]:
+    return {one.letter.id: row(one) for some in [await index.page(EVERYTHING)] for one in some.letters}
+
+
+def row(one: IndexedLetter) -> tuple[Any, ...]:
+    return one.letter, one.status, one.superseded_by, one.failures
+
+
+async def tallied(sql: "asyncpg.Connection[asyncpg.Record]") -> list[Any]:
+    return list(await sql.fetch("""
+        SELECT fingerprint, worker, reason, status, since, letters FROM headrace.dead_tallies
+        WHERE letters <> 0 ORDER BY 1, 2, 3, 4, 5
+    """))  # fmt: skip
+
+
+async def counted(sql: "asyncpg.Connection[asyncpg.Record]") -> list[Any]:
+    return list(await sql.fetch("""
+        SELECT fingerprint, worker, reason, status, date_bin('5 minutes', failed_at, 'epoch') AS since,
+            count(*) AS letters
+        FROM headrace.dead_letters WHERE dead_topic IS NOT NULL GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+    """))  # fmt: skip

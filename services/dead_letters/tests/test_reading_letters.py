@@ -1,0 +1,106 @@
+"""The bytes of letters are read back exactly, wherever in the topics they lie."""
+
+import os
+import random
+
+import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.records_to_delete import RecordsToDelete
+from aiokafka.structs import TopicPartition
+from harness.letters import send
+
+from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_shared.dead.reading import WORTH_A_SEEK, LetterReader, open_letters
+from headrace_shared.kafka import client_options
+from headrace_shared.runtime.items import KafkaRecord, Position
+from headrace_shared.runtime.publish import Outgoing
+from headrace_shared.settings import CommonSettings, KafkaSettings
+from headrace_shared.stage import Unavailable
+
+
+async def read(reader: LetterReader, places: list[Position]) -> list[KafkaRecord | None]:
+    found = [(place, record) async for place, record in reader.read(places)]
+    assert [place for place, _ in found] == places
+    return [record for _, record in found]
+
+
+def records(settings: CommonSettings, count: int) -> list[Outgoing]:
+    topic = settings.topics.dead("qdrant")
+    return [Outgoing(topic, b"k%d" % n, os.urandom(20) + b"%d" % n, [("h", b"\xff%d" % n)]) for n in range(count)]
+
+
+async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_other(
+    settings: DeadLettersSettings,
+) -> None:
+    sent = records(settings, 400)
+    places = await send(settings, sent)
+    by_place = dict(zip(places, sent, strict=True))
+    in_order, in_disorder = sorted(places), random.Random(5).sample(places, 40)
+    async with open_letters(settings.kafka) as reader:
+        for asked in (in_order[:150], in_order[150:], in_disorder, [places[7], places[7]], []):
+            for place, record in zip(asked, await read(reader, asked), strict=True):
+                assert record is not None
+                wanted = by_place[place]
+                assert (record.topic, record.partition, record.offset) == place
+                assert (record.key, record.value, list(record.headers)) == (wanted.key, wanted.value, wanted.headers)
+
+
+async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: DeadLettersSettings) -> None:
+    sent = records(settings, WORTH_A_SEEK + 300)
+    places = await send(settings, sent, partition=0)
+    async with open_letters(settings.kafka) as reader:
+        first, last = await read(reader, [places[0], places[-1]])
+    assert first is not None
+    assert last is not None
+    assert (first.value, last.value) == (sent[0].value, sent[-1].value)
+
+
+async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are_read(
+    settings: DeadLettersSettings,
+) -> None:
+    sent = records(settings, 20)
+    places = await send(settings, sent, partition=0)
+    topic = settings.topics.dead("qdrant")
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    await admin.delete_records({TopicPartition(topic, 0): RecordsToDelete(before_offset=10)})
+    await admin.close()
+    asked = [
+        places[3],
+        places[9],
+        places[10],
+        Position(topic, 0, 20),
+        Position(topic, 5, 0),
+        Position(topic, 99, 0),
+        Position("no-such-topic", 0, 0),
+        places[19],
+        places[0],
+        places[15],
+    ]
+    async with open_letters(settings.kafka) as reader:
+        found = await read(reader, asked)
+    values = [record.value if record is not None else None for record in found]
+    expected = {2: sent[10].value, 7: sent[19].value, 9: sent[15].value}
+    assert values == [expected.get(place) for place in range(len(asked))]
+
+
+async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings: DeadLettersSettings) -> None:
+    async with open_letters(settings.kafka) as reader:
+        for _ in range(3):
+            sent = records(settings, 3)
+            places = await send(settings, sent, partition=1)
+            assert [record and record.value for record in await read(reader, places)] == [one.value for one in sent]
+
+
+async def test_a_reader_of_a_broker_that_does_not_answer_says_so() -> None:
+    with pytest.raises(Unavailable, match="kafka: cannot be reached"):
+        async with open_letters(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
+            raise AssertionError("nobody is there")
+
+
+async def test_an_empty_key_and_a_null_value_stay_what_they_are(settings: DeadLettersSettings) -> None:
+    (place,) = await send(settings, [Outgoing(settings.topics.dead("embed"), b"", None, [])])
+    async with open_letters(settings.kafka) as reader:
+        (record,) = await read(reader, [place])
+    assert record is not None
+    assert (record.key, record.value, tuple(record.headers)) == (b"", None, ())

@@ -1,0 +1,29 @@
+"""Connections that speak pgvector's types."""
+
+from collections.abc import Awaitable, Callable
+
+from pgvector.asyncpg import register_vector
+
+from headrace_shared.clients.postgres import NewConnection, Pool, new_pool
+from headrace_shared.clients.postgres_errors import STORE
+from headrace_shared.settings import PostgresSettings
+from headrace_shared.stage import Unavailable
+
+
+def vector_pool(
+    settings: PostgresSettings,
+    connections: int,
+    on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
+) -> Pool:
+    """A pool whose connections take and give numpy arrays for vectors. Raises ValueError if the DSN cannot be read."""
+
+    async def prepare_connection(connection: NewConnection) -> None:
+        try:
+            await register_vector(connection)
+        except ValueError:
+            hint = "has `headrace stores apply` been run?"
+            raise Unavailable(STORE, f"the extension vector is missing; {hint}") from None
+        if on_connect is not None:
+            await on_connect(connection)
+
+    return new_pool(settings, connections, prepare_connection)

@@ -1,0 +1,1 @@
+"""Dead letters: what they say, an index of them in PostgreSQL, and their bytes from the topics they lie in."""

@@ -1,0 +1,82 @@
+"""Every page of the console is checked with axe-core in light and dark, and fits a phone."""
+
+from typing import Literal
+from urllib.parse import urlencode
+
+from axe_playwright_python.async_playwright import Axe
+from harness.bad_deploy import DEAREST, BadDeploy
+from harness.console import LAPTOP, PHONE, ConsoleProcess, Operator, at_the_console
+from playwright.async_api import Browser
+
+from headrace_shared.dead.letter import Letter
+from headrace_shared.dead.selection import Selection
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+PATHS = (
+    "/", "/letters", "/replay", "/replay/confirm?canary=1&rate=5&why=mended", "/replay/confirm?canary=many", "/park",
+    "/discard", "/replays", "/workers", "/entities", "/entities?kind=product&id=dear",
+    "/entities/receipts?kind=product&id=dear", "/audit", "/nothing/here",
+)  # fmt: skip
+WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
+
+
+async def violations(operator: Operator) -> list[str]:
+    """What axe-core finds, with the elements."""
+    found = await Axe().run(operator.page, options=RULES)
+    return [
+        f"{operator.page.url}: {violation['id']}: {node['html'][:200]} {node['failureSummary']}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+async def test_no_page_has_anything_that_axe_finds(
+    deploy: BadDeploy, console: ConsoleProcess, browser: Browser
+) -> None:
+    await deploy.break_it()
+    await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, "dear too": 999.0})
+    await deploy.waiting(2)
+    (first, *_) = (await deploy.clearing.index.page(Selection())).letters
+    looks: list[tuple[Literal["light", "dark"], dict[str, int]]] = [
+        ("light", LAPTOP),
+        ("dark", PHONE),
+        ("dark", LAPTOP),
+    ]
+    for scheme, viewport in looks:
+        async with at_the_console(browser, console, scheme=scheme, viewport=viewport) as operator:
+            assert await everywhere(operator, console, first.letter) == []
+
+
+async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter) -> list[str]:
+    """What is found on all pages, the sign-in, a preview and a replay among them."""
+    page = operator.page
+    await page.goto(console.origin + "/sign-in", timeout=60_000)
+    found = await violations(operator)
+    await operator.sign_in()
+    own = [f"/groups/{letter.fingerprint}", "/letter?" + urlencode({"id": letter.id})]
+    for path in [*own, *PATHS]:
+        await operator.visit(path)
+        found += await violations(operator)
+        needed, there = await page.evaluate(WIDTHS)
+        found += [f"{path} is wider than the screen"] if needed > there else []
+    await operator.visit("/letters")
+    await page.get_by_role("button", name="Preview a replay").click()
+    await page.get_by_role("link", name="Replay these…").wait_for()
+    found += await violations(operator)
+    await operator.visit("/replay/confirm?canary=0&limit=1")
+    await page.get_by_role("button", name="Replay now").click()
+    await page.get_by_role("link", name="See the letters").wait_for()
+    return found + await violations(operator)
+
+
+async def test_no_status_is_said_by_colour_alone(deploy: BadDeploy, operator: Operator) -> None:
+    await deploy.break_it()
+    await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": 999.0})
+    await deploy.waiting(1)
+    await operator.visit("/letters")
+    chips = operator.page.locator(".chip, .tile-name, .part-name")
+    assert await chips.count() > 0
+    for number in range(await chips.count()):
+        chip = chips.nth(number)
+        assert (await chip.inner_text()).strip()
+        assert await chip.locator("svg.icon path").count() == 1

@@ -1,0 +1,114 @@
+"""A real cause of real dead letters: a constraint that somebody added to the table of the pgvector worker."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from harness.clearing import Clearing, prepared
+from harness.letters import letter_of, send
+from harness.processes import WorkerProcess
+from harness.records import eventually
+from harness.servers import Servers
+from harness.sinks import Sink
+from headrace_schemas.headers import SCHEMA, schema_header
+from headrace_shared.dead.selection import Selection
+from headrace_shared.runtime.items import KafkaRecord
+from headrace_shared.runtime.publish import Outgoing
+from headrace_shared.stage import Rejected
+from headrace_shared.worker import load_worker
+
+DEAREST = 400
+FOREIGN_TOPIC = "connect-dlq"
+WITHIN = 60.0
+
+
+class BadDeploy:
+    """The workers pgvector and dead_letters as processes, on a topic prefix and in a database of their own."""
+
+    def __init__(self, servers: Servers, clearing: Clearing, directory: Path) -> None:
+        self.clearing = clearing
+        self.foreign_topic = clearing.prefix + FOREIGN_TOPIC
+        self.environment = clearing.environment | {"HEADRACE_DEAD__TOPICS": self.foreign_topic}
+        self.dsn = self.environment["HEADRACE_POSTGRES__DSN"]
+        self.worker = WorkerProcess("pgvector", self.environment, directory)
+        self.indexer = WorkerProcess("dead_letters", self.environment, directory)
+        pgvector = load_worker("pgvector")
+        settings = clearing.settings_of(pgvector, POSTGRES__DSN=self.dsn)
+        records = {model.kind: model for model in pgvector.inputs(settings).values() if model.kind != "product_links"}
+        self.sink = Sink(pgvector, settings, records)  # type: ignore[arg-type]
+        self.store: Any = None
+
+    async def begin(self) -> None:
+        """Makes the tables and starts the workers."""
+        self.store = await prepared(self.sink.worker, self.sink.settings)
+        self.worker.start()
+        self.indexer.start()
+
+    async def end(self) -> None:
+        """Ends the workers."""
+        self.worker.end()
+        self.indexer.end()
+        await self.store.close()
+
+    async def break_it(self) -> None:
+        """From now on a product that costs too much is refused."""
+        await self._execute(
+            f"ALTER TABLE headrace.products ADD CONSTRAINT not_dear CHECK (price < {DEAREST}) NOT VALID"
+        )
+
+    async def mend_it(self) -> None:
+        """The cause is gone; the letters wait."""
+        await self._execute("ALTER TABLE headrace.products DROP CONSTRAINT not_dear")
+
+    async def publish(self, prices: dict[str, float], version: int = 1) -> None:
+        """Products with vectors, as embed would publish them."""
+        topic = self.sink.settings.topics.embedded("product", self.sink.settings.model)
+        records = []
+        for id, price in prices.items():
+            change = self.sink.upsert("product", id, version, price=price)
+            schema = (SCHEMA, schema_header(change.schema_name, change.schema_major))
+            records.append(Outgoing(topic, id.encode(), change.model_dump_json().encode(), [schema]))
+        await send(self.sink.settings, records)
+
+    async def waiting(self, count: int) -> None:
+        """Returns when the index has so many letters that wait."""
+        await eventually(lambda: self._counted("waiting", count), within=WITHIN)
+
+    async def versions(self, ids: list[str]) -> dict[str, int]:
+        """What the store holds."""
+        return {id: stored.version for id, stored in (await self.store.get("product", ids)).items()}
+
+    async def statuses(self) -> dict[Any, int]:
+        """How many letters there are of each status."""
+        return await self.clearing.index.count(Selection())
+
+    async def send_letters(self, records: list[KafkaRecord], rejection: Rejected) -> None:
+        """Dead letters of these records, as the worker would write them."""
+        await send(self.sink.settings, [letter_of(self.sink.settings, "pgvector", one, rejection) for one in records])
+
+    async def _counted(self, status: Any, count: int) -> bool:
+        return (await self.statuses()).get(status) == count
+
+    async def _execute(self, statement: str) -> None:
+        connection = await asyncpg.connect(self.dsn)
+        await connection.execute(statement)
+        await connection.close()
+
+
+@asynccontextmanager
+async def open_bad_deploy(servers: Servers, directory: Path) -> AsyncIterator[BadDeploy]:
+    """Running, and not broken yet."""
+    clearing = Clearing(servers, "pgvector")
+    await clearing.open()
+    deploy = BadDeploy(servers, clearing, directory)
+    try:
+        await deploy.begin()
+        try:
+            yield deploy
+        finally:
+            await deploy.end()
+    finally:
+        await clearing.close()

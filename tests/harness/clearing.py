@@ -1,0 +1,197 @@
+"""Dead letters on real servers: made by stages that fail on purpose, indexed from the topics, cleared as by people."""
+
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import asyncpg
+
+from harness.memory import MemoryStage
+from harness.records import eventually, read_all, receipts
+from harness.servers import Servers
+from harness.sinks import servers_of
+from headrace_schemas.receipts import Receipt
+from headrace_shared.dead.holdings import open_holdings
+from headrace_shared.dead.index import LetterIndex
+from headrace_shared.dead.prediction import Outcome, predict
+from headrace_shared.dead.preview import Preview, preview
+from headrace_shared.dead.reading import open_letters
+from headrace_shared.dead.reindex import reindex
+from headrace_shared.dead.replay import Progress, ReplayOptions, replay
+from headrace_shared.dead.rows import IndexedLetter
+from headrace_shared.dead.selection import Selection
+from headrace_shared.dead.settings import IndexSettings
+from headrace_shared.settings import WorkerSettings
+from headrace_shared.stage import Rejected
+from headrace_shared.topics import apply_topics
+from headrace_shared.worker import Worker
+
+QUICK = ReplayOptions(answer_within=20.0)
+WAITING = Selection(status=("waiting",))
+
+
+class Faulty:
+    """A stage before another: while it is `broken` it rejects what `spoils` says, as a bad deploy would."""
+
+    def __init__(self, stage: Any, switch: "Switch") -> None:
+        self._stage = stage
+        self._switch = switch
+
+    async def apply(self, changes: Sequence[Any]) -> Sequence[Any]:
+        bad = [self._switch.broken and self._switch.spoils(change) for change in changes]
+        good = [change for change, is_bad in zip(changes, bad, strict=True) if not is_bad]
+        outcomes = iter(await self._stage.apply(good) if good else ())
+        refused = Rejected("refused_by_store", "the deploy is bad", ("faulty", "deploy"))
+        return [refused if is_bad else next(outcomes) for is_bad in bad]
+
+    async def check(self) -> None:
+        await self._stage.check()
+
+
+class Switch:
+    """Whether the deploy is bad, and for which changes."""
+
+    def __init__(self, spoils: Callable[[Any], bool] = lambda change: True) -> None:
+        self.broken = True
+        self.spoils = spoils
+
+
+def faulty(worker: Worker, switch: Switch) -> Worker:
+    """The worker with its own stage behind the switch."""
+
+    @asynccontextmanager
+    async def opened(settings: Any) -> AsyncIterator[Any]:
+        async with worker.stage(settings) as stage:
+            yield Faulty(stage, switch)
+
+    return replace(worker, stage=opened)
+
+
+def in_memory(worker: Worker, stage: Any | None = None) -> Worker:
+    """The worker with a stage in memory: for what concerns replays and no store."""
+
+    @asynccontextmanager
+    async def opened(settings: Any) -> AsyncIterator[Any]:
+        yield stage or MemoryStage()
+
+    return replace(worker, stage=opened)
+
+
+class Clearing:
+    """One installation's dead letters: a topic prefix and a database for the index of their own."""
+
+    def __init__(self, servers: Servers, *names: str) -> None:
+        self._servers = servers
+        self.prefix = f"d{uuid.uuid4().hex[:8]}."
+        self.variables: dict[str, str] = {}
+        """Further settings of every worker, without their prefix."""
+        self._names = names
+        self._stack = AsyncExitStack()
+
+    async def open(self) -> None:
+        """Makes the topics and the index."""
+        database = self.prefix.rstrip(".")
+        dsn = str(self._servers.need("kafka", "postgres")["HEADRACE_POSTGRES__DSN"])
+        connection = await asyncpg.connect(dsn)
+        await connection.execute(f"CREATE DATABASE {database}")
+        await connection.close()
+        self.environment = dict(self._servers.need()) | {
+            "HEADRACE_TOPIC_PREFIX": self.prefix,
+            "HEADRACE_POSTGRES__DSN": _in_database(dsn, database),
+        }
+        own = {"TOPIC_PREFIX": self.prefix, "POSTGRES__DSN": self.environment["HEADRACE_POSTGRES__DSN"]}
+        self.settings = self._servers.settings(IndexSettings, "kafka", "postgres", **own)
+        await apply_topics(self.settings, self._names)
+        self.index = LetterIndex(self.settings.postgres)
+        self._stack.push_async_callback(self.index.close)
+        await self.index.prepare()
+        self.holdings = await self._stack.enter_async_context(open_holdings(self.settings_of))
+        self.reader = await self._stack.enter_async_context(open_letters(self.settings.kafka))
+
+    async def close(self) -> None:
+        """Closes every connection; the database goes with the server."""
+        await self._stack.aclose()
+
+    def settings_of(self, worker: Worker, **variables: str) -> WorkerSettings:
+        """The worker's settings on these topics; the stores are the session's own."""
+        return self._servers.settings(
+            worker.settings, "kafka", *servers_of(worker), TOPIC_PREFIX=self.prefix, **self.variables | variables
+        )
+
+    async def indexed(self, selection: Selection = WAITING) -> list[IndexedLetter]:
+        """Brings the index up to the topics; the letters of the selection."""
+        await reindex(self.settings, self.index, lambda read, of: None)
+        return [one async for letters in self.index.walk(selection) for one in letters]
+
+    async def letters(self, worker: str) -> list[Any]:
+        """What lies on a worker's dead-letter topic."""
+        return await read_all(self.settings, self.settings.topics.dead(worker))
+
+    async def replays(self, worker: str) -> list[Any]:
+        """What lies on a worker's replay topic."""
+        return await read_all(self.settings, self.settings.topics.replay(worker))
+
+    async def answered(self, worker: str, records: int) -> None:
+        """Waits until the worker has reported so many records."""
+        await eventually(lambda: self._has_reported(worker, records), within=60)
+
+    async def answers(self, worker: str) -> dict[str, Receipt]:
+        """The last receipt of each replayed letter."""
+        found = await receipts(self.settings, worker)
+        ordered = sorted(found.items(), key=lambda item: item[0])
+        return {receipt.replay_of: receipt for _, receipt in ordered if receipt.replay_of}
+
+    async def previewed(self, selection: Selection = WAITING, limit: int | None = None) -> Preview:
+        """The whole preview."""
+        async for found in preview(self.index, self.reader, self.holdings, selection, limit=limit):
+            last = found
+        return last
+
+    async def predicted(self, letters: Iterable[IndexedLetter]) -> dict[str, Outcome]:
+        """Each letter's outcome by its id, as if they were replayed in this order."""
+        chosen = [one.letter for one in letters]
+        records = [record async for _, record in self.reader.read([letter.at for letter in chosen])]
+        predictions = await predict(list(zip(chosen, records, strict=True)), self.holdings)
+        return {prediction.letter.id: prediction.outcome for prediction in predictions}
+
+    async def replayed(
+        self, selection: Selection = WAITING, options: ReplayOptions = QUICK, actor: str = "night shift"
+    ) -> Progress:
+        """How the replay ended."""
+        async with open_letters(self.settings.kafka) as reader:
+            running = replay(
+                self.index, reader, self.holdings, self.settings, selection, options, actor=actor, reason="fixed"
+            )
+            async for progress in running:
+                last = progress
+        return last
+
+    async def _has_reported(self, worker: str, records: int) -> bool:
+        return len(await receipts(self.settings, worker)) == records
+
+
+@asynccontextmanager
+async def open_clearing(servers: Servers, *names: str) -> AsyncIterator[Clearing]:
+    """For these workers."""
+    clearing = Clearing(servers, *names)
+    await clearing.open()
+    try:
+        yield clearing
+    finally:
+        await clearing.close()
+
+
+async def prepared(worker: Worker, settings: Any) -> Any:
+    """The worker's store, with its collections, indices or tables made."""
+    assert worker.store is not None
+    store = worker.store(settings)
+    await store.prepare()
+    return store
+
+
+def _in_database(dsn: str, name: str) -> str:
+    head, _, tail = dsn.rpartition("/")
+    _, mark, options = tail.partition("?")
+    return f"{head}/{name}{mark}{options}"

@@ -1,0 +1,68 @@
+"""Dead letters without a broker, and on one."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from headrace_shared.dead.letter import Letter
+from headrace_shared.kafka import producer
+from headrace_shared.runtime.dead_letters import dead_letter
+from headrace_shared.runtime.items import KafkaRecord, Position
+from headrace_shared.runtime.publish import Outgoing
+from headrace_shared.settings import CommonSettings
+from headrace_shared.stage import Rejected
+
+INVALID = Rejected("invalid", "title: Field required", ("missing", "title"))
+
+
+def letter(id: str, **said: Any) -> Letter:
+    """A letter of the worker qdrant that says this, and else what any says."""
+    attempts = said.get("attempts", 1)
+    failed_at = said.get("failed_at", datetime(2026, 3, 1, 3, attempts, tzinfo=UTC))
+    reason = said.get("reason", "invalid")
+    usual: dict[str, Any] = {
+        "origin": "headrace",
+        "worker": "qdrant",
+        "reason": reason,
+        "fingerprint": f"cause of {reason}",
+        "error": f"{id} failed the {attempts}. time: {reason}",
+        "attempts": attempts,
+        "first_failed_at": failed_at,
+        "failed_at": failed_at,
+        "key": id.encode(),
+        "at": Position("dead.qdrant", 0, attempts),
+        "failed": Position("products", 0, 7),
+        "kind": "product",
+        "entity_id": id,
+        "version": 1,
+        "size": 120,
+    }
+    return Letter(id, **usual | said)
+
+
+def letter_of(
+    settings: CommonSettings,
+    worker: str,
+    record: KafkaRecord,
+    rejection: Rejected = INVALID,
+    now: datetime | None = None,
+) -> Outgoing:
+    """What the worker publishes when it rejects the record."""
+    topic = settings.topics.dead(worker)
+    return dead_letter(worker, topic, record, rejection, now=now or datetime.now(UTC), max_bytes=2**26)
+
+
+async def send(settings: CommonSettings, records: Sequence[Outgoing], partition: int | None = None) -> list[Position]:
+    """Publishes records as they are; where they lie now, in order."""
+    client = producer(settings.kafka, max_request_size=2**26, linger_ms=5)
+    await client.start()
+    try:
+        sent = [
+            await client.send(
+                record.topic, record.value, key=record.key, headers=list(record.headers), partition=partition
+            )
+            for record in records
+        ]
+        return [Position(*(await one)[:2], (await one).offset) for one in sent]
+    finally:
+        await client.stop()

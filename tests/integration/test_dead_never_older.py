@@ -1,0 +1,297 @@
+"""A replay never makes a store older, and does what its preview said: every sink on its real server, and embed."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import pytest
+from harness.clearing import WAITING, Clearing, Switch, faulty, open_clearing, prepared
+from harness.link_sinks import link_set, link_sink_names, tombstone
+from harness.records import eventually, read_all, receipts
+from harness.running import running
+from harness.servers import Servers
+from harness.sinks import Sink, sink_records
+
+from headrace_schemas.changes import ID_FIELDS
+from headrace_shared.dead.prediction import Outcome
+from headrace_shared.dead.rows import IndexedLetter
+from headrace_shared.dead.selection import Selection
+from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.worker import load_worker
+
+pytestmark = pytest.mark.servers
+
+SINKS = ("elasticsearch", "pgvector", "qdrant")
+FAILED = 5
+"""The version of every change that becomes a dead letter."""
+
+Step = tuple[str, int]
+CASES: Mapping[str, tuple[Sequence[Step], Sequence[Step], Outcome]] = {
+    # what was there before, what came after the failure, and what a replay does
+    "nothing": ((), (), "apply"),
+    "older": ((("upsert", 3),), (), "apply"),
+    "older-delete": ((("delete", 3),), (), "apply"),
+    "newer": ((("upsert", 3),), (("upsert", 8),), "superseded"),
+    "deleted": ((("upsert", 3),), (("delete", 8),), "deleted"),
+    "re-created": ((("upsert", 3),), (("delete", 6), ("upsert", 8)), "superseded"),
+    "applied-already": ((("upsert", 3),), (("upsert", 5),), "applied_already"),
+}
+
+
+@pytest.fixture(params=SINKS)
+async def sink(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator["SinkUnderReplay"]:
+    async with open_clearing(servers, request.param) as clearing:
+        opened = SinkUnderReplay(clearing, request.param)
+        await opened.open()
+        yield opened
+        await opened.close()
+
+
+class SinkUnderReplay:
+    """One sink whose deploy is bad: it rejects version 5 of everything until `switch` is mended."""
+
+    def __init__(self, clearing: Clearing, name: str) -> None:
+        self.clearing = clearing
+        self.name = name
+        worker = load_worker(name)
+        self.sink = Sink(worker, clearing.settings_of(worker), sink_records(name))
+        self.switch = Switch(lambda change: change.version == FAILED)
+        self.worker = faulty(worker, self.switch)
+        self.run = uuid.uuid4().hex[:8]
+        self.published = 0
+        self.fold: dict[str, Any] = {}
+        self._publisher = Publisher(clearing.settings.kafka)
+
+    async def open(self) -> None:
+        self.store = await prepared(self.sink.worker, self.sink.settings)
+
+    async def close(self) -> None:
+        await self._publisher.close()
+        await self.store.close()
+
+    def id(self, case: str) -> str:
+        return f"{self.run}-{case}"
+
+    async def publish(self, steps: Sequence[tuple[str, str, int]]) -> None:
+        """(id, op, version) as live changes; the fold keeps the newest of each id."""
+        inputs = self.sink.worker.inputs(self.sink.settings)
+        topic = next(topic for topic, record in inputs.items() if record is self.sink.records["product"])
+        records = []
+        for id, op, version in steps:
+            change = getattr(self.sink, op)("product", id, version)
+            if id not in self.fold or version > self.fold[id].version:
+                self.fold[id] = change
+            value = change.model_dump_json(exclude_none=True).encode()
+            records.append(Outgoing(topic, id.encode(), value))
+        await self._publisher.publish(records)
+        self.published += len(records)
+
+    async def settled(self, replays: int = 0) -> None:
+        await self.clearing.answered(self.name, self.published + replays)
+
+    async def differences(self) -> list[str]:
+        """Where the store is not the fold of all that was published."""
+        held = await self.store.get("product", list(self.fold))
+        wanted = {id: self.sink.stored(change) for id, change in self.fold.items()}
+        return [f"{id}: {held.get(id)} is not {wanted[id]}" for id in wanted if held.get(id) != wanted[id]]
+
+    async def fail_all(self, cases: Mapping[str, Any] = CASES) -> list[IndexedLetter]:
+        """A dead letter of version 5 for each case, with what its case says before and after it."""
+        await self.publish([(self.id(case), *step) for case, (before, _, _) in cases.items() for step in before])
+        await self.settled()
+        await self.publish([(self.id(case), "upsert", FAILED) for case in cases])
+        await self.settled()
+        letters = await self.clearing.indexed()
+        assert len(letters) == len(cases)
+        self.switch.broken = False
+        await self.publish([(self.id(case), *step) for case, (_, after, _) in cases.items() for step in after])
+        await self.settled()
+        return letters
+
+
+async def test_a_replay_does_what_its_preview_said_and_leaves_the_fold(sink: SinkUnderReplay) -> None:
+    async with running(sink.worker, sink.sink.settings):
+        letters = await sink.fail_all()
+        wanted = {sink.id(case): outcome for case, (_, _, outcome) in CASES.items()}
+        by_id = {one.letter.id: str(one.letter.entity_id) for one in letters}
+        predicted = {by_id[id]: outcome for id, outcome in (await sink.clearing.predicted(letters)).items()}
+        assert predicted == wanted
+        ahead = await sink.clearing.previewed()
+        assert dict(ahead.superseded_by) == {8: 3}
+
+        progress = await sink.clearing.replayed()
+        happened = {by_id[id]: one.outcome for id, one in (await sink.clearing.answers(sink.name)).items()}
+    assert happened == {id: receipt_of(outcome) for id, outcome in predicted.items()}
+    assert (progress.resolved, progress.superseded, progress.failed) == (4, 3, 0)
+    assert await sink.differences() == []
+    assert await sink.clearing.indexed() == []
+
+
+async def test_replaying_twice_changes_nothing(sink: SinkUnderReplay) -> None:
+    async with running(sink.worker, sink.sink.settings):
+        letters = await sink.fail_all()
+        await sink.clearing.replayed()
+        before = await sink.store.get("product", list(sink.fold))
+        sent = await sink.clearing.replays(sink.name)
+        again = [Outgoing(one.topic, one.key, one.value, one.headers) for one in sent]
+        await sink._publisher.publish(again)
+        await sink.settled(replays=2 * len(letters))
+    assert await sink.store.get("product", list(sink.fold)) == before
+    assert await sink.differences() == []
+
+
+async def test_a_replay_in_the_middle_of_the_live_stream_leaves_the_fold(sink: SinkUnderReplay) -> None:
+    names = [f"live-{number}" for number in range(60)]
+    async with running(sink.worker, sink.sink.settings):
+        await sink.fail_all(dict.fromkeys(names, ((("upsert", 3),), (), "apply")))
+        stream = asyncio.create_task(live_stream(sink, names))
+        progress = await sink.clearing.replayed()
+        await stream
+        await sink.settled(replays=60)
+    assert progress.failed == 0
+    assert await sink.differences() == []
+    assert await sink.clearing.indexed() == []
+
+
+async def live_stream(sink: SinkUnderReplay, names: Sequence[str]) -> None:
+    """Older, newer and deleting changes, in no good order."""
+    for version in (4, 9, 6, 7):
+        for number, name in enumerate(names):
+            op = "delete" if (number + version) % 5 == 0 else "upsert"
+            await sink.publish([(sink.id(name), op, version)])
+
+
+async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview_says_so(
+    sink: SinkUnderReplay,
+) -> None:
+    sink.switch.spoils = lambda change: change.version in (FAILED, 6)
+    id = sink.id("twice")
+    async with running(sink.worker, sink.sink.settings):
+        # In polls of their own, or the older one would be superseded without ever failing.
+        for version in (FAILED, 6):
+            await sink.publish([(id, "upsert", version)])
+            await sink.settled()
+        await sink.clearing.indexed()
+        sink.switch.broken = False
+        ahead = await sink.clearing.previewed()
+        assert dict(ahead.counts) == {"apply": 1, "superseded": 1}
+        progress = await sink.clearing.replayed()
+    assert (progress.resolved, progress.superseded) == (1, 1)
+    assert await sink.differences() == []
+
+
+def receipt_of(outcome: Outcome) -> str:
+    """What a worker reports of a replay with that outcome."""
+    return "applied" if outcome in ("apply", "applied_already") else "superseded"
+
+
+async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: Servers) -> None:
+    async with open_clearing(servers, "embed", "qdrant", "pgvector") as clearing, AsyncExitStack() as stack:
+        switch = Switch(lambda change: change.version == FAILED)
+        embed = load_worker("embed")
+        stores = {}
+        for name in ("qdrant", "pgvector"):
+            worker = load_worker(name)
+            stores[name] = await prepared(worker, clearing.settings_of(worker))
+            stack.push_async_callback(stores[name].close)
+            await stack.enter_async_context(running(worker, clearing.settings_of(worker)))
+        await stack.enter_async_context(running(faulty(embed, switch), clearing.settings_of(embed)))
+        run = uuid.uuid4().hex[:8]
+        publisher = Publisher(clearing.settings.kafka)
+        stack.push_async_callback(publisher.close)
+        published: dict[str, int] = {}
+
+        async def publish(steps: Sequence[tuple[str, str, int]]) -> None:
+            records = []
+            for case, op, version in steps:
+                id = f"{run}-{case}"
+                change = Sink(embed, clearing.settings_of(embed), sink_records("elasticsearch"))
+                record = getattr(change, op)("product", id, version)
+                assert getattr(record, ID_FIELDS["product"]) == id
+                value = record.model_dump_json(exclude_none=True).encode()
+                records.append(Outgoing(clearing.settings.topics.source("product"), id.encode(), value))
+            await publisher.publish(records)
+            published["records"] = published.get("records", 0) + len(records)
+            await clearing.answered("embed", published["records"])
+
+        await publish([(case, *step) for case, (before, _, _) in CASES.items() for step in before])
+        await publish([(case, "upsert", FAILED) for case in CASES])
+        switch.broken = False
+        await publish([(case, *step) for case, (_, after, _) in CASES.items() for step in after])
+        for name in stores:
+            await eventually(lambda name=name: _has_read_all(clearing, name), 60)
+        letters = await clearing.indexed()
+        predicted = await clearing.predicted(letters)
+        by_case = {str(one.letter.entity_id).removeprefix(f"{run}-"): predicted[one.letter.id] for one in letters}
+        assert by_case == {case: outcome for case, (_, _, outcome) in CASES.items()}
+        before = {name: await versions(store, run) for name, store in stores.items()}
+        progress = await clearing.replayed()
+        assert progress.resolved == len(CASES)
+        for name in stores:
+            await eventually(lambda name=name: _has_read_all(clearing, name), 60)
+        for name, store in stores.items():
+            expected = before[name] | {case: (FAILED, False) for case in CASES if by_case[case] == "apply"}
+            assert await versions(store, run) == expected
+        assert await clearing.indexed(WAITING) == []
+        assert {one.status for one in await clearing.indexed(Selection())} == {"resolved"}
+
+
+async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
+    """Version and whether it is a tombstone, by case."""
+    held = await store.get("product", [f"{run}-{case}" for case in CASES])
+    return {id.removeprefix(f"{run}-"): (one.version, one.deleted) for id, one in held.items()}
+
+
+async def _has_read_all(clearing: Clearing, name: str) -> bool:
+    made = await read_all(clearing.settings, clearing.settings.topics.embedded("product", clearing.settings.model))
+    return len(await receipts(clearing.settings, name)) == len(made)
+
+
+@pytest.mark.parametrize("name", link_sink_names())
+async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(servers: Servers, name: str) -> None:
+    async with open_clearing(servers, name) as clearing:
+        worker, switch = load_worker(name), Switch(lambda change: change.version == FAILED)
+        settings = clearing.settings_of(worker)
+        assert worker.links is not None
+        store = worker.links(settings)
+        await store.prepare()
+        run, publisher = uuid.uuid4().hex[:8], Publisher(clearing.settings.kafka)
+        published = 0
+
+        async def publish(steps: Sequence[tuple[str, str, int]]) -> None:
+            nonlocal published
+            sets = [
+                link_set(f"{run}-{case}", version, ["k1", "k2"])
+                if op == "upsert"
+                else tombstone(f"{run}-{case}", version)
+                for case, op, version in steps
+            ]
+            topic = settings.topics.product_links
+            records = [
+                Outgoing(topic, one.id.encode(), one.model_dump_json(exclude_none=True).encode()) for one in sets
+            ]
+            await publisher.publish(records)
+            published += len(records)
+            await clearing.answered(name, published)
+
+        async with running(faulty(worker, switch), settings):
+            await publish([(case, *step) for case, (before, _, _) in CASES.items() for step in before])
+            await publish([(case, "upsert", FAILED) for case in CASES])
+            switch.broken = False
+            await publish([(case, *step) for case, (_, after, _) in CASES.items() for step in after])
+            letters = await clearing.indexed()
+            predicted = await clearing.predicted(letters)
+            assert {str(one.letter.entity_id): predicted[one.letter.id] for one in letters} == {
+                f"{run}-{case}": outcome for case, (_, _, outcome) in CASES.items()
+            }
+            before = await store.links_of([f"{run}-{case}" for case in CASES])
+            progress = await clearing.replayed()
+            after = await store.links_of([f"{run}-{case}" for case in CASES])
+        assert (progress.resolved, progress.superseded, progress.failed) == (4, 3, 0)
+        for case, (_, _, outcome) in CASES.items():
+            id = f"{run}-{case}"
+            assert after[id].version == (FAILED if outcome == "apply" else before[id].version)
+        await publisher.close()
+        await store.close()

@@ -1,0 +1,316 @@
+"""Thousands of dead letters of five causes: five groups, previewed, replayed once the cause is gone, nothing left.
+
+The causes are real: an index whose mapping lacks a field, a catalogue of a newer schema than its workers, a collection
+made for vectors of another dimension, ids that are too long, and records cut short. Every error message holds values.
+"""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import pytest
+from elasticsearch import AsyncElasticsearch
+from harness.clearing import Clearing, open_clearing, prepared
+from harness.records import eventually
+from harness.running import running
+from harness.servers import Servers
+from harness.sinks import Sink, sink_records
+
+from headrace_elasticsearch.indices import indices
+from headrace_elasticsearch.prepare import SETTINGS
+from headrace_qdrant.collections import KINDS
+from headrace_schemas.changes import ProductChange
+from headrace_schemas.upcasts import UPCASTS
+from headrace_shared.accounting import read_accounts
+from headrace_shared.clients.qdrant import collection_of, connect
+from headrace_shared.dead.actions import Action
+from headrace_shared.dead.edits import Edit, edits, publish_edits
+from headrace_shared.dead.lines import exported
+from headrace_shared.dead.replay import ReplayOptions
+from headrace_shared.dead.selection import Selection
+from headrace_shared.fold import Expected, compare
+from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.topics import apply_topics
+from headrace_shared.worker import load_worker
+
+pytestmark = pytest.mark.servers
+
+DIMENSION = 4
+PART = 2000
+OPTIONS = ReplayOptions(canary=20, answer_within=120.0)
+SUPERSEDED_OF, DELETED_OF = 10, 20
+"""Of the letters of a mapping, every tenth has a newer version by the time of the replay; every twentieth is gone."""
+
+
+class Night:
+    """Two sinks on real servers, what was published to them, and what each store should hold in the end."""
+
+    def __init__(self, clearing: Clearing, each: int) -> None:
+        self.clearing = clearing
+        self.each = each
+        self.run = uuid.uuid4().hex[:6]
+        self.model = f"m{self.run}"
+        clearing.variables = {
+            "MODEL": self.model, "DIMENSION": str(DIMENSION), "BREAKER__ALLOW_REJECTS": "true"
+        }  # fmt: skip
+        self.elasticsearch = load_worker("elasticsearch")
+        self.qdrant = load_worker("qdrant")
+        self.of_elasticsearch = clearing.settings_of(self.elasticsearch)
+        self.of_qdrant = clearing.settings_of(self.qdrant)
+        self.vectors = Sink(self.qdrant, self.of_qdrant, sink_records("qdrant"))
+        self.documents: dict[str, Expected] = {}
+        self.points: dict[str, Expected] = {}
+        self.published = {"elasticsearch": 0, "qdrant": 0}
+        self.publisher = Publisher(clearing.settings.kafka)
+
+    async def send(self, worker: str, records: Sequence[Outgoing]) -> None:
+        """Publishes to what the worker reads."""
+        for start in range(0, len(records), PART):
+            await self.publisher.publish(records[start : start + PART])
+        self.published[worker] += len(records)
+
+    def product(self, id: str, version: int, *, op: str = "upsert", major: int = 1, **fields: Any) -> Outgoing:
+        """A change for Elasticsearch, which its fold counts."""
+        record: dict[str, Any] = {"op": op, "product_id": id, "version": version, "occurred_at": NOW}
+        if op == "upsert":
+            record |= {"title": f"Lamp {id[-40:]}", "price": float(len(id) % 97)} | fields
+        if len(id.encode()) <= 512 and version > getattr(self.documents.get(id), "version", 0):
+            held = {name: value for name, value in record.items() if name in ProductChange.field_names}
+            self.documents[id] = Expected(version, op == "delete", held if op == "upsert" else {})
+        schema = ("headrace-schema", f"product-change/{major}".encode())
+        return Outgoing(self.source, id.encode(), json.dumps(record).encode(), [schema])
+
+    @property
+    def source(self) -> str:
+        return self.clearing.settings.topics.source("product")
+
+    def names(self, cause: str) -> list[str]:
+        return [f"{self.run}-{cause}-{number}" for number in range(self.each)]
+
+    async def happens(self) -> None:
+        """Everything breaks at once."""
+        records = [self.product(id, 3, locale=f"de-{number}") for number, id in enumerate(self.names("mapping"))]
+        records += [self.product(id, 3, major=2) for id in self.names("schema")]
+        records += [self.product(id + "x" * (513 + number % 90), 3) for number, id in enumerate(self.names("long"))]
+        records += [self.cut_short(id, number) for number, id in enumerate(self.names("cut"))]
+        await self.send("elasticsearch", records)
+        topic = self.clearing.settings.topics.embedded("product", self.model)
+        embedded = []
+        for id in self.names("dimension"):
+            change = self.vectors.upsert("product", id, 3)
+            self.points[id] = Expected(3, False, {name: v for name, v in change.fields().items() if v is not None})
+            embedded.append(Outgoing(topic, id.encode(), change.model_dump_json(exclude_none=True).encode()))
+        await self.send("qdrant", embedded)
+
+    def cut_short(self, id: str, number: int) -> Outgoing:
+        whole = json.dumps({"op": "upsert", "product_id": id, "version": 3, "title": f"Lamp {number}"}).encode()
+        return Outgoing(self.source, id.encode(), whole[: len(whole) - 2 - number % 30])
+
+    async def goes_on(self) -> None:
+        """Before the replay, some of what failed is changed or deleted."""
+        newer = [
+            self.product(id, 9, op="delete") if number % DELETED_OF == 0 else self.product(id, 7)
+            for number, id in enumerate(self.names("mapping"))
+            if number % SUPERSEDED_OF == 0
+        ]
+        await self.send("elasticsearch", newer)
+
+    async def settled(self, **replays: int) -> None:
+        """Waits until both workers have reported everything."""
+        wanted = {worker: records + replays.get(worker, 0) for worker, records in self.published.items()}
+        await eventually(lambda: self._have_settled(wanted), within=900)
+
+    async def _have_settled(self, wanted: dict[str, int]) -> bool:
+        accounts = await read_accounts(self.clearing.settings)
+        return all(accounts.of(worker).consumed >= records for worker, records in wanted.items())
+
+    async def differences(self) -> list[Any]:
+        """Where a store is not its fold; both hold nothing but this night's."""
+        found = []
+        for worker, settings, fold, model in (
+            (self.elasticsearch, self.of_elasticsearch, self.documents, None),
+            (self.qdrant, self.of_qdrant, self.points, self.model),
+        ):
+            assert worker.store is not None
+            store = worker.store(settings)
+            await store.refresh()
+            found += (await compare(store.scan("product"), fold, model=model)).differences
+            await store.close()
+        return found
+
+
+NOW = datetime.now(UTC).isoformat()
+
+
+@pytest.fixture
+async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
+    servers.need("elasticsearch", "qdrant")
+    async with open_clearing(servers, "elasticsearch", "qdrant") as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    "each", [300, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])], ids=lambda each: 5 * each
+)
+async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
+    clearing: Clearing, each: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night = Night(clearing, each)
+    await apply_topics(night.of_qdrant, ["elasticsearch", "qdrant"])
+    pgvector = load_worker("pgvector")
+    await (await prepared(pgvector, clearing.settings_of(pgvector))).close()
+    await an_index_without_locale(night)
+    await a_collection_of_another_dimension(night)
+    try:
+        await night.happens()
+        async with both_running(night):
+            await night.settled()
+        await clearing.indexed(Selection(ids=()))
+
+        groups = {group["reason"]: group for group in await told(clearing, "groups")}
+        assert {reason: group["count"] for reason, group in groups.items()} == {
+            "refused_by_store": each, "unknown_schema": each, "wrong_vector": each, "invalid": each, "not_json": each,
+        }  # fmt: skip
+        assert len({group["fingerprint"] for group in groups.values()}) == 5
+        assert len(groups) == 5
+        await the_causes_are_mended(night, monkeypatch)
+
+        cause = {reason: Selection(fingerprint=group["fingerprint"]) for reason, group in groups.items()}
+        async with both_running(night):
+            await night.goes_on()
+            await night.settled()
+            newer = -(-each // SUPERSEDED_OF)
+            gone = -(-each // DELETED_OF)
+            wanted = {
+                "refused_by_store": {"apply": each - newer, "superseded": newer - gone, "deleted": gone},
+                "unknown_schema": {"apply": each},
+                "wrong_vector": {"apply": each},
+                "invalid": {"undecodable": each},
+                "not_json": {"undecodable": each},
+            }
+            for reason, counts in wanted.items():
+                ahead = await clearing.previewed(cause[reason])
+                assert {outcome: count for outcome, count in ahead.counts.items() if count} == counts
+            for reason in ("refused_by_store", "unknown_schema", "wrong_vector"):
+                began = time.monotonic()
+                done = await clearing.replayed(cause[reason], OPTIONS)
+                print(f"{done.published / (time.monotonic() - began):,.0f} {reason} letters a second")
+                assert (done.state, done.published, done.failed) == ("done", each, 0)
+                assert done.resolved == wanted[reason]["apply"]
+            edited = await shortened(night, cause["invalid"])
+            await sent_whole(night, cause["not_json"])
+            await night.settled(elasticsearch=2 * each + edited, qdrant=each)
+        assert await night.differences() == []
+        await clearing.indexed(Selection(ids=()))
+        left = await clearing.index.count(Selection())
+        assert left == {
+            "resolved": 3 * each - newer, "superseded": newer + each, "discarded": each,
+        }  # fmt: skip
+    finally:
+        await night.publisher.close()
+        await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
+
+
+def both_running(night: Night) -> AsyncExitStack:
+    return _Both(night)
+
+
+class _Both(AsyncExitStack):
+    """Both workers, for as long as the block runs."""
+
+    def __init__(self, night: Night) -> None:
+        super().__init__()
+        self._night = night
+
+    async def __aenter__(self) -> "_Both":
+        await super().__aenter__()
+        await self.enter_async_context(running(self._night.elasticsearch, self._night.of_elasticsearch))
+        await self.enter_async_context(running(self._night.qdrant, self._night.of_qdrant))
+        return self
+
+
+async def an_index_without_locale(night: Night) -> None:
+    """As an older release made it."""
+    store = await prepared(night.elasticsearch, night.of_elasticsearch)
+    await store.close()
+    index = indices()["product"]
+    older = {name: field for name, field in index.mapping["properties"].items() if name != "locale"}
+    async with AsyncElasticsearch(night.of_elasticsearch.elasticsearch.url) as client:
+        behind = (await client.indices.get_alias(name=index.alias)).body
+        await client.indices.delete(index=list(behind))
+        mappings = {"dynamic": "strict", "properties": older}
+        aliases = {index.alias: index.alias_settings}
+        await client.indices.create(index=index.physical, aliases=aliases, mappings=mappings, settings=SETTINGS)
+
+
+async def a_collection_of_another_dimension(night: Night) -> None:
+    """As a wrong setting made it."""
+    wrong = night.of_qdrant.model_copy(update={"dimension": 2 * DIMENSION})
+    await (await prepared(night.qdrant, wrong)).close()
+
+
+async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an operator does: apply the stores, make the collection again, deploy the newer workers."""
+    await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
+    client = connect(night.of_qdrant.qdrant)
+    for kind in KINDS:
+        await client.delete_collection(collection_of(kind, night.model))
+    await client.close()
+    await (await prepared(night.qdrant, night.of_qdrant)).close()
+    monkeypatch.setattr(ProductChange, "schema_major", 2)
+    for name in ("product-change", "embedded-product"):
+        monkeypatch.setitem(UPCASTS, (name, 1), dict)
+
+
+async def shortened(night: Night, selection: Selection) -> int:
+    """The letters with long ids, edited: each id cut, and published as a new change; how many."""
+    clearing, count = night.clearing, 0
+    lines = [line async for line in exported(clearing.index, clearing.reader, selection)]
+    for part in parts(lines):
+        for line in part:
+            value = line["value"]
+            value["product_id"] = value["product_id"].rstrip("x")
+            held = {name: one for name, one in value.items() if name in ProductChange.field_names}
+            night.documents[value["product_id"]] = Expected(1, False, held)
+        results = await edits(part, clearing.index, clearing.holdings, clearing.settings)
+        chosen = [one for one in results if isinstance(one, Edit)]
+        assert len(chosen) == len(part), results[:3]
+        await publish_edits(chosen, clearing.index, clearing.settings, actor="night shift", reason="ids cut")
+        count += len(chosen)
+    return count
+
+
+async def sent_whole(night: Night, selection: Selection) -> None:
+    """The catalogue sends again what was cut short, and the letters are given up."""
+    await night.send("elasticsearch", [night.product(id, 4, major=2) for id in night.names("cut")])
+    action = Action("night shift", "discard", selection, "the catalogue has sent them again")
+    assert await night.clearing.index.discard(action) == night.each
+
+
+def parts(lines: list[Any]) -> Iterator[list[Any]]:
+    remaining = iter(lines)
+    while part := list(islice(remaining, 500)):
+        yield part
+
+
+async def told(clearing: Clearing, *arguments: str) -> Any:
+    """What `headrace dead … --json` prints."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    line = [sys.executable, "-m", "headrace_cli", "dead", *arguments, "--json"]
+
+    def run() -> subprocess.CompletedProcess[str]:
+        environment = inherited | clearing.environment
+        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+    done = await asyncio.to_thread(run)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
