@@ -143,6 +143,8 @@ async def test_receipts_settle_the_letters_that_they_answer(settings: DeadLetter
         ids = sorted(one.letter.id for one in (await index.page(EVERYTHING)).letters)
         outcomes = ["applied", "superseded", "dead"]
         answers = [answer(id, outcome) for id, outcome in zip(ids, outcomes, strict=False)]
+        hostile = [answer(ids[3], "applied") | {"attempt": 2**40}, answer("a\x00b", "applied")]
+        answers = [*hostile[:1], *answers, *hostile[1:]]
         told = receipt_records("embed", settings.topics.receipts, answers, datetime.now(UTC), max_bytes=10**6)
         nonsense = [Outgoing(settings.topics.receipts, b"k", value) for value in (None, b"", b'{"replay_of": \xff')]
         await send(settings, [*nonsense, *told])

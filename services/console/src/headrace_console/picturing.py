@@ -66,7 +66,7 @@ def replayed(job: Job, progress: Progress | None) -> Picture:
         Part("failed", "Failed again", progress.failed, "Back among the dead letters, with one attempt more."),
         Part("replaying", "On their way", progress.unanswered, "Sent, and not answered yet."),
         Part("expired", "Refused", progress.refused, "Not sent: too old, gone, or nobody's here."),
-        Part("waiting", "Not sent", left, "Still waiting."),
+        Part("unsent", "Not sent", left, "Still waiting."),
     ]
     phases = {
         "canary": "Waiting for what becomes of the canary",

@@ -1,18 +1,21 @@
 """What records of dead-letter and receipt topics say, on its way into the index."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
 from headrace_schemas.topics import Topics
 from headrace_shared.dead.answers import ReplayAnswer, replay_answers
 from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter, read_letter, unreadable
-from headrace_shared.runtime.items import KafkaRecord
+from headrace_shared.dead.letter import Letter, letter_id, read_letter, unreadable
+from headrace_shared.runtime.items import KafkaRecord, position
 from headrace_shared.stage import BatchRejected
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 
 
 PART = 1000
@@ -36,12 +39,28 @@ class Digest:
             self.receipts += 1
             self.answers += replay_answers(record.value)
         else:
-            self.letters.append(read_letter(record, self._topics))
+            self.letters.append(_letter(record, self._topics))
 
     async def write(self, index: LetterIndex) -> None:
         """Folds it all into the index; to repeat it changes nothing. Raises Unavailable."""
-        await _put(index, self.letters)
-        await index.settle(self.answers)
+        for letter in await _refused(index.put_letters, self.letters):
+            log.warning("letter_unreadable", place="-".join(map(str, letter.at)))
+            await index.put_letters([unreadable(letter)])
+        for answer in await _refused(index.settle, self.answers):
+            log.warning("receipt_unreadable", dead_id=letter_id(answer.dead_id.encode(errors="replace")))
+
+
+@dataclass(slots=True)
+class _Bare:
+    """A record of which nothing is read but where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
@@ -65,17 +84,24 @@ async def index_records(index: LetterIndex, topics: Topics, records: Sequence[Ka
         writing.cancel()
 
 
-async def _put(index: LetterIndex, letters: Sequence[Letter]) -> None:
-    if not letters:
-        return
+def _letter(record: KafkaRecord, topics: Topics) -> Letter:
     try:
-        await index.put_letters(letters)
-    except BatchRejected as error:
-        if len(letters) > 1:
-            middle = len(letters) // 2
-            await _put(index, letters[:middle])
-            await _put(index, letters[middle:])
-            return
-        (letter,) = letters
-        log.warning("letter_unreadable", place="-".join(map(str, letter.at)), cause=error.rejection.cause)
-        await index.put_letters([unreadable(letter)])
+        return read_letter(record, topics)
+    except Exception as error:
+        # A fault of ours, or a payload that exhausts its reader: neither may hold up the letters behind it.
+        log.error("letter_unreadable", place="-".join(map(str, position(record))), error=type(error).__name__)
+        return unreadable(read_letter(_Bare(*position(record), record.timestamp), topics))
+
+
+async def _refused(write: Callable[[Sequence[T]], Awaitable[None]], things: Sequence[T]) -> list[T]:
+    """Writes all that can be written; returns what PostgreSQL refuses for its data, or asyncpg cannot send."""
+    if not things:
+        return []
+    try:
+        await write(things)
+    except (BatchRejected, ValueError, OverflowError):
+        if len(things) == 1:
+            return list(things)
+        middle = len(things) // 2
+        return [*await _refused(write, things[:middle]), *await _refused(write, things[middle:])]
+    return []
