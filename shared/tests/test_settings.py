@@ -18,10 +18,14 @@ from headrace_shared.settings import (
 )
 from headrace_shared.worker import SETTINGS_GROUP, known_variables
 
-SECRET = "s3cr3t-value"
+SECRET = "s3cr3t-value-of-some-length"
 NESTED = [ElasticsearchSettings, KafkaSettings, PostgresSettings, QdrantSettings]
 CLASSES = [WorkerSettings, *[entry_point.load() for entry_point in entry_points(group=SETTINGS_GROUP)]]
-SECRETS = {"KAFKA__SASL_PASSWORD", "ELASTICSEARCH__API_KEY", "QDRANT__API_KEY", "POSTGRES__DSN"}
+SECRETS = {"KAFKA__SASL_PASSWORD", "ELASTICSEARCH__API_KEY", "QDRANT__API_KEY", "POSTGRES__DSN", "CONSOLE__TOKEN"}
+
+
+class PostgresHolder(WorkerSettings):
+    postgres: PostgresSettings = PostgresSettings()
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +63,13 @@ def test_every_secret_of_the_contract_is_held_as_one() -> None:
         if {"PASSWORD", "KEY", "DSN", "SECRET", "TOKEN"} & set(name.split("_")) and not name.endswith("_FILE")
     }
     assert suspicious == {f"HEADRACE_{name}" for name in SECRETS}
+
+
+def test_a_secret_that_is_refused_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_POSTGRES", json.dumps([SECRET]))
+    with pytest.raises(ValidationError) as raised:
+        PostgresHolder()
+    assert SECRET not in str(raised.value)
 
 
 def test_the_secrets_are_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:

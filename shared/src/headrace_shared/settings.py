@@ -113,7 +113,10 @@ class BreakerSettings(BaseModel):
 class CommonSettings(BaseSettings):
     """What every part of the product reads."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="ignore")
+    # A value that is refused may be a secret with a slip in it: no error shows one.
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
 
     kafka: KafkaSettings = KafkaSettings()
     topic_prefix: str = Field(DEFAULT_PREFIX, description="of every topic and consumer group")
