@@ -34,7 +34,7 @@ async def browser() -> AsyncIterator[Browser]:
 
 @pytest.fixture
 async def operator(browser: Browser, console: ConsoleProcess) -> AsyncIterator[Operator]:
-    """Signed in as Ada Park, at a laptop."""
+    """Signed in as on-call Park, at a laptop."""
     async with at_the_console(browser, console) as somebody:
         await somebody.sign_in()
         yield somebody

@@ -57,7 +57,7 @@ async def stranger(application: Guard) -> AsyncIterator[httpx.AsyncClient]:
 
 @pytest.fixture
 async def ada(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Signed in with the token, as Ada."""
-    answer = await stranger.post("/sign-in", data={"token": TOKEN, "name": "Ada"}, headers={"origin": ORIGIN})
+    """Signed in with the token, as on-call."""
+    answer = await stranger.post("/sign-in", data={"token": TOKEN, "name": "on-call"}, headers={"origin": ORIGIN})
     assert answer.status_code == 303
     return stranger

@@ -22,7 +22,7 @@ async def counting(to: int, closed: list[bool], pause: asyncio.Event | None = No
 
 async def test_whoever_follows_a_job_sees_its_end_however_late_they_came() -> None:
     jobs, closed = Jobs(), list[bool]()
-    job = jobs.start("preview", "Ada", Selection(), counting(3, closed))
+    job = jobs.start("preview", "on-call", Selection(), counting(3, closed))
     for _ in range(2):
         seen = [job.progress async for _ in job.changes(0)]
         assert (seen[-1], job.state, closed) == (2, "done", [True])
@@ -30,7 +30,7 @@ async def test_whoever_follows_a_job_sees_its_end_however_late_they_came() -> No
 
 async def test_a_stopped_job_closes_its_steps_and_keeps_how_far_it_came() -> None:
     jobs, closed, never = Jobs(), list[bool](), asyncio.Event()
-    job = jobs.start("replay", "Ada", Selection(), counting(3, closed, never))
+    job = jobs.start("replay", "on-call", Selection(), counting(3, closed, never))
     async for _ in job.changes(0):
         if job.progress == 0:
             break
@@ -41,7 +41,7 @@ async def test_a_stopped_job_closes_its_steps_and_keeps_how_far_it_came() -> Non
 
 async def test_the_end_of_the_console_stops_what_runs() -> None:
     jobs, closed = Jobs(), list[bool]()
-    job = jobs.start("replay", "Ada", Selection(), counting(3, closed, asyncio.Event()))
+    job = jobs.start("replay", "on-call", Selection(), counting(3, closed, asyncio.Event()))
     async for _ in job.changes(0):
         if job.progress == 0:
             break
@@ -54,7 +54,7 @@ async def test_a_failed_job_says_why_in_a_line() -> None:
         yield 1
         raise Unavailable("qdrant", "refused\nmore lines")
 
-    job = Jobs().start("preview", "Ada", Selection(), failing())
+    job = Jobs().start("preview", "on-call", Selection(), failing())
     async for _ in job.changes(0):
         pass
     assert (job.state, job.error) == ("failed", "qdrant: refused")
@@ -62,9 +62,9 @@ async def test_a_failed_job_says_why_in_a_line() -> None:
 
 async def test_only_the_newest_jobs_are_kept_and_none_that_runs_is_forgotten() -> None:
     jobs, never = Jobs(), asyncio.Event()
-    running = jobs.start("replay", "Ada", Selection(), counting(1, [], never))
+    running = jobs.start("replay", "on-call", Selection(), counting(1, [], never))
     for _ in range(MOST_KEPT + 20):
-        done = jobs.start("replay", "Ada", Selection(), counting(1, []))
+        done = jobs.start("replay", "on-call", Selection(), counting(1, []))
         async for _ in done.changes(0):
             pass
     assert len(jobs.newest_first("replay")) <= MOST_KEPT + 1
