@@ -88,7 +88,7 @@ class Operator:
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))
         page.on("dialog", self._on_dialog)
 
-    async def sign_in(self, name: str = "Ada Park") -> None:
+    async def sign_in(self, name: str = "on-call") -> None:
         """With the link that the console printed."""
         await self.page.goto(self._console.url, timeout=1000 * START_WITHIN)
         await self.page.get_by_label("Your name").fill(name)
