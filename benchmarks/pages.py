@@ -117,7 +117,7 @@ async def run(settings: IndexSettings, environment: Mapping[str, str], letters: 
     letter = found.letters[0].letter
     paths = {
         "causes": "/",
-        "one cause": f"/groups/{quote(letter.fingerprint)}",
+        "one cause": f"/group?fingerprint={quote(letter.fingerprint)}",
         "letters": "/letters",
         "letters of a status": "/letters?status=waiting",
         "older letters": "/letters?" + urlencode({"after": found.next or ""}),

@@ -63,7 +63,7 @@ async def test_every_page_shows_hostile_letters_inert(deploy: BadDeploy, operato
     for one in found.letters:
         assert (await operator.visit("/letter?" + urlencode({"id": one.letter.id}))).status == 200
         await no_harm(operator)
-        assert (await operator.visit(f"/groups/{one.letter.fingerprint}")).status == 200
+        assert (await operator.visit("/group?" + urlencode({"fingerprint": one.letter.fingerprint}))).status == 200
         await no_harm(operator)
     assert (await operator.visit("/letters?" + urlencode({"key": HOSTILE}))).status == 200
     await expect(operator.page.locator("table.rows tbody tr")).to_have_count(1)

@@ -53,7 +53,7 @@ async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter
     await page.goto(console.origin + "/sign-in", timeout=60_000)
     found = await violations(operator)
     await operator.sign_in()
-    own = [f"/groups/{letter.fingerprint}", "/letter?" + urlencode({"id": letter.id})]
+    own = [f"/group?fingerprint={letter.fingerprint}", "/letter?" + urlencode({"id": letter.id})]
     for path in [*own, *PATHS]:
         await operator.visit(path)
         found += await violations(operator)

@@ -29,7 +29,7 @@ NAME = "elasticsearch"
 
 @pytest.fixture
 async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
-    servers.need("elasticsearch")
+    servers.need("elasticsearch", "qdrant")
     async with open_clearing(servers, NAME) as opened:
         worker = load_worker(NAME)
         await (await prepared(worker, opened.settings_of(worker))).close()
@@ -54,7 +54,7 @@ async def dead(clearing: Clearing, *arguments: str) -> subprocess.CompletedProce
 async def said(clearing: Clearing, *arguments: str, status: int = 0) -> Any:
     """What it prints with --json."""
     done = await dead(clearing, *arguments, "--json")
-    assert done.returncode == status, done.stderr
+    assert (done.returncode, bool(done.stdout)) == (status, True), done.stderr
     return json.loads(done.stdout)
 
 

@@ -57,8 +57,8 @@ async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
     partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
     consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
     consumer.assign(partitions)
-    await consumer.start()
     try:
+        await consumer.start()
         starts, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
         for partition in partitions:
             consumer.seek(partition, max(starts[partition], ends[partition] - RECORDS_A_PARTITION))

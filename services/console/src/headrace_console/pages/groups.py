@@ -1,7 +1,6 @@
 """Dead letters by cause, and one cause."""
 
 import asyncio
-from dataclasses import replace
 from datetime import timedelta
 
 from fastapi import APIRouter, HTTPException, Request
@@ -35,19 +34,16 @@ async def groups(request: Request, backend: Asked, selection: Selected, all: boo
     )  # fmt: skip
 
 
-@router.get("/groups/{fingerprint}")
-async def group(
-    request: Request, backend: Asked, selection: Selected, fingerprint: str, after: str | None = None
-) -> Response:
+@router.get("/group")
+async def group(request: Request, backend: Asked, selection: Selected, after: str | None = None) -> Response:
     """One cause and its letters; `status` and the other filters narrow the letters."""
-    cause = Selection(fingerprint=fingerprint)
-    found = await backend.index.groups(cause, window=WINDOW, steps=STEPS)
+    cause = Selection(fingerprint=selection.fingerprint)
+    found = await backend.index.groups(cause, window=WINDOW, steps=STEPS) if selection.fingerprint else []
     if not found:
         raise HTTPException(404, "there is no dead letter of this cause")
-    selection = replace(selection, fingerprint=fingerprint)
     letters = await letters_page(backend, selection, after, PAGE)
     return page(
-        request, "group.html", group=found[0], others=found[1:], selection=selection, cause=cause, letters=letters,
+        request, "group.html", group=found[0], selection=selection, cause=cause, letters=letters,
         after=after, open_letters=open_letters, parts=by_status(found[0].counts),
     )  # fmt: skip
 

@@ -94,11 +94,11 @@ class GroupReader:
 async def open_groups(settings: KafkaSettings) -> AsyncIterator[GroupReader]:
     """Connected until the end of the block."""
     admin = AIOKafkaAdminClient(**client_options(settings))
-    consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-    await admin.start()
     try:
-        await consumer.start()
+        await admin.start()
+        consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
         try:
+            await consumer.start()
             yield GroupReader(consumer, admin)
         finally:
             await consumer.stop()
