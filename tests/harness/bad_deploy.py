@@ -13,7 +13,7 @@ from harness.processes import WorkerProcess
 from harness.records import eventually
 from harness.servers import Servers
 from harness.sinks import Sink
-from headrace_schemas.headers import SCHEMA, schema_header
+from headrace_schemas.headers import schema_pair
 from headrace_shared.dead.selection import Selection
 from headrace_shared.runtime.items import KafkaRecord
 from headrace_shared.runtime.publish import Outgoing
@@ -69,8 +69,7 @@ class BadDeploy:
         records = []
         for id, price in prices.items():
             change = self.sink.upsert("product", id, version, price=price)
-            schema = (SCHEMA, schema_header(change.schema_name, change.schema_major))
-            records.append(Outgoing(topic, id.encode(), change.model_dump_json().encode(), [schema]))
+            records.append(Outgoing(topic, id.encode(), change.model_dump_json().encode(), [schema_pair(change)]))
         await send(self.sink.settings, records)
 
     async def waiting(self, count: int) -> None:

@@ -1,6 +1,6 @@
 """The record headers that are part of the public interface."""
 
-from typing import Literal, get_args
+from typing import ClassVar, Literal, Protocol, get_args
 
 SCHEMA = "headrace-schema"
 VERSION = "headrace-version"
@@ -39,3 +39,15 @@ DEAD_REASONS: tuple[DeadReason, ...] = get_args(DeadReason)
 def schema_header(name: str, major: int = SCHEMA_MAJOR) -> bytes:
     """The value of the `headrace-schema` header: `<record>/<major>`."""
     return f"{name}/{major}".encode()
+
+
+class HasSchema(Protocol):
+    """A record's model, or a record of it."""
+
+    schema_name: ClassVar[str]
+    schema_major: ClassVar[int]
+
+
+def schema_pair(record: HasSchema | type[HasSchema]) -> tuple[str, bytes]:
+    """The whole `headrace-schema` header of a record, name and value."""
+    return SCHEMA, schema_header(record.schema_name, record.schema_major)

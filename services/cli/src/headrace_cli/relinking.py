@@ -57,7 +57,7 @@ async def follow_requests(settings: CommonSettings, timeout: float, look: Callab
 
 
 async def _send(client: AIOKafkaProducer, topic: str, record: RelinkRequest | Sweep) -> Any:
-    schema = (headers.SCHEMA, headers.schema_header(record.schema_name, record.schema_major))
+    schema = headers.schema_pair(record)
     return await client.send(topic, record.model_dump_json().encode(), key=record.id.encode(), headers=[schema])
 
 

@@ -88,6 +88,4 @@ def _headers(kind: Kind) -> Sequence[tuple[str, bytes]]:
     """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record alone."""
     identifiers = os.urandom(24).hex()
     traceparent = f"00-{identifiers[:32]}-{identifiers[32:]}-01".encode()
-    record = CHANGES[kind]
-    schema = headers.schema_header(record.schema_name, record.schema_major)
-    return [(headers.SCHEMA, schema), ("traceparent", traceparent)]
+    return [headers.schema_pair(CHANGES[kind]), ("traceparent", traceparent)]

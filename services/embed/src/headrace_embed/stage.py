@@ -11,7 +11,7 @@ from headrace_embed.embedder import TextEmbedder
 from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EMBEDDED, Embedding
-from headrace_schemas.headers import SCHEMA, schema_header
+from headrace_schemas.headers import schema_pair
 from headrace_schemas.topics import Topics
 from headrace_shared.stage import Applied, Outcome, Output, Rejected, Unavailable
 
@@ -76,7 +76,7 @@ class EmbedStage:
             topic=self._topics.embedded(change.kind, self._embedder.model.id),
             key=change.id.encode(),
             value=record.model_dump_json(exclude_none=True).encode(),
-            headers=((SCHEMA, schema_header(record.schema_name, record.schema_major)),),
+            headers=(schema_pair(record),),
         )
 
     def _hash(self, text: str) -> str:

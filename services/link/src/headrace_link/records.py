@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, PrivateAttr
 
 from headrace_schemas.fields import MAX_VERSION, RecordKind
-from headrace_schemas.headers import SCHEMA, schema_header
+from headrace_schemas.headers import schema_pair
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipts
 from headrace_shared.stage import Arrival, Output
@@ -70,5 +70,4 @@ def links(topic: str, links: ProductLinks) -> Output:
 
 
 def _output(topic: str, key: str, record: RelinkRequest | Sweep | ProductLinks) -> Output:
-    schema = (SCHEMA, schema_header(record.schema_name, record.schema_major))
-    return Output(topic, key.encode(), record.model_dump_json(exclude_none=True).encode(), (schema,))
+    return Output(topic, key.encode(), record.model_dump_json(exclude_none=True).encode(), (schema_pair(record),))

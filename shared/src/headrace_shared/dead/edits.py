@@ -161,7 +161,7 @@ def _edit(
     record: type[Change] = CHANGES[line.kind]
     change = record.model_validate_json(to_json(line.fields | {"version": version}))
     named = [
-        (headers.SCHEMA, headers.schema_header(record.schema_name, record.schema_major)),
+        headers.schema_pair(record),
         (headers.EDITED_FROM, line.letter.letter.id.encode()),
     ]
     value = change.model_dump_json(exclude_none=True).encode()

@@ -8,15 +8,12 @@ from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_schemas.topics import Topics
 from headrace_shared.dead.holdings import Workplace
 from headrace_shared.dead.letter import Letter
+from headrace_shared.runtime.dead_letters import is_ours
 from headrace_shared.runtime.items import Ignored, Item, KafkaRecord, Undecoded, header
 from headrace_shared.runtime.publish import Headers, Outgoing
 
 _ORIGIN = (headers.CONNECT_TOPIC, headers.CONNECT_PARTITION, headers.CONNECT_OFFSET)
 """Where the record failed first: the worker reads in it which record this is, and another letter of it keeps it."""
-_OF_A_LETTER = frozenset({
-    headers.DEAD_ID, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, headers.DEAD_ATTEMPTS, headers.DEAD_FIRST_FAILED_AT,
-    headers.DEAD_FAILED_AT, headers.REPLAY_OF,
-})  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -46,8 +43,7 @@ def outgoing(letter: Letter, record: KafkaRecord, place: Workplace) -> Outgoing:
     again = asked_again(letter, record, place)
     if again is None:
         return _copied(letter, record, place.replay_topic)
-    schema = (headers.SCHEMA, headers.schema_header(again.schema_name, again.schema_major))
-    named = [schema, *_naming(letter, record)]
+    named = [headers.schema_pair(again), *_naming(letter, record)]
     return Outgoing(place.settings.topics.relink, again.id.encode(), again.model_dump_json().encode(), named)
 
 
@@ -68,11 +64,7 @@ def asked_again(letter: Letter, record: KafkaRecord, place: Workplace) -> Relink
 
 
 def _copied(letter: Letter, record: KafkaRecord, topic: str) -> Outgoing:
-    kept = [
-        (name, value)
-        for name, value in record.headers
-        if name not in _OF_A_LETTER and not name.startswith(headers.CONNECT)
-    ]
+    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
     return Outgoing(topic, record.key, record.value, [*kept, *_naming(letter, record)])
 
 

@@ -29,7 +29,7 @@ def dead_letter(
     fails again, and drops its stack trace where the topic's limit of `max_bytes` leaves no room.
     """
     own = _own_headers(worker, record, rejection, now)
-    kept = [(name, value) for name, value in record.headers if name not in own and not _is_ours(name)]
+    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
     size = sum(map(len, (record.key or b"", record.value or b""))) + _size(kept)
     for droppable in (headers.CONNECT_STACKTRACE, headers.CONNECT_MESSAGE):
         if size + _size(own.items()) > max_bytes:
@@ -75,7 +75,8 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
 _DECODING = ("not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema")
 
 
-def _is_ours(name: str) -> bool:
+def is_ours(name: str) -> bool:
+    """Whether a header is one of those that a dead letter adds, and replaces when it fails again."""
     return name in _REPLACED or name.startswith(headers.CONNECT)
 
 

@@ -14,7 +14,7 @@ from headrace_shared.runtime.dead_letters import attempts
 from headrace_shared.runtime.items import Ignored, Settled, Undecoded, header, is_replay, kind_of, record_of
 from headrace_shared.runtime.publish import Outgoing
 
-_HEADERS = [(headers.SCHEMA, headers.schema_header(Receipts.schema_name, Receipts.schema_major))]
+_HEADERS = [headers.schema_pair(Receipts)]
 
 ReceiptFields = dict[str, Any]
 """The fields of a `Receipt`, those without a value left out.
