@@ -49,7 +49,8 @@ def test_nothing_is_replayed_to_a_listener() -> None:
 
 def missing(end: int, committed: int | None, start: int = 0) -> list[Missing]:
     partition = TopicPartition("t.products", 0)
-    return missing_records(READERS[0], {partition: start}, {partition: end}, {partition: committed})
+    offsets = {} if committed is None else {partition: committed}
+    return missing_records(READERS[0], {partition: start}, {partition: end}, offsets)
 
 
 def test_what_is_not_committed_is_missing() -> None:

@@ -6,23 +6,19 @@ still on its way. That is exact because every worker commits a record only after
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
 from headrace_cli.stores import refresh_stores, workers
 from headrace_schemas.topics import SOURCE_NAMES, Topics
-from headrace_shared.kafka import client_options
+from headrace_shared.consumer_groups import Offsets, committed_offsets, open_clients, unread
 from headrace_shared.settings import CommonSettings
 from headrace_shared.topic_reader import partitions_of
 
 LOOK_SECONDS = 0.25
-
-Offsets = Mapping[TopicPartition, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,18 +103,10 @@ def readers_of(stage: frozenset[str], readers: Sequence[Reader]) -> list[Reader]
     ]
 
 
-def missing_records(
-    reader: Reader, starts: Offsets, ends: Offsets, committed: Mapping[TopicPartition, int | None]
-) -> list[Missing]:
-    """What lies between a reader's committed offsets and the pinned ends.
-
-    What retention has removed counts for nothing; a partition never committed is unread from its start.
-    """
-    counts: dict[str, int] = {}
-    for partition, end in ends.items():
-        if partition.topic in reader.topics:
-            begin = max(starts[partition], committed.get(partition) or 0)
-            counts[partition.topic] = counts.get(partition.topic, 0) + max(0, end - begin)
+def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
+    """What lies between a reader's committed offsets and the pinned ends."""
+    own = {partition: end for partition, end in ends.items() if partition.topic in reader.topics}
+    counts = unread(starts, own, committed)
     return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
 
 
@@ -146,7 +134,7 @@ async def walk(
     """
     deadline = time.monotonic() + timeout
     readers = [*installed_readers(settings), *installed_listeners(settings)]
-    async with _clients(settings) as (consumer, admin):
+    async with open_clients(settings.kafka) as (consumer, admin):
         for stage in stages:
             there = readers_of(stage, readers)
             if not there:
@@ -166,25 +154,5 @@ async def _missing(
     starts: Offsets = await consumer.beginning_offsets(list(ends))
     found = []
     for reader in readers:
-        try:
-            answer = await admin.list_consumer_group_offsets(reader.group)
-        except (CoordinatorNotAvailableError, NotCoordinatorError):
-            answer = {}
-        committed = {partition: stored.offset for partition, stored in answer.items()}
-        found += missing_records(reader, starts, ends, committed)
+        found += missing_records(reader, starts, ends, await committed_offsets(admin, reader.group))
     return found
-
-
-@asynccontextmanager
-async def _clients(settings: CommonSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
-    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
-    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
-    await admin.start()
-    try:
-        await consumer.start()
-        try:
-            yield consumer, admin
-        finally:
-            await consumer.stop()
-    finally:
-        await admin.close()

@@ -1,20 +1,21 @@
 """Where topics end now, and how far a consumer group has come."""
 
 import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CoordinatorNotAvailableError, KafkaError, NotCoordinatorError
+from aiokafka.errors import KafkaError
 
+from headrace_shared.consumer_groups import committed_offsets, unread
 from headrace_shared.kafka import client_options
 from headrace_shared.settings import KafkaSettings
 from headrace_shared.stage import Unavailable
 
 ANSWER_SECONDS = 10.0
 
-Ends = dict[tuple[str, int], int]
+Ends = dict[TopicPartition, int]
 
 
 class LogEnds:
@@ -31,29 +32,21 @@ class LogEnds:
         wanted = [TopicPartition(*partition) for partition in set(partitions)]
         if not wanted:
             return {}
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                ends = await (await self._connected()).end_offsets(wanted)
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise await self._failed(error) from error
-        return {(partition.topic, partition.partition): end for partition, end in ends.items()}
+        async with self._asking():
+            return dict(await (await self._connected()).end_offsets(wanted))
 
     async def of_topic(self, topic: str) -> Ends:
         """The same of all partitions of a topic."""
         return await self.of((topic, number) for number in range(self._settings.partitions))
 
-    async def left(self, group: str, ends: Mapping[tuple[str, int], int]) -> int:
+    async def left(self, group: str, ends: Ends) -> int:
         """How many records before `ends` the group has not committed. Raises Unavailable."""
-        try:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answer = await (await self._connected_admin()).list_consumer_group_offsets(group)
-        except (CoordinatorNotAvailableError, NotCoordinatorError):
-            # As on a cluster where no group has committed anything yet.
-            answer = {}
-        except (KafkaError, TimeoutError, OSError) as error:
-            raise await self._failed(error) from error
-        committed = {(partition.topic, partition.partition): stored.offset for partition, stored in answer.items()}
-        return sum(max(0, end - committed.get(partition, 0)) for partition, end in ends.items())
+        async with self._asking():
+            committed = await committed_offsets(await self._connected_admin(), group)
+            if any(unread({}, ends, committed).values()):
+                starts = await (await self._connected()).beginning_offsets(list(ends))
+                return sum(unread(starts, ends, committed).values())
+            return 0
 
     async def close(self) -> None:
         """Closes the connections."""
@@ -85,6 +78,12 @@ class LogEnds:
                 self._admin = admin
             return self._admin
 
-    async def _failed(self, error: Exception) -> Unavailable:
-        await self.close()
-        return Unavailable("kafka", f"offsets not told: {type(error).__name__}")
+    @asynccontextmanager
+    async def _asking(self) -> AsyncIterator[None]:
+        """Raises Unavailable for what aiokafka raises, and connects again at the next question."""
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                yield
+        except (KafkaError, TimeoutError, OSError) as error:
+            await self.close()
+            raise Unavailable("kafka", f"offsets not told: {type(error).__name__}") from error

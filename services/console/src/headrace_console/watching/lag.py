@@ -6,13 +6,9 @@ from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError
 
-from headrace_shared.kafka import client_options
+from headrace_shared.consumer_groups import NO_GROUPS_YET, committed_offsets, open_clients, unread
 from headrace_shared.settings import KafkaSettings
-
-NO_GROUPS_YET = (CoordinatorNotAvailableError, GroupCoordinatorNotAvailableError, NotCoordinatorError)
-"""A broker that has never had a consumer group says that nobody coordinates it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +42,7 @@ class GroupReader:
 
     async def look(self, groups: Sequence[Group]) -> dict[str, Reach]:
         """By the group's name. A topic that does not exist counts for nothing."""
-        committed = {group.name: await self._committed(group.name) for group in groups}
+        committed = {group.name: await committed_offsets(self._admin, group.name) for group in groups}
         wanted = {topic for group in groups for topic in group.topics}
         wanted |= {partition.topic for offsets in committed.values() for partition in offsets}
         partitions = await self._partitions(sorted(wanted))
@@ -57,20 +53,11 @@ class GroupReader:
             state, members = await self._state(group.name)
             offsets = committed[group.name]
             read = group.topics | {partition.topic for partition in offsets}
-            lag = dict.fromkeys(sorted(topic for topic in read if any(p.topic == topic for p in partitions)), 0)
-            for partition in partitions:
-                if partition.topic in lag:
-                    begin = max(starts[partition], offsets.get(partition, 0))
-                    lag[partition.topic] += max(0, ends[partition] - begin)
-            reaches[group.name] = Reach(state, members, sum(offsets.values()), lag)
+            lag = unread(
+                starts, {partition: end for partition, end in ends.items() if partition.topic in read}, offsets
+            )
+            reaches[group.name] = Reach(state, members, sum(offsets.values()), dict(sorted(lag.items())))
         return reaches
-
-    async def _committed(self, group: str) -> dict[TopicPartition, int]:
-        try:
-            answer = await self._admin.list_consumer_group_offsets(group)
-        except NO_GROUPS_YET:
-            return {}
-        return {partition: stored.offset for partition, stored in answer.items() if stored.offset >= 0}
 
     async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
         described = await self._admin.describe_topics(topics) if topics else []
@@ -93,14 +80,5 @@ class GroupReader:
 @asynccontextmanager
 async def open_groups(settings: KafkaSettings) -> AsyncIterator[GroupReader]:
     """Connected until the end of the block."""
-    admin = AIOKafkaAdminClient(**client_options(settings))
-    try:
-        await admin.start()
-        consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-        try:
-            await consumer.start()
-            yield GroupReader(consumer, admin)
-        finally:
-            await consumer.stop()
-    finally:
-        await admin.close()
+    async with open_clients(settings) as (consumer, admin):
+        yield GroupReader(consumer, admin)
