@@ -1,7 +1,6 @@
 """The worker as a FastStream application: one batch subscriber, which commits what PostgreSQL has committed."""
 
 import gc
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -10,16 +9,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import structlog
-from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
 
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_shared.dead.digest import index_records
 from headrace_shared.dead.index import LetterIndex
-from headrace_shared.kafka import client_options, security
-from headrace_shared.runtime.app import GC_THRESHOLD, GRACE_SECONDS, MAX_POLL_INTERVAL_MS
-from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker, parse_raw, raw_records
+from headrace_shared.runtime.app import GC_THRESHOLD
+from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, stage_broker, subscribe
 from headrace_shared.runtime.health import Health
 from headrace_shared.runtime.items import KafkaRecord
 from headrace_shared.runtime.metrics import Metrics
@@ -89,39 +86,22 @@ def build(settings: DeadLettersSettings, index: LetterIndex) -> AsgiFastStream:
         assignment.consumer = made
         return made
 
-    broker = StageBroker(
-        client_options(settings.kafka)["bootstrap_servers"],
-        make_consumer=consumer,
-        security=security(settings.kafka),
-        client_id=f"headrace-{DEAD_LETTERS}",
-        allow_auto_create_topics=False,
-        graceful_timeout=GRACE_SECONDS,
-        metadata_max_age_ms=NEW_TOPICS_WITHIN_MS,
-        parser=parse_raw,
-        decoder=raw_records,
-        apply_types=False,
-        serializer=None,
-        logger=logging.getLogger("headrace.faststream"),
-    )
-
+    broker = stage_broker(DEAD_LETTERS, settings, consumer, metadata_max_age_ms=NEW_TOPICS_WITHIN_MS)
     traces = Traces(DEAD_LETTERS, settings.telemetry)
 
-    @broker.subscriber(
-        pattern=topic_pattern(settings),
-        batch=True,
-        batch_timeout_ms=1,
-        max_records=settings.batch.max_records,
-        group_id=f"{settings.topic_prefix}{DEAD_LETTERS}",
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        session_timeout_ms=int(settings.kafka.session_timeout * 1000),
-        heartbeat_interval_ms=int(settings.kafka.session_timeout * 1000 / 15),
-        listener=assignment,
-    )
     async def handle(records: Any) -> None:
         with traces.batch(records):
             await indexing.handle(records)
+
+    subscribe(
+        broker,
+        handle,
+        pattern=topic_pattern(settings),
+        group=f"{settings.topic_prefix}{DEAD_LETTERS}",
+        max_records=settings.batch.max_records,
+        assignment=assignment,
+        settings=settings,
+    )
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:

@@ -1,7 +1,6 @@
 """A worker as a FastStream application: its batch subscribers, their stages, and the routes that say how it does."""
 
 import gc
-import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -10,15 +9,13 @@ from functools import partial
 from typing import Any
 
 import structlog
-from faststream import AckPolicy
 from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
 
-from headrace_shared.kafka import client_options, security
 from headrace_shared.runtime.attempt import Attempts
 from headrace_shared.runtime.batch import BatchPath
 from headrace_shared.runtime.breaker import Breaker
-from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker, parse_raw, raw_records
+from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, StageBroker, stage_broker, subscribe
 from headrace_shared.runtime.decode import Decoder
 from headrace_shared.runtime.execute import Executor
 from headrace_shared.runtime.health import Health
@@ -37,9 +34,6 @@ log = structlog.get_logger(__name__)
 
 GC_THRESHOLD = 50_000
 """Objects made and not yet freed before the youngest generation is collected; Python's default is 700."""
-MAX_POLL_INTERVAL_MS = 300_000
-GRACE_SECONDS = 9.0
-"""How long a stopping worker may finish the batch in hand, below the 10 s that a supervisor gives it."""
 
 
 @dataclass
@@ -67,21 +61,9 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     stopping = Stopping()
     publisher = Publisher(settings.kafka)
     readings = _readings(worker, settings, metrics)
-    broker = StageBroker(
-        client_options(settings.kafka)["bootstrap_servers"],
-        make_consumer=partial(
-            _consumer, {reading.group: reading for reading in readings}, metrics=metrics, wait_ms=settings.batch.wait_ms
-        ),
-        security=security(settings.kafka),
-        client_id=f"headrace-{worker.name}",
-        allow_auto_create_topics=False,
-        graceful_timeout=GRACE_SECONDS,
-        parser=parse_raw,
-        decoder=raw_records,
-        apply_types=False,
-        serializer=None,
-        logger=logging.getLogger("headrace.faststream"),
-    )
+    by_group = {reading.group: reading for reading in readings}
+    consumer = partial(_consumer, by_group, metrics=metrics, wait_ms=settings.batch.wait_ms)
+    broker = stage_broker(worker.name, settings, consumer)
     for reading in readings:
         _subscribe(broker, reading, settings)
 
@@ -95,7 +77,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
             stack.push_async_callback(publisher.close)
             for reading in readings:
                 stage = await stack.enter_async_context(reading.open_stage(settings))
-                reading.holes = Holes(stage, partial(_publish_alone, publisher))
+                reading.holes = Holes(stage, publisher.publish)
                 path = _path(worker, settings, reading, stage, publisher, metrics, stopping, traces)
                 reading.handle = path.handle
             log.info("worker_started", topics=[topic for reading in readings for topic in reading.topics])
@@ -131,19 +113,6 @@ def _readings(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> lis
 
 
 def _subscribe(broker: StageBroker, reading: Reading, settings: WorkerSettings) -> None:
-    @broker.subscriber(
-        *reading.topics,
-        batch=True,
-        batch_timeout_ms=1,
-        max_records=reading.max_records,
-        group_id=reading.group,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        session_timeout_ms=int(settings.kafka.session_timeout * 1000),
-        heartbeat_interval_ms=int(settings.kafka.session_timeout * 1000 / 15),
-        listener=reading.assignment,
-    )
     async def handle(records: Any) -> None:
         try:
             await reading.holes.settle()
@@ -151,6 +120,16 @@ def _subscribe(broker: StageBroker, reading: Reading, settings: WorkerSettings) 
             reading.health.unavailable = error.store
             raise NackMessage from error
         await reading.handle(records)
+
+    subscribe(
+        broker,
+        handle,
+        *reading.topics,
+        group=reading.group,
+        max_records=reading.max_records,
+        assignment=reading.assignment,
+        settings=settings,
+    )
 
 
 def _path(
@@ -215,10 +194,6 @@ def _consumer(readings: Mapping[str, Reading], *args: Any, metrics: Metrics, wai
     consumer = PartitionConsumer(*args, health=reading.health, metrics=metrics, wait_ms=wait_ms, **options)
     reading.assignment.consumer = consumer
     return consumer
-
-
-async def _publish_alone(publisher: Publisher, outputs: Sequence[Output]) -> None:
-    await publisher.publish([Outgoing(output.topic, output.key, output.value, output.headers) for output in outputs])
 
 
 def _raised(error: BaseException | None) -> list[str]:

@@ -5,6 +5,7 @@ would cover those records. So after any failed poll every partition goes back to
 that has been handled, and the partition at fault is found and held while the others go on.
 """
 
+import logging
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from functools import partial
@@ -19,18 +20,24 @@ from aiokafka.errors import (
     KafkaError,
     UnsupportedCodecError,
 )
+from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
+from headrace_shared.kafka import client_options, security
 from headrace_shared.runtime.health import Health
 from headrace_shared.runtime.items import KafkaRecord
 from headrace_shared.runtime.metrics import Metrics
+from headrace_shared.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
 HELD_SECONDS = 30.0
 """How long a partition that cannot be unpacked rests before it is tried again."""
 PROBE_MS = 5000
+MAX_POLL_INTERVAL_MS = 300_000
+GRACE_SECONDS = 9.0
+"""How long a stopping worker may finish the batch in hand, below the 10 s that a supervisor gives it."""
 
 Polled = dict[TopicPartition, list[Any]]
 
@@ -224,11 +231,61 @@ class StageBroker(KafkaBroker):
         return made
 
 
-async def parse_raw(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckableMessage:
+def stage_broker(
+    worker: str, settings: WorkerSettings, make_consumer: Callable[..., AIOKafkaConsumer], **options: Any
+) -> StageBroker:
+    """The broker of a worker, whose handlers get the records as aiokafka hands them over."""
+    return StageBroker(
+        client_options(settings.kafka)["bootstrap_servers"],
+        make_consumer=make_consumer,
+        security=security(settings.kafka),
+        client_id=f"headrace-{worker}",
+        allow_auto_create_topics=False,
+        graceful_timeout=GRACE_SECONDS,
+        parser=_parse_raw,
+        decoder=_raw_records,
+        apply_types=False,
+        serializer=None,
+        logger=logging.getLogger("headrace.faststream"),
+        **options,
+    )
+
+
+def subscribe(
+    broker: StageBroker,
+    handle: Callable[[Any], Awaitable[None]],
+    *topics: str,
+    pattern: str | None = None,
+    group: str,
+    max_records: int,
+    assignment: Assignment,
+    settings: WorkerSettings,
+) -> None:
+    """Calls `handle` with each batch of the topics, or of those that `pattern` matches, and commits what it has settled
+    and nothing else: it raises NackMessage to get the batch again.
+    """
+    session_timeout_ms = int(settings.kafka.session_timeout * 1000)
+    broker.subscriber(
+        *topics,
+        pattern=pattern,
+        batch=True,
+        batch_timeout_ms=1,
+        max_records=max_records,
+        group_id=group,
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        auto_offset_reset="earliest",
+        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        session_timeout_ms=session_timeout_ms,
+        heartbeat_interval_ms=session_timeout_ms // 15,
+        listener=assignment,
+    )(handle)
+
+
+async def _parse_raw(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckableMessage:
     """FastStream's own parser decodes headers and raises outside the handler on a null or binary one."""
     return KafkaAckableMessage(body=b"", raw_message=records, consumer=original.__self__._consumer)
 
 
-async def raw_records(message: KafkaAckableMessage) -> Any:
+async def _raw_records(message: KafkaAckableMessage) -> Any:
     """What the handler gets: the batch's records as aiokafka hands them over."""
     return message.raw_message

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError
 
 from headrace_shared.kafka import producer
 from headrace_shared.settings import KafkaSettings
-from headrace_shared.stage import Unavailable
+from headrace_shared.stage import Output, Unavailable
 
 ACKNOWLEDGED_WITHIN = 30.0
 """Seconds. An idempotent batch of aiokafka never expires on retriable errors, so the wait has to."""
@@ -40,7 +40,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._starting = asyncio.Lock()
 
-    async def publish(self, records: Sequence[Outgoing]) -> None:
+    async def publish(self, records: Sequence[Outgoing | Output]) -> None:
         """Returns once every record is acknowledged by all in-sync replicas.
 
         Raises Unavailable if the broker does not acknowledge in time; some of the records may be written then.
@@ -87,7 +87,7 @@ class Publisher:
                 return
 
 
-async def _send_empty(client: AIOKafkaProducer, record: Outgoing) -> Any:
+async def _send_empty(client: AIOKafkaProducer, record: Outgoing | Output) -> Any:
     """`send` refuses a record without key and value; Kafka does not, and a dead letter of one is such a record."""
     batch = client.create_batch()
     batch.append(timestamp=int(time.time() * 1000), key=None, value=None, headers=list(record.headers))
