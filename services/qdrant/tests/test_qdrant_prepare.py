@@ -6,11 +6,12 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
-from headrace_qdrant.collections import KINDS, aliased_collection
+from headrace_qdrant.collections import ALIASES, KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_shared.clients.qdrant import collection_of
+from headrace_shared.clients.qdrant_collections import aliased_collection
 from headrace_shared.stage import Applied
 
 
@@ -21,7 +22,7 @@ async def test_the_first_run_makes_everything_and_the_second_nothing(
     made = await store.prepare()
     for kind in KINDS:
         collection = collection_of(kind, settings.model)
-        assert await aliased_collection(client, kind) == collection
+        assert await aliased_collection(client, ALIASES[kind]) == collection
         info = await client.get_collection(collection)
         assert set(info.payload_schema) == {"deleted", f"{kind}_id"}
         assert sum(collection in line for line in made) == 4
@@ -43,7 +44,7 @@ async def test_an_alias_of_another_model_stays_where_it_is(
     try:
         await QdrantStore(client, other).prepare()
         for kind in KINDS:
-            assert await aliased_collection(client, kind) == collection_of(kind, settings.model)
+            assert await aliased_collection(client, ALIASES[kind]) == collection_of(kind, settings.model)
     finally:
         for kind in KINDS:
             await client.delete_collection(collection_of(kind, other.model))

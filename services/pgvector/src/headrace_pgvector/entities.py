@@ -9,8 +9,6 @@ from pydantic_core import to_json
 from headrace_pgvector.tables import Tables
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_shared.clients.postgres import SCHEMA, Connection
-from headrace_shared.clients.postgres_errors import STORE
-from headrace_shared.stage import Rejected
 
 
 async def replace_entities(connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, int]:
@@ -70,19 +68,3 @@ def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
 
 def column_value(value: object) -> object:
     return to_json(value).decode() if isinstance(value, dict) else value
-
-
-def vector_fault(change: EmbeddedChange, model: str, dimension: int) -> Rejected | None:
-    """Why a change's vector cannot be stored; checked first, because pgvector names no row."""
-    embedding = change.embedding
-    if embedding is None:
-        return None
-    if embedding.model != model:
-        return Rejected("wrong_model", f"the vector is of {embedding.model}, the table of {model}", (STORE, "model"))
-    vector = np.frombuffer(embedding.vector, "<f4")
-    if len(vector) != dimension:
-        detail = f"the vector has {len(vector)} dimensions, the table {dimension}"
-        return Rejected("wrong_vector", detail, (STORE, "dimension"))
-    if not np.isfinite(vector).all():
-        return Rejected("wrong_vector", "the vector holds a number that is not finite", (STORE, "finite"))
-    return None

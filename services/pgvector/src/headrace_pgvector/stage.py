@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
-from headrace_pgvector.entities import replace_entities, vector_fault
+from headrace_pgvector.entities import replace_entities
 from headrace_pgvector.links import SETS, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
@@ -18,6 +18,7 @@ from headrace_schemas.links import ProductLinks
 from headrace_shared.clients.postgres import Connection, NewConnection, Pool, close_pool, transaction
 from headrace_shared.clients.postgres_errors import STORE, postgres_errors
 from headrace_shared.stage import Applied, BatchRejected, Outcome, Superseded, Unavailable
+from headrace_shared.vectors import vector_fault
 
 Written = EmbeddedChange | ProductLinks
 Key = tuple[RecordKind, str]
@@ -87,7 +88,7 @@ class PgvectorStage:
         """The outcomes of those whose vector cannot be stored."""
         dimensions = await self._stored_dimensions()
         faults = {
-            key(change): vector_fault(change, self._tables[change.kind].model, dimensions[change.kind])
+            key(change): vector_fault(change, self._tables[change.kind].model, dimensions[change.kind], STORE)
             for change in changes
         }
         return {of: fault for of, fault in faults.items() if fault is not None}

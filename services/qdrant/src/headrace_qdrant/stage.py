@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_qdrant.collections import KINDS, dimension_of
@@ -15,7 +14,8 @@ from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
 from headrace_shared.clients.qdrant import check_completed, collection_of, connect, point_id
 from headrace_shared.clients.qdrant_errors import STORE, qdrant_errors
-from headrace_shared.stage import Outcome, Rejected, Unavailable
+from headrace_shared.stage import Outcome, Unavailable
+from headrace_shared.vectors import vector_fault
 
 SHARE = 256
 """Changes of one request: more of them do not make Qdrant faster."""
@@ -57,7 +57,7 @@ class QdrantStage:
             await self._learn_dimensions()
         settled: dict[Key, Outcome] = {}
         for change in changes:
-            if fault := vector_fault(change, self._model, self._dimensions[change.kind]):
+            if fault := vector_fault(change, self._model, self._dimensions[change.kind], STORE):
                 settled[key(change)] = fault
         parts = shares([change for change in changes if key(change) not in settled])
         answers = await asyncio.gather(*(self._settle(part) for part in parts), return_exceptions=True)
@@ -124,21 +124,3 @@ def shares(changes: Sequence[EmbeddedChange]) -> list[list[EmbeddedChange]]:
         alike = sorted((change for change in changes if change.kind == kind), key=lambda change: change.version)
         parts += [alike[start : start + SHARE] for start in range(0, len(alike), SHARE)]
     return parts
-
-
-def vector_fault(change: EmbeddedChange, model: str, dimension: int) -> Rejected | None:
-    """Why a change's vector cannot be stored; checked first, because Qdrant writes some of a batch that it refuses."""
-    embedding = change.embedding
-    if embedding is None:
-        return None
-    if embedding.model != model:
-        return Rejected(
-            "wrong_model", f"the vector is of {embedding.model}, the collection of {model}", (STORE, "model")
-        )
-    vector = np.frombuffer(embedding.vector, "<f4")
-    if len(vector) != dimension:
-        detail = f"the vector has {len(vector)} dimensions, the collection {dimension}"
-        return Rejected("wrong_vector", detail, (STORE, "dimension"))
-    if not np.isfinite(vector).all():
-        return Rejected("wrong_vector", "the vector holds a number that is not finite", (STORE, "finite"))
-    return None

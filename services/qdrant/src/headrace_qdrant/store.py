@@ -5,17 +5,12 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_qdrant.collections import (
-    ALIASES,
-    KINDS,
-    WrongCollection,
-    aliased_collection,
-    create_missing,
-)
+from headrace_qdrant.collections import ALIASES, KINDS, create_missing
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_shared.clients.qdrant import VECTOR, collection_of, connect, point_id
+from headrace_shared.clients.qdrant_collections import WrongCollection, aliased_collection
 from headrace_shared.clients.qdrant_errors import qdrant_errors
 from headrace_shared.store import Hit, Query, Stored
 
@@ -91,7 +86,7 @@ class QdrantStore:
         await self._client.close()
 
     async def _check_alias(self, kind: Kind) -> None:
-        aliased, wanted = await aliased_collection(self._client, kind), self._collections[kind]
+        aliased, wanted = await aliased_collection(self._client, ALIASES[kind]), self._collections[kind]
         if aliased not in (None, wanted):
             raise WrongCollection(
                 f"the alias {ALIASES[kind]} points at {aliased}, built with another model than {self._settings.model}: "
