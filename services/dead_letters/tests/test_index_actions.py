@@ -21,7 +21,7 @@ async def statuses(index: LetterIndex, *ids: str) -> list[Status]:
 async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> None:
     one = letter("p1")
     await index.put_letters([one])
-    action = await index.begin(Action("ann", "replay", EVERYTHING))
+    action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, [one])
     found = (await index.get(["p1"]))["p1"]
     assert (found.status, found.replayed_at is not None) == ("replaying", True)
@@ -42,11 +42,11 @@ async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> No
 async def test_setting_letters_aside_changes_none_that_is_settled(index: LetterIndex, act: str, status: str) -> None:
     await index.put_letters([letter("p1"), letter("p2"), letter("p3", worker="embed")])
     await index.settle([ReplayAnswer("p2", 1, "applied")])
-    made = await getattr(index, act)(Action("ann", act, Selection(worker="qdrant"), "no use"))  # type: ignore[arg-type]
+    made = await getattr(index, act)(Action("on-call", act, Selection(worker="qdrant"), "no use"))  # type: ignore[arg-type]
     assert made == 1
     assert await statuses(index, "p1", "p2", "p3") == [status, "resolved", "waiting"]
     (row,) = await index.audit()
-    assert (row.actor, row.name, row.selection, row.reason) == ("ann", act, {"worker": "qdrant"}, "no use")
+    assert (row.actor, row.name, row.selection, row.reason) == ("on-call", act, {"worker": "qdrant"}, "no use")
     assert (row.count, row.outcome, row.finished_at is not None) == (1, status, True)
     assert await index.actions_on("p1") == [row]
     assert await index.actions_on("p2") == []
@@ -54,7 +54,7 @@ async def test_setting_letters_aside_changes_none_that_is_settled(index: LetterI
 
 async def test_a_letter_set_aside_that_fails_again_waits_again(index: LetterIndex) -> None:
     await index.put_letters([letter("p1")])
-    await index.discard(Action("ann", "discard", EVERYTHING, "no use"))
+    await index.discard(Action("on-call", "discard", EVERYTHING, "no use"))
     await index.put_letters([letter("p1")])
     assert await statuses(index, "p1") == ["discarded"]
     await index.put_letters([letter("p1", attempts=2)])
@@ -73,14 +73,14 @@ async def test_a_letter_is_parked_after_five_attempts(index: LetterIndex) -> Non
 async def test_an_edited_letter_is_superseded_by_the_version_that_was_published(index: LetterIndex) -> None:
     one = letter("p1")
     await index.put_letters([one])
-    action = await index.begin(Action("ann", "import", EVERYTHING))
+    action = await index.begin(Action("on-call", "import", EVERYTHING))
     await index.mark_superseded(action, one, by=8)
     found = (await index.get(["p1"]))["p1"]
     assert (found.status, found.superseded_by) == ("superseded", 8)
 
 
 async def test_an_action_that_was_killed_stays_in_the_audit_as_unfinished(index: LetterIndex) -> None:
-    first = await index.begin(Action("ann", "replay", Selection(key=b"\xff"), "fixed the mapping"))
+    first = await index.begin(Action("on-call", "replay", Selection(key=b"\xff"), "fixed the mapping"))
     second = await index.begin(Action("ben", "replay", EVERYTHING))
     await index.finish(second, 3, "3 resolved")
     newest, oldest = await index.audit()

@@ -50,7 +50,7 @@ async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
     await index.prepare()
     for start in range(0, LETTERS, 4000):
         await index.put_letters(letters(start, 4000))
-    replay = await index.begin(Action("ann", "replay", EVERYTHING))
+    replay = await index.begin(Action("on-call", "replay", EVERYTHING))
     for start in range(0, LETTERS // 5, 4000):
         await index.mark_replaying(replay, letters(start, 4000))
     yield index

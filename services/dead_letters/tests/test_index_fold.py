@@ -120,7 +120,7 @@ async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tupl
 
 
 async def decide(index: LetterIndex, fold: Fold, status: str, id: str) -> None:
-    action = Action("ann", "replay", Selection(ids=(id,)))
+    action = Action("on-call", "replay", Selection(ids=(id,)))
     if status == "parked":
         await index.park(action)
     elif status == "discarded":

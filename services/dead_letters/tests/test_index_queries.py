@@ -139,7 +139,7 @@ async def test_a_replay_without_an_answer_counts_as_waiting_in_the_end(index: Le
     patient = LetterIndex(index._settings, replaying_for=timedelta(hours=1))
     hasty = LetterIndex(index._settings, replaying_for=timedelta(0))
     await index.put_letters(some(3))
-    action = await index.begin(Action("ann", "replay", EVERYTHING))
+    action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, some(3)[:2])
     try:
         for one, counts in ((patient, {"waiting": 1, "replaying": 2}), (hasty, {"waiting": 3})):

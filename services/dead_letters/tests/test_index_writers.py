@@ -22,7 +22,7 @@ async def test_writers_of_the_same_letters_do_not_block_each_other(
     index: LetterIndex, sql: "asyncpg.Connection[asyncpg.Record]"
 ) -> None:
     await index.put_letters([letter(id) for id in IDS])
-    action = await index.begin(Action("ann", "replay", EVERYTHING))
+    action = await index.begin(Action("on-call", "replay", EVERYTHING))
 
     async def copy_of_the_worker(seed: int) -> None:
         random = Random(seed)

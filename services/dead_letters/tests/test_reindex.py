@@ -65,9 +65,9 @@ async def fill(settings: DeadLettersSettings, index: LetterIndex) -> None:
             return (await index.count(EVERYTHING)).get("resolved") == 1
 
         await eventually(settled)
-    action = await index.begin(Action("ann", "replay", EVERYTHING))
+    action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, [letter[b"p02"], letter[b"p03"]])
-    assert await index.park(Action("ann", "park", Selection(ids=(letter[b"p04"].id, letter[b"p05"].id)))) == 2
+    assert await index.park(Action("on-call", "park", Selection(ids=(letter[b"p04"].id, letter[b"p05"].id)))) == 2
     assert await index.discard(Action("ben", "discard", Selection(key=b"p06"), "a test product")) == 1
 
 
