@@ -45,7 +45,7 @@ from headrace_shared.worker import worker_names
 
 WORKERS = ("embed", "qdrant", "link", "elasticsearch")
 K = 30
-LOOK_SECONDS = 0.02
+LOOK_SECONDS = 0.1
 LOOP_PRODUCTS = 500
 """What the plain loop is timed on: it takes minutes for all."""
 NOISE = 0.6

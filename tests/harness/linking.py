@@ -38,7 +38,7 @@ from headrace_shared.kafka import client_options
 from headrace_shared.runtime.decode import Decoder
 from headrace_shared.runtime.items import Item
 from headrace_shared.runtime.newest import newest_first
-from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.runtime.publish import Publisher
 from headrace_shared.stage import Applied, Outcome, Output, Superseded, Unavailable
 from headrace_shared.topic_reader import TopicReader
 from headrace_shared.topics import apply_topics
@@ -86,12 +86,9 @@ class HookedPoints(LinkPoints):
         self.hooks = hooks
         self.opens: list[str] = []
 
-    async def look(
-        self, product_ids: Sequence[str], first_version: int, fields: Sequence[str] | bool = True
-    ) -> list[Seen]:
-        seen = await super().look(product_ids, first_version, fields)
-        if fields is True:
-            await self.hooks.run("look")
+    async def look(self, product_ids: Sequence[str]) -> list[Seen]:
+        seen = await super().look(product_ids)
+        await self.hooks.run("look")
         return seen
 
     async def open(self, seen: Sequence[Seen]) -> list[Opened]:
@@ -239,7 +236,7 @@ class Linking:
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Publishes, and waits for the acknowledgement."""
-        await self._publisher.publish([Outgoing(o.topic, o.key, o.value, o.headers) for o in outputs])
+        await self._publisher.publish(outputs)
 
     async def quiet(self) -> None:
         """Everything that is on its way arrives."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_link.point import LinkSet, Neighbour, content_key
@@ -105,8 +106,9 @@ class Catalogue:
         if not vectors:
             return []
         searches = [
-            models.QueryRequest(
-                query=list(vector),
+            models.QueryRequest.model_construct(
+                # As an array: the client copies each request in depth, and a list number by number.
+                query=np.asarray(vector),  # type: ignore[arg-type]  # as its methods take it
                 using=VECTOR,
                 limit=self._k,
                 score_threshold=self._min_score if self._min_score > -1 else None,

@@ -87,12 +87,13 @@ class ListeningStage:
         for start in range(0, len(product_ids), SHARE):
             share = product_ids[start : start + SHARE]
             contents = await self._catalogue.contents(share)
-            for point in await self.points.look(share, 0, LOOKED_AT):
-                payload = point.payload
+            payloads = await self.points.payloads(share, LOOKED_AT)
+            for product_id in share:
+                payload = payloads.get(product_id)
                 # A tombstone keeps no content, whatever the product was before.
-                held = Content(payload.get("content_hash"), payload.get("title"))
-                if not payload or payload["open"] or held != contents[point.product_id]:
-                    changed.add(point.product_id)
+                held = Content(payload.get("content_hash"), payload.get("title")) if payload else None
+                if payload is None or payload["open"] or held != contents[product_id]:
+                    changed.add(product_id)
         return changed
 
     async def _concerned_by(self, keyword_ids: Sequence[str]) -> set[str] | None:

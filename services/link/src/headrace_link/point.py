@@ -1,15 +1,18 @@
-"""A product's point in `product_links`: closed with its floor as a probe, open without one, or a tombstone.
+"""A product's point in `product_links`: closed with its floor as a probe, open, or a tombstone.
 
 A closed point's vector is [p, -floor], d + 1 numbers: its dot product with [k, 1] is cos(p, k) - floor, which is not
 negative exactly when keyword k belongs among the product's links.
+
+The set is kept in columns, best link first: a list of small objects takes a server several times as long to read and
+to write.
 """
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
-from uuid import uuid4
 
+from pydantic_core import to_json
 from qdrant_client import models
 
 from headrace_schemas.links import Link, ProductLinks
@@ -21,6 +24,8 @@ TOLERANCE = 1e-5
 HASH_DIGITS = 16
 """Of a digest of a keyword's content, kept beside its id: enough to tell two contents of one keyword apart."""
 SCORE_DIGITS = 6
+_COLUMNS = {"keyword_ids": "keyword_id", "texts": "text", "scores": "score"}
+"""The payload's lists of a set, and what each holds of a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +63,23 @@ class LinkSet:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A point as it was looked at. An unknown product has no payload, and the version of its first write is `version`
-    + 1.
+    """A point as it was looked at. `token` names the write that left it so; None: the product is unknown.
+
+    `digest`: of the set that it is closed with; None while it is open.
     """
 
     product_id: str
-    version: int
-    payload: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def token(self) -> str | None:
-        """Names the write that left the point as it is."""
-        return self.payload.get("token")
-
-    def holds(self, links: ProductLinks) -> bool:
-        """Whether it is closed with exactly this set, whatever the version."""
-        payload = self.payload
-        if not payload or payload["open"] or payload["deleted"] != links.deleted:
-            return False
-        return payload.get("title") == links.title and payload["links"] == _links(links)
+    version: int = 0
+    token: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A point that this writer has opened. `version`: of the opened point; the closed one has the next."""
+    """A point that this writer has opened. `version` and `token`: of that write; the closed point has the next version.
+
+    Of one turn's points they are the same: any version above the last one will do.
+    """
 
     seen: Seen
     version: int
@@ -95,33 +93,42 @@ def content_key(keyword_id: str, content_hash: str, text: str) -> str:
     return f"{keyword_id}@{hashlib.sha256(f'{content_hash} {text}'.encode()).hexdigest()[:HASH_DIGITS]}"
 
 
-def open_point(seen: Seen) -> tuple[Opened, models.PointStruct]:
-    """Open, with no probe; the old set stays for readers."""
-    opened = Opened(seen, seen.version + 1, uuid4().hex)
-    kept = seen.payload or {"product_id": seen.product_id, "deleted": False, "links": []}
-    payload = kept | {"version": opened.version, "token": opened.token, "open": True}
-    return opened, _point(seen.product_id, {}, payload)
+def open_fields(version: int, token: str) -> dict[str, Any]:
+    """What opening writes. The old set stays for readers, and the old probe: whoever finds open points takes them all,
+    whatever their probe says.
+    """
+    return {"version": version, "token": token, "open": True}
 
 
-def closed_point(opened: Opened, links: ProductLinks, found: LinkSet) -> models.PointStruct:
+def new_point(product_id: str, version: int, token: str) -> models.PointStruct:
+    """The first write of a product: open, and with no set yet."""
+    return _point(product_id, {}, {"product_id": product_id, "deleted": False, **open_fields(version, token)})
+
+
+def closed_point(opened: Opened, links: ProductLinks, found: LinkSet, token: str) -> models.PointStruct:
     """Closed: the set, and the probe that finds the product for every keyword that belongs into it."""
     payload: dict[str, Any] = {
         "product_id": found.product_id,
         "version": opened.version + 1,
-        "token": uuid4().hex,
+        "token": token,
         "open": False,
         "deleted": links.deleted,
-        "links": _links(links),
+        "digest": digest(links),
     }
     if found.vector is None:
         return _point(found.product_id, {}, payload)
     payload |= {
         "title": found.title,
         "content_hash": found.content_hash,
-        "keyword_ids": [n.keyword_id for n in found.neighbours],
+        **_columns(links),
         "held": [content_key(n.keyword_id, n.content_hash, n.text) for n in found.neighbours],
     }
     return _point(found.product_id, {PROBE: [*found.vector, -found.floor]}, payload)
+
+
+def digest(links: ProductLinks) -> str:
+    """The same for two records that say the same in different versions."""
+    return hashlib.sha256(to_json([links.deleted, links.title, _columns(links)])).hexdigest()
 
 
 def probe(vector: Sequence[float]) -> list[float]:
@@ -134,12 +141,14 @@ def read_links(payload: dict[str, Any]) -> ProductLinks | None:
     if "title" not in payload and not payload["deleted"]:
         return None
     version = payload["version"] - payload["open"]
-    kept = {name: payload.get(name) for name in ("product_id", "deleted", "title", "links")}
-    return ProductLinks.model_validate(kept | {"version": version})
+    columns = zip(*(payload.get(name, []) for name in _COLUMNS), strict=True)
+    links = [dict(zip(_COLUMNS.values(), row, strict=True)) | {"rank": rank} for rank, row in enumerate(columns, 1)]
+    kept = {name: payload.get(name) for name in ("product_id", "deleted", "title")}
+    return ProductLinks.model_validate(kept | {"version": version, "links": links})
 
 
-def _links(links: ProductLinks) -> list[dict[str, Any]]:
-    return [link.model_dump() for link in links.links]
+def _columns(links: ProductLinks) -> dict[str, list[Any]]:
+    return {column: [getattr(link, name) for link in links.links] for column, name in _COLUMNS.items()}
 
 
 def _point(product_id: str, vector: Any, payload: dict[str, Any]) -> models.PointStruct:

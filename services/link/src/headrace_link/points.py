@@ -1,7 +1,10 @@
 """The collection `product_links`: every write is conditional on the write that was looked at."""
 
+import time
 import uuid
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
 
 from qdrant_client import AsyncQdrantClient, models
 
@@ -12,7 +15,8 @@ from headrace_link.point import (
     Opened,
     Seen,
     closed_point,
-    open_point,
+    new_point,
+    open_fields,
     probe,
 )
 from headrace_schemas.links import ProductLinks
@@ -25,6 +29,8 @@ NO_TOKEN = ""
 EXACT = models.SearchParams(exact=True)
 NAME = ["product_id"]
 
+Payload = dict[str, Any]
+
 
 class LinkPoints:
     """Looks, opens and closes; finds the products that a keyword concerns. `collection`: its physical name."""
@@ -33,32 +39,52 @@ class LinkPoints:
         self._client = client
         self._collection = collection
 
-    async def look(
-        self, product_ids: Sequence[str], first_version: int, fields: Sequence[str] | bool = True
-    ) -> list[Seen]:
-        """Each product's point; an unknown one's first write gets `first_version`."""
-        ids = [point_id(product_id) for product_id in product_ids]
-        with qdrant_errors():
-            points = await self._client.retrieve(
-                self._collection, ids, with_payload=fields if isinstance(fields, bool) else list(fields)
-            )
-        payloads = {str(point.id): point.payload or {} for point in points}
-        found = ((product_id, payloads.get(id, {})) for product_id, id in zip(product_ids, ids, strict=True))
-        return [Seen(product_id, payload.get("version", first_version - 1), payload) for product_id, payload in found]
+    async def look(self, product_ids: Sequence[str]) -> list[Seen]:
+        """Each product's point."""
+        payloads = await self.payloads(product_ids, ["version", "token", "open", "digest"])
+        return [
+            Seen(id, held["version"], held["token"], None if held["open"] else held.get("digest"))
+            if (held := payloads.get(id))
+            else Seen(id)
+            for id in product_ids
+        ]
 
     async def open(self, seen: Sequence[Seen]) -> list[Opened]:
-        """Opens the points that are still as they were seen, and tells which those are."""
-        opened = {one.product_id: open_point(one) for one in seen}
-        await self._upsert([point for _, point in opened.values()], [one.token for one in seen if one.token])
-        held = await self._tokens(list(opened))
-        return [mine for product_id, (mine, _) in opened.items() if held.get(product_id) == mine.token]
+        """Opens the points that are still as they were seen, and tells which those are.
+
+        Versions are the clock's milliseconds, or one above the highest seen: where the collection was lost they go on
+        above what the stores hold.
+        """
+        version = max(time.time_ns() // 1_000_000, 1 + max(one.version for one in seen))
+        token = uuid4().hex
+        unchanged: dict[str, list[str]] = {}
+        for one in seen:
+            if one.token is not None:
+                unchanged.setdefault(one.token, []).append(point_id(one.product_id))
+        if unchanged:
+            await self._reopen(unchanged, open_fields(version, token))
+        if new := [new_point(one.product_id, version, token) for one in seen if one.token is None]:
+            await self._upsert(new, NO_TOKEN)
+        held = await self.payloads([one.product_id for one in seen], ["token"])
+        return [Opened(one, version, token) for one in seen if held.get(one.product_id, {}).get("token") == token]
 
     async def close(self, closing: Sequence[tuple[Opened, ProductLinks, LinkSet]]) -> None:
-        """Closes the points that are still open by these writes. Whoever was beaten here is done: another has opened
-        since, and reads later.
+        """Closes the points of one opening that are still open by it. Whoever was beaten here is done: another has
+        opened since, and reads later.
         """
-        points = [closed_point(opened, links, found) for opened, links, found in closing]
-        await self._upsert(points, [opened.token for opened, _, _ in closing])
+        if closing:
+            token = uuid4().hex
+            points = [closed_point(opened, links, found, token) for opened, links, found in closing]
+            await self._upsert(points, closing[0][0].token)
+
+    async def payloads(self, product_ids: Sequence[str], fields: Sequence[str] | bool = True) -> dict[str, Payload]:
+        """What the points of these products hold, of those that are there."""
+        by_point = {point_id(product_id): product_id for product_id in product_ids}
+        with qdrant_errors():
+            points = await self._client.retrieve(
+                self._collection, list(by_point), with_payload=fields if isinstance(fields, bool) else list(fields)
+            )
+        return {by_point[str(point.id)]: point.payload or {} for point in points}
 
     async def open_or_outdated(self, contents: Mapping[str, str | None]) -> set[str]:
         """The products that are open, or hold one of these keywords with other content.
@@ -114,21 +140,35 @@ class LinkPoints:
         async for point in self._points(where, True):
             yield point
 
-    async def _upsert(self, points: list[models.PointStruct], tokens: Iterable[str]) -> None:
-        """Writes points that are new, or were last written under one of these tokens."""
-        unchanged = models.FieldCondition(key="token", match=models.MatchAny(any=[NO_TOKEN, *tokens]))
+    async def _reopen(self, unchanged: Mapping[str, Sequence[str]], fields: Payload) -> None:
+        """Sets these fields of the points whose last write is still the one that was seen. `unchanged`: its token to
+        the ids of the points that it wrote.
+        """
+        clauses = [
+            models.Filter(must=[models.HasIdCondition(has_id=list(ids)), _is("token", token)])
+            for token, ids in unchanged.items()
+        ]
+        with qdrant_errors():
+            result = await self._client.set_payload(
+                self._collection,
+                fields,
+                models.Filter(should=clauses),
+                wait=True,
+                ordering=models.WriteOrdering.STRONG,
+            )
+        check_completed([result])
+
+    async def _upsert(self, points: list[models.PointStruct], token: str) -> None:
+        """Writes points that are new, or whose last write is the one of this token."""
         with qdrant_errors():
             result = await self._client.upsert(
                 self._collection,
                 points,
                 wait=True,
                 ordering=models.WriteOrdering.STRONG,
-                update_filter=models.Filter(must=[unchanged]),
+                update_filter=models.Filter(must=[_is("token", token)]),
             )
         check_completed([result])
-
-    async def _tokens(self, product_ids: Sequence[str]) -> dict[str, str | None]:
-        return {seen.product_id: seen.token for seen in await self.look(product_ids, 0, ["token"])}
 
     async def _names(
         self, where: models.Filter, first: uuid.UUID | None = None, beyond: uuid.UUID | None = None

@@ -1,7 +1,6 @@
 """Requests into link sets, by the protocol of docs/links.md: look, open, read, publish, close."""
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 
@@ -13,7 +12,7 @@ from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.covered import Covered
 from headrace_link.log_ends import LogEnds
-from headrace_link.point import LinkSet, Opened
+from headrace_link.point import LinkSet, Opened, digest
 from headrace_link.points import LinkPoints
 from headrace_link.records import Request, SweepMarker
 from headrace_link.settings import LinkSettings
@@ -21,14 +20,14 @@ from headrace_link.sweeps import Sweeps
 from headrace_schemas.links import ProductLinks
 from headrace_shared.clients.qdrant import connect
 from headrace_shared.clients.qdrant_errors import STORE
-from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.runtime.publish import Publisher
 from headrace_shared.stage import Applied, BatchRejected, Outcome, Output, Rejected, Superseded, Unavailable
 
 log = structlog.get_logger(__name__)
 
-SHARE = 128
+SHARE = 64
 """Products of one turn of the protocol: one request for each of its steps."""
-IN_FLIGHT = 3
+IN_FLIGHT = 8
 ROUNDS = 8
 """Turns of a product that is opened by others all the time, before it is tried again later."""
 
@@ -46,9 +45,6 @@ async def open_stage(settings: LinkSettings) -> AsyncIterator["LinkStage"]:
         ends = LogEnds(settings.kafka)
         stack.push_async_callback(ends.close)
 
-        async def publish(outputs: Sequence[Output]) -> None:
-            await publisher.publish([Outgoing(o.topic, o.key, o.value, o.headers) for o in outputs])
-
         catalogue = Catalogue(client, settings.model, settings.link.k, settings.link.min_score)
         points = LinkPoints(client, collection_name(settings.model))
         backlog = Backlog(ends, settings.topics, settings.model)
@@ -58,7 +54,7 @@ async def open_stage(settings: LinkSettings) -> AsyncIterator["LinkStage"]:
             points,
             ends,
             sweeps,
-            publish,
+            publisher.publish,
             topic=settings.topics.product_links,
             relink_topic=settings.topics.relink,
             max_bytes=2 * settings.kafka.max_record_bytes,
@@ -144,36 +140,39 @@ class LinkStage:
 
     async def _turn(self, requests: Sequence[Request]) -> dict[str, Outcome]:
         """One turn of the protocol. The products that others opened in between are missing from the answer."""
-        # A collection that was lost starts above what the stores hold: its versions are counted from the milliseconds.
-        seen = await self._points.look([asked.id for asked in requests], first_version=time.time_ns() // 1_000_000)
+        seen = await self._points.look([asked.id for asked in requests])
         opened = {one.seen.product_id: one for one in await self._points.open(seen)}
         mine = [asked for asked in requests if asked.id in opened]
         if not mine:
             return {}
         ends = await self._ends.of((asked.arrival.topic, asked.arrival.partition) for asked in mine)
         found = await self._catalogue.link_sets([asked.id for asked in mine])
-        closing, refused = self._closing(opened, found)
-        changed = [links for one, links, _ in closing if not one.seen.holds(links)]
-        await self._publish([records.links(self._topic, links) for links in changed])
+        closing, outputs, refused = self._closing(opened, found)
+        await self._publish(outputs)
         await self._points.close(closing)
         self._covered.note([asked for asked in mine if asked.id not in refused], ends)
-        log.info("products_linked", products=len(closing), changed=len(changed), beaten=len(seen) - len(mine))
+        log.info("products_linked", products=len(closing), changed=len(outputs), beaten=len(seen) - len(mine))
         return {asked.id: refused.get(asked.id, Applied()) for asked in mine}
 
     def _closing(
         self, opened: dict[str, Opened], found: Sequence[LinkSet]
-    ) -> tuple[list[tuple[Opened, ProductLinks, LinkSet]], dict[str, Outcome]]:
-        """What to publish and to close; and what no topic can hold, which stays open so that the next change asks."""
-        closing, refused = [], dict[str, Outcome]()
+    ) -> tuple[list[tuple[Opened, ProductLinks, LinkSet]], list[Output], dict[str, Outcome]]:
+        """What to close, and what of it to publish because it is not what was found closed; and what no topic can hold,
+        which stays open so that the next change asks.
+        """
+        closing, outputs, refused = [], list[Output](), dict[str, Outcome]()
         for one in found:
-            links = one.published(opened[one.product_id].version + 1)
-            size = len(records.links(self._topic, links).value)
-            if size > self._max_bytes:
-                detail = f"the link set has {size} bytes, a topic takes {self._max_bytes}"
-                refused[one.product_id] = Rejected("too_large", detail, ("links",))
-            else:
-                closing.append((opened[one.product_id], links, one))
-        return closing, refused
+            mine = opened[one.product_id]
+            links = one.published(mine.version + 1)
+            if mine.seen.digest != digest(links):
+                output = records.links(self._topic, links)
+                if (size := len(output.value)) > self._max_bytes:
+                    detail = f"the link set has {size} bytes, a topic takes {self._max_bytes}"
+                    refused[one.product_id] = Rejected("too_large", detail, ("links",))
+                    continue
+                outputs.append(output)
+            closing.append((mine, links, one))
+        return closing, outputs, refused
 
     async def _sweep(self, marker: SweepMarker) -> Outcome:
         await self._sweeps.ready()

@@ -39,8 +39,8 @@ class QdrantLinks:
         """A write that was waited for is visible at once."""
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        seen = await self._points.look(product_ids, 1)
-        found = {one.product_id: read_links(one.payload) for one in seen if one.payload}
+        payloads = await self._points.payloads(product_ids)
+        found = {product_id: read_links(payload) for product_id, payload in payloads.items()}
         return {product_id: links for product_id, links in found.items() if links is not None}
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:

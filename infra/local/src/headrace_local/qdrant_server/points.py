@@ -8,12 +8,13 @@ from pydantic import Field, TypeAdapter
 from qdrant_client import models
 
 from headrace_local.qdrant_server import reads, updates
+from headrace_local.qdrant_server.bodies import Points, Search, Searches
 from headrace_local.qdrant_server.collection import Collection
 from headrace_local.qdrant_server.conditions import optional_filter
 
 # The models are written for a client that builds them; here their JSON comes in.
-UPSERT: TypeAdapter[models.PointsList | models.PointsBatch] = TypeAdapter(
-    Annotated[models.PointsList | models.PointsBatch, Field(union_mode="left_to_right")]
+UPSERT: TypeAdapter[Points | models.PointsBatch] = TypeAdapter(
+    Annotated[Points | models.PointsBatch, Field(union_mode="left_to_right")]
 )
 SELECTOR: TypeAdapter[models.PointIdsList | models.FilterSelector] = TypeAdapter(
     models.PointIdsList | models.FilterSelector
@@ -69,12 +70,12 @@ def retrieve(collection: Collection, body: bytes) -> Any:
 
 
 def query(collection: Collection, body: bytes) -> Any:
-    wanted = reads.query(models.QueryRequest.model_validate_json(body), collection.sizes)
+    wanted = reads.query(Search.model_validate_json(body), collection.sizes)
     return collection.read(lambda shard: reads.scored(shard.query(wanted)))
 
 
 def query_batch(collection: Collection, body: bytes) -> Any:
-    searches = models.QueryRequestBatch.model_validate_json(body).searches
+    searches = Searches.model_validate_json(body).searches
     wanted = engine.QueryBatchRequest([reads.query(one, collection.sizes) for one in searches])
     return collection.read(lambda shard: [reads.scored(found) for found in shard.query_batch(wanted)])
 

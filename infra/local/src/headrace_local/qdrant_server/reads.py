@@ -7,6 +7,7 @@ from typing import Any
 import qdrant_edge as engine
 from qdrant_client import models
 
+from headrace_local.qdrant_server.bodies import Nearest, Search
 from headrace_local.qdrant_server.conditions import optional_filter, point_id
 from headrace_local.qdrant_server.refusal import wrong_input
 from headrace_local.qdrant_server.updates import DEFAULT_VECTOR, VectorSizes
@@ -17,7 +18,7 @@ Json = dict[str, Any]
 WithPayload = bool | list[str] | models.PayloadSelectorInclude | models.PayloadSelectorExclude | None
 
 
-def query(wanted: models.QueryRequest, sizes: VectorSizes) -> engine.QueryRequest:
+def query(wanted: Search, sizes: VectorSizes) -> engine.QueryRequest:
     """Nearest points to a vector, or without a query all points in the order of their ids."""
     if wanted.prefetch or wanted.lookup_from:
         raise wrong_input("the development server knows neither prefetch nor lookup")
@@ -74,8 +75,8 @@ def payload_selector(wanted: WithPayload, *, default: bool) -> bool | list[str] 
             return wanted
 
 
-def _nearest(wanted: models.QueryRequest, sizes: VectorSizes) -> engine.Query | None:
-    given = wanted.query.nearest if isinstance(wanted.query, models.NearestQuery) else wanted.query
+def _nearest(wanted: Search, sizes: VectorSizes) -> engine.Query | None:
+    given = wanted.query.nearest if isinstance(wanted.query, Nearest) else wanted.query
     if given is None:
         return None
     if not isinstance(given, list):
