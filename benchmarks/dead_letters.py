@@ -12,7 +12,7 @@ import asyncpg
 from aiokafka.structs import ConsumerRecord
 
 from benchmarks.measure import WITHIN, Comparison, compared, rate
-from benchmarks.topics import changes, fresh_topics
+from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_dead_letters.indexing import build
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_shared.dead.folding import INCOMING_COLUMNS
@@ -20,7 +20,7 @@ from headrace_shared.dead.index import LetterIndex
 from headrace_shared.dead.letter import Letter, read_letter
 from headrace_shared.dead.rows import letter_row
 from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.runtime.publish import Outgoing, Publisher
+from headrace_shared.runtime.publish import Outgoing
 from headrace_shared.settings import PostgresSettings
 from headrace_shared.stage import Rejected
 
@@ -61,7 +61,7 @@ async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
     async def ours(_: int) -> float:
         await connection.execute("TRUNCATE headrace.dead_letters")
         fresh = await fresh_topics(settings, WORKER)
-        await _fill(fresh, _letters(fresh, records))
+        await fill_letters(fresh, _letters(fresh, records))
         timed = _Timed(settings.postgres, records)
         async with asyncio.timeout(WITHIN), build(fresh, timed).start_lifespan_context():
             await timed.done.wait()
@@ -97,13 +97,6 @@ def _letters(settings: DeadLettersSettings, count: int) -> list[Outgoing]:
         dead = settings.topics.dead(WORKER)
         made.append(dead_letter(WORKER, dead, record, CAUSES[number % 5], now=now, max_bytes=2**20))
     return made
-
-
-async def _fill(settings: DeadLettersSettings, letters: Sequence[Outgoing]) -> None:
-    publisher = Publisher(settings.kafka)
-    for start in range(0, len(letters), AT_ONCE):
-        await publisher.publish(letters[start : start + AT_ONCE])
-    await publisher.close()
 
 
 def _rows(settings: DeadLettersSettings, letters: Sequence[Outgoing]) -> list[tuple[Any, ...]]:

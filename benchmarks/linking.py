@@ -9,8 +9,6 @@ import base64
 import hashlib
 import os
 import statistics
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -25,6 +23,7 @@ from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 
 from benchmarks.measure import Comparison, Figure, compared, rate
+from benchmarks.processes import working
 from benchmarks.topics import SEED, fill
 from headrace_cli.catalogue.keywords import keyword
 from headrace_cli.catalogue.keywords import keywords as made_keywords
@@ -242,23 +241,12 @@ async def _workers(environment: Mapping[str, str], products: int) -> AsyncIterat
     variables = {**os.environ, **environment, "HEADRACE_TOPIC_PREFIX": prefix, "HEADRACE_LOG_LEVEL": "warning"}
     settings = LinkSettings().model_copy(update={"topic_prefix": prefix})
     await apply_topics(settings, worker_names())
-    await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "headrace_cli", "stores", "apply"], env=variables, check=True
-    )
     ports = dict(zip(WORKERS, free_ports(len(WORKERS)), strict=True))
-    processes = [_started(name, variables | {"HEADRACE_HTTP__PORT": str(port)}) for name, port in ports.items()]
     ends = LogEnds(settings.kafka)
     try:
-        await until_ready(ports, 120)
-        async with open_topics(settings.kafka, [settings.topics.receipts]) as receipts:
-            yield Bench(settings, ends, receipts, products)
+        async with working(WORKERS, variables, ports):
+            await until_ready(ports, 120)
+            async with open_topics(settings.kafka, [settings.topics.receipts]) as receipts:
+                yield Bench(settings, ends, receipts, products)
     finally:
         await ends.close()
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait()
-
-
-def _started(name: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "headrace_cli", "work", name], env=dict(variables))

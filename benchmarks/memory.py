@@ -4,14 +4,15 @@ import asyncio
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.processes import COMMAND, headrace, working
 from benchmarks.topics import SEED, changes, fill, fresh_topics
 from headrace_cli.catalogue.products import products
+from headrace_local.ports import free_ports
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.topics import apply_topics
 from headrace_shared.worker import rejecting_names, worker_names
@@ -46,25 +47,12 @@ async def workers(settings: WorkerSettings, environment: Mapping[str, str], reco
         "HEADRACE_TOPIC_PREFIX": fresh.topic_prefix,
         "HEADRACE_LOG_LEVEL": "warning",
     }
-    applying = [sys.executable, "-m", "headrace_cli", "stores", "apply"]
-    await asyncio.to_thread(subprocess.run, applying, env=variables, check=True)
-    running = {name: _started(name, variables) for name in names}
-    try:
-        waiting = [sys.executable, "-m", "headrace_cli", "wait", "--timeout", "600"]
-        await asyncio.to_thread(subprocess.run, waiting, env=variables, check=True)
+    async with working(names, variables, dict(zip(names, free_ports(len(names)), strict=True))) as running:
+        await headrace("wait", "--timeout", "600", variables=variables)
         return [
             Peak(f"worker {name}", peak_mib(process.pid), LIMITS_MIB.get(name, LIMIT_MIB))
             for name, process in running.items()
         ]
-    finally:
-        for process in running.values():
-            process.terminate()
-        for process in running.values():
-            process.wait()
-
-
-def _started(name: str, variables: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "headrace_cli", "work", name], env=dict(variables))
 
 
 async def publishing(settings: WorkerSettings, environment: Mapping[str, str], file: Path, rows: int) -> Peak:
@@ -83,7 +71,7 @@ async def publishing(settings: WorkerSettings, environment: Mapping[str, str], f
 
 
 def _publish_peak(file: Path, variables: Mapping[str, str]) -> float:
-    command = [sys.executable, "-m", "headrace_cli", "publish", str(file), "--kind", "product", "--json"]
+    command = [*COMMAND, "publish", str(file), "--kind", "product", "--json"]
     process = subprocess.Popen(command, env=dict(variables), stdout=subprocess.DEVNULL)
     peak = 0.0
     while process.poll() is None:

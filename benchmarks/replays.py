@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -14,7 +14,7 @@ from aiokafka.structs import ConsumerRecord
 
 from benchmarks.measure import WITHIN, Comparison, compared
 from benchmarks.runtime import Nothing
-from benchmarks.topics import changes, fresh_topics
+from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_schemas import headers
 from headrace_shared.dead.holdings import open_holdings
 from headrace_shared.dead.index import LetterIndex
@@ -26,14 +26,12 @@ from headrace_shared.dead.settings import IndexSettings
 from headrace_shared.kafka import producer
 from headrace_shared.runtime.app import build
 from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.runtime.publish import Outgoing, Publisher
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.stage import Rejected
 from headrace_shared.topic_reader import open_topics
 from headrace_shared.worker import load_worker
 
 WORKER = "elasticsearch"
-AT_ONCE = 4000
 
 
 @asynccontextmanager
@@ -101,12 +99,5 @@ async def _with_letters(settings: WorkerSettings, count: int) -> WorkerSettings:
         at = int(now.timestamp() * 1000)
         record = ConsumerRecord(source, number % 6, number, at, 0, key, value, None, 0, 0, schema)
         letters.append(dead_letter(WORKER, dead, record, refused, now=now, max_bytes=2**20))
-    await _fill(fresh, letters)
+    await fill_letters(fresh, letters)
     return fresh
-
-
-async def _fill(settings: WorkerSettings, letters: Sequence[Outgoing]) -> None:
-    publisher = Publisher(settings.kafka)
-    for start in range(0, len(letters), AT_ONCE):
-        await publisher.publish(letters[start : start + AT_ONCE])
-    await publisher.close()

@@ -5,7 +5,7 @@ import base64
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,11 +14,13 @@ import numpy as np
 from headrace_cli.catalogue.products import products
 from headrace_schemas.fields import Kind
 from headrace_shared.kafka import producer
+from headrace_shared.runtime.publish import Outgoing, Publisher
 from headrace_shared.settings import WorkerSettings
 from headrace_shared.topics import apply_topics
 
 SEED = 7
 DIMENSION = 384
+LETTERS_AT_ONCE = 4000
 
 
 async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
@@ -67,3 +69,11 @@ async def fill(
         await asyncio.gather(*sent)
     finally:
         await client.stop()
+
+
+async def fill_letters(settings: WorkerSettings, letters: Sequence[Outgoing]) -> None:
+    """Publishes dead letters as a worker does, and waits for all acknowledgements."""
+    publisher = Publisher(settings.kafka)
+    for start in range(0, len(letters), LETTERS_AT_ONCE):
+        await publisher.publish(letters[start : start + LETTERS_AT_ONCE])
+    await publisher.close()
