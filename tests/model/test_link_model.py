@@ -39,7 +39,17 @@ SHOWN_BY: dict[Mutation, str] = {
 }
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+LARGEST = ("a keyword is re-worded and back, an old consumer", "a product is re-worded and back, an old consumer")
+"""Half of the time goes into these."""
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        pytest.param(scenario, id=name, marks=[pytest.mark.long] if name in LARGEST else [])
+        for name, scenario in SCENARIOS.items()
+    ],
+)
 def test_every_quiet_state_has_the_right_links(scenario: Scenario) -> None:
     explored = explore(Protocol(scenario), LIMIT)
     assert explored.violation is None
