@@ -97,7 +97,7 @@ class HookedPoints(LinkPoints):
         await self.hooks.run("open")
         return opened
 
-    async def close(self, closing: Sequence[tuple[Opened, ProductLinks, LinkSet]]) -> None:
+    async def close(self, closing: Sequence[tuple[Opened, LinkSet]]) -> None:
         await super().close(closing)
         await self.hooks.run("close")
 

@@ -10,6 +10,7 @@ to write.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -24,8 +25,6 @@ TOLERANCE = 1e-5
 HASH_DIGITS = 16
 """Of a digest of a keyword's content, kept beside its id: enough to tell two contents of one keyword apart."""
 SCORE_DIGITS = 6
-_COLUMNS = {"keyword_ids": "keyword_id", "texts": "text", "scores": "score"}
-"""The payload's lists of a set, and what each holds of a link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +54,28 @@ class LinkSet:
             Link.model_construct(keyword_id=n.keyword_id, text=n.text, score=round(n.score, SCORE_DIGITS), rank=rank)
             for rank, n in enumerate(self.neighbours, 1)
         )
-        deleted = self.vector is None
         return ProductLinks.model_construct(
-            product_id=self.product_id, version=version, deleted=deleted, title=self.title, links=links
+            product_id=self.product_id, version=version, deleted=self.deleted, title=self.title, links=links
         )
+
+    @property
+    def deleted(self) -> bool:
+        """Whether there is no such product any more."""
+        return self.vector is None
+
+    @property
+    def columns(self) -> dict[str, list[Any]]:
+        """The set as its point keeps it."""
+        return {
+            "keyword_ids": [n.keyword_id for n in self.neighbours],
+            "texts": [n.text for n in self.neighbours],
+            "scores": [round(n.score, SCORE_DIGITS) for n in self.neighbours],
+        }
+
+    @property
+    def digest(self) -> str:
+        """The same for two sets that are published as the same, but for their versions."""
+        return hashlib.sha256(to_json([self.deleted, self.title, self.columns])).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +103,7 @@ class Opened:
     token: str
 
 
+@lru_cache(maxsize=65_536)
 def content_key(keyword_id: str, content_hash: str, text: str) -> str:
     """A keyword with its content, as a link set holds it. The text counts too: white space alone changes it and not the
     content hash.
@@ -105,30 +123,25 @@ def new_point(product_id: str, version: int, token: str) -> models.PointStruct:
     return _point(product_id, {}, {"product_id": product_id, "deleted": False, **open_fields(version, token)})
 
 
-def closed_point(opened: Opened, links: ProductLinks, found: LinkSet, token: str) -> models.PointStruct:
+def closed_point(opened: Opened, found: LinkSet, token: str) -> models.PointStruct:
     """Closed: the set, and the probe that finds the product for every keyword that belongs into it."""
     payload: dict[str, Any] = {
         "product_id": found.product_id,
         "version": opened.version + 1,
         "token": token,
         "open": False,
-        "deleted": links.deleted,
-        "digest": digest(links),
+        "deleted": found.deleted,
+        "digest": found.digest,
     }
     if found.vector is None:
         return _point(found.product_id, {}, payload)
     payload |= {
         "title": found.title,
         "content_hash": found.content_hash,
-        **_columns(links),
+        **found.columns,
         "held": [content_key(n.keyword_id, n.content_hash, n.text) for n in found.neighbours],
     }
     return _point(found.product_id, {PROBE: [*found.vector, -found.floor]}, payload)
-
-
-def digest(links: ProductLinks) -> str:
-    """The same for two records that say the same in different versions."""
-    return hashlib.sha256(to_json([links.deleted, links.title, _columns(links)])).hexdigest()
 
 
 def probe(vector: Sequence[float]) -> list[float]:
@@ -137,18 +150,19 @@ def probe(vector: Sequence[float]) -> list[float]:
 
 
 def read_links(payload: dict[str, Any]) -> ProductLinks | None:
-    """The set that a point holds; None while its first one is not there yet."""
+    """The set that a point holds; None while its first one is not there yet. Of an open one the version is that of the
+    opening less one, which is no lower than the set's.
+    """
     if "title" not in payload and not payload["deleted"]:
         return None
     version = payload["version"] - payload["open"]
-    columns = zip(*(payload.get(name, []) for name in _COLUMNS), strict=True)
-    links = [dict(zip(_COLUMNS.values(), row, strict=True)) | {"rank": rank} for rank, row in enumerate(columns, 1)]
+    columns = (payload.get(name, []) for name in ("keyword_ids", "texts", "scores"))
+    links = [
+        Link(keyword_id=keyword_id, text=text, score=score, rank=rank)
+        for rank, (keyword_id, text, score) in enumerate(zip(*columns, strict=True), 1)
+    ]
     kept = {name: payload.get(name) for name in ("product_id", "deleted", "title")}
     return ProductLinks.model_validate(kept | {"version": version, "links": links})
-
-
-def _columns(links: ProductLinks) -> dict[str, list[Any]]:
-    return {column: [getattr(link, name) for link in links.links] for column, name in _COLUMNS.items()}
 
 
 def _point(product_id: str, vector: Any, payload: dict[str, Any]) -> models.PointStruct:

@@ -19,7 +19,6 @@ from headrace_link.point import (
     open_fields,
     probe,
 )
-from headrace_schemas.links import ProductLinks
 from headrace_shared.clients.qdrant import check_completed, point_id
 from headrace_shared.clients.qdrant_errors import qdrant_errors
 
@@ -68,13 +67,13 @@ class LinkPoints:
         held = await self.payloads([one.product_id for one in seen], ["token"])
         return [Opened(one, version, token) for one in seen if held.get(one.product_id, {}).get("token") == token]
 
-    async def close(self, closing: Sequence[tuple[Opened, ProductLinks, LinkSet]]) -> None:
+    async def close(self, closing: Sequence[tuple[Opened, LinkSet]]) -> None:
         """Closes the points of one opening that are still open by it. Whoever was beaten here is done: another has
         opened since, and reads later.
         """
         if closing:
             token = uuid4().hex
-            points = [closed_point(opened, links, found, token) for opened, links, found in closing]
+            points = [closed_point(opened, found, token) for opened, found in closing]
             await self._upsert(points, closing[0][0].token)
 
     async def payloads(self, product_ids: Sequence[str], fields: Sequence[str] | bool = True) -> dict[str, Payload]:

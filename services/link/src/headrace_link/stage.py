@@ -12,12 +12,11 @@ from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.covered import Covered
 from headrace_link.log_ends import LogEnds
-from headrace_link.point import LinkSet, Opened, digest
+from headrace_link.point import LinkSet, Opened
 from headrace_link.points import LinkPoints
 from headrace_link.records import Request, SweepMarker
 from headrace_link.settings import LinkSettings
 from headrace_link.sweeps import Sweeps
-from headrace_schemas.links import ProductLinks
 from headrace_shared.clients.qdrant import connect
 from headrace_shared.clients.qdrant_errors import STORE
 from headrace_shared.runtime.publish import Publisher
@@ -156,22 +155,21 @@ class LinkStage:
 
     def _closing(
         self, opened: dict[str, Opened], found: Sequence[LinkSet]
-    ) -> tuple[list[tuple[Opened, ProductLinks, LinkSet]], list[Output], dict[str, Outcome]]:
+    ) -> tuple[list[tuple[Opened, LinkSet]], list[Output], dict[str, Outcome]]:
         """What to close, and what of it to publish because it is not what was found closed; and what no topic can hold,
         which stays open so that the next change asks.
         """
         closing, outputs, refused = [], list[Output](), dict[str, Outcome]()
         for one in found:
             mine = opened[one.product_id]
-            links = one.published(mine.version + 1)
-            if mine.seen.digest != digest(links):
-                output = records.links(self._topic, links)
+            if mine.seen.digest != one.digest:
+                output = records.links(self._topic, one.published(mine.version + 1))
                 if (size := len(output.value)) > self._max_bytes:
                     detail = f"the link set has {size} bytes, a topic takes {self._max_bytes}"
                     refused[one.product_id] = Rejected("too_large", detail, ("links",))
                     continue
                 outputs.append(output)
-            closing.append((mine, links, one))
+            closing.append((mine, one))
         return closing, outputs, refused
 
     async def _sweep(self, marker: SweepMarker) -> Outcome:
