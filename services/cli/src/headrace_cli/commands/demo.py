@@ -85,6 +85,7 @@ async def _tell(story: Story, vectors: NDArray[np.float32], telling: Telling) ->
         tables = [workers_table(findings), stores_table(findings), links_table(findings), labelled_table(findings)]
         for table in (*tables, *([move_table(findings.move)] if findings.move else [])):
             telling.console.print("", table)
+        telling.console.print()
         async for table in search_tables(stores, vectors):
             telling.console.print(table)
     return findings
