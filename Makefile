@@ -33,6 +33,9 @@ $(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/py
 demo: setup ## The main job on real servers, followed into three stores (DOCKER=1: in containers; EMBEDDER=triton)
 	@$(if $(EMBEDDER),HEADRACE_EMBEDDER=$(EMBEDDER)) $(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
 
+# Without it a process that the tests fork may run gRPC's handlers among gRPC's threads, and crash before it starts.
+test test-long: export GRPC_ENABLE_FORK_SUPPORT = 0
+
 test: setup browser ## Every test, on real servers that it starts
 	$(BIN)/pytest -m "not long"
 
