@@ -37,11 +37,18 @@ class TopicReader:
         return sum([end - await self._consumer.position(partition) for partition, end in ends.items()])
 
     async def until_now(self) -> AsyncIterator[Any]:
-        """Every record that is there at the call, and none that is published later."""
+        """Every record that is there at the call and was not given before; what is published later is left for the next
+        call.
+        """
         ends: Ends = await self._consumer.end_offsets(self._partitions)
         open_ends = {partition for partition in ends if not await self._reached(partition, ends)}
         while open_ends:
-            for record in await self.poll():
+            polled = await self.poll()
+            for partition, end in ends.items():
+                # What was polled beyond the end would be lost to the next call.
+                if await self._consumer.position(partition) > end:
+                    self._consumer.seek(partition, end)
+            for record in polled:
                 if record.offset < ends[TopicPartition(record.topic, record.partition)]:
                     yield record
             open_ends = {partition for partition in open_ends if not await self._reached(partition, ends)}
