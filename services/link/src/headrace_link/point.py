@@ -10,7 +10,7 @@ to write.
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any
 
 from pydantic_core import to_json
@@ -37,7 +37,7 @@ class Neighbour:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LinkSet:
     """What was read for one product. `vector`, `title`, `content_hash`: the product's; None if it is deleted."""
 
@@ -51,8 +51,8 @@ class LinkSet:
     def published(self, version: int) -> ProductLinks:
         """The record of it."""
         links = tuple(
-            Link.model_construct(keyword_id=n.keyword_id, text=n.text, score=round(n.score, SCORE_DIGITS), rank=rank)
-            for rank, n in enumerate(self.neighbours, 1)
+            Link.model_construct(keyword_id=keyword_id, text=text, score=score, rank=rank)
+            for rank, (keyword_id, text, score) in enumerate(zip(*self.columns.values(), strict=True), 1)
         )
         return ProductLinks.model_construct(
             product_id=self.product_id, version=version, deleted=self.deleted, title=self.title, links=links
@@ -63,7 +63,7 @@ class LinkSet:
         """Whether there is no such product any more."""
         return self.vector is None
 
-    @property
+    @cached_property
     def columns(self) -> dict[str, list[Any]]:
         """The set as its point keeps it."""
         return {
@@ -72,7 +72,7 @@ class LinkSet:
             "scores": [round(n.score, SCORE_DIGITS) for n in self.neighbours],
         }
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """The same for two sets that are published as the same, but for their versions."""
         return hashlib.sha256(to_json([self.deleted, self.title, self.columns])).hexdigest()
