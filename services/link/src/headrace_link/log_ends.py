@@ -2,14 +2,13 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from headrace_shared.consumer_groups import committed_offsets, unread
-from headrace_shared.kafka import client_options
+from headrace_shared.consumer_groups import committed_offsets, open_clients, unread
 from headrace_shared.settings import KafkaSettings
 from headrace_shared.stage import Unavailable
 
@@ -23,8 +22,8 @@ class LogEnds:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._consumer: AIOKafkaConsumer | None = None
-        self._admin: AIOKafkaAdminClient | None = None
+        self._clients: tuple[AIOKafkaConsumer, AIOKafkaAdminClient] | None = None
+        self._opened = AsyncExitStack()
         self._connecting = asyncio.Lock()
 
     async def of(self, partitions: Iterable[tuple[str, int]]) -> Ends:
@@ -33,7 +32,8 @@ class LogEnds:
         if not wanted:
             return {}
         async with self._asking():
-            return dict(await (await self._connected()).end_offsets(wanted))
+            consumer, _ = await self._connected()
+            return dict(await consumer.end_offsets(wanted))
 
     async def of_topic(self, topic: str) -> Ends:
         """The same of all partitions of a topic."""
@@ -42,41 +42,25 @@ class LogEnds:
     async def left(self, group: str, ends: Ends) -> int:
         """How many records before `ends` the group has not committed. Raises Unavailable."""
         async with self._asking():
-            committed = await committed_offsets(await self._connected_admin(), group)
+            consumer, admin = await self._connected()
+            committed = await committed_offsets(admin, group)
             if any(unread({}, ends, committed).values()):
-                starts = await (await self._connected()).beginning_offsets(list(ends))
+                starts = await consumer.beginning_offsets(list(ends))
                 return sum(unread(starts, ends, committed).values())
             return 0
 
     async def close(self) -> None:
         """Closes the connections."""
-        consumer, admin = self._consumer, self._admin
-        self._consumer = self._admin = None
+        async with self._connecting:
+            opened, self._opened, self._clients = self._opened, AsyncExitStack(), None
         with suppress(KafkaError, TimeoutError, OSError):
-            if consumer is not None:
-                await consumer.stop()
-            if admin is not None:
-                await admin.close()
+            await opened.aclose()
 
-    async def _connected(self) -> AIOKafkaConsumer:
+    async def _connected(self) -> tuple[AIOKafkaConsumer, AIOKafkaAdminClient]:
         async with self._connecting:
-            if self._consumer is None:
-                consumer = AIOKafkaConsumer(**client_options(self._settings), enable_auto_commit=False)
-                try:
-                    await consumer.start()
-                except BaseException:
-                    await consumer.stop()
-                    raise
-                self._consumer = consumer
-            return self._consumer
-
-    async def _connected_admin(self) -> AIOKafkaAdminClient:
-        async with self._connecting:
-            if self._admin is None:
-                admin = AIOKafkaAdminClient(**client_options(self._settings))
-                await admin.start()
-                self._admin = admin
-            return self._admin
+            if self._clients is None:
+                self._clients = await self._opened.enter_async_context(open_clients(self._settings))
+            return self._clients
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
