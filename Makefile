@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 VENV := .venv
 BIN := $(VENV)/bin
-MEMBERS := schemas shared infra/local $(wildcard services/*)
-PACKAGES := $(wildcard schemas/src shared/src infra/local/src services/*/src docs/example-sink/src)
+MEMBERS := schemas $(wildcard shared/*) infra/local $(wildcard services/*)
+PACKAGES := $(wildcard schemas/src shared/*/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
 
 .PHONY: help setup prerequisites browser demo test test-long check format bench lock clean
@@ -23,7 +23,7 @@ prerequisites:
 browser:
 	@bash infra/prerequisites.sh browser
 
-$(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
+$(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml shared/*/pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r infra/uv.txt
 	$(BIN)/uv pip sync --quiet --require-hashes requirements.txt

@@ -20,9 +20,9 @@ from rich.table import Table
 
 from benchmarks import dead_letters, embedding, linking, memory, pages, replays, runtime, sinks
 from benchmarks.measure import Comparison, Figure
+from headrace_letters.settings import IndexSettings
 from headrace_local.stack import Stack
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.settings import WorkerSettings
+from headrace_worker.settings import WorkerSettings
 
 RESULTS = Path(__file__).parent / "results"
 PARTS = (

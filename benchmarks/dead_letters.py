@@ -15,14 +15,14 @@ from benchmarks.measure import WITHIN, Comparison, compared, rate
 from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_dead_letters.indexing import build
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.folding import INCOMING_COLUMNS
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter, read_letter
-from headrace_shared.dead.rows import letter_row
-from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.settings import PostgresSettings
-from headrace_shared.stage import Rejected
+from headrace_letters.fold_statements import INCOMING_COLUMNS
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter, read_letter
+from headrace_letters.rows import letter_row
+from headrace_runtime.dead_letters import dead_letter
+from headrace_runtime.publish import Outgoing
+from headrace_worker.settings import PostgresSettings
+from headrace_worker.stage import Rejected
 
 WORKER = "qdrant"
 CAUSES = [Rejected("refused_by_store", f"cause {cause}: " + "said at length " * 8, (str(cause),)) for cause in range(5)]

@@ -15,8 +15,8 @@ from headrace_embed.onnx_file import onnx_file
 from headrace_embed.text import document_text
 from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import ProductChange
-from headrace_shared.model_catalogue import catalogue_model
-from headrace_shared.worker import load_worker
+from headrace_worker.model_catalogue import catalogue_model
+from headrace_worker.worker import load_worker
 
 
 async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from headrace_shared.runtime.app import build
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Outcome
-from headrace_shared.worker import Worker
+from headrace_runtime.app import build
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Outcome
+from headrace_worker.worker import Worker
 
 WITHIN = 600.0
 

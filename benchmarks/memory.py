@@ -11,11 +11,11 @@ from typing import Any
 
 from benchmarks.processes import COMMAND, headrace, working
 from benchmarks.topics import SEED, changes, fill, fresh_topics
-from headrace_cli.catalogue.products import products
+from headrace_clients.topics import apply_topics
+from headrace_demo.catalogue.products import products
 from headrace_local.ports import free_ports
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import rejecting_names, worker_names
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.worker import rejecting_names, worker_names
 
 LIMITS_MIB = {"embed": 600.0}
 LIMIT_MIB = 250.0

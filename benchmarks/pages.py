@@ -19,15 +19,15 @@ import httpx
 from aiokafka.structs import ConsumerRecord
 
 from benchmarks.topics import changes, embedded
+from headrace_cli.dead.reindex import reindex
+from headrace_clients.topics import apply_topics
+from headrace_letters.index import LetterIndex
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_runtime.dead_letters import dead_letter
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.headers import SCHEMA
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.reindex import reindex
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.stage import Rejected
-from headrace_shared.topics import apply_topics
+from headrace_worker.stage import Rejected
 
 LIMIT_MS = 300.0
 LOADS = 15

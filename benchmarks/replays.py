@@ -15,21 +15,21 @@ from aiokafka.structs import ConsumerRecord
 from benchmarks.measure import WITHIN, Comparison, compared
 from benchmarks.runtime import Nothing
 from benchmarks.topics import changes, fill_letters, fresh_topics
+from headrace_cli.dead.reindex import reindex
+from headrace_clients.kafka import producer
+from headrace_clients.topic_reader import open_topics
+from headrace_letters.index import LetterIndex
+from headrace_letters.payloads import open_letters
+from headrace_letters.replay import ReplayOptions, replay
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import open_holdings
+from headrace_runtime.app import build
+from headrace_runtime.dead_letters import dead_letter
 from headrace_schemas import headers
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.reindex import reindex
-from headrace_shared.dead.replay import ReplayOptions, replay
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.kafka import producer
-from headrace_shared.runtime.app import build
-from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Rejected
-from headrace_shared.topic_reader import open_topics
-from headrace_shared.worker import load_worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Rejected
+from headrace_worker.worker import load_worker
 
 WORKER = "elasticsearch"
 

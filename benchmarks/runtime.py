@@ -9,11 +9,11 @@ from aiokafka import AIOKafkaConsumer
 
 from benchmarks.measure import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
+from headrace_clients.kafka import client_options
 from headrace_schemas.changes import ProductChange
-from headrace_shared.kafka import client_options
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Applied
-from headrace_shared.worker import Worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Applied
+from headrace_worker.worker import Worker
 
 
 class Nothing:

@@ -16,8 +16,8 @@ from benchmarks.measure import Comparison, compared, rate, worker_rate
 from benchmarks.topics import changes, embedded, fill, fresh_topics
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.embedded import EmbeddedProduct
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.worker import load_worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.worker import load_worker
 
 FIELDS = ProductChange.field_names
 Row = dict[str, Any]

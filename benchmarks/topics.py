@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
-from headrace_cli.catalogue.products import products
+from headrace_clients.kafka import producer
+from headrace_clients.topics import apply_topics
+from headrace_demo.catalogue.products import products
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.fields import Kind
-from headrace_shared.kafka import producer
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.topics import apply_topics
+from headrace_worker.settings import WorkerSettings
 
 SEED = 7
 DIMENSION = 384

@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
-from headrace_shared.settings import ENV_PREFIX, CommonSettings
-from headrace_shared.worker import SETTINGS_GROUP, worker_names
+from headrace_worker.settings import ENV_PREFIX, CommonSettings
+from headrace_worker.worker import SETTINGS_GROUP, worker_names
 
 INTRODUCTION = """\
 # Settings

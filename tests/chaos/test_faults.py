@@ -11,7 +11,7 @@ import pytest
 from harness.pipeline import Pipeline, catalogue_events
 from harness.servers import Servers
 
-from headrace_shared.worker import worker_names
+from headrace_worker.worker import worker_names
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 

@@ -11,9 +11,9 @@ from harness.servers import Servers
 from harness.sinks import Sink, load_sink, servers_of, sink_names, sink_records
 
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Stage
-from headrace_shared.store import LinkStore, Store
-from headrace_shared.worker import load_worker
+from headrace_worker.stage import Stage
+from headrace_worker.store import LinkStore, Store
+from headrace_worker.worker import load_worker
 
 TIMEOUT = "10"
 """Seconds of one request, so that a test of a silent server need not wait for the default's 30."""

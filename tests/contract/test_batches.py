@@ -7,8 +7,8 @@ from harness.sinks import TEXT_FIELDS, Sink, settle
 
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
-from headrace_shared.stage import Applied, Rejected, Stage, Superseded
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Rejected, Stage, Superseded
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 

@@ -8,8 +8,8 @@ from typing import Any
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Applied, Superseded
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Superseded
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 ENTITIES, VERSIONS = 40, 13

@@ -6,8 +6,8 @@ from typing import Any
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Applied, Stage
-from headrace_shared.store import Query, Store
+from headrace_worker.stage import Applied, Stage
+from headrace_worker.store import Query, Store
 
 NewId = Callable[[str], str]
 TEXTS = {

@@ -8,8 +8,8 @@ import pytest
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
-from headrace_shared.stage import Applied, Stage, Superseded
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Stage, Superseded
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 AWKWARD = {

@@ -11,8 +11,8 @@ from harness.sinks import Sink, settle, sink_records
 
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.stage import Applied, Rejected, Stage, Superseded
-from headrace_shared.store import LinkStore
+from headrace_worker.stage import Applied, Rejected, Stage, Superseded
+from headrace_worker.store import LinkStore
 
 NewId = Callable[[str], str]
 PRODUCTS, VERSIONS = 30, 13

@@ -11,8 +11,8 @@ from harness.sinks import settle
 from harness.store_control import StoreControl
 
 from headrace_schemas.links import ProductLinks
-from headrace_shared.stage import Applied, Outcome, Stage, Superseded, Unavailable
-from headrace_shared.store import LinkStore
+from headrace_worker.stage import Applied, Outcome, Stage, Superseded, Unavailable
+from headrace_worker.store import LinkStore
 
 NewId = Callable[[str], str]
 

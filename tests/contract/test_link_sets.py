@@ -9,8 +9,8 @@ from harness.sinks import settle
 
 from headrace_schemas.fields import MAX_VERSION
 from headrace_schemas.links import ProductLinks
-from headrace_shared.stage import Applied, Outcome, Stage, Superseded
-from headrace_shared.store import LinkStore
+from headrace_worker.stage import Applied, Outcome, Stage, Superseded
+from headrace_worker.store import LinkStore
 
 NewId = Callable[[str], str]
 NEIGHBOURS = [(1, 2), (2**32 - 1, 2**32), (2**53, 2**53 + 1), (2**62 - 1, 2**62), (MAX_VERSION - 1, MAX_VERSION)]

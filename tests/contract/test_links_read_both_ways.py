@@ -10,8 +10,8 @@ from harness.sinks import settle
 
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.stage import Applied, Stage
-from headrace_shared.store import LinkedProduct, LinkStore
+from headrace_worker.stage import Applied, Stage
+from headrace_worker.store import LinkedProduct, LinkStore
 
 NewId = Callable[[str], str]
 AWKWARD = (

@@ -9,8 +9,8 @@ from harness.servers import Servers
 from harness.sinks import Sink, server_sink_names, settle
 from harness.store_control import StoreControl
 
-from headrace_shared.stage import Applied, Outcome, Stage, Superseded, Unavailable
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Outcome, Stage, Superseded, Unavailable
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 pytestmark = pytest.mark.parametrize("sink", server_sink_names(), indirect=True)

@@ -7,8 +7,8 @@ from typing import Any
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Applied, Stage
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Stage
+from headrace_worker.store import Store
 
 
 async def test_preparing_again_makes_nothing_and_keeps_what_is_held(

@@ -9,8 +9,8 @@ from harness.sinks import Sink, settle, sink_names
 
 from headrace_schemas.embedded import Embedding
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Applied, Rejected, Stage
-from headrace_shared.store import Query, Store
+from headrace_worker.stage import Applied, Rejected, Stage
+from headrace_worker.store import Query, Store
 
 NewId = Callable[[str], str]
 pytestmark = pytest.mark.parametrize("sink", sink_names(vectors=True), indirect=True)

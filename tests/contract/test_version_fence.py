@@ -7,8 +7,8 @@ import pytest
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import MAX_VERSION, Kind
-from headrace_shared.stage import Applied, Stage, Superseded
-from headrace_shared.store import Store
+from headrace_worker.stage import Applied, Stage, Superseded
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 NEIGHBOURS = [(1, 2), (2**32 - 1, 2**32), (2**53, 2**53 + 1), (2**62 - 1, 2**62), (MAX_VERSION - 1, MAX_VERSION)]

@@ -8,8 +8,8 @@ from harness.batches import settle_batch
 from harness.sinks import Sink, sink_names
 
 from headrace_schemas.fields import Kind
-from headrace_shared.stage import Stage
-from headrace_shared.store import Store
+from headrace_worker.stage import Stage
+from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
 

@@ -8,11 +8,11 @@ from prometheus_client import generate_latest
 
 from headrace_cli.environment import ACTOR
 from headrace_cli.main import COMMANDS, installed_commands
+from headrace_runtime.metrics import Metrics
 from headrace_schemas.headers import DEAD_REASONS
-from headrace_shared.runtime.metrics import Metrics
-from headrace_shared.settings import variable_names
-from headrace_shared.worker import known_variables
 from headrace_sqlite.settings import SqliteWorkerSettings
+from headrace_worker.settings import variable_names
+from headrace_worker.worker import known_variables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs/example-sink"

@@ -3,7 +3,7 @@
 import runpy
 from pathlib import Path
 
-from headrace_shared.worker import known_variables, worker_names
+from headrace_worker.worker import known_variables, worker_names
 
 DOCS = Path(__file__).parents[2] / "docs"
 

@@ -11,10 +11,10 @@ from harness.kafka_record import kafka_record
 from harness.letters import send
 from playwright.async_api import Browser, expect
 
-from headrace_shared.dead.selection import Selection
-from headrace_shared.kafka import client_options
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.stage import Rejected
+from headrace_clients.kafka import client_options
+from headrace_letters.selection import Selection
+from headrace_runtime.publish import Outgoing
+from headrace_worker.stage import Rejected
 
 SCRIPT = "<script>document.title='owned';alert(1)</script>"
 IMAGE = "<img src=x onerror=\"alert('owned')\"><svg onload=alert(2)>"

@@ -8,8 +8,8 @@ from harness.bad_deploy import DEAREST, BadDeploy
 from harness.console import LAPTOP, PHONE, ConsoleProcess, Operator, at_the_console
 from playwright.async_api import Browser
 
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.selection import Selection
+from headrace_letters.letter import Letter
+from headrace_letters.selection import Selection
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 PATHS = (

@@ -13,12 +13,12 @@ from harness.processes import WorkerProcess
 from harness.records import eventually
 from harness.servers import Servers
 from harness.sinks import Sink
+from headrace_letters.selection import Selection
+from headrace_runtime.items import KafkaRecord
+from headrace_runtime.publish import Outgoing
 from headrace_schemas.headers import schema_pair
-from headrace_shared.dead.selection import Selection
-from headrace_shared.runtime.items import KafkaRecord
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.stage import Rejected
-from headrace_shared.worker import load_worker
+from headrace_worker.stage import Rejected
+from headrace_worker.worker import load_worker
 
 DEAREST = 400
 FOREIGN_TOPIC = "connect-dlq"

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace_shared.runtime.attempt import Attempts
-from headrace_shared.runtime.execute import Executor
-from headrace_shared.runtime.items import Item, Settled
-from headrace_shared.runtime.retry import Stopping
-from headrace_shared.settings import BatchSettings
-from headrace_shared.stage import Stage, Unavailable
+from headrace_runtime.attempt import Attempts
+from headrace_runtime.execute import Executor
+from headrace_runtime.items import Item, Settled
+from headrace_runtime.retry import Stopping
+from headrace_worker.settings import BatchSettings
+from headrace_worker.stage import Stage, Unavailable
 
 
 async def settle_batch(stage: Stage[Any], changes: Sequence[Any]) -> list[Settled]:

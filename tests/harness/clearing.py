@@ -12,21 +12,21 @@ from harness.memory import MemoryStage
 from harness.records import eventually, read_all, receipts
 from harness.servers import Servers
 from harness.sinks import servers_of
+from headrace_cli.dead.reindex import reindex
+from headrace_clients.topics import apply_topics
+from headrace_letters.index import LetterIndex
+from headrace_letters.payloads import open_letters
+from headrace_letters.prediction import Outcome, predict
+from headrace_letters.preview import Preview, preview
+from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import open_holdings
 from headrace_schemas.receipts import Receipt
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.prediction import Outcome, predict
-from headrace_shared.dead.preview import Preview, preview
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.reindex import reindex
-from headrace_shared.dead.replay import Progress, ReplayOptions, replay
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Rejected
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import Worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Rejected
+from headrace_worker.worker import Worker
 
 QUICK = ReplayOptions(answer_within=20.0)
 WAITING = Selection(status=("waiting",))

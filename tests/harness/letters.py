@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from headrace_shared.dead.letter import Letter
-from headrace_shared.kafka import producer
-from headrace_shared.runtime.dead_letters import dead_letter
-from headrace_shared.runtime.items import KafkaRecord, Position
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.settings import CommonSettings
-from headrace_shared.stage import Rejected
+from headrace_clients.kafka import producer
+from headrace_letters.letter import Letter
+from headrace_runtime.dead_letters import dead_letter
+from headrace_runtime.items import KafkaRecord, Position
+from headrace_runtime.publish import Outgoing
+from headrace_worker.settings import CommonSettings
+from headrace_worker.stage import Rejected
 
 INVALID = Rejected("invalid", "title: Field required", ("missing", "title"))
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from harness.sinks import servers_of
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Stage
-from headrace_shared.store import LinkStore
-from headrace_shared.worker import Worker, load_worker, worker_names
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Stage
+from headrace_worker.store import LinkStore
+from headrace_worker.worker import Worker, load_worker, worker_names
 
 
 @dataclass(frozen=True)

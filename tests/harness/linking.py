@@ -13,7 +13,11 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from qdrant_client import AsyncQdrantClient, models
 
 from harness.servers import Servers
-from headrace_cli.exact_links import Embeddings, LinkComparison, compare_links
+from headrace_clients.kafka import client_options
+from headrace_clients.qdrant import collection_of, connect
+from headrace_clients.topic_reader import TopicReader
+from headrace_clients.topics import apply_topics
+from headrace_demo.exact_links import Embeddings, LinkComparison, compare_links
 from headrace_link import records
 from headrace_link.app import inputs, receipts
 from headrace_link.backlog import Backlog
@@ -28,21 +32,17 @@ from headrace_link.settings import LinkSettings
 from headrace_link.stage import LinkStage
 from headrace_link.store import QdrantLinks
 from headrace_link.sweeps import Sweeps
+from headrace_runtime.decode import Decoder
+from headrace_runtime.items import Item
+from headrace_runtime.newest import newest_first
+from headrace_runtime.publish import Publisher
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks, Sweep
 from headrace_schemas.receipts import Receipt, Receipts
-from headrace_shared.clients.qdrant import collection_of, connect
-from headrace_shared.kafka import client_options
-from headrace_shared.runtime.decode import Decoder
-from headrace_shared.runtime.items import Item
-from headrace_shared.runtime.newest import newest_first
-from headrace_shared.runtime.publish import Publisher
-from headrace_shared.stage import Applied, Outcome, Output, Superseded, Unavailable
-from headrace_shared.topic_reader import TopicReader
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import load_worker
+from headrace_worker.stage import Applied, Outcome, Output, Superseded, Unavailable
+from headrace_worker.worker import load_worker
 
 Step = Literal["look", "open", "read", "publish", "close"]
 STEPS: tuple[Step, ...] = ("look", "open", "read", "publish", "close")

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
-from headrace_shared.worker import Worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
+from headrace_worker.worker import Worker
 
 
 class MemoryStage:

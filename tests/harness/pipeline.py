@@ -14,18 +14,18 @@ from typing import Any
 from harness.processes import WorkerProcess
 from harness.records import ReceiptReader, eventually, read_all
 from harness.servers import SERVERS, Servers
-from headrace_cli.catalogue.changes import changes, creations
-from headrace_cli.catalogue.events import Change, Event
-from headrace_cli.catalogue.fold import fold
-from headrace_cli.exact_links import compare_links, read_embeddings
+from headrace_clients.kafka import producer
+from headrace_clients.topics import apply_topics
+from headrace_demo.catalogue.changes import changes, creations
+from headrace_demo.catalogue.events import Change, Event
+from headrace_demo.catalogue.fold import fold
+from headrace_demo.exact_links import compare_links, read_embeddings
 from headrace_link.log_ends import Ends, LogEnds
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
-from headrace_shared.kafka import producer
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.store import Stored
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import load_worker, rejecting_names, worker_names
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.store import Stored
+from headrace_worker.worker import load_worker, rejecting_names, worker_names
 
 SETTLED_WITHIN = 180.0
 SESSION_SECONDS = "6"

@@ -8,9 +8,9 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from headrace_clients.kafka import client_options, producer
 from headrace_schemas.receipts import Receipt, Receipts
-from headrace_shared.kafka import client_options, producer
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 
 def product(product_id: str, version: int, **fields: Any) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from headrace_shared.runtime.app import build
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.worker import Worker
+from headrace_runtime.app import build
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.worker import Worker
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from typing import TypeVar
 import pytest
 
 from headrace_local.stack import Stack
-from headrace_shared.settings import ENV_PREFIX, CommonSettings
+from headrace_worker.settings import ENV_PREFIX, CommonSettings
 
 S = TypeVar("S", bound=CommonSettings)
 SERVERS = ("kafka", "elasticsearch", "postgres", "qdrant")

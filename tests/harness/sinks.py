@@ -18,14 +18,14 @@ from typing import Any
 import numpy as np
 
 from harness.servers import SERVERS
+from headrace_runtime.attempt import Attempts
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.embedded import Embedded, Embedding
 from headrace_schemas.fields import Kind
-from headrace_shared.runtime.attempt import Attempts
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.stage import Outcome, Stage, Unavailable
-from headrace_shared.store import Store, Stored
-from headrace_shared.worker import ENTRY_POINT_GROUP, Worker, load_worker, worker_names
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Outcome, Stage, Unavailable
+from headrace_worker.store import Store, Stored
+from headrace_worker.worker import ENTRY_POINT_GROUP, Worker, load_worker, worker_names
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "example-sink"
 TEXT_FIELDS: Mapping[Kind, str] = {"product": "title", "keyword": "text"}

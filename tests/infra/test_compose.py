@@ -12,8 +12,8 @@ import jsonschema
 import pytest
 import yaml
 
-from headrace_shared.settings import ENV_PREFIX
-from headrace_shared.worker import known_variables, worker_names
+from headrace_worker.settings import ENV_PREFIX
+from headrace_worker.worker import known_variables, worker_names
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()

@@ -5,8 +5,8 @@ import uuid
 import pytest
 from harness.servers import Servers
 
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.topics import apply_topics
+from headrace_clients.topics import apply_topics
+from headrace_worker.settings import WorkerSettings
 
 
 @pytest.fixture

@@ -17,10 +17,10 @@ from harness.records import eventually, product, publish
 from harness.running import running
 from harness.servers import Servers
 
-from headrace_shared.dead.selection import Selection
-from headrace_shared.kafka import client_options
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.worker import load_worker
+from headrace_clients.kafka import client_options
+from headrace_letters.selection import Selection
+from headrace_runtime.publish import Outgoing, Publisher
+from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
 

@@ -12,11 +12,11 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_cli.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
+from headrace_cli.dead.lines import exported
+from headrace_letters.selection import Selection
 from headrace_schemas import headers
-from headrace_shared.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
-from headrace_shared.dead.lines import exported
-from headrace_shared.dead.selection import Selection
-from headrace_shared.worker import load_worker
+from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
 

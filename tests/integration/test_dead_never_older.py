@@ -14,12 +14,12 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_letters.prediction import Outcome
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import Selection
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.changes import ID_FIELDS
-from headrace_shared.dead.prediction import Outcome
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.worker import load_worker
+from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
 

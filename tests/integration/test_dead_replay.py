@@ -15,11 +15,11 @@ from harness.records import eventually, product, publish, receipts
 from harness.running import running
 from harness.servers import Servers
 
+from headrace_letters.replay import replay
+from headrace_letters.selection import Selection
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas import headers
-from headrace_shared.dead.replay import replay
-from headrace_shared.dead.selection import Selection
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.worker import load_worker
+from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
 
@@ -167,8 +167,8 @@ async def test_a_canary_that_succeeds_lets_the_others_follow(clearing: Clearing)
 async def test_a_replay_stops_when_more_than_a_share_fails_again(
     clearing: Clearing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace_shared.dead.replay.CHUNK", 50)
-    monkeypatch.setattr("headrace_shared.dead.replay.UNANSWERED", 50)
+    monkeypatch.setattr("headrace_letters.replay.CHUNK", 50)
+    monkeypatch.setattr("headrace_letters.replay.UNANSWERED", 50)
     bench = Running(clearing)
     await bench.fail(ids(400))
     await clearing.indexed()
@@ -242,7 +242,7 @@ async def _publish_letter(clearing: Clearing, letter: Any, replaced: dict[str, b
 async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_how_far_it_came(
     clearing: Clearing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("headrace_shared.dead.replay.CHUNK", 10)
+    monkeypatch.setattr("headrace_letters.replay.CHUNK", 10)
     bench = Running(clearing)
     await bench.fail(ids(40))
     await clearing.indexed()

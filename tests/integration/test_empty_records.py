@@ -6,10 +6,10 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all
 from harness.running import running
 
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.settings import WorkerSettings
+from headrace_worker.settings import WorkerSettings
 
 
 async def test_a_record_without_key_and_value_becomes_a_dead_letter_and_holds_up_none(settings: WorkerSettings) -> None:

@@ -25,22 +25,22 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_cli.dead.edits import Edit, edits, publish_edits
+from headrace_cli.dead.lines import exported
+from headrace_clients.qdrant import collection_of, connect
+from headrace_clients.topics import apply_topics
+from headrace_demo.accounts import read_accounts
+from headrace_demo.comparison import Expected, compare
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.prepare import SETTINGS
+from headrace_letters.actions import Action
+from headrace_letters.replay import ReplayOptions
+from headrace_letters.selection import Selection
 from headrace_qdrant.collections import KINDS
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.upcasts import UPCASTS
-from headrace_shared.accounting import read_accounts
-from headrace_shared.clients.qdrant import collection_of, connect
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.edits import Edit, edits, publish_edits
-from headrace_shared.dead.lines import exported
-from headrace_shared.dead.replay import ReplayOptions
-from headrace_shared.dead.selection import Selection
-from headrace_shared.fold import Expected, compare
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import load_worker
+from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
 

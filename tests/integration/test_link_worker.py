@@ -17,10 +17,10 @@ from harness.records import eventually, read_all, receipts
 from harness.running import running
 from harness.servers import Servers
 
+from headrace_clients.kafka import client_options, producer
 from headrace_link.app import worker
 from headrace_schemas import headers
 from headrace_schemas.receipts import Receipts
-from headrace_shared.kafka import client_options, producer
 
 pytestmark = pytest.mark.servers
 

@@ -14,12 +14,12 @@ import pytest
 from harness.records import publish
 from harness.servers import SERVERS, Servers
 
-from headrace_cli.catalogue.changes import changes, creations
-from headrace_cli.catalogue.events import Change
-from headrace_cli.exact_links import compare_links, read_embeddings
+from headrace_demo.catalogue.changes import changes, creations
+from headrace_demo.catalogue.events import Change
+from headrace_demo.exact_links import compare_links, read_embeddings
 from headrace_schemas.links import ProductLinks
-from headrace_shared.settings import CommonSettings
-from headrace_shared.worker import load_worker
+from headrace_worker.settings import CommonSettings
+from headrace_worker.worker import load_worker
 
 HEADRACE = Path(sys.executable).with_name("headrace")
 STORES = ("elasticsearch", "pgvector", "link")

@@ -16,9 +16,9 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
 from harness.running import running
 
+from headrace_clients.kafka import client_options
 from headrace_schemas import headers
-from headrace_shared.kafka import client_options
-from headrace_shared.settings import WorkerSettings
+from headrace_worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.servers
 

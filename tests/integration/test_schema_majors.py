@@ -8,12 +8,12 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all, receipts
 from harness.running import running
 
+from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.upcasts import UPCASTS
-from headrace_shared.runtime.publish import Outgoing, Publisher
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.worker import Worker
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.worker import Worker
 
 pytestmark = pytest.mark.servers
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from harness.servers import Servers
 
-from headrace_shared.kafka import producer
-from headrace_shared.settings import KafkaSettings, WorkerSettings
-from headrace_shared.topic_reader import TopicReader, open_topics
-from headrace_shared.topics import apply_topics
+from headrace_clients.kafka import producer
+from headrace_clients.topic_reader import TopicReader, open_topics
+from headrace_clients.topics import apply_topics
+from headrace_worker.settings import KafkaSettings, WorkerSettings
 
 BOTH_ARE_FETCHED = 1.0
 """Seconds after which the consumer has what was published to both partitions."""

@@ -17,7 +17,7 @@ import pytest
 from harness.records import publish, read_all
 from harness.servers import Servers
 
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 STORES = ("elasticsearch", "pgvector", "qdrant")
 STOPS_WITHIN = 12.0

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace_cli.catalogue.products import products
+from headrace_demo.catalogue.products import products
 
 _GROWTH_BYTES = 24 * 2**20
 """Less than any of the large files has on disk (36 MiB and more), and more than allocators waver."""
@@ -29,7 +29,7 @@ print(sum(1 for _ in rows(Path(sys.argv[1]))), peak())
 """
 _GENERATE = """
 import sys
-from headrace_cli.catalogue.products import products
+from headrace_demo.catalogue.products import products
 print(sum(1 for _ in products(7, int(sys.argv[1]))), peak())
 """
 

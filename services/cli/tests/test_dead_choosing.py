@@ -6,7 +6,7 @@ import pytest
 
 from headrace_cli.dead.choosing import chosen, moment, selection
 from headrace_cli.errors import CommandError
-from headrace_shared.dead.selection import Selection
+from headrace_letters.selection import Selection
 
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
 

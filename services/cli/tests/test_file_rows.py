@@ -9,10 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from headrace_cli.catalogue.products import products
 from headrace_cli.files import lines
 from headrace_cli.files.rows import BadRow, Row, UnreadableFile
 from headrace_cli.files.source import rows, rows_to_delete
+from headrace_demo.catalogue.products import products
 
 
 def _file(tmp_path, name, content):

@@ -7,7 +7,7 @@ from rich.console import Console
 
 from headrace_cli.hits import hits_table
 from headrace_cli.output import inert, json_text, table
-from headrace_shared.store import Hit
+from headrace_worker.store import Hit
 
 
 @pytest.mark.parametrize(

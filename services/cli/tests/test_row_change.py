@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_cli.catalogue.keywords import keywords
-from headrace_cli.catalogue.products import products
 from headrace_cli.files.row_change import change_of, version_of
 from headrace_cli.files.source import rows
+from headrace_demo.catalogue.keywords import keywords
+from headrace_demo.catalogue.products import products
 from headrace_schemas.changes import CHANGES
 
 _NOW = datetime(2025, 6, 1, 8, 30, tzinfo=UTC)

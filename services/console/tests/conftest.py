@@ -13,8 +13,8 @@ from headrace_console.jobs import Jobs
 from headrace_console.records import Records
 from headrace_console.settings import ConsoleSettings
 from headrace_console.watching.watcher import Watcher
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.index import LetterIndex
+from headrace_letters.index import LetterIndex
+from headrace_letters.store_contents import open_holdings
 
 TOKEN = "a token that is long enough"
 PORT = 8484

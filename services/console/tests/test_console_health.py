@@ -5,7 +5,7 @@ import pytest
 from prometheus_client import generate_latest
 
 from headrace_console.watching.health import health_of, problems, settled_records
-from headrace_shared.runtime.metrics import Metrics
+from headrace_runtime.metrics import Metrics
 
 READY = b'{"alive": true, "problems": [], "listener": {"problems": ["no partition is assigned"]}}'
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncGenerator
 import pytest
 
 from headrace_console.jobs import MOST_KEPT, Jobs
-from headrace_shared.dead.selection import Selection
-from headrace_shared.stage import Unavailable
+from headrace_letters.selection import Selection
+from headrace_worker.stage import Unavailable
 
 
 async def counting(to: int, closed: list[bool], pause: asyncio.Event | None = None) -> AsyncGenerator[int, None]:

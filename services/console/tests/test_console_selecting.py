@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_console.selecting import MOST_IDS, WrongSelection, described, query_of, selection_of
-from headrace_shared.dead.selection import STATUSES, Selection
+from headrace_letters.selection import STATUSES, Selection
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
 moments = st.datetimes(datetime(2020, 1, 1), datetime(2040, 1, 1), timezones=st.just(UTC))

@@ -9,10 +9,10 @@ import pytest
 from harness.processes import WorkerProcess
 from harness.servers import Servers
 
+from headrace_clients.topics import apply_topics
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.settings import ENV_PREFIX
-from headrace_shared.topics import apply_topics
+from headrace_letters.index import LetterIndex
+from headrace_worker.settings import ENV_PREFIX
 
 FURTHER_TOPIC = "orders-dlq"
 

@@ -20,16 +20,16 @@ from harness.records import eventually, product
 from harness.running import running
 from harness.servers import Servers
 
+from headrace_clients.kafka import client_options
 from headrace_dead_letters.app import worker
 from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_letters.index import LetterIndex
+from headrace_letters.payloads import open_letters
+from headrace_letters.selection import EVERYTHING, Selection
+from headrace_runtime.publish import Outgoing
+from headrace_runtime.receipts import receipt_records
 from headrace_schemas import headers
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.selection import EVERYTHING, Selection
-from headrace_shared.kafka import client_options
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.runtime.receipts import receipt_records
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 LARGE = 5 * 2**20
 

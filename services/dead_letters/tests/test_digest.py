@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 from harness.kafka_record import kafka_record
 
+from headrace_letters import digest
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter, read_letter
+from headrace_letters.selection import EVERYTHING
 from headrace_schemas.topics import Topics
-from headrace_shared.dead import digest
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter, read_letter
-from headrace_shared.dead.selection import EVERYTHING
 
 TOPICS = Topics()
 DEAD = TOPICS.dead("qdrant")

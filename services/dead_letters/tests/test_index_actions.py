@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import pytest
 from harness.letters import letter
 
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.answers import ReplayAnswer
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.selection import EVERYTHING, Selection, Status
+from headrace_letters.actions import Action
+from headrace_letters.answers import ReplayAnswer
+from headrace_letters.index import LetterIndex
+from headrace_letters.selection import EVERYTHING, Selection, Status
 
 HOSTILE = "a\x00b\ud800<script>"
 

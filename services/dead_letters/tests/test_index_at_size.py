@@ -11,11 +11,11 @@ from harness.letters import letter
 from harness.servers import Servers
 
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.selection import EVERYTHING, Selection
-from headrace_shared.runtime.items import Position
+from headrace_letters.actions import Action
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter
+from headrace_letters.selection import EVERYTHING, Selection
+from headrace_runtime.items import Position
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -12,13 +12,13 @@ from harness.letters import letter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.answers import ReplayAnswer
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.rows import Failure, IndexedLetter
-from headrace_shared.dead.selection import EVERYTHING, RANKS, Selection
-from headrace_shared.runtime.items import Position
+from headrace_letters.actions import Action
+from headrace_letters.answers import ReplayAnswer
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter
+from headrace_letters.rows import Failure, IndexedLetter
+from headrace_letters.selection import EVERYTHING, RANKS, Selection
+from headrace_runtime.items import Position
 
 IDS = ("a", "b")
 ids, attempts = st.sampled_from(IDS), st.sampled_from([1, 1, 2, 2, 3, 5])

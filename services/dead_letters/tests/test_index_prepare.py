@@ -9,9 +9,9 @@ from pydantic import SecretStr
 
 from headrace_dead_letters.app import letter_index
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.selection import EVERYTHING
-from headrace_shared.settings import PostgresSettings
-from headrace_shared.stage import Unavailable
+from headrace_letters.selection import EVERYTHING
+from headrace_worker.settings import PostgresSettings
+from headrace_worker.stage import Unavailable
 
 
 async def test_an_empty_database_is_prepared_once_by_several_at_once(servers: Servers, database: str) -> None:

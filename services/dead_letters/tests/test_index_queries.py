@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from harness.letters import letter
 
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.answers import ReplayAnswer
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import EVERYTHING, Selection
-from headrace_shared.runtime.items import Position
+from headrace_letters.actions import Action
+from headrace_letters.answers import ReplayAnswer
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import EVERYTHING, Selection
+from headrace_runtime.items import Position
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

@@ -8,11 +8,11 @@ from random import Random
 import asyncpg
 from harness.letters import letter
 
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.answers import ReplayAnswer
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.selection import EVERYTHING
-from headrace_shared.runtime.items import Position
+from headrace_letters.actions import Action
+from headrace_letters.answers import ReplayAnswer
+from headrace_letters.index import LetterIndex
+from headrace_letters.selection import EVERYTHING
+from headrace_runtime.items import Position
 
 IDS = [f"p{number:03}" for number in range(300)]
 TURNS = 12

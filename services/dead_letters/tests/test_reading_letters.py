@@ -9,13 +9,13 @@ from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
 from harness.letters import send
 
+from headrace_clients.kafka import client_options
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.reading import WORTH_A_SEEK, LetterReader, open_letters
-from headrace_shared.kafka import client_options
-from headrace_shared.runtime.items import KafkaRecord, Position
-from headrace_shared.runtime.publish import Outgoing
-from headrace_shared.settings import CommonSettings, KafkaSettings
-from headrace_shared.stage import Unavailable
+from headrace_letters.payloads import WORTH_A_SEEK, LetterReader, open_letters
+from headrace_runtime.items import KafkaRecord, Position
+from headrace_runtime.publish import Outgoing
+from headrace_worker.settings import CommonSettings, KafkaSettings
+from headrace_worker.stage import Unavailable
 
 
 async def read(reader: LetterReader, places: list[Position]) -> list[KafkaRecord | None]:

@@ -9,14 +9,14 @@ from harness.letters import letter_of, send
 from harness.records import eventually, product
 from harness.running import running
 
+from headrace_cli.dead.reindex import Reindexed, reindex
 from headrace_dead_letters.app import worker
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.reindex import Reindexed, reindex
-from headrace_shared.dead.selection import EVERYTHING, Selection
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.runtime.receipts import receipt_records
+from headrace_letters.actions import Action
+from headrace_letters.index import LetterIndex
+from headrace_letters.selection import EVERYTHING, Selection
+from headrace_letters.settings import IndexSettings
+from headrace_runtime.receipts import receipt_records
 
 SHOWN = """
     SELECT dead_id, origin, worker, reason, fingerprint, error, attempts, first_failed_at, failed_at, key, dead_topic,

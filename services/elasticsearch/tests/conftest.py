@@ -15,7 +15,7 @@ from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_shared.settings import ElasticsearchSettings
+from headrace_worker.settings import ElasticsearchSettings
 
 Product = Callable[..., ProductChange]
 Keyword = Callable[..., KeywordChange]

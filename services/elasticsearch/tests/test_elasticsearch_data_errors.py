@@ -8,7 +8,7 @@ from elasticsearch import AsyncElasticsearch
 from headrace_elasticsearch.indices import Index, Indices
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_schemas.changes import ProductChange
-from headrace_shared.stage import Applied, BatchRejected, Rejected
+from headrace_worker.stage import Applied, BatchRejected, Rejected
 
 
 async def create_with(client: AsyncElasticsearch, index: Index, properties: dict[str, Any]) -> None:

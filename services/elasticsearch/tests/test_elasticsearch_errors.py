@@ -7,7 +7,7 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, ConnectionTimeout
 
 from headrace_elasticsearch.errors import item_error, request_error
-from headrace_shared.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
 
 def api_error(status: int, body: Any) -> ApiError:

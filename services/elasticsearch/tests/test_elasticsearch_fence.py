@@ -7,7 +7,7 @@ from elasticsearch import AsyncElasticsearch
 from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_shared.stage import Applied, Superseded
+from headrace_worker.stage import Applied, Superseded
 
 
 async def test_a_conflict_with_the_same_version_is_applied_and_with_a_newer_one_superseded_by_it(

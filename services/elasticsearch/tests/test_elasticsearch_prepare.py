@@ -10,8 +10,8 @@ from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.prepare import missing_fields
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_shared.stage import Applied, Unavailable
-from headrace_shared.store import Query
+from headrace_worker.stage import Applied, Unavailable
+from headrace_worker.store import Query
 
 
 async def test_it_makes_an_index_and_its_alias_for_each_kind_and_nothing_when_repeated(

@@ -7,7 +7,7 @@ import pytest
 from headrace_elasticsearch import store as store_module
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_shared.store import Query, Stored
+from headrace_worker.store import Query, Stored
 
 
 async def test_a_deleted_product_is_hidden_from_searches_and_found_again_when_it_is_re_created(

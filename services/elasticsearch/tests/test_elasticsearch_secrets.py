@@ -11,8 +11,8 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
-from headrace_shared.settings import ElasticsearchSettings
-from headrace_shared.stage import Rejected, Unavailable
+from headrace_worker.settings import ElasticsearchSettings
+from headrace_worker.stage import Rejected, Unavailable
 
 KEY = "bXktc2VjcmV0LWtleQ=="
 

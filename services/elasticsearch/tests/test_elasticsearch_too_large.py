@@ -11,8 +11,8 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_shared.settings import ElasticsearchSettings
-from headrace_shared.stage import Applied, Rejected
+from headrace_worker.settings import ElasticsearchSettings
+from headrace_worker.stage import Applied, Rejected
 
 LIMIT = 20_000
 

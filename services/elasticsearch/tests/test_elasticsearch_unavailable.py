@@ -12,8 +12,8 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_shared.settings import ElasticsearchSettings
-from headrace_shared.stage import Applied, Unavailable
+from headrace_worker.settings import ElasticsearchSettings
+from headrace_worker.stage import Applied, Unavailable
 
 
 async def test_without_its_alias_nothing_is_written_and_no_index_is_created_in_its_place(

@@ -5,7 +5,7 @@ import pytest
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.links import ProductLinks
-from headrace_shared.worker import load_worker
+from headrace_worker.worker import load_worker
 
 
 def test_it_reads_the_source_topics_because_it_needs_no_vectors_and_the_link_sets() -> None:

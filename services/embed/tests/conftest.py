@@ -12,8 +12,8 @@ from headrace_embed.embedder import TextEmbedder
 from headrace_embed.model_files import ModelFiles, model_files
 from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
-from headrace_shared.model_catalogue import catalogue_model
-from headrace_shared.stage import Unavailable
+from headrace_worker.model_catalogue import catalogue_model
+from headrace_worker.stage import Unavailable
 
 
 @pytest.fixture(scope="session")

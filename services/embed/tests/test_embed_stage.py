@@ -17,7 +17,7 @@ from headrace_embed.text import content_hash
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.topics import Topics
-from headrace_shared.stage import Applied, Outcome, Rejected, Unavailable
+from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

@@ -11,11 +11,11 @@ from harness.records import delete, eventually, product, publish, read_all, rece
 from harness.running import running
 from harness.servers import Servers
 
+from headrace_clients.topics import apply_topics
 from headrace_embed.app import worker
 from headrace_embed.settings import EmbedSettings
 from headrace_embed.triton_repository import write_repository
 from headrace_local.stack import Stack
-from headrace_shared.topics import apply_topics
 
 MODEL = "minilm-l6-v2"
 

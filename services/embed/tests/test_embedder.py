@@ -7,7 +7,7 @@ import pytest
 
 from headrace_embed.embedder import TextEmbedder
 from headrace_embed.vectors import UnusableVectors, WrongAnswer
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 TEXTS = [f"bag number {number} " * (1 + number % 40) for number in range(300)]
 

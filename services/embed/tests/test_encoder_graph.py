@@ -13,7 +13,7 @@ from safetensors.numpy import save_file
 
 from headrace_embed.model_shape import EncoderShape, UnsupportedModel
 from headrace_embed.onnx_graph import write_encoder
-from headrace_shared.model_catalogue import Pooling
+from headrace_worker.model_catalogue import Pooling
 
 Array = NDArray[np.float64]
 HIDDEN, HEADS, WIDE, WORDS, LAYERS, TOKENS = 16, 4, 32, 50, 2, 12

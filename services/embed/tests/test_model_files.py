@@ -21,7 +21,7 @@ from headrace_embed.model_files import (
     model_files,
 )
 from headrace_embed.onnx_file import onnx_file
-from headrace_shared.model_catalogue import catalogue_model
+from headrace_worker.model_catalogue import catalogue_model
 
 
 @pytest.fixture

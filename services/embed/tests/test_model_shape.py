@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace_embed.model_shape import UnsupportedModel, read_shape
-from headrace_shared.model_catalogue import CatalogueModel, UnknownModel, catalogue_model
+from headrace_worker.model_catalogue import CatalogueModel, UnknownModel, catalogue_model
 
 MODEL = CatalogueModel(id="test", dimension=8, max_tokens=16, pooling="mean")
 CONFIG = {

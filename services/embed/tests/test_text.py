@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_shared.model_catalogue import CATALOGUE, catalogue_model
+from headrace_worker.model_catalogue import CATALOGUE, catalogue_model
 
 
 def product(**fields: Any) -> ProductChange:

@@ -19,7 +19,7 @@ from headrace_embed.triton_repository import write_repository
 from headrace_local.ports import free_ports
 from headrace_local.stack import Stack
 from headrace_local.triton import Triton
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 TEXTS = [
     *("", " ", "A", "Mauve Leather Daypack", "빨간 가죽 핸드백", "革のハンドバッグ 赤", "🎒👟🔥"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headrace_embed.vectors import WrongAnswer, faulty_rows
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 UNIT = np.full((3, 4), 0.5, dtype=np.float32)
 

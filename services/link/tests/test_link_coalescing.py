@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from harness.linking import Linking
 
+from headrace_clients.kafka import producer
 from headrace_link import records
-from headrace_shared.kafka import producer
-from headrace_shared.stage import Applied, Superseded
+from headrace_worker.stage import Applied, Superseded
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

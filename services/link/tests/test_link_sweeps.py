@@ -7,13 +7,13 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from harness.linking import Died, Linking
 
+from headrace_clients.kafka import client_options, producer
+from headrace_clients.qdrant import point_id
 from headrace_link import records, sweeps
 from headrace_link.backlog import Backlog
 from headrace_link.log_ends import LogEnds
 from headrace_link.sweeps import bounds
-from headrace_shared.clients.qdrant import point_id
-from headrace_shared.kafka import client_options, producer
-from headrace_shared.stage import Output, Unavailable
+from headrace_worker.stage import Output, Unavailable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

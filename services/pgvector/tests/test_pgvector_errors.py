@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
-from headrace_shared.settings import PostgresSettings
-from headrace_shared.stage import Applied, BatchRejected, Unavailable
+from headrace_worker.settings import PostgresSettings
+from headrace_worker.stage import Applied, BatchRejected, Unavailable
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 UNAVAILABLE = [

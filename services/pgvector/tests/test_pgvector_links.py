@@ -11,7 +11,7 @@ from harness.sinks import settle
 from headrace_pgvector.links import PRODUCTS_OF
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
-from headrace_shared.stage import Applied, Rejected, Superseded
+from headrace_worker.stage import Applied, Rejected, Superseded
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 WAITING = "SELECT count(*) >= 1 FROM pg_locks WHERE NOT granted"

@@ -7,11 +7,11 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink
 
+from headrace_clients.topics import apply_topics
 from headrace_pgvector.app import worker
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import PgvectorStore
 from headrace_schemas import headers
-from headrace_shared.topics import apply_topics
 
 FAILS_ON_ONE = """
     CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$

@@ -6,12 +6,12 @@ from typing import TypeAlias
 import asyncpg
 import pytest
 
+from headrace_clients.postgres_migrations import migrations
 from headrace_pgvector.migrate import PACKAGE
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables
-from headrace_shared.clients.postgres_migrations import migrations
-from headrace_shared.store import Query
+from headrace_worker.store import Query
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 

@@ -14,8 +14,8 @@ from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables
-from headrace_shared.stage import Applied, Rejected, Superseded
-from headrace_shared.store import Query
+from headrace_worker.stage import Applied, Rejected, Superseded
+from headrace_worker.store import Query
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 WAITING = "SELECT count(*) >= 2 FROM pg_locks WHERE NOT granted"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from headrace_clients.qdrant import collection_of, connect
 from headrace_local.stack import Stack
 from headrace_qdrant.collections import KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
@@ -18,8 +19,7 @@ from headrace_qdrant.store import QdrantStore
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import collection_of, connect
-from headrace_shared.settings import QdrantSettings
+from headrace_worker.settings import QdrantSettings
 
 DIMENSION = 8
 TEXT_FIELDS: dict[Kind, str] = {"product": "title", "keyword": "text"}

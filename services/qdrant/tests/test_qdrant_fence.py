@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR, below, collection_of, point_id
 from headrace_qdrant.plan import writes
 from headrace_qdrant.points import Held, set_fields
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_schemas.fields import MAX_VERSION
-from headrace_shared.clients.qdrant import VECTOR, below, collection_of, point_id
-from headrace_shared.stage import Applied, Superseded, Unavailable
+from headrace_worker.stage import Applied, Superseded, Unavailable
 
 MakeChange = Callable[..., Any]
 EDGES = sorted(

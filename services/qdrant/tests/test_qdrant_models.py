@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR, collection_of
+from headrace_clients.qdrant_collections import WrongCollection
 from headrace_qdrant.collections import ALIASES
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
-from headrace_shared.clients.qdrant import VECTOR, collection_of
-from headrace_shared.clients.qdrant_collections import WrongCollection
-from headrace_shared.stage import Applied, Rejected
-from headrace_shared.store import Query
+from headrace_worker.stage import Applied, Rejected
+from headrace_worker.store import Query
 
 MakeChange = Callable[..., Any]
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
+from headrace_clients.qdrant import collection_of
+from headrace_clients.qdrant_collections import aliased_collection
 from headrace_qdrant.collections import ALIASES, KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
-from headrace_shared.clients.qdrant import collection_of
-from headrace_shared.clients.qdrant_collections import aliased_collection
-from headrace_shared.stage import Applied
+from headrace_worker.stage import Applied
 
 
 async def test_the_first_run_makes_everything_and_the_second_nothing(

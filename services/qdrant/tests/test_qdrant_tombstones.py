@@ -6,12 +6,12 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient
 
+from headrace_clients.qdrant import VECTOR, collection_of, point_id
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
-from headrace_shared.clients.qdrant import VECTOR, collection_of, point_id
-from headrace_shared.stage import Applied
-from headrace_shared.store import Query
+from headrace_worker.stage import Applied
+from headrace_worker.store import Query
 
 MakeChange = Callable[..., Any]
 

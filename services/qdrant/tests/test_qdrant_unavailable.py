@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient
 
+from headrace_clients.qdrant import collection_of
 from headrace_local.stack import Stack
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage, open_stage
 from headrace_qdrant.store import QdrantStore, open_store
-from headrace_shared.clients.qdrant import collection_of
-from headrace_shared.stage import Applied, Unavailable
+from headrace_worker.stage import Applied, Unavailable
 
 MakeChange = Callable[..., Any]
 

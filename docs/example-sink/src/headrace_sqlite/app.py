@@ -1,10 +1,10 @@
 """The worker `sqlite`, as it announces itself: it reads the changes as the catalogue publishes them."""
 
 from headrace_schemas.changes import CHANGES
-from headrace_shared.worker import Worker
 from headrace_sqlite.settings import SqliteWorkerSettings
 from headrace_sqlite.stage import open_stage
 from headrace_sqlite.store import SqliteStore
+from headrace_worker.worker import Worker
 
 worker = Worker(
     name="sqlite",

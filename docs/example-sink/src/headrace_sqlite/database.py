@@ -4,8 +4,8 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from headrace_shared.stage import BatchRejected, Rejected, Unavailable
 from headrace_sqlite.settings import SqliteSettings
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
 STORE = "sqlite"
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from pydantic import BaseModel, Field
 
-from headrace_shared.settings import WorkerSettings
+from headrace_worker.settings import WorkerSettings
 
 
 class SqliteSettings(BaseModel):

@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from headrace_schemas.changes import Change
-from headrace_shared.stage import Applied, Outcome, Superseded
 from headrace_sqlite.database import connect, transaction
 from headrace_sqlite.settings import SqliteWorkerSettings
+from headrace_worker.stage import Applied, Outcome, Superseded
 
 # The fence: the comparison with what is stored and the write are one step. A delete is a row as well, without fields,
 # because only what is remembered can keep an older change out.

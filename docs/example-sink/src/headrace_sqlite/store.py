@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
-from headrace_shared.store import Hit, Query, Stored
 from headrace_sqlite.database import connect, sqlite_errors
 from headrace_sqlite.settings import SqliteWorkerSettings
+from headrace_worker.store import Hit, Query, Stored
 
 TABLE = f"""
     CREATE TABLE IF NOT EXISTS entities (

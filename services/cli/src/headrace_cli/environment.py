@@ -6,8 +6,8 @@ from pathlib import Path
 import typer
 
 from headrace_local.record import read_settings
-from headrace_shared.settings import unknown_variables
-from headrace_shared.worker import known_variables
+from headrace_worker.settings import unknown_variables
+from headrace_worker.worker import known_variables
 
 DATA_DIR = "HEADRACE_DATA_DIR"
 """Names the directory of `headrace up`; the command's own, no worker reads it."""

@@ -31,11 +31,11 @@ def explained(error: Exception) -> Problem | None:
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from headrace_cli.files.rows import UnreadableFile
+    from headrace_clients.topic_reader import UnknownTopic
+    from headrace_clients.topics import TopicsDiffer
     from headrace_local.errors import StackError
-    from headrace_shared.settings import CommonSettings
-    from headrace_shared.stage import Unavailable
-    from headrace_shared.topic_reader import UnknownTopic
-    from headrace_shared.topics import TopicsDiffer
+    from headrace_worker.settings import CommonSettings
+    from headrace_worker.stage import Unavailable
 
     match error:
         case CommandError():

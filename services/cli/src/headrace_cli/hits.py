@@ -7,7 +7,7 @@ from rich.table import Table
 
 from headrace_cli.output import inert, table
 from headrace_schemas.fields import Kind
-from headrace_shared.store import Hit
+from headrace_worker.store import Hit
 
 COLUMNS: dict[Kind, tuple[str, ...]] = {
     "product": ("title", "price", "locale"),

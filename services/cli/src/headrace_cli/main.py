@@ -12,8 +12,7 @@ from headrace_cli import environment
 from headrace_cli.errors import explained
 
 COMMANDS = (
-    "up", "down", "status", "topics", "stores", "work", "publish", "wait", "search", "links", "relink", "generate",
-    "dead", "demo",
+    "up", "down", "status", "topics", "stores", "work", "publish", "wait", "search", "links", "relink", "dead",
 )  # fmt: skip
 WITHOUT_ENVIRONMENT = {"up", "down", "status", "generate", "demo"}
 """They read no settings, or start the servers that the settings are to name."""

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace_shared.showing import readable
+from headrace_letters.display import readable
 
 WIDTH_WITHOUT_TERMINAL = 160
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.waiting import Missing, relinking, walk
+from headrace_clients.kafka import producer
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep
-from headrace_shared.kafka import producer
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 ACKNOWLEDGED_WITHIN = 60.0
 """Seconds. The client itself would try for ever."""

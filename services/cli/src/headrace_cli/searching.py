@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_cli.errors import CommandError
+from headrace_cli.query_vectors import query_vectors
 from headrace_schemas.embedded import Embedded
-from headrace_shared.query_vectors import query_vectors
-from headrace_shared.store import Hit, Query, Store
-from headrace_shared.worker import Worker
+from headrace_worker.store import Hit, Query, Store
+from headrace_worker.worker import Worker
 
 
 def holds_vectors(worker: Worker) -> bool:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from headrace_local.errors import StackError
 from headrace_local.stack import Progress, Stack
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 STATES = {"ready": "green", "running": "green", "failed": "red"}
 MODEL_DIR = "HEADRACE_MODEL_DIR"

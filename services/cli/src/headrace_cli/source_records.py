@@ -11,11 +11,11 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from headrace_cli.errors import CommandError
+from headrace_clients.kafka import producer
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
-from headrace_shared.kafka import producer
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 IN_FLIGHT = 5000
 ACKNOWLEDGED_WITHIN = 60.0

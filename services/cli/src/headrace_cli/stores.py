@@ -7,8 +7,8 @@ from typing import Any, Protocol, TypeVar
 
 from headrace_cli.errors import CommandError
 from headrace_schemas.links import ProductLinks
-from headrace_shared.store import Kept, LinkStore, Store
-from headrace_shared.worker import Worker, load_worker, worker_names
+from headrace_worker.store import Kept, LinkStore, Store
+from headrace_worker.worker import Worker, load_worker, worker_names
 
 
 class Closable(Protocol):

@@ -13,10 +13,10 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
 from headrace_cli.stores import refresh_stores, workers
+from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients, unread
+from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.topics import SOURCE_NAMES, Topics
-from headrace_shared.consumer_groups import Offsets, committed_offsets, open_clients, unread
-from headrace_shared.settings import CommonSettings
-from headrace_shared.topic_reader import partitions_of
+from headrace_worker.settings import CommonSettings
 
 LOOK_SECONDS = 0.25
 

@@ -19,7 +19,7 @@ from headrace_console.pages import audit, changes, entities, groups, jobs, lette
 from headrace_console.rendering import page
 from headrace_console.selecting import WrongSelection
 from headrace_console.settings import ConsoleSettings
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 STATIC = Path(__file__).parent / "static"
 

@@ -7,7 +7,7 @@ from fastapi import Depends, Request
 from headrace_console.backend import Backend
 from headrace_console.guard.sessions import Session
 from headrace_console.selecting import selection_of
-from headrace_shared.dead.selection import Selection
+from headrace_letters.selection import Selection
 
 
 def _backend(request: Request) -> Backend:

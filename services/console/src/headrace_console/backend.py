@@ -11,9 +11,9 @@ from headrace_console.records import Records
 from headrace_console.settings import ConsoleSettings
 from headrace_console.watching.lag import Group
 from headrace_console.watching.watcher import Watcher
-from headrace_shared.dead.holdings import Holdings, open_holdings
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
+from headrace_letters.index import LetterIndex
+from headrace_letters.store_contents import Holdings, open_holdings
+from headrace_worker.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True)

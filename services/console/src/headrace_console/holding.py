@@ -5,11 +5,11 @@ from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace_letters.store_contents import Holdings
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.links import Link
-from headrace_shared.dead.holdings import Holdings
-from headrace_shared.stage import Unavailable
-from headrace_shared.store import LinkedProduct
+from headrace_worker.stage import Unavailable
+from headrace_worker.store import LinkedProduct
 
 ANSWER_SECONDS = 5.0
 

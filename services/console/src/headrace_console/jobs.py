@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import structlog
 
-from headrace_shared.dead.selection import Selection
+from headrace_letters.selection import Selection
 
 log = structlog.get_logger(__name__)
 

@@ -13,7 +13,7 @@ from headrace_console.app import create_app
 from headrace_console.guard.middleware import SIGN_IN
 from headrace_console.guard.tokens import new_token
 from headrace_console.settings import ConsoleSettings
-from headrace_shared.runtime import logs
+from headrace_runtime import logs
 
 log = structlog.get_logger(__name__)
 

@@ -8,10 +8,10 @@ from headrace_console.jobs import Job
 from headrace_console.showing.charts import Part
 from headrace_console.showing.text import count
 from headrace_console.words import OUTCOMES, STATUSES
-from headrace_shared.dead.prediction import OUTCOMES as OUTCOME_NAMES
-from headrace_shared.dead.preview import Preview
-from headrace_shared.dead.replay import Progress
-from headrace_shared.dead.selection import Status
+from headrace_letters.prediction import OUTCOMES as OUTCOME_NAMES
+from headrace_letters.preview import Preview
+from headrace_letters.replay import Progress
+from headrace_letters.selection import Status
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from pydantic_core import to_json
 
+from headrace_clients.kafka import client_options
+from headrace_clients.topic_reader import UnknownTopic, partitions_of
 from headrace_schemas.fields import Kind
 from headrace_schemas.receipts import Receipt, Receipts
-from headrace_shared.kafka import client_options
-from headrace_shared.settings import CommonSettings
-from headrace_shared.stage import Unavailable
-from headrace_shared.topic_reader import UnknownTopic, partitions_of
+from headrace_worker.settings import CommonSettings
+from headrace_worker.stage import Unavailable
 
 RECORDS_A_PARTITION = 2000
 WITHIN_SECONDS = 5.0

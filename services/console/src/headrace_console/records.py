@@ -3,9 +3,9 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from headrace_shared.dead.reading import LetterReader, open_letters
-from headrace_shared.runtime.items import KafkaRecord, Position
-from headrace_shared.settings import KafkaSettings
+from headrace_letters.payloads import LetterReader, open_letters
+from headrace_runtime.items import KafkaRecord, Position
+from headrace_worker.settings import KafkaSettings
 
 
 class Records:

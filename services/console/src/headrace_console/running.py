@@ -4,10 +4,10 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from headrace_console.backend import Backend
-from headrace_shared.dead.preview import Preview, preview
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.replay import Progress, ReplayOptions, replay
-from headrace_shared.dead.selection import Selection
+from headrace_letters.payloads import open_letters
+from headrace_letters.preview import Preview, preview
+from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.selection import Selection
 
 
 async def previewing(backend: Backend, selection: Selection) -> AsyncGenerator[Preview, None]:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import cast, get_args
 from urllib.parse import urlencode
 
-from headrace_shared.dead.selection import Selection, Status
+from headrace_letters.selection import Selection, Status
 
 HEX = "0x"
 MOST_IDS = 1000

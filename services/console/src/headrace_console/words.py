@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from headrace_shared.dead.prediction import Outcome
-from headrace_shared.dead.selection import Status
+from headrace_letters.prediction import Outcome
+from headrace_letters.selection import Status
 
 
 class Word(NamedTuple):

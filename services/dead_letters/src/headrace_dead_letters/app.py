@@ -9,8 +9,8 @@ from faststream.asgi import AsgiFastStream
 
 from headrace_dead_letters.indexing import build
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.worker import DEAD_LETTERS, Worker
+from headrace_letters.index import LetterIndex
+from headrace_worker.worker import DEAD_LETTERS, Worker
 
 
 def application(settings: DeadLettersSettings) -> AsgiFastStream:

@@ -13,18 +13,18 @@ from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
 
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_shared.dead.digest import index_records
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.runtime.app import GC_THRESHOLD
-from headrace_shared.runtime.consumer import Assignment, PartitionConsumer, stage_broker, subscribe
-from headrace_shared.runtime.health import Health
-from headrace_shared.runtime.items import KafkaRecord
-from headrace_shared.runtime.metrics import Metrics
-from headrace_shared.runtime.retry import Stopping, retrying
-from headrace_shared.runtime.routes import routes
-from headrace_shared.runtime.traces import Traces
-from headrace_shared.stage import Unavailable
-from headrace_shared.worker import DEAD_LETTERS
+from headrace_letters.digest import index_records
+from headrace_letters.index import LetterIndex
+from headrace_runtime.app import GC_THRESHOLD
+from headrace_runtime.consumer import Assignment, PartitionConsumer, stage_broker, subscribe
+from headrace_runtime.health import Health
+from headrace_runtime.items import KafkaRecord
+from headrace_runtime.metrics import Metrics
+from headrace_runtime.retry import Stopping, retrying
+from headrace_runtime.routes import routes
+from headrace_runtime.traces import Traces
+from headrace_worker.stage import Unavailable
+from headrace_worker.worker import DEAD_LETTERS
 
 log = structlog.get_logger(__name__)
 

@@ -1,7 +1,7 @@
 """What the dead_letters worker reads from the environment."""
 
-from headrace_shared.dead.settings import DeadSettings
-from headrace_shared.settings import PostgresSettings, WorkerSettings
+from headrace_letters.settings import DeadSettings
+from headrace_worker.settings import PostgresSettings, WorkerSettings
 
 
 class DeadLettersSettings(WorkerSettings):

@@ -7,8 +7,8 @@ from headrace_elasticsearch.stage import open_stage
 from headrace_elasticsearch.store import open_store
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.links import ProductLinks
-from headrace_shared.stage import Record
-from headrace_shared.worker import Worker
+from headrace_worker.stage import Record
+from headrace_worker.worker import Worker
 
 
 def inputs(settings: ElasticsearchWorkerSettings) -> dict[str, type[Record]]:

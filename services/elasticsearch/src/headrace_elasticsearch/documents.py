@@ -10,7 +10,7 @@ from headrace_elasticsearch.indices import Index
 from headrace_schemas.changes import CHANGES, KeywordChange, ProductChange
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.store import LinkedProduct, Stored
+from headrace_worker.store import LinkedProduct, Stored
 
 Indexed = ProductChange | KeywordChange | ProductLinks
 

@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import ApiError, TransportError
 
 from headrace_elasticsearch.indices import indices
-from headrace_shared.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
 STORE = "elasticsearch"
 CONFLICT = 409

@@ -7,7 +7,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 
 from headrace_elasticsearch.errors import STORE, error_type
 from headrace_elasticsearch.indices import Index
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 # A replica where there is a second node, and none, so green, where there is one.
 SETTINGS = {"index.auto_expand_replicas": "0-1"}

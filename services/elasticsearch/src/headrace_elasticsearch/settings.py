@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace_shared.settings import BatchSettings, ElasticsearchSettings, WorkerSettings
+from headrace_worker.settings import BatchSettings, ElasticsearchSettings, WorkerSettings
 
 
 class ElasticsearchBatchSettings(BatchSettings):

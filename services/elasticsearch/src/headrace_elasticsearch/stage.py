@@ -22,7 +22,7 @@ from headrace_elasticsearch.errors import (
 )  # fmt: skip
 from headrace_elasticsearch.indices import Indices, indices
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
-from headrace_shared.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
+from headrace_worker.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
 
 BULK = "/_bulk?require_alias=true&filter_path=items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
 BULK_HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}

@@ -15,8 +15,8 @@ from headrace_elasticsearch.queries import by_rank_of, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
-from headrace_shared.stage import Unavailable
-from headrace_shared.store import Hit, LinkedProduct, Query, Stored
+from headrace_worker.stage import Unavailable
+from headrace_worker.store import Hit, LinkedProduct, Query, Stored
 
 PAGE = 1000
 KEEP_ALIVE = "5m"

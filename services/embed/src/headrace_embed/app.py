@@ -9,8 +9,8 @@ from headrace_embed.opening import open_embedder
 from headrace_embed.settings import EmbedSettings
 from headrace_embed.stage import EmbedStage
 from headrace_schemas.changes import CHANGES
-from headrace_shared.stage import Record
-from headrace_shared.worker import Worker
+from headrace_worker.stage import Record
+from headrace_worker.worker import Worker
 
 
 def inputs(settings: EmbedSettings) -> Mapping[str, type[Record]]:

@@ -14,7 +14,7 @@ from headrace_embed.buckets import TokenBatch, padded, plan_batches
 from headrace_embed.model_files import TOKENIZER, ModelFiles
 from headrace_embed.tokens import TextTokenizer
 from headrace_embed.vectors import UnusableVectors, faulty_rows
-from headrace_shared.model_catalogue import TextKind
+from headrace_worker.model_catalogue import TextKind
 
 
 class Encoder(Protocol):

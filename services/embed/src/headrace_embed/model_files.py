@@ -21,7 +21,7 @@ import structlog
 from filelock import FileLock
 
 from headrace_embed.model_shape import EncoderShape, read_shape
-from headrace_shared.model_catalogue import CatalogueModel, catalogue_model
+from headrace_worker.model_catalogue import CatalogueModel, catalogue_model
 
 log = structlog.get_logger(__name__)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from headrace_shared.model_catalogue import CatalogueModel
+from headrace_worker.model_catalogue import CatalogueModel
 
 SUPPORTED_TYPES = ("bert", "xlm-roberta")
 SUPPORTED_MODULES = ("Transformer", "Pooling", "Normalize")

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 from headrace_embed.model_files import WEIGHTS, ModelFiles, built_once, cache_folder, model_files, sha256_of
-from headrace_shared.model_catalogue import catalogue_model
+from headrace_worker.model_catalogue import catalogue_model
 
 GRAPH_VERSION = 1
 """Grows with every change of the graph, so that no file of an older builder is taken."""

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from safetensors.numpy import load_file
 
 from headrace_embed.model_shape import EncoderShape, UnsupportedModel
-from headrace_shared.model_catalogue import Pooling
+from headrace_worker.model_catalogue import Pooling
 
 OPSET = 23
 IR_VERSION = 11

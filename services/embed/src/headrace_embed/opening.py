@@ -10,7 +10,7 @@ from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.settings import EmbedderSettings
 from headrace_embed.triton_encoder import TritonEncoder
-from headrace_shared.model_catalogue import catalogue_model
+from headrace_worker.model_catalogue import catalogue_model
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from headrace_shared.settings import BatchSettings, CommonSettings, WorkerSettings
+from headrace_worker.settings import BatchSettings, CommonSettings, WorkerSettings
 
 
 class TritonSettings(BaseModel):

@@ -13,7 +13,7 @@ from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EMBEDDED, Embedding
 from headrace_schemas.headers import schema_pair
 from headrace_schemas.topics import Topics
-from headrace_shared.stage import Applied, Outcome, Output, Rejected, Unavailable
+from headrace_worker.stage import Applied, Outcome, Output, Rejected, Unavailable
 
 Source = ProductChange | KeywordChange
 Found = NDArray[np.float32] | Rejected | Unavailable

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tokenizers import Tokenizer
 
-from headrace_shared.model_catalogue import CatalogueModel
+from headrace_worker.model_catalogue import CatalogueModel
 
 
 class TextTokenizer:

@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from headrace_embed.model_files import WEIGHTS, ModelFiles
 from headrace_embed.settings import TritonSettings
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 STORE = "triton"
 WEIGHTS_PARAMETER = "weights_sha256"

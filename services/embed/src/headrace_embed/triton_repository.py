@@ -18,7 +18,7 @@ from headrace_embed.buckets import MAX_ROWS
 from headrace_embed.model_files import WEIGHTS, ModelFiles, model_files
 from headrace_embed.onnx_file import DIGESTS, onnx_file
 from headrace_embed.triton_encoder import WEIGHTS_PARAMETER
-from headrace_shared.model_catalogue import catalogue_model
+from headrace_worker.model_catalogue import catalogue_model
 
 Backend = Literal["onnxruntime", "python"]
 

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 NORM_TOLERANCE = 1e-3
 

@@ -7,8 +7,8 @@ from headrace_link.records import Reported, Request
 from headrace_link.settings import LinkSettings
 from headrace_link.stage import open_stage
 from headrace_link.store import open_links
-from headrace_shared.stage import Record
-from headrace_shared.worker import Listener, Worker
+from headrace_worker.stage import Record
+from headrace_worker.worker import Listener, Worker
 
 
 def inputs(settings: LinkSettings) -> Mapping[str, type[Record]]:

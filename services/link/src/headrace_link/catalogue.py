@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR, collection_of, point_id
+from headrace_clients.qdrant_errors import qdrant_errors
 from headrace_link.point import LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import VECTOR, collection_of, point_id
-from headrace_shared.clients.qdrant_errors import qdrant_errors
 
 PAGE = 5000
 LIVE = models.Filter(must=[models.FieldCondition(key="deleted", match=models.MatchValue(value=False))])

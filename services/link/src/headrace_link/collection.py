@@ -2,9 +2,9 @@
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant_collections import create_alias, create_collection, create_indexes
 from headrace_link.point import PROBE
-from headrace_shared.clients.qdrant_collections import create_alias, create_collection, create_indexes
-from headrace_shared.settings import QdrantSettings
+from headrace_worker.settings import QdrantSettings
 
 ALIAS = "product_links"
 INDEXES = {

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
+from headrace_clients.qdrant import connect
 from headrace_link import records
 from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue, Content
@@ -16,8 +17,7 @@ from headrace_link.points import LinkPoints
 from headrace_link.records import Reported
 from headrace_link.settings import LinkOptions, LinkSettings
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import connect
-from headrace_shared.stage import Applied, Outcome, Output
+from headrace_worker.stage import Applied, Outcome, Output
 
 log = structlog.get_logger(__name__)
 

@@ -8,9 +8,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from headrace_shared.consumer_groups import committed_offsets, open_clients, unread
-from headrace_shared.settings import KafkaSettings
-from headrace_shared.stage import Unavailable
+from headrace_clients.consumer_groups import committed_offsets, open_clients, unread
+from headrace_worker.settings import KafkaSettings
+from headrace_worker.stage import Unavailable
 
 ANSWER_SECONDS = 10.0
 

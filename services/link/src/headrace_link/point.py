@@ -16,8 +16,8 @@ from typing import Any
 from pydantic_core import to_json
 from qdrant_client import models
 
+from headrace_clients.qdrant import point_id
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.clients.qdrant import point_id
 
 PROBE = "probe"
 TOLERANCE = 1e-5

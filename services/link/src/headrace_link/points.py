@@ -8,6 +8,8 @@ from uuid import uuid4
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import check_completed, point_id
+from headrace_clients.qdrant_errors import qdrant_errors
 from headrace_link.point import (
     PROBE,
     TOLERANCE,
@@ -19,8 +21,6 @@ from headrace_link.point import (
     open_fields,
     probe,
 )
-from headrace_shared.clients.qdrant import check_completed, point_id
-from headrace_shared.clients.qdrant_errors import qdrant_errors
 
 PAGE = 5000
 NO_TOKEN = ""

@@ -8,7 +8,7 @@ from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.headers import schema_pair
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipts
-from headrace_shared.stage import Arrival, Output
+from headrace_worker.stage import Arrival, Output
 
 
 class Arrived(BaseModel):

@@ -6,6 +6,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
+from headrace_clients.qdrant import connect
+from headrace_clients.qdrant_errors import STORE
 from headrace_link import records
 from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
@@ -17,10 +19,8 @@ from headrace_link.points import LinkPoints
 from headrace_link.records import Request, SweepMarker
 from headrace_link.settings import LinkSettings
 from headrace_link.sweeps import Sweeps
-from headrace_shared.clients.qdrant import connect
-from headrace_shared.clients.qdrant_errors import STORE
-from headrace_shared.runtime.publish import Publisher
-from headrace_shared.stage import Applied, BatchRejected, Outcome, Output, Rejected, Superseded, Unavailable
+from headrace_runtime.publish import Publisher
+from headrace_worker.stage import Applied, BatchRejected, Outcome, Output, Rejected, Superseded, Unavailable
 
 log = structlog.get_logger(__name__)
 

@@ -4,14 +4,14 @@ from collections.abc import AsyncIterator, Sequence
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import connect
+from headrace_clients.qdrant_errors import qdrant_errors
 from headrace_link.collection import collection_name, create_missing
 from headrace_link.point import read_links
 from headrace_link.points import LinkPoints
 from headrace_link.settings import LinkSettings
 from headrace_schemas.links import ProductLinks
-from headrace_shared.clients.qdrant import connect
-from headrace_shared.clients.qdrant_errors import qdrant_errors
-from headrace_shared.store import LinkedProduct
+from headrace_worker.store import LinkedProduct
 
 
 def open_links(settings: LinkSettings) -> "QdrantLinks":

@@ -8,7 +8,7 @@ from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.points import LinkPoints
 from headrace_link.records import SweepMarker, request, sweep
-from headrace_shared.stage import Output
+from headrace_worker.stage import Output
 
 PART = 20_000
 """Products whose requests one handler publishes; a larger catalogue is swept in parts."""

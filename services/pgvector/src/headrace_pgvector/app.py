@@ -5,8 +5,8 @@ from headrace_pgvector.stage import open_stage
 from headrace_pgvector.store import PgvectorStore
 from headrace_schemas.embedded import EMBEDDED
 from headrace_schemas.links import ProductLinks
-from headrace_shared.stage import Record
-from headrace_shared.worker import Worker
+from headrace_worker.stage import Record
+from headrace_worker.worker import Worker
 
 
 def inputs(settings: PgvectorSettings) -> dict[str, type[Record]]:

@@ -6,9 +6,9 @@ import numpy as np
 from pgvector import Vector
 from pydantic_core import to_json
 
+from headrace_clients.postgres import SCHEMA, Connection
 from headrace_pgvector.tables import Tables
 from headrace_schemas.embedded import EmbeddedChange
-from headrace_shared.clients.postgres import SCHEMA, Connection
 
 
 async def replace_entities(connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from headrace_shared.clients.postgres import SCHEMA
+from headrace_clients.postgres import SCHEMA
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from operator import itemgetter
 
 import asyncpg
 
+from headrace_clients.postgres import SCHEMA, Connection
 from headrace_pgvector.fence import FencedTable
 from headrace_schemas.links import Link, ProductLinks
-from headrace_shared.clients.postgres import SCHEMA, Connection
 
 SETS = FencedTable("product_links", ("product_id", "title"))
 """One row a product: the fence of its set, and the lock under which the set is replaced."""

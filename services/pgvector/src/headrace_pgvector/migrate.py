@@ -2,11 +2,11 @@
 
 from functools import partial
 
+from headrace_clients.postgres import Connection
+from headrace_clients.postgres_errors import STORE
+from headrace_clients.postgres_migrations import migrate
 from headrace_pgvector.tables import Tables
-from headrace_shared.clients.postgres import Connection
-from headrace_shared.clients.postgres_errors import STORE
-from headrace_shared.clients.postgres_migrations import migrate
-from headrace_shared.settings import PostgresSettings
+from headrace_worker.settings import PostgresSettings
 
 SERVICE = "pgvector"
 PACKAGE = "headrace_pgvector"

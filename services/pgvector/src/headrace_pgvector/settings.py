@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace_shared.settings import BatchSettings, PostgresSettings, VectorStoreSettings
+from headrace_worker.settings import BatchSettings, PostgresSettings, VectorStoreSettings
 
 
 class PgvectorBatchSettings(BatchSettings):

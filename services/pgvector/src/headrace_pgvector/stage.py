@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import NamedTuple, TypeVar
 
+from headrace_clients.postgres import Connection, NewConnection, Pool, close_pool, transaction
+from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_pgvector.entities import replace_entities
 from headrace_pgvector.links import SETS, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
@@ -15,10 +17,8 @@ from headrace_pgvector.vectors import vector_pool
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
-from headrace_shared.clients.postgres import Connection, NewConnection, Pool, close_pool, transaction
-from headrace_shared.clients.postgres_errors import STORE, postgres_errors
-from headrace_shared.stage import Applied, BatchRejected, Outcome, Superseded, Unavailable
-from headrace_shared.vectors import vector_fault
+from headrace_worker.stage import Applied, BatchRejected, Outcome, Superseded, Unavailable
+from headrace_worker.vectors import vector_fault
 
 Written = EmbeddedChange | ProductLinks
 Key = tuple[RecordKind, str]

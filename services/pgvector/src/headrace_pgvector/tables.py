@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+from headrace_clients.postgres import SCHEMA
 from headrace_pgvector.fence import FencedTable
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_shared.clients.postgres import SCHEMA
 
 MAX_NAME_BYTES = 63
 

@@ -4,10 +4,10 @@ from collections.abc import Awaitable, Callable
 
 from pgvector.asyncpg import register_vector
 
-from headrace_shared.clients.postgres import NewConnection, Pool, new_pool
-from headrace_shared.clients.postgres_errors import STORE
-from headrace_shared.settings import PostgresSettings
-from headrace_shared.stage import Unavailable
+from headrace_clients.postgres import NewConnection, Pool, new_pool
+from headrace_clients.postgres_errors import STORE
+from headrace_worker.settings import PostgresSettings
+from headrace_worker.stage import Unavailable
 
 
 def vector_pool(

@@ -4,8 +4,8 @@ from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import open_stage
 from headrace_qdrant.store import open_store
 from headrace_schemas.embedded import EMBEDDED
-from headrace_shared.stage import Record
-from headrace_shared.worker import Worker
+from headrace_worker.stage import Record
+from headrace_worker.worker import Worker
 
 
 def inputs(settings: QdrantWorkerSettings) -> dict[str, type[Record]]:

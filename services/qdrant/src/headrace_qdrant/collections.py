@@ -2,14 +2,14 @@
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR, collection_of
+from headrace_clients.qdrant_collections import create_alias, create_collection, create_indexes
+from headrace_clients.qdrant_errors import STORE
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_shared.clients.qdrant import VECTOR, collection_of
-from headrace_shared.clients.qdrant_collections import create_alias, create_collection, create_indexes
-from headrace_shared.clients.qdrant_errors import STORE
-from headrace_shared.settings import QdrantSettings
-from headrace_shared.stage import Unavailable
+from headrace_worker.settings import QdrantSettings
+from headrace_worker.stage import Unavailable
 
 ALIASES = SOURCE_NAMES
 KINDS: tuple[Kind, ...] = tuple(ALIASES)

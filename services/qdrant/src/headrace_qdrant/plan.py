@@ -7,7 +7,7 @@ from qdrant_client import models
 
 from headrace_qdrant.points import Held, set_fields, upsert_below
 from headrace_schemas.embedded import EmbeddedChange
-from headrace_shared.stage import Applied, Outcome, Superseded
+from headrace_worker.stage import Applied, Outcome, Superseded
 
 NOTHING = Held()
 

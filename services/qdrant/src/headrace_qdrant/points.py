@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
+from headrace_clients.qdrant import VECTOR, below, point_id, version_fields
 from headrace_schemas.embedded import EmbeddedChange
-from headrace_shared.clients.qdrant import VECTOR, below, point_id, version_fields
 
 HELD_FIELDS = ["version", "content_hash"]
 """The part of a payload that Held is read from."""

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from headrace_shared.settings import BatchSettings, QdrantSettings, VectorStoreSettings
+from headrace_worker.settings import BatchSettings, QdrantSettings, VectorStoreSettings
 
 
 class QdrantBatchSettings(BatchSettings):

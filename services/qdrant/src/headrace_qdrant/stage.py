@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import check_completed, collection_of, connect, point_id
+from headrace_clients.qdrant_errors import STORE, qdrant_errors
 from headrace_qdrant.collections import KINDS, dimension_of
 from headrace_qdrant.plan import Writes, newer_than_held, outcomes, writes
 from headrace_qdrant.points import HELD_FIELDS, Held, held
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import check_completed, collection_of, connect, point_id
-from headrace_shared.clients.qdrant_errors import STORE, qdrant_errors
-from headrace_shared.stage import Outcome, Unavailable
-from headrace_shared.vectors import vector_fault
+from headrace_worker.stage import Outcome, Unavailable
+from headrace_worker.vectors import vector_fault
 
 SHARE = 256
 """Changes of one request: more of them do not make Qdrant faster."""

@@ -5,14 +5,14 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR, collection_of, connect, point_id
+from headrace_clients.qdrant_collections import WrongCollection, aliased_collection
+from headrace_clients.qdrant_errors import qdrant_errors
 from headrace_qdrant.collections import ALIASES, KINDS, create_missing
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
-from headrace_shared.clients.qdrant import VECTOR, collection_of, connect, point_id
-from headrace_shared.clients.qdrant_collections import WrongCollection, aliased_collection
-from headrace_shared.clients.qdrant_errors import qdrant_errors
-from headrace_shared.store import Hit, Query, Stored
+from headrace_worker.store import Hit, Query, Stored
 
 PAGE = 1000
 """Points of one request when everything is read."""

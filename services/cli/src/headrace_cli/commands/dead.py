@@ -23,10 +23,10 @@ from headrace_cli.dead.showing import letter_shown, print_letter
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson
 from headrace_cli.output import inert, messages, print_json, screen
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.replay import Progress, ReplayOptions, told
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
+from headrace_letters.actions import Action
+from headrace_letters.replay import Progress, ReplayOptions, told
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 

@@ -13,8 +13,8 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import inert, print_json, screen, table
 from headrace_cli.stores import workers
 from headrace_schemas.links import ProductLinks
-from headrace_shared.store import LinkedProduct, LinkStore
-from headrace_shared.worker import load_worker
+from headrace_worker.store import LinkedProduct, LinkStore
+from headrace_worker.worker import load_worker
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

@@ -17,9 +17,9 @@ from headrace_cli.options import AsJson, OfKind
 from headrace_cli.output import inert, messages, print_json, screen
 from headrace_cli.publishing import Summary, publish_records
 from headrace_cli.source_records import open_producer
+from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.fields import MAX_VERSION
-from headrace_shared.settings import CommonSettings
-from headrace_shared.topic_reader import partitions_of
+from headrace_worker.settings import CommonSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 BAD_ROWS_SHOWN = 100

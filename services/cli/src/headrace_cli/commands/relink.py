@@ -12,9 +12,9 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.relinking import follow_requests, publish_requests, requests_for
 from headrace_cli.waiting import NotYet
+from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.links import RelinkRequest, Sweep
-from headrace_shared.settings import CommonSettings
-from headrace_shared.topic_reader import partitions_of
+from headrace_worker.settings import CommonSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

@@ -13,8 +13,8 @@ from headrace_cli.output import print_json, screen
 from headrace_cli.searching import embedded, holds_vectors
 from headrace_cli.searching import search as find
 from headrace_schemas.fields import Kind
-from headrace_shared.store import Hit, Query
-from headrace_shared.worker import load_worker, worker_names
+from headrace_worker.store import Hit, Query
+from headrace_worker.worker import load_worker, worker_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

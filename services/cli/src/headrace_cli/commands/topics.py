@@ -6,9 +6,9 @@ import typer
 
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_shared.settings import CommonSettings
-from headrace_shared.topics import apply_topics
-from headrace_shared.worker import rejecting_names
+from headrace_clients.topics import apply_topics
+from headrace_worker.settings import CommonSettings
+from headrace_worker.worker import rejecting_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 

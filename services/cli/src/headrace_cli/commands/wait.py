@@ -14,7 +14,7 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.waiting import Missing, NotYet
 from headrace_cli.waiting import wait as until_everything_is_there
-from headrace_shared.settings import CommonSettings
+from headrace_worker.settings import CommonSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

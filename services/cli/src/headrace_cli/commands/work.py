@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_shared.settings import WorkerSettings
-from headrace_shared.worker import worker_names
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.worker import worker_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 HTTP_PORT = "HEADRACE_HTTP__PORT"
@@ -45,7 +45,7 @@ def work(
 
 
 def _run_here(name: str, allow_rejects: bool) -> int:
-    from headrace_shared.runtime.main import run
+    from headrace_runtime.main import run
 
     return run(name, allow_rejects=allow_rejects)
 

@@ -12,8 +12,8 @@ import typer
 
 from headrace_cli.environment import ACTOR
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_shared.dead.selection import STATUSES, Selection, Status
-from headrace_shared.worker import worker_names
+from headrace_letters.selection import STATUSES, Selection, Status
+from headrace_worker.worker import worker_names
 
 UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 

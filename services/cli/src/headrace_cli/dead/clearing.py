@@ -3,14 +3,14 @@
 from collections.abc import Callable
 from contextlib import aclosing
 
+from headrace_cli.dead.reindex import Reindexed, reindex
 from headrace_cli.dead.tools import opened_index
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.reindex import Reindexed, reindex
-from headrace_shared.dead.replay import Progress, ReplayOptions, replay
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
+from headrace_letters.actions import Action
+from headrace_letters.payloads import open_letters
+from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import open_holdings
 
 
 async def replay_all(

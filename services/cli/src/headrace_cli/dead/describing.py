@@ -10,11 +10,11 @@ from rich.text import Text
 
 from headrace_cli.dead.foreign import TopicGroup
 from headrace_cli.output import inert, table
-from headrace_shared.dead.groups import Group
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.prediction import OUTCOMES, Outcome, Prediction
-from headrace_shared.dead.preview import Preview
-from headrace_shared.dead.rows import IndexedLetter
+from headrace_letters.groups import Group
+from headrace_letters.letter import Letter
+from headrace_letters.prediction import OUTCOMES, Outcome, Prediction
+from headrace_letters.preview import Preview
+from headrace_letters.rows import IndexedLetter
 
 LONGEST = 100
 """Characters of an error in a table."""

@@ -7,15 +7,15 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
+from headrace_cli.dead.edits import Edit, Refused, edits, publish_edits
+from headrace_cli.dead.lines import exported
 from headrace_cli.dead.tools import opened_index
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.output import json_text
-from headrace_shared.dead.actions import Action
-from headrace_shared.dead.edits import Edit, Refused, edits, publish_edits
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.lines import exported
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.settings import IndexSettings
+from headrace_letters.actions import Action
+from headrace_letters.payloads import open_letters
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import open_holdings
 
 LINES_AT_ONCE = 500
 

@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace_shared.dead.letter import Letter, read_letter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.settings import CommonSettings
-from headrace_shared.topic_reader import open_topics
+from headrace_clients.topic_reader import open_topics
+from headrace_letters.letter import Letter, read_letter
+from headrace_letters.selection import Selection
+from headrace_worker.settings import CommonSettings
 
 
 @dataclass(slots=True)

@@ -6,13 +6,13 @@ from typing import Any
 from headrace_cli.dead.describing import group_object, topic_group_object
 from headrace_cli.dead.foreign import groups_on, letters_on
 from headrace_cli.dead.tools import opened_index
-from headrace_shared.dead.holdings import open_holdings
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.preview import Preview, preview
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
+from headrace_letters.letter import Letter
+from headrace_letters.payloads import open_letters
+from headrace_letters.preview import Preview, preview
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import open_holdings
 
 PAGE = 500
 Found = list[tuple[Letter, IndexedLetter | None]]

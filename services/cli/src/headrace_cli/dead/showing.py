@@ -11,19 +11,19 @@ from rich.text import Text
 
 from headrace_cli.dead.describing import SAID, cut, letter_object, prediction_object, raw_object, when
 from headrace_cli.dead.foreign import letters_on
+from headrace_cli.dead.lines import parsed
 from headrace_cli.dead.tools import opened_index
 from headrace_cli.errors import NOT_DONE, CommandError
 from headrace_cli.output import inert, table
+from headrace_letters.letter import Letter
+from headrace_letters.payloads import open_letters
+from headrace_letters.prediction import Outcome, predict
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import Selection
+from headrace_letters.settings import IndexSettings
+from headrace_letters.store_contents import Holdings, open_holdings
 from headrace_schemas.fields import Kind
-from headrace_shared.dead.holdings import Holdings, open_holdings
-from headrace_shared.dead.letter import Letter
-from headrace_shared.dead.lines import parsed
-from headrace_shared.dead.prediction import Outcome, predict
-from headrace_shared.dead.reading import open_letters
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.dead.settings import IndexSettings
-from headrace_shared.stage import Unavailable
+from headrace_worker.stage import Unavailable
 
 BYTES_SHOWN = 512
 FIELDS_SHOWN = 160

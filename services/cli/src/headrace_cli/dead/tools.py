@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from headrace_shared.dead.index import LetterIndex
-from headrace_shared.dead.settings import IndexSettings
+from headrace_letters.index import LetterIndex
+from headrace_letters.settings import IndexSettings
 
 
 @asynccontextmanager

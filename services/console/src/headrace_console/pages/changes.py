@@ -13,10 +13,10 @@ from headrace_console.guard.forms import CheckedForm, Form
 from headrace_console.rendering import page
 from headrace_console.running import previewing, replaying
 from headrace_console.selecting import query_of, selection_of
-from headrace_shared.dead.actions import Action, ActionName
-from headrace_shared.dead.order import replayable
-from headrace_shared.dead.replay import ReplayOptions
-from headrace_shared.dead.selection import Selection, Status
+from headrace_letters.actions import Action, ActionName
+from headrace_letters.order import replayable
+from headrace_letters.replay import ReplayOptions
+from headrace_letters.selection import Selection, Status
 
 router = APIRouter()
 

@@ -12,8 +12,8 @@ from headrace_console.pages.letters import letters_page
 from headrace_console.receipts import last_receipts
 from headrace_console.rendering import page
 from headrace_console.selecting import WrongSelection
+from headrace_letters.selection import Selection
 from headrace_schemas.fields import Kind
-from headrace_shared.dead.selection import Selection
 
 router = APIRouter()
 MOST_LETTERS = 10

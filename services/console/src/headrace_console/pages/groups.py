@@ -10,8 +10,8 @@ from headrace_console.asking import Asked, Selected
 from headrace_console.pages.letters import PAGE, letters_page
 from headrace_console.picturing import by_status
 from headrace_console.rendering import page
-from headrace_shared.dead.groups import Group
-from headrace_shared.dead.selection import Selection
+from headrace_letters.groups import Group
+from headrace_letters.selection import Selection
 
 router = APIRouter()
 OPEN = ("waiting", "replaying", "parked")

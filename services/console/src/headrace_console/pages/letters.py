@@ -15,13 +15,13 @@ from headrace_console.rendering import page
 from headrace_console.selecting import WrongSelection
 from headrace_console.showing.payload import HEX_BYTES, hexdump, shown_payload
 from headrace_console.words import reason_title
-from headrace_shared.dead.actions import AuditRow
-from headrace_shared.dead.index import Page
-from headrace_shared.dead.prediction import Prediction, predict
-from headrace_shared.dead.rows import IndexedLetter
-from headrace_shared.dead.selection import Selection
-from headrace_shared.runtime.items import KafkaRecord
-from headrace_shared.stage import Unavailable
+from headrace_letters.actions import AuditRow
+from headrace_letters.index import Page
+from headrace_letters.prediction import Prediction, predict
+from headrace_letters.rows import IndexedLetter
+from headrace_letters.selection import Selection
+from headrace_runtime.items import KafkaRecord
+from headrace_worker.stage import Unavailable
 
 router = APIRouter()
 PAGE = 50

@@ -9,7 +9,7 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from headrace_console.showing.text import inert_lines
-from headrace_shared.showing import readable
+from headrace_letters.display import readable
 
 MOST_DECODED = 262_144
 """Bytes: a larger value is shown by its beginning."""

@@ -2,7 +2,7 @@
 
 from markupsafe import Markup, escape
 
-from headrace_shared.showing import readable
+from headrace_letters.display import readable
 
 SHORT = 200
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_shared.consumer_groups import NO_GROUPS_YET, committed_offsets, open_clients, unread
-from headrace_shared.settings import KafkaSettings
+from headrace_clients.consumer_groups import NO_GROUPS_YET, committed_offsets, open_clients, unread
+from headrace_worker.settings import KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)

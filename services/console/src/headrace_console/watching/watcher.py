@@ -14,7 +14,7 @@ from aiokafka.errors import KafkaError
 
 from headrace_console.watching.health import Health, health_of
 from headrace_console.watching.lag import Group, GroupReader, Reach, open_groups
-from headrace_shared.settings import KafkaSettings
+from headrace_worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 

@@ -1,1 +1,0 @@
-"""The main job on real servers, in a minute: what `headrace demo` does."""

@@ -1,0 +1,1 @@
+"""The demo: a generated catalogue, followed into every store."""

@@ -1,0 +1,63 @@
+"""The catalogue as files, for `headrace generate` and for programs in other languages.
+
+- `products.jsonl`, `keywords.jsonl`: the first state, one row an entity with its `version`, for `headrace publish`
+- `labels.jsonl`: `{"product_id": …, "keyword_ids": […]}`, one line a product
+- `changes.jsonl`: what happens afterwards, one line a Kafka record in the order to publish:
+  `{"kind", "cause", "record"}` for a change, whose key is the record's id;
+  `{"kind", "defect", "key", "value"}` for a malformed one, key and value in base64, the value null for a null record
+"""
+
+import base64
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from headrace_demo.catalogue.changes import changes
+from headrace_demo.catalogue.events import Change, Event, Malformed, encode
+from headrace_demo.catalogue.keywords import keywords
+from headrace_demo.catalogue.labels import labels
+from headrace_demo.catalogue.products import products
+
+
+def write(
+    directory: Path, seed: int, *, product_count: int, keyword_count: int, change_count: int, broken: int = 0
+) -> None:
+    """Writes the four files into `directory`, made if missing, in constant memory. Same arguments, same bytes."""
+    directory.mkdir(parents=True, exist_ok=True)
+    stream = changes(seed, products=product_count, keywords=keyword_count, count=change_count, broken=broken)
+    pairs = labels(seed, product_count, keyword_count)
+    _write(directory / "products.jsonl", products(seed, product_count))
+    _write(directory / "keywords.jsonl", keywords(seed, keyword_count))
+    _write(directory / "labels.jsonl", ({"product_id": id, "keyword_ids": sorted(found)} for id, found in pairs))
+    _write(directory / "changes.jsonl", map(_line, stream))
+
+
+def read_events(path: Path) -> Iterator[Event]:
+    """The events of a `changes.jsonl`, in order."""
+    with path.open(encoding="utf-8") as lines:
+        for text in lines:
+            line = json.loads(text)
+            if "defect" in line:
+                value = line["value"]
+                yield Malformed(
+                    line["kind"],
+                    line["defect"],
+                    base64.b64decode(line["key"]),
+                    None if value is None else base64.b64decode(value),
+                )
+            else:
+                yield Change(line["kind"], line["cause"], line["record"])
+
+
+def _line(event: Event) -> dict[str, Any]:
+    if isinstance(event, Change):
+        return {"kind": event.kind, "cause": event.cause, "record": event.record}
+    value = None if event.value is None else base64.b64encode(event.value).decode()
+    key = base64.b64encode(event.key).decode()
+    return {"kind": event.kind, "defect": event.defect, "key": key, "value": value}
+
+
+def _write(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    with path.open("wb") as file:
+        file.writelines(encode(row) + b"\n" for row in rows)

@@ -1,0 +1,26 @@
+"""Which keywords belong to which product: those of its language whose every word holds of it."""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+from headrace_demo.catalogue.keywords import keyword_id, number_of
+from headrace_demo.catalogue.phrases import Phrase
+from headrace_demo.catalogue.products import Design, design, product_id
+
+
+def labels(seed: int, products: int, keywords: int) -> Iterator[tuple[str, set[str]]]:
+    """For each of the first `products` products its id and the ids of its keywords among the first `keywords`.
+
+    Worked out from how both are made, product by product, and so in constant memory; a set may be empty.
+    """
+    for number in range(products):
+        numbers = (number_of(seed, phrase) for phrase in _phrases(design(seed, number)))
+        yield product_id(number), {keyword_id(found) for found in numbers if found < keywords}
+
+
+def _phrases(made: Design) -> Iterator[Phrase]:
+    held = tuple(enumerate(made.values))
+    for facets in range(len(held) + 1):
+        for chosen in combinations(held, facets):
+            for term in range(len(made.type.terms)):
+                yield Phrase(made.language, made.type_number, term, chosen)

@@ -1,0 +1,73 @@
+"""A store that is not exactly the newest version of each entity is noticed, in whichever way it differs."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import pytest
+
+from headrace_demo.comparison import Comparison, Expected, compare
+from headrace_worker.store import Stored
+
+LAMP = {"product_id": "lamp", "title": "Lamp", "price": 12.0, "attributes": {"colour": "red"}}
+EXPECTED = {"lamp": Expected(3, False, LAMP), "gone": Expected(2, True)}
+HELD = {
+    "lamp": Stored("lamp", 3, False, LAMP, content_hash="c" * 64, model="m"),
+    "gone": Stored("gone", 2, True),
+}
+
+
+async def compared(*held: Stored, model: str | None = "m") -> Comparison:
+    async def scan() -> AsyncIterator[Stored]:
+        for entity in held:
+            yield entity
+
+    return await compare(scan(), EXPECTED, model=model)
+
+
+async def test_the_fold_and_nothing_else_is_equal() -> None:
+    comparison = await compared(*HELD.values())
+    assert comparison.equal
+    assert (comparison.live, comparison.tombstones) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    ("id", "change", "what"),
+    [
+        ("lamp", {"version": 2}, "has version 2, the newest is 3"),
+        ("lamp", {"version": 4}, "has version 4, the newest is 3"),
+        ("lamp", {"deleted": True}, "is deleted and should be live"),
+        ("gone", {"deleted": False, "fields": LAMP}, "is live and was deleted"),
+        ("gone", {"fields": {"title": "Lamp"}}, "is deleted and still has fields"),
+        ("lamp", {"fields": LAMP | {"price": 13.0}}, "differs in price"),
+        ("lamp", {"fields": LAMP | {"attributes": {"colour": "blue"}}}, "differs in attributes"),
+        ("lamp", {"fields": LAMP | {"brand": "Acme"}}, "differs in brand"),
+        ("lamp", {"fields": {"product_id": "lamp", "title": "Lamp"}}, "differs in attributes, price"),
+        ("lamp", {"content_hash": None}, "has no vector of m"),
+        ("lamp", {"model": "other"}, "has no vector of m"),
+    ],
+)
+async def test_every_difference_is_noticed(id: str, change: dict[str, object], what: str) -> None:
+    held = HELD | {id: replace(HELD[id], **change)}  # type: ignore[arg-type]
+    comparison = await compared(*held.values())
+    assert comparison.differences == [(id, what)]
+    assert not comparison.equal
+
+
+async def test_a_missing_a_strange_and_a_doubled_entity_are_noticed() -> None:
+    comparison = await compared(HELD["lamp"], HELD["lamp"], Stored("new", 1, False))
+    assert set(comparison.differences) == {
+        ("lamp", "is held twice"),
+        ("new", "is held and was never published"),
+        ("gone", "is missing"),
+    }
+
+
+async def test_a_store_without_vectors_needs_none() -> None:
+    held = replace(HELD["lamp"], content_hash=None, model=None)
+    assert (await compared(held, HELD["gone"], model=None)).equal
+
+
+async def test_differences_are_all_counted_and_some_are_kept() -> None:
+    comparison = await compared(*HELD.values(), *(Stored(f"s{number}", 1, False) for number in range(1000)))
+    assert comparison.different == 1000
+    assert len(comparison.differences) == 20

@@ -1,0 +1,57 @@
+"""The demo fails for whatever does not add up."""
+
+from dataclasses import replace
+
+import pytest
+
+from headrace_demo.catalogue.events import Change, Malformed
+from headrace_demo.comparison import Comparison, Expected
+from headrace_demo.exact_links import LinkComparison
+from headrace_demo.findings import Findings, WorkerFigures
+from headrace_demo.story import expected
+
+EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 2, 0, 5.0, (0.1, 0.2, 0.3))
+QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))
+RIGHT = Findings(
+    10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": Comparison(live=7)}}, {}, None, {}
+)
+
+
+def test_nothing_is_said_when_everything_adds_up() -> None:
+    assert RIGHT.problems() == []
+
+
+@pytest.mark.parametrize(
+    ("worker", "said"),
+    [
+        (replace(EMBED, applied=6, consumed=9), "embed: 10 published, 9 accounted for"),
+        (replace(EMBED, published=9, of_catalogue=9, applied=6), "embed: its topics hold 9 of 10 records"),
+        (replace(EMBED, dead=3, applied=6), "embed: 3 dead letters, 2 records are malformed"),
+        (replace(QDRANT, dead=1, applied=6), "qdrant: 1 dead letters, 0 records are malformed"),
+    ],
+)
+def test_a_worker_whose_numbers_do_not_add_up(worker: WorkerFigures, said: str) -> None:
+    workers = [worker if worker.worker == right.worker else right for right in RIGHT.workers]
+    assert replace(RIGHT, workers=workers).problems() == [said]
+
+
+def test_a_store_that_differs() -> None:
+    differs = Comparison(live=7, different=1, differences=[("p-1", "is missing")])
+    assert replace(RIGHT, stores={"qdrant": {"product": differs}}).problems() == ["qdrant: product p-1 is missing"]
+
+
+def test_links_that_differ() -> None:
+    differs = LinkComparison(products=1, links=3, different=1, differences=[("p-1", "is not linked to k-1")])
+    assert replace(RIGHT, links={"link": differs}).problems() == ["link: p-1 is not linked to k-1"]
+
+
+def test_the_fold_has_the_newest_of_each_entity_and_nothing_of_what_is_malformed() -> None:
+    def change(version: int, **fields: object) -> Change:
+        record = {"op": "upsert", "product_id": "p", "version": version, "occurred_at": "2026-01-01T00:00:00Z"}
+        return Change("product", "create", record | fields)
+
+    events = [change(2, title="new"), change(1, title="old"), Malformed("product", "empty", b"q", b"")]
+    wanted = expected(events)
+    assert wanted["product"] == {"p": Expected(2, False, {"product_id": "p", "title": "new"})}
+    assert expected([*events, change(3, op="delete")])["product"] == {"p": Expected(3, True)}
+    assert wanted["keyword"] == {}

@@ -1,0 +1,96 @@
+"""What counts as a right set of links, and that every way to be wrong is noticed."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from headrace_demo.exact_links import TIE, Embeddings, LinkComparison, compare_links
+from headrace_schemas.links import Link, ProductLinks
+
+K = 2
+SCORES = {"a": 0.9, "b": 0.6, "c": 0.6 - TIE / 2, "d": 0.3}
+"""The cosines of the keywords with the one product."""
+
+
+def embeddings(vectors: dict[str, list[float]], deleted: tuple[str, ...] = ()) -> Embeddings:
+    matrix = np.array(list(vectors.values()), np.float32).reshape(len(vectors), 2)
+    return Embeddings(list(vectors), [f"text of {id}" for id in vectors], matrix, frozenset(deleted))
+
+
+PRODUCTS = embeddings({"p": [1.0, 0.0]}, deleted=("gone",))
+KEYWORDS = embeddings({id: [score, (1 - score * score) ** 0.5] for id, score in SCORES.items()}, deleted=("k-gone",))
+
+
+def link_set(*keyword_ids: str, **others: Any) -> ProductLinks:
+    links = tuple(
+        Link(keyword_id=id, text=f"text of {id}", score=SCORES.get(id, 0.5), rank=rank)
+        for rank, id in enumerate(keyword_ids, 1)
+    )
+    fields: dict[str, Any] = {"product_id": "p", "version": 2, "deleted": False, "title": "text of p", "links": links}
+    return ProductLinks.model_construct(**fields | others)
+
+
+async def compared(*held: ProductLinks, k: int = K, min_score: float = -1.0) -> LinkComparison:
+    async def scan() -> AsyncIterator[ProductLinks]:
+        for links in held:
+            yield links
+
+    return await compare_links(scan(), PRODUCTS, KEYWORDS, k=k, min_score=min_score)
+
+
+@pytest.mark.parametrize("second", ["b", "c"])
+async def test_the_best_k_are_right_and_ties_may_fall_either_way(second: str) -> None:
+    comparison = await compared(link_set("a", second))
+    assert (comparison.products, comparison.links, comparison.differences) == (1, 2, [])
+
+
+async def test_fewer_keywords_than_k_and_scores_below_the_least_leave_a_set_short() -> None:
+    assert (await compared(link_set("a", "b", "c", "d"), k=5)).different == 0
+    assert (await compared(link_set("a"), k=5, min_score=0.7)).different == 0
+    assert (await compared(link_set(), k=5, min_score=0.95)).different == 0
+
+
+@pytest.mark.parametrize("held", [("a",), ("a", "b"), ("a", "b", "c")])
+async def test_a_score_beside_the_least_may_fall_either_way(held: tuple[str, ...]) -> None:
+    assert (await compared(link_set(*held), k=3, min_score=0.6)).different == 0
+
+
+async def test_a_deleted_product_has_a_tombstone_or_nothing() -> None:
+    tombstone = link_set(product_id="gone", deleted=True, title=None)
+    comparison = await compared(link_set("a", "b"), tombstone)
+    assert (comparison.tombstones, comparison.different) == (1, 0)
+
+
+def with_link(change: Callable[[Link], dict[str, Any]]) -> ProductLinks:
+    """A right set but for its second link."""
+    first, second = link_set("a", "b").links
+    return link_set(links=(first, second.model_copy(update=change(second))))
+
+
+@pytest.mark.parametrize(
+    ("held", "what"),
+    [
+        ([], "has no links and should"),
+        ([link_set("a", "d")], "is linked to d"),
+        ([link_set("b", "c")], "is not linked to a"),
+        ([link_set("a")], "has 1 links"),
+        ([link_set("a", "b", "c")], "has 3 links"),
+        ([link_set("b", "a")], "out of order"),
+        ([link_set("a", "a")], "twice"),
+        ([link_set("a", "k-gone")], "is linked to k-gone, deleted"),
+        ([link_set("a", "b", title="old")], "has the title"),
+        ([link_set(deleted=True, title=None)], "has a tombstone and is live"),
+        ([link_set("a", "b"), link_set("a", product_id="gone")], "is deleted"),
+        ([link_set("a", "b"), link_set(product_id="other", deleted=True)], "never published"),
+        ([link_set("a", "b"), link_set("a", "b")], "is held twice"),
+        ([with_link(lambda link: {"score": link.score + 3 * TIE})], "the cosine is"),
+        ([with_link(lambda link: {"text": "old"})], "which is now"),
+        ([with_link(lambda link: {"rank": 3})], "gap"),
+    ],
+)
+async def test_every_way_to_be_wrong_is_noticed(held: list[ProductLinks], what: str) -> None:
+    comparison = await compared(*held)
+    assert comparison.different == 1
+    assert what in comparison.differences[0][1]

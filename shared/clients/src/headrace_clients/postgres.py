@@ -1,0 +1,104 @@
+"""Connections to PostgreSQL that never wait for ever."""
+
+import asyncio
+import contextlib
+import re
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager
+from typing import Any, TypeAlias
+
+import asyncpg
+
+from headrace_worker.settings import PostgresSettings
+
+# Quoted, because only asyncpg's stubs know these classes as generic.
+NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
+Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
+Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
+SCHEMA = "headrace"
+"""Holds every table of ours."""
+CLOSE_SECONDS = 5.0
+
+HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
+DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)?")
+
+
+def new_pool(
+    settings: PostgresSettings,
+    connections: int,
+    on_connect: Callable[[NewConnection], Coroutine[Any, Any, None]] | None = None,
+    session: Mapping[str, str] | None = None,
+) -> Pool:
+    """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down.
+
+    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN cannot be read.
+    """
+    return asyncpg.create_pool(
+        checked_dsn(settings),
+        min_size=0,
+        max_size=connections,
+        timeout=settings.timeout,
+        command_timeout=settings.timeout,
+        init=on_connect,
+        server_settings={**session_settings(settings.timeout), **(session or {})},
+    )
+
+
+def checked_dsn(settings: PostgresSettings) -> str:
+    """The DSN, if it can be read. asyncpg's own errors quote what they stumble over, which may be the password.
+
+    Raises ValueError.
+    """
+    dsn = settings.dsn.get_secret_value()
+    if not DSN.fullmatch(dsn):
+        raise ValueError(
+            "HEADRACE_POSTGRES__DSN is not of the form postgresql://user:password@host:port/database"
+            " (percent-encode / ? # @ in a password)"
+        )
+    return dsn
+
+
+async def close_pool(pool: Pool) -> None:
+    """Says goodbye to the server, but not for long."""
+    try:
+        async with asyncio.timeout(CLOSE_SECONDS):
+            await pool  # a pool that was never used cannot be closed either
+            await pool.close()
+    except TimeoutError:
+        pool.terminate()
+
+
+def session_settings(seconds: float) -> dict[str, str]:
+    """The server, too, gives up after `seconds`: a client that was paused or cut off must not keep its locks."""
+    limit = str(int(seconds * 1000))
+    return {
+        "application_name": "headrace",
+        "statement_timeout": limit,
+        "idle_in_transaction_session_timeout": limit,
+    }
+
+
+@asynccontextmanager
+async def transaction(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
+    """One READ COMMITTED transaction, of `seconds` at most.
+
+    Unless the server itself has answered with an error, a connection that fails is dropped: to roll back is to wait
+    for a server that may have stopped answering.
+    """
+    async with asyncio.timeout(seconds):
+        connection = await pool.acquire()
+        try:
+            begun = connection.transaction(isolation="read_committed")
+            await begun.start()
+            yield connection
+            await begun.commit()
+        except asyncpg.PostgresError:
+            if not connection.is_closed():
+                await begun.rollback()
+            raise
+        except BaseException:
+            with contextlib.suppress(asyncpg.InterfaceError):  # the pool has dropped it already
+                connection.terminate()
+            raise
+        finally:
+            await pool.release(connection)

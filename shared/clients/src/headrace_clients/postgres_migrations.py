@@ -1,0 +1,78 @@
+"""Brings a database to the state that this version of a worker writes to."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from importlib.resources import files
+from typing import NamedTuple
+
+import asyncpg
+
+from headrace_clients.postgres import SCHEMA, Connection, checked_dsn
+from headrace_clients.postgres_errors import STORE, postgres_errors
+from headrace_worker.settings import PostgresSettings
+
+LOCK = 0x68656164726163  # "headrac": any number will do, if all of Headrace's migrations take the same
+LONGEST_MIGRATION = 3600.0
+
+
+class Migration(NamedTuple):
+    """One numbered SQL file."""
+
+    number: int
+    name: str
+    sql: str
+
+
+def migrations(package: str) -> Iterator[Migration]:
+    """The SQL files in the folder `migrations` of a package, in order."""
+    for file in sorted(files(package).joinpath("migrations").iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            name = file.name.removesuffix(".sql")
+            yield Migration(int(name.split("_")[0]), name, file.read_text(encoding="utf-8"))
+
+
+async def migrate(
+    settings: PostgresSettings,
+    service: str,
+    package: str,
+    and_then: Callable[[Connection], Awaitable[list[str]]] | None = None,
+) -> list[str]:
+    """Applies what is missing of a service's migrations, all or nothing; safe to repeat and to run twice at once.
+
+    `and_then`: what the service creates besides, in the same transaction. Returns one line for each thing that was
+    made. Raises Unavailable.
+    """
+    with postgres_errors():
+        connection = await asyncpg.connect(
+            checked_dsn(settings), timeout=settings.timeout, command_timeout=LONGEST_MIGRATION
+        )
+        try:
+            async with connection.transaction():
+                await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
+                made = await _apply_missing(connection, service, package)
+                if and_then is not None:
+                    made += await and_then(connection)
+                return made
+        finally:
+            connection.terminate()
+
+
+async def _apply_missing(connection: Connection, service: str, package: str) -> list[str]:
+    await connection.execute(f"""
+        CREATE SCHEMA IF NOT EXISTS {SCHEMA};
+        CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations (
+            service text, number integer, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
+            PRIMARY KEY (service, number)
+        )
+    """)
+    rows = await connection.fetch(f"SELECT number FROM {SCHEMA}.migrations WHERE service = $1", service)  # noqa: S608
+    applied = {row["number"] for row in rows}
+    made = []
+    for migration in migrations(package):
+        if migration.number not in applied:
+            await connection.execute(migration.sql)
+            await connection.execute(
+                f"INSERT INTO {SCHEMA}.migrations (service, number, name) VALUES ($1, $2, $3)",  # noqa: S608
+                service, migration.number, migration.name,
+            )  # fmt: skip
+            made.append(f"{STORE}: migration {migration.name}")
+    return made

@@ -1,0 +1,89 @@
+"""Reads topics from their beginning without a consumer group, for commands that look and leave no trace."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from headrace_clients.kafka import client_options
+from headrace_worker.settings import KafkaSettings
+
+POLL_MS = 200
+
+Ends = dict[TopicPartition, int]
+
+
+class UnknownTopic(Exception):
+    """A topic is not there: `headrace topics apply` has not been run."""
+
+
+class TopicReader:
+    """All partitions of some topics, from the first record that retention has kept."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
+        self._consumer = consumer
+        self._partitions = partitions
+
+    async def poll(self, timeout_ms: int = POLL_MS) -> list[Any]:
+        """The next records, in order within a partition; [] if none came in time."""
+        polled: Mapping[TopicPartition, list[Any]] = await self._consumer.getmany(timeout_ms=timeout_ms)
+        return [record for records in polled.values() for record in records]
+
+    async def left(self) -> int:
+        """How many offsets there are from the reader's place to the end of the topics."""
+        ends: Ends = await self._consumer.end_offsets(self._partitions)
+        return sum([end - await self._consumer.position(partition) for partition, end in ends.items()])
+
+    async def until_now(self) -> AsyncIterator[Any]:
+        """Every record that is there at the call and was not given before; what is published later is left for the next
+        call.
+        """
+        ends: Ends = await self._consumer.end_offsets(self._partitions)
+        open_ends = {partition for partition in ends if not await self._reached(partition, ends)}
+        while open_ends:
+            polled = await self.poll()
+            for partition, end in ends.items():
+                # What was polled beyond the end would be lost to the next call.
+                if await self._consumer.position(partition) > end:
+                    self._consumer.seek(partition, end)
+            for record in polled:
+                if record.offset < ends[TopicPartition(record.topic, record.partition)]:
+                    yield record
+            open_ends = {partition for partition in open_ends if not await self._reached(partition, ends)}
+
+    async def _reached(self, partition: TopicPartition, ends: Ends) -> bool:
+        return bool(await self._consumer.position(partition) >= ends[partition])
+
+
+@asynccontextmanager
+async def open_topics(settings: KafkaSettings, topics: Iterable[str]) -> AsyncIterator[TopicReader]:
+    """A reader of these topics. Raises UnknownTopic if one of them does not exist."""
+    partitions = await partitions_of(settings, topics)
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=2 * settings.max_record_bytes,
+    )
+    consumer.assign(partitions)
+    await consumer.start()
+    try:
+        yield TopicReader(consumer, partitions)
+    finally:
+        await consumer.stop()
+
+
+async def partitions_of(settings: KafkaSettings, topics: Iterable[str]) -> list[TopicPartition]:
+    """Every partition of the topics. Raises UnknownTopic if one of them does not exist."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    await admin.start()
+    try:
+        described = await admin.describe_topics(list(topics))
+    finally:
+        await admin.close()
+    for topic in described:
+        if topic["error_code"]:
+            raise UnknownTopic(f"there is no topic {topic['topic']}: create it with `headrace topics apply`")
+    return [TopicPartition(topic["topic"], part["partition"]) for topic in described for part in topic["partitions"]]

@@ -1,0 +1,1 @@
+"""The domain of dead letters: index, selection, preview, replay."""

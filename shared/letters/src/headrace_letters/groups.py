@@ -1,0 +1,117 @@
+"""Dead letters by their cause."""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+import asyncpg
+
+from headrace_clients.postgres import Connection
+from headrace_letters.fold_statements import LETTERS
+from headrace_letters.selection import Selection, Status
+from headrace_letters.tallies import counted
+
+SAMPLES = f"""
+    SELECT wanted.place, sample.dead_id, sample.error
+    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY
+        AS wanted (fingerprint, worker, reason, failed_at, place)
+    CROSS JOIN LATERAL (
+        SELECT dead_id, error FROM {LETTERS} AS letter
+        WHERE letter.failed_at = wanted.failed_at AND letter.fingerprint = wanted.fingerprint
+            AND letter.worker = wanted.worker AND letter.reason = wanted.reason AND letter.dead_topic IS NOT NULL
+        LIMIT 1
+    ) AS sample
+    ORDER BY place
+"""  # noqa: S608
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The letters of one cause. `counts`: by status, those with none left out. `series`: newest failures in equal
+    steps of time, the last of them ending now.
+    """
+
+    fingerprint: str
+    worker: str
+    reason: str
+    counts: Mapping[Status, int]
+    first_seen: datetime
+    last_seen: datetime
+    sample_id: str
+    sample_error: str
+    series: tuple[int, ...]
+
+    @property
+    def total(self) -> int:
+        """How many letters there are."""
+        return sum(self.counts.values())
+
+
+class _Cause(NamedTuple):
+    fingerprint: str
+    worker: str
+    reason: str
+
+
+class _Tally:
+    """One group while it is counted."""
+
+    def __init__(self, steps: int) -> None:
+        self.counts: Counter[Status] = Counter()
+        self.series = [0] * steps
+        self.first_seen: list[datetime] = []
+        self.last_seen: list[datetime] = []
+
+    def add(self, row: asyncpg.Record, age: int) -> None:
+        """`age`: how many steps before the last one the row's own is."""
+        self.counts[row["status_now"]] += row["count"]
+        self.first_seen.append(row["first_seen"])
+        self.last_seen.append(row["last_seen"])
+        if age < len(self.series):
+            self.series[-1 - max(0, age)] += row["count"]
+
+
+async def groups_of(
+    connection: Connection,
+    selection: Selection,
+    answered_by: datetime,
+    *,
+    now: datetime,
+    window: timedelta,
+    steps: int,
+    most: int,
+) -> list[Group]:
+    """The `most` largest groups of the selection, the largest first."""
+    step = window / steps
+    parameters: list[Any] = [answered_by, step, now]
+    source = counted(selection, finest=step)
+    condition = selection.where(parameters)
+    rows = await connection.fetch(
+        f"""
+        SELECT fingerprint, worker, reason, status_now, date_bin($2, failed_at, $3) AS begins,
+            sum(letters)::bigint AS count, min(first_seen) AS first_seen, max(last_seen) AS last_seen
+        FROM ({source}) AS counted WHERE {condition} GROUP BY 1, 2, 3, 4, 5 HAVING sum(letters) > 0
+        """,  # noqa: S608
+        *parameters,
+    )
+    tallies: dict[_Cause, _Tally] = {}
+    for row in rows:
+        cause = _Cause(row["fingerprint"], row["worker"], row["reason"])
+        tallies.setdefault(cause, _Tally(steps)).add(row, (now - row["begins"]) // step - 1)
+    largest = sorted(tallies, key=lambda cause: (-tallies[cause].counts.total(), cause))[:most]
+    return await _with_samples(connection, {cause: tallies[cause] for cause in largest})
+
+
+async def _with_samples(connection: Connection, tallies: Mapping[_Cause, _Tally]) -> list[Group]:
+    newest = [max(tally.last_seen) for tally in tallies.values()]
+    columns: Iterable[Sequence[Any]] = (*zip(*tallies, strict=True), newest) if tallies else ([], [], [], [])
+    samples = {row["place"]: row for row in await connection.fetch(SAMPLES, *map(list, columns))}
+    groups = []
+    for place, (cause, tally) in enumerate(tallies.items(), start=1):
+        sample = samples.get(place, {"dead_id": "", "error": ""})
+        counts, series = dict(tally.counts), tuple(tally.series)
+        seen = min(tally.first_seen), max(tally.last_seen)
+        groups.append(Group(*cause, counts, *seen, sample["dead_id"], sample["error"], series))
+    return groups

@@ -1,0 +1,64 @@
+"""What a replay of a selection would do: its predictions, counted."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator
+from dataclasses import dataclass, field
+
+from headrace_letters.index import LetterIndex
+from headrace_letters.order import ReplayOrder
+from headrace_letters.payloads import LetterReader
+from headrace_letters.prediction import Outcome, Prediction, Written, predict
+from headrace_letters.selection import Selection
+from headrace_letters.store_contents import Holdings
+
+SAMPLES = 5
+
+
+@dataclass(slots=True)
+class Preview:
+    """A selection's predictions so far, of `total`. `superseded_by`: how often each version stands in the way.
+
+    `causes`: of what still cannot be decoded, how often. `samples`: the first few predictions of each outcome.
+    """
+
+    total: int
+    counts: Counter[Outcome] = field(default_factory=Counter)
+    superseded_by: Counter[int] = field(default_factory=Counter)
+    causes: Counter[str] = field(default_factory=Counter)
+    samples: dict[Outcome, list[Prediction]] = field(default_factory=dict)
+
+    @property
+    def looked_at(self) -> int:
+        return self.counts.total()
+
+    def add(self, prediction: Prediction) -> None:
+        """Counts one more."""
+        self.counts[prediction.outcome] += 1
+        if prediction.outcome in ("superseded", "deleted") and prediction.by is not None:
+            self.superseded_by[prediction.by] += 1
+        if prediction.outcome == "undecodable":
+            self.causes[prediction.detail] += 1
+        samples = self.samples.setdefault(prediction.outcome, [])
+        if len(samples) < SAMPLES:
+            samples.append(prediction)
+
+
+async def preview(
+    index: LetterIndex, reader: LetterReader, holdings: Holdings, selection: Selection, *, limit: int | None = None
+) -> AsyncGenerator[Preview, None]:
+    """The same preview again and again, further along; the last one is whole. What a replay of the selection takes.
+
+    Raises Unavailable if a store that decides does not answer.
+    """
+    order = ReplayOrder(index, selection, limit)
+    await order.look()
+    found = Preview(order.total)
+    written: Written = {}
+    yield found
+    async for chunk in order.chunks():
+        letters = [one.letter for one in chunk]
+        records = [record async for _, record in reader.read([letter.at for letter in letters])]
+        predictions = await predict(list(zip(letters, records, strict=True)), holdings, written, order.repeated)
+        for prediction in predictions:
+            found.add(prediction)
+        yield found

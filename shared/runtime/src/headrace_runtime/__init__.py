@@ -1,0 +1,1 @@
+"""The stage runtime: from a Kafka batch to the commit."""

@@ -1,0 +1,84 @@
+"""A dead letter keeps the record byte for byte and adds headers that say what failed, when, and how often."""
+
+import hashlib
+import traceback
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from headrace_runtime.items import KafkaRecord, header, position
+from headrace_runtime.publish import Outgoing
+from headrace_schemas import headers
+from headrace_worker.stage import Rejected
+
+MAX_STACKTRACE_BYTES = 8192
+MAX_MESSAGE_BYTES = 2048
+
+_REPLACED = (headers.DEAD_ID, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, headers.DEAD_ATTEMPTS,
+             headers.DEAD_FIRST_FAILED_AT, headers.DEAD_FAILED_AT, headers.REPLAY_OF)  # fmt: skip
+
+
+def fingerprint(worker: str, rejection: Rejected) -> str:
+    """Names the cause and never a value: 16 hex digits of SHA-256 over worker, reason and structured cause."""
+    return hashlib.sha256("\x1f".join((worker, rejection.reason, *rejection.cause)).encode()).hexdigest()[:16]
+
+
+def dead_letter(
+    worker: str, topic: str, record: KafkaRecord, rejection: Rejected, *, now: datetime, max_bytes: int
+) -> Outgoing:
+    """The dead letter of a record. It replaces older headers of the same names, so that it does not grow when it
+    fails again, and drops its stack trace where the topic's limit of `max_bytes` leaves no room.
+    """
+    own = _own_headers(worker, record, rejection, now)
+    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
+    size = sum(map(len, (record.key or b"", record.value or b""))) + _size(kept)
+    for droppable in (headers.CONNECT_STACKTRACE, headers.CONNECT_MESSAGE):
+        if size + _size(own.items()) > max_bytes:
+            own.pop(droppable, None)
+    return Outgoing(topic, record.key, record.value, [*kept, *own.items()])
+
+
+def attempts(record: KafkaRecord) -> int:
+    """How often the record has failed before."""
+    value = header(record, headers.DEAD_ATTEMPTS) or b"0"
+    return int(value) if value.isdigit() and len(value) < 10 else 0
+
+
+def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: datetime) -> dict[str, bytes]:
+    failed_at = now.astimezone(UTC).isoformat().encode()
+    where = position(record)
+    first = {
+        headers.DEAD_ID: f"{worker}:{where.topic}:{where.partition}:{where.offset}:{record.timestamp}".encode(),
+        headers.DEAD_FIRST_FAILED_AT: failed_at,
+        headers.CONNECT_TOPIC: where.topic.encode(),
+        headers.CONNECT_PARTITION: str(where.partition).encode(),
+        headers.CONNECT_OFFSET: str(where.offset).encode(),
+    }
+    if header(record, headers.DEAD_ID) is not None:
+        # A replay that failed again: it stays the letter of the record that failed first.
+        first = {name: header(record, name) or value for name, value in first.items()}
+    stacktrace = (
+        "".join(traceback.format_exception(rejection.error)).encode(errors="replace") if rejection.error else b""
+    )
+    return first | {
+        headers.DEAD_REASON: rejection.reason.encode(),
+        headers.DEAD_FINGERPRINT: fingerprint(worker, rejection).encode(),
+        headers.DEAD_ATTEMPTS: str(attempts(record) + 1).encode(),
+        headers.DEAD_FAILED_AT: failed_at,
+        headers.CONNECT_NAME: worker.encode(),
+        headers.CONNECT_STAGE: b"VALUE_CONVERTER" if rejection.reason in _DECODING else b"TASK_PUT",
+        headers.CONNECT_EXCEPTION: "/".join((rejection.reason, *rejection.cause)).encode(),
+        headers.CONNECT_MESSAGE: rejection.detail.encode(errors="replace")[:MAX_MESSAGE_BYTES],
+        **({headers.CONNECT_STACKTRACE: stacktrace[-MAX_STACKTRACE_BYTES:]} if stacktrace else {}),
+    }
+
+
+_DECODING = ("not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema")
+
+
+def is_ours(name: str) -> bool:
+    """Whether a header is one of those that a dead letter adds, and replaces when it fails again."""
+    return name in _REPLACED or name.startswith(headers.CONNECT)
+
+
+def _size(pairs: Iterable[tuple[str, bytes | None]]) -> int:
+    return sum(len(name.encode()) + len(value or b"") + 10 for name, value in pairs)

@@ -1,0 +1,182 @@
+"""From a Kafka record to a change, one record at a time, so that one bad record spoils no other."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import from_json, to_json
+
+from headrace_runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
+from headrace_schemas import headers
+from headrace_schemas.changes import Change
+from headrace_schemas.fields import MAX_VERSION
+from headrace_schemas.upcasts import NoUpcast, brought_up
+from headrace_worker.stage import Arrival, Rejected
+
+NullPolicy = Literal["dead-letter", "ignore"]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+MAX_DIGITS = len(str(MAX_VERSION))
+"""Of a number in a header. Python refuses to read one of more than 4300 digits, with an error of its own."""
+
+
+class NewerSchema(Exception):
+    """A record of a newer schema major: the catalogue was deployed before this worker. The worker holds."""
+
+
+class Decoder:
+    """Decodes what one worker reads. `inputs`: topic name to the record's model.
+
+    A record of an older schema major is brought up to the model's, live and replayed ones alike.
+    """
+
+    def __init__(
+        self,
+        inputs: Mapping[str, type[Any]],
+        replay_topic: str,
+        *,
+        on_null: NullPolicy = "dead-letter",
+        accept_newer: bool = False,
+    ) -> None:
+        self._inputs = inputs
+        self._replay_topic = replay_topic
+        self._on_null = on_null
+        self._accept_newer = accept_newer
+
+    def decode(self, record: KafkaRecord) -> Item | Undecoded | Ignored:
+        """What the record says, or why it can never say anything.
+
+        Raises NewerSchema for a record that a newer worker will understand, unless told to reject those. A replay is
+        rejected at once: it may not hold the worker for everything else.
+        """
+        to_replay = record.topic == self._replay_topic
+        replayed = to_replay or header(record, headers.REPLAY_OF) is not None
+        model = self._model(record) if to_replay else self._inputs[record.topic]
+        if model is None:
+            rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
+            return Undecoded(record, rejection, "product", replayed)
+        model = _of_schema(record, model)
+        major = self._major(record, model, replayed)
+        if isinstance(major, Rejected):
+            return Undecoded(record, major, model.kind, replayed)
+        if record.value is None:
+            return self._null(record, model, replayed)
+        value = record.value if major == major_of(model) else _upcast(record.value, model, major)
+        if isinstance(value, Rejected):
+            return Undecoded(record, value, model.kind, replayed)
+        try:
+            change = model.model_validate_json(value, context=Arrival(*position(record), to_replay))
+        except ValidationError as error:
+            return Undecoded(record, invalid(error), model.kind, replayed)
+        if getattr(model, "keyed", True) and record.key != change.id.encode():
+            rejection = Rejected("key_mismatch", "the record's key is not the id in its value", ("key",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        return Item(record, change, replayed)
+
+    def _model(self, record: KafkaRecord) -> type[Any] | None:
+        original = header(record, headers.CONNECT_TOPIC) or b""
+        return self._inputs.get(original.decode(errors="replace"))
+
+    def _major(self, record: KafkaRecord, model: type[Any], replayed: bool) -> int | Rejected:
+        """The record's schema major, from 1 to the model's, or why it cannot be read."""
+        value = header(record, headers.SCHEMA)
+        newest = major_of(model)
+        if value is None:
+            return headers.SCHEMA_MAJOR
+        if value == headers.schema_header(model.schema_name, newest):
+            return newest
+        name, _, major = value.decode(errors="replace").partition("/")
+        readable = name == model.schema_name and major.isdecimal() and len(major) <= MAX_DIGITS
+        if readable and 1 <= int(major) <= newest:
+            return int(major)
+        if readable and int(major) > newest:
+            if not (self._accept_newer or replayed):
+                raise NewerSchema(
+                    f"{'-'.join(map(str, position(record)))} is {name}/{int(major)}, this worker reads "
+                    f"{name}/{newest}: deploy the newer worker"
+                )
+            return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
+        return Rejected(
+            "unknown_schema", f"the header says {name[:80]!r}, the topic holds {model.schema_name}", ("name",)
+        )
+
+    def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Item | Undecoded | Ignored:
+        if not issubclass(model, Change):
+            rejection = Rejected("invalid", "a null value is a delete of a product or a keyword alone", ("value",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        version = header(record, headers.VERSION)
+        if version is None:
+            if self._on_null == "ignore":
+                return Ignored(record, model.kind, replayed)
+            detail = (
+                "a null value is a delete only with a headrace-version header; NULL_WITHOUT_VERSION=ignore skips these"
+            )
+            return Undecoded(record, Rejected("null_without_version", detail, ("value",)), model.kind, replayed)
+        if not (version.isdigit() and len(version) <= MAX_DIGITS and 1 <= int(version) <= MAX_VERSION):
+            rejection = Rejected(
+                "invalid", "headrace-version is not an integer from 1 to 2^63-1", ("headrace-version",)
+            )
+            return Undecoded(record, rejection, model.kind, replayed)
+        try:
+            change = model.model_validate(
+                {
+                    "op": "delete",
+                    _id_field(model): (record.key or b"").decode(),
+                    "version": int(version),
+                    "occurred_at": EPOCH + timedelta(milliseconds=record.timestamp),
+                }
+            )
+        except ValidationError as error:
+            return Undecoded(record, invalid(error), model.kind, replayed)
+        except UnicodeDecodeError:
+            rejection = Rejected("invalid", "the key of a delete is not UTF-8", ("key",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        except OverflowError:
+            rejection = Rejected("invalid", "the timestamp of a delete is outside the years 1 to 9999", ("timestamp",))
+            return Undecoded(record, rejection, model.kind, replayed)
+        return Item(record, change, replayed)
+
+
+def invalid(error: ValidationError) -> Rejected:
+    """The rejection that a validation error stands for: pydantic's error type and location, never the value."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join("*" if isinstance(step, int) else step for step in first["loc"][:3])
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
+    return Rejected(reason, f"{where or 'the record'}: {first['msg']}{more}", (first["type"], where))
+
+
+def major_of(model: type[Any]) -> int:
+    """The schema major that a record's model is of."""
+    major: int = getattr(model, "schema_major", headers.SCHEMA_MAJOR)
+    return major
+
+
+def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
+    """The record's JSON as the model's own major writes it. JSON that is no object is left to the model to refuse."""
+    name: str = model.schema_name
+    try:
+        older = from_json(value)
+    except ValueError:
+        return value
+    if not isinstance(older, dict):
+        return value
+    try:
+        return to_json(brought_up(name, older, major, major_of(model)), inf_nan_mode="constants")
+    except NoUpcast as missing:
+        return Rejected("unknown_schema", str(missing), ("older", f"{name}/{missing.major}"))
+    except Exception as error:
+        # A step is written for what its major promises. A record that breaks the promise is one dead letter.
+        detail = f"cannot be brought up from {name}/{major}: {type(error).__name__}"
+        return Rejected("invalid", detail, ("upcast", f"{name}/{major}", type(error).__name__), error)
+
+
+def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
+    """The topic's model, or the one beside it that the record's header names."""
+    name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
+    beside: tuple[type[Any], ...] = getattr(model, "beside", ())
+    return next((other for other in beside if name == other.schema_name.encode()), model)
+
+
+def _id_field(model: type[BaseModel]) -> str:
+    return next(name for name in ("product_id", "keyword_id") if name in model.model_fields)

@@ -1,0 +1,86 @@
+"""Runs one worker until it is told to stop: `headrace work NAME`."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+from pydantic_settings import SettingsError
+
+from headrace_runtime import logs
+from headrace_runtime.app import build
+from headrace_worker.settings import unknown_variables
+from headrace_worker.worker import known_variables, load_worker
+
+log = structlog.get_logger(__name__)
+
+ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
+
+
+def run(name: str, *, allow_rejects: bool = False) -> int:
+    """Runs the worker until SIGTERM or SIGINT. The exit status: 0 stopped, 1 failed, 2 wrong settings."""
+    worker = load_worker(name)
+    try:
+        settings = worker.settings()
+    except ValidationError as error:
+        sys.stderr.write(_explained(error))
+        return 2
+    except SettingsError as error:
+        sys.stderr.write(f"headrace: a setting cannot be read: {error}\n")
+        return 2
+    logs.configure(name, settings.log_level)
+    for warning in unknown_variables(os.environ, known_variables()):
+        log.warning("unknown_setting", advice=warning)
+    if allow_rejects:
+        settings.breaker.allow_rejects = True
+    listener = socket.create_server((settings.http.host, settings.http.port))
+    host, port = listener.getsockname()[:2]
+    log.info("http_listening", host=host, port=port)
+    server = _Server(build(worker, settings))
+    # uvicorn raises the signal again once it has shut down; a stop that was asked for is not a failure.
+    signal.signal(signal.SIGTERM, lambda *_: None)
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(server.serve(sockets=[listener]))
+    return 1 if server.failed or not server.started else 0
+
+
+class _Server(uvicorn.Server):
+    """Ends when its application does. FastStream starts its consumers after it has said that it has started, and a
+    process that goes on without them would be a worker that never works.
+    """
+
+    def __init__(self, application: ASGIApplication) -> None:
+        super().__init__(
+            uvicorn.Config(self._watched, interface="asgi3", lifespan="on", log_config=None, access_log=False)
+        )
+        self._application = application
+        self.failed = False
+
+    async def _watched(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "lifespan":
+            await self._application(scope, receive, send)
+            return
+        try:
+            await self._application(scope, receive, send)
+        except Exception as error:
+            self.failed = True
+            log.error("worker_failed", error=type(error).__name__, exc_info=error)
+        finally:
+            self.should_exit = True
+
+
+def _explained(error: ValidationError) -> str:
+    """One line for each wrong setting, without its value, which may be a secret."""
+    lines = []
+    for problem in error.errors(include_input=False, include_context=False, include_url=False):
+        name = "HEADRACE_" + "__".join(str(step).upper() for step in problem["loc"])
+        lines.append(f"headrace: the setting {name} is wrong: {problem['msg']}\n")
+    return "".join(lines)

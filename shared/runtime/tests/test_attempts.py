@@ -1,0 +1,216 @@
+"""One try: refused batches are bisected to the change, broken ones narrowed down, and only a change that alone breaks a
+healthy store is poison."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from harness.memory import MemoryStage
+from harness.records import product
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_runtime.attempt import Attempts
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
+
+TRIES = 3
+
+
+def changes(count: int, version: int = 1) -> list[ProductChange]:
+    return [ProductChange.model_validate(product(f"p{n}", version)) for n in range(count)]
+
+
+def attempts(stage: Any, timeout: float = 5.0) -> Attempts:
+    return Attempts(stage, timeout=timeout, poison_tries=TRIES)
+
+
+def kinds(outcomes: Sequence[Outcome]) -> list[type]:
+    return [type(outcome) for outcome in outcomes]
+
+
+@st.composite
+def subsets(draw: st.DrawFn) -> tuple[int, set[int]]:
+    count = draw(st.integers(1, 40))
+    return count, draw(st.sets(st.integers(0, count - 1)))
+
+
+@given(subsets())
+async def test_bisecting_finds_exactly_the_changes_that_spoil_a_batch(drawn: tuple[int, set[int]]) -> None:
+    count, bad = drawn
+    stage = MemoryStage()
+    stage.refuse_batch_with = {f"p{n}" for n in bad}
+    outcomes = await attempts(stage).apply(changes(count))
+    assert kinds(outcomes) == [Rejected if n in bad else Applied for n in range(count)]
+    assert set(stage.versions()) == {f"p{n}" for n in range(count) if n not in bad}
+
+
+async def test_bisecting_takes_few_tries() -> None:
+    stage = MemoryStage()
+    stage.refuse_batch_with = {"p700"}
+    await attempts(stage).apply(changes(1024))
+    assert len(stage.batches) <= 2 * 10 + 1
+
+
+async def test_overload_is_never_bisected() -> None:
+    stage = MemoryStage()
+    stage.down = True
+    for attempt in (attempts(stage).apply, attempts(stage).narrow_down):
+        stage.batches = []
+        assert kinds(await attempt(changes(50))) == [Unavailable] * 50
+        assert len(stage.batches) == 1
+
+
+async def test_a_stage_that_names_the_outcomes_is_believed() -> None:
+    stage = MemoryStage()
+    stage.reject = {"p1"}
+    assert kinds(await attempts(stage).apply(changes(3))) == [Applied, Rejected, Applied]
+    assert len(stage.batches) == 1
+
+
+@given(subsets())
+async def test_narrowing_down_applies_every_change_that_does_not_break_the_store(drawn: tuple[int, set[int]]) -> None:
+    count, bad = drawn
+    # With more than a few, and none that succeeds before them, the store is at fault and the search ends.
+    bad = set(sorted(bad)[:2])
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in bad}
+    outcomes = await attempts(stage).narrow_down(changes(count))
+    assert kinds(outcomes) == [Unavailable if n in bad else Applied for n in range(count)]
+
+
+@given(subsets())
+async def test_poison_is_what_alone_breaks_a_store_while_others_succeed(drawn: tuple[int, set[int]]) -> None:
+    count, bad = drawn
+    bad = set(sorted(bad)[:2])
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in bad}
+    attempt = attempts(stage)
+    for _ in range(TRIES - 1):
+        assert Rejected not in kinds(await attempt.narrow_down(changes(count)))
+    outcomes = await attempt.narrow_down(changes(count))
+    poisoned = {n for n, outcome in enumerate(outcomes) if isinstance(outcome, Rejected)}
+    assert poisoned == (bad if count > len(bad) else set())
+    assert {outcome.reason for outcome in outcomes if isinstance(outcome, Rejected)} <= {"poison"}
+
+
+async def test_a_change_that_fails_without_any_other_to_compare_with_is_never_poison() -> None:
+    stage = MemoryStage()
+    stage.break_on = {"p0"}
+    attempt = attempts(stage)
+    for _ in range(5 * TRIES):
+        assert kinds(await attempt.narrow_down(changes(1))) == [Unavailable]
+
+
+async def test_what_succeeded_before_the_first_failure_is_no_evidence() -> None:
+    stage = MemoryStage()
+    attempt = attempts(stage)
+    await attempt.apply(changes(5))
+    stage.break_on = {f"p{n}" for n in range(5)}
+    for _ in range(5 * TRIES):
+        assert set(kinds(await attempt.narrow_down(changes(5, version=2)))) == {Unavailable}
+
+
+async def test_a_store_that_fails_everything_makes_no_poison_and_is_given_up_early() -> None:
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in range(1000)}
+    attempt = attempts(stage)
+    for _ in range(5 * TRIES):
+        stage.batches = []
+        assert set(kinds(await attempt.narrow_down(changes(1000)))) == {Unavailable}
+        assert len(stage.batches) < 30
+
+
+class NoProducts(MemoryStage):
+    """A store that has lost the collection of one kind and serves the other."""
+
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        if any(change.kind == "product" for change in changes):
+            self.batches.append(list(changes))
+            raise Unavailable("memory", "answered 500", suspect=True)
+        return await super().apply(changes)
+
+
+async def test_a_store_that_fails_every_change_of_one_kind_makes_no_poison_of_it() -> None:
+    fields: dict[str, Any] = {"op": "upsert", "version": 1, "occurred_at": "2026-01-01T00:00:00Z", "text": "t"}
+    keywords = [KeywordChange(keyword_id=f"k{n}", **fields) for n in range(60)]
+    stage = NoProducts()
+    attempt = attempts(stage)
+    for _ in range(5 * TRIES):
+        stage.batches = []
+        outcomes = await attempt.narrow_down([*changes(40), *keywords])
+        assert kinds(outcomes[:40]) == [Unavailable] * 40
+        assert Applied in kinds(outcomes[40:])
+        assert len(stage.batches) < 30
+
+
+class FailsItsCheck(MemoryStage):
+    async def check(self) -> None:
+        raise Unavailable("memory", "does not answer its health check")
+
+
+async def test_on_a_store_that_fails_its_health_check_nothing_is_poison() -> None:
+    stage = FailsItsCheck()
+    stage.break_on = {"p1"}
+    attempt = attempts(stage)
+    for _ in range(5 * TRIES):
+        assert kinds(await attempt.narrow_down(changes(4))) == [Applied, Unavailable, Applied, Applied]
+
+
+async def test_each_version_of_a_change_has_its_own_tries() -> None:
+    stage = MemoryStage()
+    stage.break_on = {"p1"}
+    attempt = attempts(stage)
+    for version in range(1, 4 * TRIES):
+        assert Rejected not in kinds(await attempt.narrow_down(changes(4, version)))
+
+
+class Buggy(MemoryStage):
+    """A stage whose own code fails on some changes."""
+
+    def _apply_one(self, change: Any) -> Outcome:
+        if change.id == "p2":
+            raise KeyError(change.id)
+        return super()._apply_one(change)
+
+
+async def test_a_fault_of_the_stages_own_code_is_tried_like_a_store_that_answers_500() -> None:
+    attempt = attempts(Buggy())
+    first, *_ = await attempt.apply(changes(4))
+    assert isinstance(first, Unavailable)
+    assert first.suspect
+    assert isinstance(first.__cause__, KeyError)
+    for _ in range(TRIES - 1):
+        assert kinds(await attempt.narrow_down(changes(4))) == [Applied, Applied, Unavailable, Applied]
+    assert kinds(await attempt.narrow_down(changes(4))) == [Applied, Applied, Rejected, Applied]
+
+
+class AnswersTooFew(MemoryStage):
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        return (await super().apply(changes))[:-1]
+
+
+async def test_a_stage_that_answers_for_fewer_changes_than_it_got_has_settled_none() -> None:
+    outcomes = await attempts(AnswersTooFew()).apply(changes(3))
+    assert kinds(outcomes) == [Unavailable] * 3
+
+
+class Hangs(MemoryStage):
+    async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_a_store_that_does_not_answer_in_time_is_unavailable_and_no_change_is_suspect() -> None:
+    outcomes = await attempts(Hangs(), timeout=0.01).apply(changes(2))
+    assert kinds(outcomes) == [Unavailable] * 2
+    assert not any(outcome.suspect for outcome in outcomes if isinstance(outcome, Unavailable))
+
+
+async def test_being_stopped_is_not_taken_for_a_fault_of_the_stage() -> None:
+    running = asyncio.create_task(attempts(Hangs()).apply(changes(1)))
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

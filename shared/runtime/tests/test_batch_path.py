@@ -1,0 +1,234 @@
+"""A batch returns only once everything is published; otherwise it goes back to Kafka, and says why. No log line and no
+metric carries a payload."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+import structlog
+from faststream.exceptions import NackMessage
+from harness.kafka_record import REPLAY_TOPIC, TOPIC, kafka_record
+from harness.memory import MemoryStage
+from harness.records import product
+from prometheus_client import generate_latest
+
+from headrace_runtime.attempt import Attempts
+from headrace_runtime.batch import BatchPath
+from headrace_runtime.breaker import Breaker
+from headrace_runtime.decode import Decoder
+from headrace_runtime.execute import Executor
+from headrace_runtime.health import Health
+from headrace_runtime.metrics import Metrics
+from headrace_runtime.publish import Outgoing
+from headrace_runtime.retry import Stopping
+from headrace_runtime.traces import Traces
+from headrace_schemas import headers
+from headrace_schemas.changes import ProductChange
+from headrace_schemas.receipts import Receipts
+from headrace_schemas.topics import Topics
+from headrace_worker.settings import BatchSettings, BreakerSettings, TelemetrySettings
+from headrace_worker.stage import Unavailable
+
+TOPICS = Topics()
+WINDOW = 20
+SECRET = "s3cr3t-payload"
+
+
+class KeptPublisher:
+    """Keeps what is published; `down_for`: topics that do not acknowledge."""
+
+    def __init__(self) -> None:
+        self.records: list[Outgoing] = []
+        self.down_for: set[str] = set()
+
+    async def publish(self, records: Sequence[Outgoing]) -> None:
+        if any(record.topic in self.down_for for record in records):
+            raise Unavailable("kafka", "not acknowledged")
+        self.records += records
+
+    def of(self, topic: str) -> list[Outgoing]:
+        return [record for record in self.records if record.topic == topic]
+
+    def outcomes(self) -> dict[int, str]:
+        """The outcome that the receipts report for each offset."""
+        read = [Receipts.model_validate_json(record.value or b"") for record in self.of(TOPICS.receipts)]
+        return {receipt.offset: receipt.outcome for one in read for receipt in one.receipts}
+
+
+class Path:
+    """The path of a batch of one worker, around a stage in memory."""
+
+    def __init__(self, **breaker: Any) -> None:
+        self.stage = MemoryStage()
+        self.publisher = KeptPublisher()
+        self.health = Health(10)
+        self.health.assigned = 1
+        self.metrics = Metrics("memory")
+        self.stopping = Stopping()
+        # A pause of a held worker ends at once.
+        self.stopping.set()
+        batch = BatchSettings(give_back_after=0.001)
+        self.path = BatchPath(
+            "memory",
+            TOPICS,
+            decoder=Decoder({TOPIC: ProductChange}, REPLAY_TOPIC),
+            executor=Executor(
+                Attempts(self.stage, timeout=5, poison_tries=3),
+                batch,
+                self.stopping,
+                publish=self._publish,
+                max_output_bytes=1000,
+                on_unavailable=lambda error: None,
+            ),
+            publisher=self.publisher,  # type: ignore[arg-type]
+            breaker=Breaker(BreakerSettings.model_validate({"window": WINDOW} | breaker)),
+            health=self.health,
+            metrics=self.metrics,
+            stopping=self.stopping,
+            traces=Traces("memory", TelemetrySettings()),
+            max_dead_letter_bytes=100_000,
+            max_receipts_bytes=50_000,
+        )
+
+    async def _publish(self, outputs: Any) -> None:
+        raise AssertionError("this stage has no outputs")
+
+    async def handle(self, *records: Any) -> None:
+        await self.path.handle(records)
+
+
+def live(*values: Any) -> list[Any]:
+    return [
+        kafka_record(value, b"raw" if isinstance(value, bytes) else None, offset=n) for n, value in enumerate(values)
+    ]
+
+
+async def test_every_record_is_in_the_receipts_and_every_reject_in_the_dead_letters() -> None:
+    path = Path()
+    path.stage.reject = {"b"}
+    await path.handle(*live(product("a", 1), product("b", 1), product("a", 2), b"{"))
+    assert path.publisher.outcomes() == {0: "superseded", 1: "dead", 2: "applied", 3: "dead"}
+    assert {letter.key for letter in path.publisher.of(TOPICS.dead("memory"))} == {b"b", b"raw"}
+
+
+async def test_the_dead_letters_are_acknowledged_before_the_receipts_speak_of_them() -> None:
+    path = Path()
+    path.publisher.down_for = {TOPICS.dead("memory")}
+    with pytest.raises(NackMessage):
+        await path.handle(*live(b"{"))
+    assert path.publisher.records == []
+
+
+@pytest.mark.parametrize("topic", [TOPICS.receipts, TOPICS.dead("memory")])
+async def test_a_batch_that_kafka_does_not_acknowledge_is_given_back(topic: str) -> None:
+    path = Path()
+    path.publisher.down_for = {topic}
+    with pytest.raises(NackMessage):
+        await path.handle(*live(product("a", 1), b"{"))
+    assert path.health.problems() == ["unavailable: kafka"]
+
+
+async def test_a_store_that_is_down_gives_the_batch_back_with_nothing_published() -> None:
+    path = Path()
+    path.stage.down = True
+    with pytest.raises(NackMessage):
+        await path.handle(*live(product("a", 1), b"{"))
+    assert path.publisher.records == []
+    assert path.health.problems() == ["unavailable: memory"]
+    path.stage.down = False
+    await path.handle(*live(product("a", 1)))
+    assert path.health.problems() == []
+
+
+async def test_systemic_rejects_hold_the_worker_and_publish_nothing() -> None:
+    path = Path()
+    path.stage.reject = {f"p{n}" for n in range(WINDOW)}
+    for _ in range(2):
+        with pytest.raises(NackMessage):
+            await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
+    assert path.publisher.records == []
+    assert path.health.problems()[0].startswith("held: most changes are rejected")
+    path.stage.reject = set()
+    await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
+    assert path.health.problems() == []
+
+
+async def test_an_operator_who_allows_rejects_gets_them_as_dead_letters() -> None:
+    path = Path(allow_rejects=True)
+    await path.handle(*live(*[b"{"] * 3 * WINDOW))
+    assert len(path.publisher.of(TOPICS.dead("memory"))) == 3 * WINDOW
+
+
+async def test_rejects_that_are_far_apart_in_a_batch_are_not_taken_for_systemic() -> None:
+    path = Path()
+    # One of four does not decode: never more than a quarter of any 20 in a row.
+    values = [b"{" if n % 4 == 0 else product(f"p{n}", 1) for n in range(20 * WINDOW)]
+    await path.handle(*live(*values))
+    assert len(path.publisher.of(TOPICS.dead("memory"))) == 5 * WINDOW
+
+
+async def test_failing_replays_never_hold_the_worker() -> None:
+    path = Path()
+    path.stage.reject = {f"p{n}" for n in range(3 * WINDOW)}
+    pairs = [(headers.CONNECT_TOPIC, TOPIC.encode())]
+    decodable = [
+        kafka_record(product(f"p{n}", 1), topic=REPLAY_TOPIC, offset=n, headers=pairs) for n in range(3 * WINDOW)
+    ]
+    broken = [kafka_record(b"{", topic=REPLAY_TOPIC, offset=1000 + n, headers=pairs) for n in range(3 * WINDOW)]
+    await path.handle(*decodable, *broken)
+    assert len(path.publisher.of(TOPICS.dead("memory"))) == 6 * WINDOW
+
+
+async def test_a_newer_schema_holds_the_worker_before_anything_is_applied() -> None:
+    path = Path()
+    newer = kafka_record(product("b", 1), offset=1, headers=[(headers.SCHEMA, b"product-change/2")])
+    with pytest.raises(NackMessage):
+        await path.handle(*live(product("a", 1)), newer)
+    assert path.stage.batches == []
+    assert path.publisher.records == []
+    assert "product-change/2" in path.health.problems()[0]
+
+
+async def test_published_is_applied_superseded_dead_and_ignored() -> None:
+    path = Path()
+    path.stage.reject = {"b"}
+    await path.handle(*live(product("a", 1), product("b", 1), product("a", 2), b"{"))
+    counted = {
+        outcome: path.metrics.registry.get_sample_value(
+            "headrace_records_total", {"kind": "product", "outcome": outcome}
+        )
+        for outcome in ("applied", "superseded", "dead")
+    }
+    assert counted == {"applied": 1, "superseded": 1, "dead": 2}
+
+
+async def test_differing_changes_of_one_version_are_counted_and_the_first_wins() -> None:
+    path = Path()
+    await path.handle(*live(product("a", 1, title="first"), product("a", 1, title="second")))
+    assert path.publisher.outcomes() == {0: "applied", 1: "superseded"}
+    assert path.metrics.registry.get_sample_value("headrace_version_conflicts_total") == 1
+    assert path.stage.held["product", "a"].title == "first"
+
+
+async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
+    path = Path()
+    path.stage.reject = {"b"}
+    fields = {"title": SECRET, "description": SECRET, "attributes": {SECRET: SECRET}}
+    with structlog.testing.capture_logs() as lines:
+        await path.handle(
+            *live(
+                product("a", 1, **fields),
+                product("a", 1, **fields | {"brand": SECRET}),
+                product("b", 1, **fields),
+                product("c", 1, price=SECRET, **fields),
+                f"{{{SECRET}".encode(),
+            )
+        )
+        path.stage.down = True
+        with pytest.raises(NackMessage):
+            await path.handle(*live(product("d", 1, **fields)))
+    events = {line["event"] for line in lines}
+    assert {"dead_letter", "versions_conflict", "batch_settled", "batch_given_back"} <= events
+    assert SECRET not in json.dumps(lines, default=str)
+    assert SECRET.encode() not in generate_latest(path.metrics.registry)

@@ -1,0 +1,72 @@
+"""The breaker opens when most of the last live changes fail for one cause, and only then."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_runtime.breaker import Breaker
+from headrace_worker.settings import BreakerSettings
+
+WINDOW = 20
+
+
+def breaker(**settings: object) -> Breaker:
+    return Breaker(BreakerSettings.model_validate({"window": WINDOW, "share": 0.5} | settings))
+
+
+def test_more_than_the_share_of_a_full_window_opens_it() -> None:
+    assert breaker().opened_by([None] * 9 + ["f"] * 11) == "f"
+
+
+def test_exactly_the_share_does_not() -> None:
+    assert breaker().opened_by([None] * 10 + ["f"] * 10) is None
+
+
+@pytest.mark.parametrize("count", [1, WINDOW - 1])
+def test_fewer_changes_than_the_window_never_open_it(count: int) -> None:
+    assert breaker().opened_by(["f"] * count) is None
+
+
+def test_batches_add_up_to_a_window() -> None:
+    one = breaker()
+    assert [one.opened_by(["f"] * 5) for _ in range(4)] == [None, None, None, "f"]
+
+
+def test_rejects_of_different_causes_are_not_systemic() -> None:
+    assert breaker().opened_by(["f", "g"] * WINDOW) is None
+
+
+def test_a_systemic_fault_in_the_middle_of_a_large_batch_opens_it() -> None:
+    assert breaker().opened_by([None] * 50 + ["f"] * WINDOW + [None] * 50) == "f"
+
+
+def test_an_opening_batch_leaves_no_trace_and_opens_again() -> None:
+    one = breaker()
+    one.opened_by([None] * WINDOW)
+    for _ in range(3):
+        assert one.opened_by(["f"] * 11) == "f"
+    # After the deploy is fixed the same records pass, and so does a single reject among them.
+    assert one.opened_by([None] * 5 + ["f"]) is None
+
+
+def test_old_changes_leave_the_window() -> None:
+    one = breaker()
+    one.opened_by(["f"] * 10 + [None] * 10)
+    one.opened_by([None] * 10)
+    assert one.opened_by(["f"] * 10) is None
+
+
+def test_an_operator_who_allows_rejects_gets_them_all() -> None:
+    assert breaker(allow_rejects=True).opened_by(["f"] * 1000) is None
+
+
+@given(st.lists(st.sampled_from([None, None, "f", "g"]), max_size=100), st.lists(st.integers(1, 30), min_size=1))
+def test_it_opens_exactly_if_some_window_of_the_stream_has_too_many(stream: list[str | None], sizes: list[int]) -> None:
+    windows = [stream[end - WINDOW : end] for end in range(WINDOW, len(stream) + 1)]
+    expected = any(window.count(cause) > WINDOW / 2 for window in windows for cause in ("f", "g"))
+    one, opened, start = breaker(), False, 0
+    while start < len(stream) and not opened:
+        size = sizes[start % len(sizes)]
+        opened = one.opened_by(stream[start : start + size]) is not None
+        start += size
+    assert opened == expected

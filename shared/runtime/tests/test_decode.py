@@ -1,0 +1,223 @@
+"""Every record becomes a change, a dead letter with its reason, or is ignored; no bytes make the decoder raise."""
+
+import json
+from typing import Any
+
+import pytest
+from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, TOPIC, kafka_record
+from harness.records import product
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace_runtime.decode import Decoder, NewerSchema
+from headrace_runtime.items import Ignored, Item, Undecoded
+from headrace_schemas import headers
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.fields import MAX_VERSION
+from headrace_schemas.links import ProductLinks
+
+KEYWORDS = "headrace.keywords"
+INPUTS = {TOPIC: ProductChange, KEYWORDS: KeywordChange}
+decoder = Decoder(INPUTS, REPLAY_TOPIC)
+SOURCE = (headers.CONNECT_TOPIC, TOPIC.encode())
+
+
+def dead(record: Any, decoder: Decoder = decoder) -> tuple[str, tuple[str, ...]]:
+    """The reason and cause of a dead letter. Fails unless the record becomes one."""
+    decoded = decoder.decode(record)
+    assert isinstance(decoded, Undecoded), decoded
+    return decoded.rejection.reason, decoded.rejection.cause
+
+
+def change(record: Any, decoder: Decoder = decoder) -> Any:
+    """The change that a record holds. Fails unless it holds one."""
+    decoded = decoder.decode(record)
+    assert isinstance(decoded, Item), decoded
+    return decoded.change
+
+
+def test_a_valid_record_is_the_change_of_its_topics_kind() -> None:
+    assert change(kafka_record(product("p1", 7))).version == 7
+    keyword = {"op": "upsert", "keyword_id": "k", "version": 1, "occurred_at": "2026-01-01T00:00:00Z", "text": "t"}
+    assert change(kafka_record(keyword, topic=KEYWORDS)).kind == "keyword"
+
+
+@pytest.mark.parametrize("value", [b"", b"{nope", b"\xff\xfe", b'{"title": "\\ud800"}', b"[" * 100_000])
+def test_what_is_no_json_is_dead(value: bytes) -> None:
+    assert dead(kafka_record(value, b"p1"))[0] == "not_json"
+
+
+@pytest.mark.parametrize(
+    ("fields", "cause"),
+    [
+        ({"version": True}, ("int_type", "version")),
+        ({"version": 0}, ("greater_than_equal", "version")),
+        ({"title": None}, ("value_error", "")),
+        ({"product_id": "x" * 513}, ("value_error", "product_id")),
+        ({"attributes": {"size": {"x": 2**63}}}, ("value_error", "attributes")),
+    ],
+)
+def test_what_is_no_change_is_dead_by_the_place_of_its_first_fault(
+    fields: dict[str, Any], cause: tuple[str, str]
+) -> None:
+    assert dead(kafka_record(product("p1", 1) | fields, b"p1")) == ("invalid", cause)
+
+
+@pytest.mark.parametrize("key", [b"p2", b"", None, b"P1"])
+def test_a_record_under_another_key_than_its_id_is_dead(key: bytes | None) -> None:
+    record = kafka_record(json.dumps(product("p1", 1)).encode(), key)
+    assert dead(record) == ("key_mismatch", ("key",))
+
+
+def test_a_null_with_a_version_is_the_delete_of_its_key() -> None:
+    gone = change(kafka_record(None, "가".encode(), headers=[(headers.VERSION, b"12")]))
+    assert (gone.id, gone.version, gone.deleted) == ("가", 12, True)
+    assert gone.occurred_at.timestamp() * 1000 == TIMESTAMP_MS
+
+
+@pytest.mark.parametrize(
+    "version", [b"0", b"-1", b"1.0", b"", b"1x", b"9" * 30, str(MAX_VERSION + 1).encode(), b"0" * 19 + b"1" * 5000]
+)
+def test_a_null_with_an_impossible_version_is_dead(version: bytes) -> None:
+    record = kafka_record(None, b"p1", headers=[(headers.VERSION, version)])
+    assert dead(record) == ("invalid", ("headrace-version",))
+
+
+def test_a_null_with_the_highest_version_is_a_delete() -> None:
+    record = kafka_record(None, b"p1", headers=[(headers.VERSION, str(MAX_VERSION).encode())])
+    assert change(record).version == MAX_VERSION
+
+
+def test_a_null_without_a_version_is_dead_unless_the_settings_expect_them() -> None:
+    record = kafka_record(None, b"p1")
+    assert dead(record)[0] == "null_without_version"
+    assert decoder.decode(record) != Decoder(INPUTS, REPLAY_TOPIC, on_null="ignore").decode(record)
+    assert isinstance(Decoder(INPUTS, REPLAY_TOPIC, on_null="ignore").decode(record), Ignored)
+
+
+@pytest.mark.parametrize(
+    ("key", "cause"),
+    [
+        (None, ("value_error", "product_id")),
+        (b"", ("value_error", "product_id")),
+        (b"\xff", ("key",)),
+        (b"x" * 513, ("value_error", "product_id")),
+    ],
+)
+def test_a_null_under_a_key_that_is_no_id_is_dead(key: bytes | None, cause: tuple[str, ...]) -> None:
+    assert dead(kafka_record(None, key, headers=[(headers.VERSION, b"1")])) == ("invalid", cause)
+
+
+@pytest.mark.parametrize("on_null", ["dead-letter", "ignore"])
+def test_a_null_is_no_delete_of_what_no_catalogue_publishes(on_null: Any) -> None:
+    links = Decoder({TOPIC: ProductLinks}, REPLAY_TOPIC, on_null=on_null)
+    record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"1")])
+    assert dead(record, links) == ("invalid", ("value",))
+
+
+@pytest.mark.parametrize("timestamp", [10**18, -(10**18), 2**63 - 1])
+def test_a_null_from_no_possible_year_is_dead(timestamp: int) -> None:
+    record = kafka_record(None, b"p1", timestamp=timestamp, headers=[(headers.VERSION, b"1")])
+    assert dead(record) == ("invalid", ("timestamp",))
+
+
+def test_a_replay_is_read_as_what_its_original_topic_holds() -> None:
+    decoded = decoder.decode(kafka_record(product("p1", 1), topic=REPLAY_TOPIC, headers=[SOURCE]))
+    assert isinstance(decoded, Item)
+    assert decoded.replayed
+    assert isinstance(decoded.change, ProductChange)
+    live = decoder.decode(kafka_record(product("p1", 1)))
+    assert isinstance(live, Item)
+    assert not live.replayed
+
+
+@pytest.mark.parametrize("origin", [[], [(headers.CONNECT_TOPIC, b"headrace.other")], [(headers.CONNECT_TOPIC, None)]])
+def test_a_replay_from_a_topic_that_the_worker_does_not_read_is_dead(origin: list[tuple[str, bytes | None]]) -> None:
+    record = kafka_record(product("p1", 1), topic=REPLAY_TOPIC, headers=origin)
+    assert dead(record) == ("unknown_schema", ("replay",))
+
+
+def test_of_repeated_headers_the_last_counts() -> None:
+    record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"1"), (headers.VERSION, b"2")])
+    assert change(record).version == 2
+
+
+def schema(value: bytes, topic: str = TOPIC, more: Any = ()) -> Any:
+    return kafka_record(product("p1", 1), topic=topic, headers=[(headers.SCHEMA, value), *more])
+
+
+def test_the_workers_own_schema_is_read() -> None:
+    assert change(schema(b"product-change/1")).id == "p1"
+
+
+@pytest.mark.parametrize("value", [b"product-change/2", b"product-change/17"])
+def test_a_newer_schema_holds_the_worker_unless_it_is_told_to_reject_them(value: bytes) -> None:
+    with pytest.raises(NewerSchema, match="deploy the newer worker"):
+        decoder.decode(schema(value))
+    told = Decoder(INPUTS, REPLAY_TOPIC, accept_newer=True)
+    assert dead(schema(value), told) == ("unknown_schema", ("newer",))
+
+
+def test_a_replay_of_a_newer_schema_does_not_hold_the_worker() -> None:
+    assert dead(schema(b"product-change/2", REPLAY_TOPIC, [SOURCE])) == ("unknown_schema", ("newer",))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"product-change/0", b"keyword-change/1", b"keyword-change/2", b"product-change", b"product-change/x", b"",
+     b"\xff", b"product-change/" + b"9" * 5000],
+)  # fmt: skip
+def test_an_older_or_foreign_schema_is_dead(value: bytes) -> None:
+    assert dead(schema(value)) == ("unknown_schema", ("name",))
+
+
+NAMES = st.sampled_from([headers.SCHEMA, headers.VERSION, headers.CONNECT_TOPIC, headers.REPLAY_OF, "x"])
+HEADER_VALUES = (
+    st.none()
+    | st.binary(max_size=30)
+    | st.sampled_from([b"product-change/1", b"product-change/0", TOPIC.encode(), b"1"])
+    | st.builds(lambda digit, count: digit * count, st.sampled_from([b"0", b"1", b"9"]), st.integers(0, 6000))
+)
+LEAVES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+ODD_FIELDS = st.dictionaries(st.sampled_from(["version", "price", "attributes", "occurred_at", "title"]), LEAVES)
+VALUES = (
+    st.none()
+    | st.binary(max_size=500)
+    | ODD_FIELDS.map(lambda fields: json.dumps(product("p1", 1) | fields).encode())
+)  # fmt: skip
+
+
+@given(
+    value=VALUES,
+    key=st.none() | st.binary(max_size=600) | st.just(b"p1"),
+    topic=st.sampled_from([TOPIC, KEYWORDS, REPLAY_TOPIC]),
+    timestamp=st.integers(-(2**63), 2**63 - 1),
+    pairs=st.lists(st.tuples(NAMES, HEADER_VALUES), max_size=4),
+    on_null=st.sampled_from(["dead-letter", "ignore"]),
+)
+@settings(max_examples=500, deadline=None)
+def test_whatever_the_bytes_a_record_is_an_item_dead_or_ignored(
+    value: bytes | None,
+    key: bytes | None,
+    topic: str,
+    timestamp: int,
+    pairs: list[tuple[str, bytes | None]],
+    on_null: Any,
+) -> None:
+    record = kafka_record(value, key, topic=topic, timestamp=timestamp, headers=pairs)
+    decoded = Decoder(INPUTS, REPLAY_TOPIC, on_null=on_null, accept_newer=True).decode(record)
+    assert isinstance(decoded, Item | Undecoded | Ignored)
+    if isinstance(decoded, Item):
+        assert decoded.change.id.encode() == key
+        assert 1 <= decoded.change.version <= MAX_VERSION
+    if isinstance(decoded, Undecoded):
+        assert decoded.rejection.reason in headers.DEAD_REASONS
+
+
+@given(st.binary(min_size=500, max_size=500))
+def test_500_random_bytes_are_a_dead_letter(value: bytes) -> None:
+    assert dead(kafka_record(value, b"p1"))[0] in ("not_json", "invalid")

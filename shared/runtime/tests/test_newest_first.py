@@ -1,0 +1,72 @@
+"""Of an entity's changes in one batch the newest is tried first, and differing changes of one version are counted."""
+
+import random
+from typing import Any
+
+from harness.kafka_record import REPLAY_TOPIC, kafka_record
+from harness.records import product
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace_runtime.items import Item
+from headrace_runtime.newest import conflicts, newest_first
+from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.links import ProductLinks
+from headrace_worker.stage import Record
+
+
+def item(version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1") -> Item:
+    value = product(product_id, version, title=title) | {"occurred_at": "2026-01-01T00:00:00Z"}
+    topic = REPLAY_TOPIC if replayed else "headrace.products"
+    return Item(kafka_record(value, offset=offset, topic=topic), ProductChange.model_validate(value), replayed)
+
+
+def order(*items: Item) -> list[Item]:
+    (found,) = newest_first(items).values()
+    return found
+
+
+def test_the_highest_version_comes_first_whatever_its_offset() -> None:
+    assert [one.change.version for one in order(item(2, 0), item(9, 1), item(10, 2), item(1, 3))] == [10, 9, 2, 1]
+
+
+def test_of_equal_versions_the_first_offset_comes_first() -> None:
+    assert [one.record.offset for one in order(item(1, 5), item(1, 3), item(1, 4))] == [3, 4, 5]
+
+
+def test_a_live_record_comes_before_a_replay_of_its_version() -> None:
+    first, second = order(item(1, 0, replayed=True), item(1, 9))
+    assert (first.replayed, second.replayed) == (False, True)
+
+
+def test_a_replay_of_a_newer_version_comes_before_an_older_live_record() -> None:
+    assert [one.replayed for one in order(item(1, 9), item(2, 0, replayed=True))] == [True, False]
+
+
+def test_a_product_a_keyword_and_a_link_set_of_one_id_are_apart() -> None:
+    fields: dict[str, Any] = {"op": "delete", "version": 1, "occurred_at": "2026-01-01T00:00:00Z"}
+    both = [ProductChange(product_id="1", **fields), KeywordChange(keyword_id="1", **fields)]
+    records: list[Record] = [*both, ProductLinks(product_id="1", version=1, deleted=True)]
+    items = [Item(kafka_record(None, b"1"), record) for record in records]
+    assert set(newest_first(items)) == {("product", "1"), ("keyword", "1"), ("product_links", "1")}
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.booleans()), max_size=20), st.randoms())
+def test_the_order_of_arrival_changes_nothing(drawn: list[tuple[str, int, bool]], shuffled: random.Random) -> None:
+    items = [item(version, n, replayed=replayed, product_id=id) for n, (id, version, replayed) in enumerate(drawn)]
+    mixed = items.copy()
+    shuffled.shuffle(mixed)
+    found = newest_first(mixed)
+    assert found == newest_first(items)
+    assert sum(map(len, found.values())) == len(items)
+    for (_, entity_id), candidates in found.items():
+        assert {one.change.id for one in candidates} == {entity_id}
+
+
+def test_changes_of_one_version_that_differ_are_counted() -> None:
+    assert conflicts([item(1, title="a"), item(1, 1, title="b"), item(1, 2, title="c")]) == 2
+
+
+def test_redeliveries_and_other_versions_are_no_conflict() -> None:
+    assert conflicts([item(2, title="a"), item(1, 1, title="b"), item(1, 2, title="b")]) == 0
+    assert conflicts([]) == 0

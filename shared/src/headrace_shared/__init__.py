@@ -1,1 +1,0 @@
-"""Headrace's stage runtime: what every worker does the same way, written once."""

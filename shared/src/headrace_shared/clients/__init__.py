@@ -1,1 +1,0 @@
-"""Clients of the stores that more than one worker speaks to."""

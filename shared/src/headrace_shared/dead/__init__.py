@@ -1,1 +1,0 @@
-"""Dead letters: what they say, an index of them in PostgreSQL, and their bytes from the topics they lie in."""

@@ -1,0 +1,179 @@
+"""Settings from the environment: prefix `HEADRACE_`, nested by `__`, secrets kept out of every repr."""
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from headrace_schemas.topics import DEFAULT_PREFIX, Topics
+from headrace_worker.model_catalogue import catalogue_model
+
+ENV_PREFIX = "HEADRACE_"
+
+
+class KafkaSettings(BaseModel):
+    """How to reach the brokers."""
+
+    bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, more of them separated by commas")
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="as in Kafka's own clients"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_username: str | None = Field(None, description="with SASL_PLAINTEXT or SASL_SSL")
+    sasl_password: SecretStr | None = Field(None, description="with SASL_PLAINTEXT or SASL_SSL")
+    ssl_ca_file: str | None = Field(None, description="PEM file of the authorities to trust; default: the system's")
+    ssl_cert_file: str | None = Field(None, description="PEM file of the client's certificate")
+    ssl_key_file: str | None = Field(None, description="PEM file of the client's key")
+    session_timeout: float = Field(
+        45.0, ge=6, description="seconds without a heartbeat until a consumer's partitions go to another"
+    )
+    partitions: int = Field(6, ge=1, description="of every topic; never changed once a topic is in use")
+    replication_factor: int = Field(1, ge=1, description="of every topic; 3 in production")
+    min_insync_replicas: int = Field(1, ge=1, description="of every topic; 2 in production")
+    max_record_bytes: int = Field(1_048_576, ge=1024, description="largest source record; derived topics take twice it")
+
+
+def _without_credentials(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("a URL is shown in logs and errors: put the credentials into their own settings")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_without_credentials)]
+
+
+class ElasticsearchSettings(BaseModel):
+    """How to reach Elasticsearch."""
+
+    url: Url = Field("http://127.0.0.1:9200", description="of any node")
+    api_key: SecretStr | None = Field(None, description="sent with every request")
+    ca_fingerprint: str | None = Field(None, description="SHA-256 of the authority's certificate, for https")
+    analyzer: str = Field("standard", description="of text fields, when the index is created")
+    timeout: float = Field(30.0, gt=0, description="of one request, seconds")
+
+
+class QdrantSettings(BaseModel):
+    """How to reach Qdrant."""
+
+    url: Url = Field("http://127.0.0.1:6333", description="of any node")
+    api_key: SecretStr | None = Field(None, description="sent with every request")
+    prefer_grpc: bool = Field(True, description="the development server speaks REST only")
+    grpc_port: int = Field(6334, description="used with prefer_grpc")
+    replication_factor: int = Field(1, ge=1, description="of collections, when they are created")
+    timeout: int = Field(30, gt=0, description="of one request, seconds")
+
+
+class PostgresSettings(BaseModel):
+    """How to reach PostgreSQL."""
+
+    dsn: SecretStr = Field(
+        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="postgresql://user:password@host/db"
+    )
+    timeout: float = Field(30.0, gt=0, description="of one statement, seconds")
+
+
+class HttpSettings(BaseModel):
+    """Where a worker answers /healthz, /readyz and /metrics."""
+
+    host: str = Field("127.0.0.1", description="address to listen on; in a container 0.0.0.0")
+    port: int = Field(0, ge=0, le=65535, description="0: any free port, named in the log")
+
+
+class TelemetrySettings(BaseModel):
+    """Where traces go."""
+
+    otlp_endpoint: Url | None = Field(None, description="OTLP over HTTP, for example http://127.0.0.1:4318")
+
+
+class BatchSettings(BaseModel):
+    """How much a worker takes at once and how long it waits for a store before it gives a batch back."""
+
+    max_records: int = Field(4000, ge=1, description="records of one poll")
+    wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
+    give_back_after: float = Field(
+        60.0, gt=0, description="seconds of retrying before a batch goes back to Kafka; far below max.poll.interval"
+    )
+    backoff_max: float = Field(30.0, gt=0, description="longest pause between two tries, seconds")
+    poison_tries: int = Field(5, ge=2, description="lone failures on a healthy store before a change is a dead letter")
+
+
+class BreakerSettings(BaseModel):
+    """When a worker stops taking records instead of dead-lettering the catalogue."""
+
+    window: int = Field(200, ge=1, description="live changes looked back on; fewer never open it")
+    share: float = Field(0.5, gt=0, le=1, description="of them rejected for one fingerprint opens it")
+    allow_rejects: bool = Field(False, description="dead-letter them all the same; headrace work NAME --allow-rejects")
+
+
+class CommonSettings(BaseSettings):
+    """What every part of the product reads."""
+
+    # A value that is refused may be a secret with a slip in it: no error shows one.
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
+    )
+
+    kafka: KafkaSettings = KafkaSettings()
+    topic_prefix: str = Field(DEFAULT_PREFIX, description="of every topic and consumer group")
+    model: str = Field("minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id in the model catalogue")
+
+    @property
+    def topics(self) -> Topics:
+        """The topics' names under this prefix."""
+        return Topics(self.topic_prefix)
+
+
+class WorkerSettings(CommonSettings):
+    """What every worker reads. A worker's own settings class adds its store's."""
+
+    http: HttpSettings = HttpSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
+    batch: BatchSettings = BatchSettings()
+    breaker: BreakerSettings = BreakerSettings()
+    null_without_version: Literal["dead-letter", "ignore"] = Field(
+        "dead-letter", description="a null record without a headrace-version header, as Debezium sends after a delete"
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+
+
+class VectorStoreSettings(WorkerSettings):
+    """What a worker reads that keeps vectors."""
+
+    dimension: int | None = Field(
+        None, ge=1, le=65_536, description="of the model's vectors; default: what the catalogue says of the model"
+    )
+
+    @property
+    def vector_size(self) -> int:
+        """The number of dimensions. Raises UnknownModel if neither the settings nor the catalogue say it."""
+        return self.dimension or catalogue_model(self.model).dimension
+
+
+def variable_names(settings: type[BaseModel], prefix: str = ENV_PREFIX) -> Iterator[str]:
+    """Every environment variable that a settings class reads."""
+    for name, described in settings.model_fields.items():
+        nested = described.annotation
+        if isinstance(nested, type) and issubclass(nested, BaseModel):
+            yield from variable_names(nested, f"{prefix}{name.upper()}__")
+        else:
+            yield f"{prefix}{name.upper()}"
+
+
+def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
+    """One warning for each `HEADRACE_` variable that nothing reads, with the nearest name that something does.
+
+    A warning and not an error, because Kubernetes injects such names for a service called headrace.
+    """
+    names = sorted(set(known))
+    warnings = []
+    for name in sorted(set(environ) - set(names)):
+        if name.startswith(ENV_PREFIX):
+            near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            warnings.append(f"the environment variable {name} is not a setting{hint}")
+    return warnings
