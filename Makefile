@@ -10,7 +10,7 @@ MEMBERS := schemas $(wildcard shared/*) infra/local $(wildcard services/*)
 PACKAGES := $(wildcard schemas/src shared/*/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
 
-.PHONY: help setup prerequisites browser demo test test-long check format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long mutants check format bench lock clean
 
 help: ## Show what there is to make
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,11 @@ test: setup browser ## Every test, on real servers that it starts
 
 test-long: setup browser ## The full-size fault and property suites as well
 	$(BIN)/pytest
+
+mutants: export GRPC_ENABLE_FORK_SUPPORT = 0
+
+mutants: setup ## Weaken each guarantee in a copy, and show that the tests notice
+	PYTHONPATH=tests $(BIN)/python -m mutation $(ARGS)
 
 check: setup ## Lint, format, types and the direction of imports
 	$(BIN)/ruff check .
