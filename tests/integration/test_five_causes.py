@@ -36,9 +36,9 @@ from headrace_elasticsearch.prepare import SETTINGS
 from headrace_letters.actions import Action
 from headrace_letters.replay import ReplayOptions
 from headrace_letters.selection import Selection
-from headrace_qdrant.collections import KINDS
 from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.changes import ProductChange
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_schemas.upcasts import UPCASTS
 from headrace_worker.worker import load_worker
 
@@ -262,7 +262,7 @@ async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -
     """What an operator does: apply the stores, make the collection again, deploy the newer workers."""
     await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
     client = connect(night.of_qdrant.qdrant)
-    for kind in KINDS:
+    for kind in SOURCE_NAMES:
         await client.delete_collection(collection_of(kind, night.model))
     await client.close()
     await (await prepared(night.qdrant, night.of_qdrant)).close()

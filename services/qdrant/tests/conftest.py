@@ -12,13 +12,13 @@ from qdrant_client import AsyncQdrantClient
 
 from headrace_clients.qdrant import collection_of, connect
 from headrace_local.stack import Stack
-from headrace_qdrant.collections import KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import QdrantSettings
 
 DIMENSION = 8
@@ -48,7 +48,7 @@ def settings(qdrant_stack: Stack) -> QdrantWorkerSettings:
 async def client(settings: QdrantWorkerSettings) -> AsyncIterator[AsyncQdrantClient]:
     client = connect(settings.qdrant)
     yield client
-    for kind in KINDS:
+    for kind in SOURCE_NAMES:
         await client.delete_collection(collection_of(kind, settings.model))
     await client.close()
 

@@ -1,4 +1,4 @@
-"""The condition of a write keeps older versions out, whatever was seen before it."""
+"""The condition of a write keeps older versions out, whatever the stage read before it."""
 
 import asyncio
 import random
@@ -10,10 +10,9 @@ import pytest
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import VECTOR, below, collection_of, point_id
-from headrace_qdrant.plan import writes
-from headrace_qdrant.points import Held, set_fields
+from headrace_qdrant.points import Seen, set_fields, writes
 from headrace_qdrant.settings import QdrantWorkerSettings
-from headrace_qdrant.stage import QdrantStage
+from headrace_qdrant.stage import ROUNDS, QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_schemas.fields import MAX_VERSION
 from headrace_worker.stage import Applied, Superseded, Unavailable
@@ -31,16 +30,16 @@ def collection(settings: QdrantWorkerSettings) -> str:
 
 
 class Interrupted:
-    """The client, with something that another writer does between a look and what follows it."""
+    """The client, with another writer that acts after a read of the stage. `left`: what it still has to do."""
 
     def __init__(self, client: AsyncQdrantClient, *others: Callable[[], Any]) -> None:
         self._client = client
-        self._others = list(others)
+        self.left = list(others)
 
     async def retrieve(self, *args: Any, **options: Any) -> Any:
         seen = await self._client.retrieve(*args, **options)
-        if self._others:
-            await self._others.pop(0)()
+        if self.left:
+            await self.left.pop(0)()
         return seen
 
     def __getattr__(self, name: str) -> Any:
@@ -64,7 +63,7 @@ async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart
     held = {f"p{version}": version for version in EDGES if version < MAX_VERSION}
     await stage.apply([upsert(id, version, "text") for id, version in held.items()])
     operations = [
-        set_fields(upsert(id, MAX_VERSION, "text", price=step), Held(version + step))
+        set_fields(upsert(id, MAX_VERSION, "text", price=step), Seen(version + step))
         for id, version in held.items()
         for step in (-1, 1, 0)
     ]
@@ -77,9 +76,9 @@ async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart
 async def test_a_write_without_its_vector_leaves_other_content_of_the_seen_version_alone(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
 ) -> None:
-    # What a repair may leave between a look and a write: the version that was seen, with other content.
+    # A repair may come between the read and the write, and leave the version that was read with another text.
     await stage.apply([upsert("a", 5, "repaired")])
-    await client.batch_update_points(collection, [set_fields(upsert("a", 8, "text"), Held(5))])
+    await client.batch_update_points(collection, [set_fields(upsert("a", 8, "text"), Seen(5))])
     assert (await store.get("product", ["a"]))["a"].version == 5
 
 
@@ -98,18 +97,19 @@ async def test_versions_far_apart_in_one_batch_are_all_applied(
 
 
 @pytest.mark.parametrize("text", ["same text", "other text"])
-async def test_a_write_planned_from_an_old_look_does_not_replace_what_is_newer(
+async def test_writes_planned_from_an_outdated_read_do_not_replace_what_is_newer(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange, text: str
 ) -> None:
     newest = upsert("a", 9, "same text", price=9)
     await stage.apply([newest])
     late = upsert("a", 8, text, price=8)
-    seen = Held(1, late.embedding.content_hash if text == "same text" else None)
-    await stage._write(collection, writes([late], {"a": seen}))
+    planned = writes([late], {"a": Seen(1, late.embedding.content_hash if text == "same text" else None)})
+    upserts = [models.UpsertOperation(upsert=planned.upsert)] if planned.upsert else []
+    await client.batch_update_points(collection, [*upserts, *planned.operations])
     assert (await store.get("product", ["a"]))["a"].fields["price"] == 9
 
 
-async def test_a_tombstone_written_after_the_look_is_not_brought_back(
+async def test_a_tombstone_written_after_the_read_is_not_undone(
     client: AsyncQdrantClient,
     store: QdrantStore,
     settings: QdrantWorkerSettings,
@@ -120,8 +120,9 @@ async def test_a_tombstone_written_after_the_look_is_not_brought_back(
     await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
     interrupted: Any = Interrupted(client, lambda: other.apply([delete("a", 5), delete("b", 5)]))
     late = QdrantStage(interrupted, settings.model)
-    # One keeps its content and one does not: the two kinds of write.
+    # One keeps its text and one does not: the two kinds of write.
     assert await late.apply([upsert("a", 4, "text"), upsert("b", 4, "new text")]) == [Superseded(5), Superseded(5)]
+    assert not interrupted.left
     assert {entity.deleted for entity in (await store.get("product", ["a", "b"])).values()} == {True}
 
 
@@ -132,18 +133,19 @@ async def test_an_older_change_that_came_between_does_not_keep_a_newer_one_out(
     await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
     between = [upsert("a", 5, "between"), upsert("b", 5, "between")]
     interrupted: Any = Interrupted(client, lambda: other.apply(between))
-    # The fence of both is 4, because c shares it: a and b are refused in the first round and written in the second.
+    # All share the fence 4 of c: the first round does not write a and b, the second does.
     changes = [upsert("c", 4), upsert("a", 8, "text"), upsert("b", 8, "newer text")]
     assert await QdrantStage(interrupted, settings.model).apply(changes) == [Applied()] * 3
+    assert not interrupted.left
     stored = await store.get("product", ["a", "b"])
     assert {id: entity.fields["title"] for id, entity in stored.items()} == {"a": "text", "b": "newer text"}
-    # a was to keep the vector that it was seen with, and that had gone.
+    # The stage planned to keep the vector of a, which the other writer then replaced.
     assert {id: entity.content_hash for id, entity in stored.items()} == {
         change.id: change.embedding.content_hash for change in changes[1:]
     }
 
 
-async def test_endless_interference_is_given_back_and_not_called_applied(
+async def test_changes_that_others_keep_interrupting_are_unavailable_and_not_applied(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
     other = QdrantStage(client, settings.model)
@@ -154,8 +156,9 @@ async def test_endless_interference_is_given_back_and_not_called_applied(
         return other.apply([upsert(change.id, changes[round].version) for change in changes[round + 1 :]])
 
     interrupted: Any = Interrupted(client, *(partial(meddle, round) for round in range(len(changes))))
-    with pytest.raises(Unavailable, match="changed by others"):
+    with pytest.raises(Unavailable, match="other writers kept changing 13 points"):
         await QdrantStage(interrupted, settings.model).apply(changes)
+    assert len(interrupted.left) == len(changes) - ROUNDS
 
 
 async def test_two_writers_at_once_leave_the_newest_of_each_entity_whole(

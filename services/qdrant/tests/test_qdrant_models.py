@@ -8,10 +8,10 @@ from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import VECTOR, collection_of
 from headrace_clients.qdrant_collections import WrongCollection
-from headrace_qdrant.collections import ALIASES
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import Applied, Rejected
 from headrace_worker.store import Query
 
@@ -59,7 +59,7 @@ async def test_a_search_is_refused_where_readers_see_another_models_index(
             await next_store.search(Query("text", vector=vector("text")))
         assert await store.search(Query("text", vector=vector("text"))) == []
     finally:
-        for kind in ALIASES:
+        for kind in SOURCE_NAMES:
             await client.delete_collection(collection_of(kind, other.model))
 
 

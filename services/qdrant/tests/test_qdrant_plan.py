@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from headrace_qdrant.plan import groups_sharing_a_fence, newer_than_held, writes
-from headrace_qdrant.points import Held, set_fields
-from headrace_qdrant.stage import SHARE, shares
+from headrace_qdrant.points import Seen, groups_sharing_a_fence, newer_than_stored, set_fields, writes
+from headrace_qdrant.stage import PART, parts_of
 from headrace_schemas.embedded import EmbeddedProduct
 from headrace_schemas.fields import MAX_VERSION
 
@@ -25,37 +24,37 @@ def delete(id: int, version: int) -> EmbeddedProduct:
 
 @given(st.lists(st.tuples(st.integers(min_value=0, max_value=5), VERSIONS), max_size=7))
 def test_groups_are_the_fewest_whose_fence_writes_every_change(entities: list[tuple[int, int]]) -> None:
-    held = {str(id): Held(version) for id, (version, _) in enumerate(entities)}
-    changes = newer_than_held((delete(id, new) for id, (_, new) in enumerate(entities)), held)
-    groups = groups_sharing_a_fence(changes, held)
+    stored = {str(id): Seen(version) for id, (version, _) in enumerate(entities)}
+    changes = newer_than_stored((delete(id, new) for id, (_, new) in enumerate(entities)), stored)
+    groups = groups_sharing_a_fence(changes, stored)
     assert sorted(change.id for group in groups for change in group) == sorted(change.id for change in changes)
     for group in groups:
         fence = group[0].version
-        assert all(held[change.id].version < fence <= change.version for change in group)
-    assert len(groups) == fewest_fences([(held[change.id].version, change.version) for change in changes])
+        assert all(stored[change.id].version < fence <= change.version for change in group)
+    assert len(groups) == fewest_fences([(stored[change.id].version, change.version) for change in changes])
 
 
 def fewest_fences(intervals: list[tuple[int, int]]) -> int:
-    """By trying all: the size of the smallest set of fences that has one in each interval (held, new]."""
+    """By trying all: the size of the smallest set of fences that has one in each interval (stored, new]."""
     for size in range(8):
         for fences in combinations(range(1, 7), size):
-            if all(any(held < fence <= new for fence in fences) for held, new in intervals):
+            if all(any(stored < fence <= new for fence in fences) for stored, new in intervals):
                 return size
     raise AssertionError
 
 
-def test_new_entities_share_one_fence_with_updates_of_lower_held_versions() -> None:
+def test_new_entities_share_one_fence_with_updates_of_lower_stored_versions() -> None:
     changes = [delete(id, version) for id, version in enumerate([900, 901, 1000, 1001])]
-    planned = writes(changes, {"2": Held(899), "3": Held(10)})
+    planned = writes(changes, {"2": Seen(899), "3": Seen(10)})
     assert planned.upsert is not None
     assert len(planned.upsert.points) == 4
     assert planned.operations == []
 
 
 def test_a_batch_is_cut_by_kind_and_into_neighbouring_versions(upsert: Callable[..., Any]) -> None:
-    changes = [delete(id, 10_000 - id) for id in range(SHARE + 1)] + [upsert("k", 1, kind="keyword")]
-    parts = shares(changes)
-    assert [(part[0].kind, len(part)) for part in parts] == [("product", SHARE), ("product", 1), ("keyword", 1)]
+    changes = [delete(id, 10_000 - id) for id in range(PART + 1)] + [upsert("k", 1, kind="keyword")]
+    parts = parts_of(changes)
+    assert [(part[0].kind, len(part)) for part in parts] == [("product", PART), ("product", 1), ("keyword", 1)]
     assert max(change.version for change in parts[0]) < min(change.version for change in parts[1])
 
 
@@ -67,7 +66,7 @@ def test_payloads_and_conditions_mean_the_same_over_grpc(upsert: Callable[..., A
     assert GrpcToRest.convert_payload(sent.points[0].payload) == planned.points[0].payload
     assert set_parts(GrpcToRest.convert_filter(sent.update_filter)) == set_parts(planned.update_filter)
 
-    fields = set_fields(change, Held(MAX_VERSION - 1)).set_payload
+    fields = set_fields(change, Seen(MAX_VERSION - 1)).set_payload
     changed = RestToGrpc.convert_update_operation(models.SetPayloadOperation(set_payload=fields)).set_payload
     assert GrpcToRest.convert_payload(changed.payload) == fields.payload
     assert set_parts(GrpcToRest.convert_filter(changed.points_selector.filter)) == set_parts(fields.filter)

@@ -8,10 +8,10 @@ from qdrant_client import AsyncQdrantClient
 
 from headrace_clients.qdrant import collection_of
 from headrace_clients.qdrant_collections import aliased_collection
-from headrace_qdrant.collections import ALIASES, KINDS
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
 from headrace_qdrant.store import QdrantStore
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import Applied
 
 
@@ -20,9 +20,9 @@ async def test_the_first_run_makes_everything_and_the_second_nothing(
 ) -> None:
     store = QdrantStore(client, settings)
     made = await store.prepare()
-    for kind in KINDS:
+    for kind in SOURCE_NAMES:
         collection = collection_of(kind, settings.model)
-        assert await aliased_collection(client, ALIASES[kind]) == collection
+        assert await aliased_collection(client, SOURCE_NAMES[kind]) == collection
         info = await client.get_collection(collection)
         assert set(info.payload_schema) == {"deleted", f"{kind}_id"}
         assert sum(collection in line for line in made) == 4
@@ -43,10 +43,10 @@ async def test_an_alias_of_another_model_stays_where_it_is(
     other = settings.model_copy(update={"model": f"{settings.model}-next"})
     try:
         await QdrantStore(client, other).prepare()
-        for kind in KINDS:
-            assert await aliased_collection(client, ALIASES[kind]) == collection_of(kind, settings.model)
+        for kind in SOURCE_NAMES:
+            assert await aliased_collection(client, SOURCE_NAMES[kind]) == collection_of(kind, settings.model)
     finally:
-        for kind in KINDS:
+        for kind in SOURCE_NAMES:
             await client.delete_collection(collection_of(kind, other.model))
 
 

@@ -11,8 +11,7 @@ from pydantic import SecretStr
 from pydantic_core import to_json
 from qdrant_client import models
 
-from headrace_clients.qdrant import check_completed, connect
-from headrace_clients.qdrant_errors import qdrant_errors
+from headrace_clients.qdrant import check_completed, connect, qdrant_errors
 from headrace_worker.settings import QdrantSettings
 from headrace_worker.stage import BatchRejected, Unavailable
 

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import VECTOR, collection_of, point_id
-from headrace_clients.qdrant_errors import qdrant_errors
+from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
 from headrace_link.point import LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
 

@@ -8,8 +8,7 @@ from uuid import uuid4
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import check_completed, point_id
-from headrace_clients.qdrant_errors import qdrant_errors
+from headrace_clients.qdrant import check_completed, point_id, qdrant_errors
 from headrace_link.point import (
     PROBE,
     TOLERANCE,

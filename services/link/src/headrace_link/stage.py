@@ -6,8 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import structlog
 
-from headrace_clients.qdrant import connect
-from headrace_clients.qdrant_errors import STORE
+from headrace_clients.qdrant import STORE, connect
 from headrace_link import records
 from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue

@@ -4,8 +4,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import connect
-from headrace_clients.qdrant_errors import qdrant_errors
+from headrace_clients.qdrant import connect, qdrant_errors
 from headrace_link.collection import collection_name, create_missing
 from headrace_link.point import read_links
 from headrace_link.points import LinkPoints

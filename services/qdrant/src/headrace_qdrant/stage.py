@@ -1,27 +1,36 @@
-"""Changes into Qdrant, fenced by the version that each point holds."""
+"""Changes into Qdrant, fenced by the version that each point stores."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from itertools import chain
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import check_completed, collection_of, connect, point_id
-from headrace_clients.qdrant_errors import STORE, qdrant_errors
-from headrace_qdrant.collections import KINDS, dimension_of
-from headrace_qdrant.plan import Writes, newer_than_held, outcomes, writes
-from headrace_qdrant.points import HELD_FIELDS, Held, held
+from headrace_clients.qdrant import (
+    STORE,
+    VECTOR,
+    check_completed,
+    collection_of,
+    connect,
+    point_id,
+    qdrant_errors,
+    vector_size,
+)
+from headrace_qdrant.points import SEEN_FIELDS, Seen, Writes, newer_than_stored, outcomes, seen, writes
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
+from headrace_worker.parts import write_parts
 from headrace_worker.stage import Outcome, Unavailable
 from headrace_worker.vectors import vector_fault
 
-SHARE = 256
-"""Changes of one request: more of them do not make Qdrant faster."""
+PART = 256
+"""Changes of one request: larger requests are not faster."""
 IN_FLIGHT = 4
 ROUNDS = 8
-"""One is usual. Another is needed only if another writer came between the look and the write."""
+"""Reads and writes of one part. One round is usual; more are needed only if another writer changes the same points."""
 CHECK_SECONDS = 5.0
 
 Key = tuple[Kind, str]
@@ -29,7 +38,7 @@ Key = tuple[Kind, str]
 
 @asynccontextmanager
 async def open_stage(settings: QdrantWorkerSettings) -> AsyncIterator["QdrantStage"]:
-    """The stage with its client; the server need not be up."""
+    """The stage with its client; the server may be down."""
     client = connect(settings.qdrant)
     try:
         yield QdrantStage(client, settings.model)
@@ -40,68 +49,64 @@ async def open_stage(settings: QdrantWorkerSettings) -> AsyncIterator["QdrantSta
 class QdrantStage:
     """Keeps one model's collections equal to the newest version of each entity.
 
-    A share of a batch is looked at, written and looked at again. What was seen first decides what is worth sending:
-    nothing for a redelivery, the fields alone for unchanged content, as few fences as the held versions allow.
-    What is seen last says what became of it; the conditions of the writes alone keep older versions out.
+    Each part of a batch is read, written and read again. The first read decides what to send: nothing for a
+    redelivery, only the fields for an unchanged text, and as few fences as the stored versions allow. The last read
+    decides the outcomes. Only the conditions of the writes keep older versions out.
     """
 
     def __init__(self, client: AsyncQdrantClient, model: str) -> None:
         self._client = client
         self._model = model
-        self._collections = {kind: collection_of(kind, model) for kind in KINDS}
+        self._collections = {kind: collection_of(kind, model) for kind in SOURCE_NAMES}
         self._dimensions: dict[Kind, int] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def apply(self, changes: Sequence[EmbeddedChange]) -> Sequence[Outcome]:
         if not self._dimensions:
-            await self._learn_dimensions()
-        settled: dict[Key, Outcome] = {}
+            await self._read_dimensions()
+        found: dict[Key, Outcome] = {}
         for change in changes:
             if fault := vector_fault(change, self._model, self._dimensions[change.kind], STORE):
-                settled[key(change)] = fault
-        parts = shares([change for change in changes if key(change) not in settled])
-        answers = await asyncio.gather(*(self._settle(part) for part in parts), return_exceptions=True)
-        down = [answer for answer in answers if isinstance(answer, Unavailable)]
-        for part, answer in zip(parts, answers, strict=True):
-            if isinstance(answer, Unavailable) and len(down) < len(parts):
-                answer = [answer] * len(part)
-            if isinstance(answer, BaseException):
-                raise down[0] if down else answer
-            settled |= zip(map(key, part), answer, strict=True)
-        return [settled[key(change)] for change in changes]
+                found[key(change)] = fault
+        parts = parts_of([change for change in changes if key(change) not in found])
+        found |= zip(map(key, chain(*parts)), await write_parts(parts, self._write_part, self._slots), strict=True)
+        return [found[key(change)] for change in changes]
 
     async def check(self) -> None:
         with qdrant_errors():
             async with asyncio.timeout(CHECK_SECONDS):
-                await self._learn_dimensions()
+                await self._read_dimensions()
 
-    async def _learn_dimensions(self) -> None:
-        """What the collections accept is asked of them, so that a wrong setting cannot fill the dead letters."""
-        with qdrant_errors():
-            self._dimensions = {
-                kind: await dimension_of(self._client, collection) for kind, collection in self._collections.items()
-            }
+    async def _read_dimensions(self) -> None:
+        """From the collections and not from the settings, so that a wrong setting does not make dead letters."""
+        dimensions = {}
+        for kind, collection in self._collections.items():
+            with qdrant_errors():
+                size = await vector_size(self._client, collection, VECTOR)
+            if size is None:
+                raise Unavailable(STORE, f"the collection {collection} has no vector named {VECTOR}")
+            dimensions[kind] = size
+        self._dimensions = dimensions
 
-    async def _settle(self, changes: Sequence[EmbeddedChange]) -> list[Outcome]:
+    async def _write_part(self, changes: Sequence[EmbeddedChange]) -> list[Outcome]:
         """Writes changes of one kind. Raises Unavailable or BatchRejected."""
         collection = self._collections[changes[0].kind]
-        async with self._slots:
-            for _ in range(ROUNDS):
-                seen = await self._look(collection, changes)
-                newer = newer_than_held(changes, seen)
-                if not newer:
-                    return outcomes(changes, seen)
-                await self._write(collection, writes(newer, seen))
-        raise Unavailable(STORE, f"{len(newer)} points are being changed by others all the time")
+        for _ in range(ROUNDS):
+            stored = await self._read(collection, changes)
+            newer = newer_than_stored(changes, stored)
+            if not newer:
+                return outcomes(changes, stored)
+            await self._write(collection, writes(newer, stored))
+        raise Unavailable(STORE, f"other writers kept changing {len(newer)} points; gave up after {ROUNDS} rounds")
 
-    async def _look(self, collection: str, changes: Sequence[EmbeddedChange]) -> dict[str, Held]:
+    async def _read(self, collection: str, changes: Sequence[EmbeddedChange]) -> dict[str, Seen]:
         ids = {point_id(change.id): change.id for change in changes}
         with qdrant_errors():
-            points = await self._client.retrieve(collection, list(ids), with_payload=HELD_FIELDS, with_vectors=False)
-        return {ids[str(point.id)]: held(point.payload) for point in points}
+            points = await self._client.retrieve(collection, list(ids), with_payload=SEEN_FIELDS, with_vectors=False)
+        return {ids[str(point.id)]: seen(point.payload) for point in points}
 
     async def _write(self, collection: str, planned: Writes) -> None:
-        """One request, rarely two: a batch of operations is dearer to send and to read than a plain upsert."""
+        """In one request, rarely in two: a plain upsert is cheaper to send and to parse than a batch of operations."""
         strong = models.WriteOrdering.STRONG
         results: list[models.UpdateResult] = []
         with qdrant_errors():
@@ -117,10 +122,10 @@ def key(change: EmbeddedChange) -> Key:
     return change.kind, change.id
 
 
-def shares(changes: Sequence[EmbeddedChange]) -> list[list[EmbeddedChange]]:
-    """Parts of one kind each. Neighbouring versions go together, because those most often share a fence."""
+def parts_of(changes: Sequence[EmbeddedChange]) -> list[list[EmbeddedChange]]:
+    """Parts of one kind each, with neighbouring versions together, because those most often share a fence."""
     parts = []
-    for kind in KINDS:
+    for kind in SOURCE_NAMES:
         alike = sorted((change for change in changes if change.kind == kind), key=lambda change: change.version)
-        parts += [alike[start : start + SHARE] for start in range(0, len(alike), SHARE)]
+        parts += [alike[start : start + PART] for start in range(0, len(alike), PART)]
     return parts

@@ -1,25 +1,30 @@
-"""Qdrant's read side: search, and what it holds, for whoever compares."""
+"""The read side of Qdrant: search, and what is stored."""
 
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import VECTOR, collection_of, connect, point_id
-from headrace_clients.qdrant_collections import WrongCollection, aliased_collection
-from headrace_clients.qdrant_errors import qdrant_errors
-from headrace_qdrant.collections import ALIASES, KINDS, create_missing
+from headrace_clients.qdrant import VECTOR, collection_of, connect, point_id, qdrant_errors
+from headrace_clients.qdrant_collections import (
+    WrongCollection,
+    aliased_collection,
+    create_alias,
+    create_collection,
+    create_indexes,
+)
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.store import Hit, Query, Stored
 
 PAGE = 1000
-"""Points of one request when everything is read."""
+"""Points of one request of a scan."""
 
 
 def open_store(settings: QdrantWorkerSettings) -> "QdrantStore":
-    """The store with its client; the server need not be up."""
+    """The store with its client; the server may be down."""
     return QdrantStore(connect(settings.qdrant), settings)
 
 
@@ -29,18 +34,18 @@ class QdrantStore:
     def __init__(self, client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
         self._client = client
         self._settings = settings
-        self._collections = {kind: collection_of(kind, settings.model) for kind in KINDS}
+        self._collections = {kind: collection_of(kind, settings.model) for kind in SOURCE_NAMES}
 
     async def prepare(self) -> list[str]:
-        """Raises WrongCollection if a collection of this model holds vectors of another size."""
-        settings, made = self._settings, []
+        """Raises WrongCollection if a collection of this model has vectors of another size."""
+        made = []
         with qdrant_errors():
-            for kind in KINDS:
-                made += await create_missing(self._client, kind, settings.model, settings.vector_size, settings.qdrant)
+            for kind in self._collections:
+                made += await self._create_missing(kind)
         return made
 
     async def refresh(self) -> None:
-        """A write that was waited for is searchable at once."""
+        """Nothing to do: a completed write is searchable at once."""
 
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
         offset: Any = None
@@ -66,9 +71,9 @@ class QdrantStore:
         return found
 
     async def search(self, query: Query) -> list[Hit]:
-        """Raises WrongCollection if readers see an index that another model built, whose scores would mean nothing."""
+        """Raises WrongCollection if the readers' alias points to a collection of another model."""
         if query.vector is None:
-            raise ValueError("qdrant finds by vector: embed the text first")
+            raise ValueError("qdrant searches by vector, and the query has none")
         live = models.FieldCondition(key="deleted", match=models.MatchValue(value=False))
         with qdrant_errors():
             await self._check_alias(query.kind)
@@ -85,12 +90,23 @@ class QdrantStore:
     async def close(self) -> None:
         await self._client.close()
 
+    async def _create_missing(self, kind: Kind) -> list[str]:
+        """Creates the collection, its payload indexes and its alias where they are missing; one line for each."""
+        collection = self._collections[kind]
+        vectors = models.VectorParams(size=self._settings.vector_size, distance=models.Distance.COSINE)
+        indexes = {"deleted": models.PayloadSchemaType.BOOL, ID_FIELDS[kind]: models.PayloadSchemaType.KEYWORD}
+        return [
+            *await create_collection(self._client, collection, VECTOR, vectors, self._settings.qdrant),
+            *await create_indexes(self._client, collection, indexes),
+            *await create_alias(self._client, SOURCE_NAMES[kind], collection),
+        ]
+
     async def _check_alias(self, kind: Kind) -> None:
-        aliased, wanted = await aliased_collection(self._client, ALIASES[kind]), self._collections[kind]
+        aliased, wanted = await aliased_collection(self._client, SOURCE_NAMES[kind]), self._collections[kind]
         if aliased not in (None, wanted):
             raise WrongCollection(
-                f"the alias {ALIASES[kind]} points at {aliased}, built with another model than {self._settings.model}: "
-                "set HEADRACE_MODEL to that one, or move the alias"
+                f"the alias {SOURCE_NAMES[kind]} points to {aliased}, which is not of model {self._settings.model}: "
+                "set HEADRACE_MODEL to the model of that collection, or move the alias"
             )
 
 

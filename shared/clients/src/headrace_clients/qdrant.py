@@ -1,32 +1,55 @@
-"""Qdrant as the workers use it: the connection, the points' ids and the fence of a write.
-
-Qdrant's range condition compares as float64, which takes neighbouring versions above 2^53 for equal. So a point's
-payload holds its version also as two integers of 32 bits, and the fence compares those.
-"""
+"""Qdrant as the workers use it: the connection, the ids of points, the fence of a write, and what an error means."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import lru_cache
+from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import httpx
+from pydantic import ValidationError
+from pydantic_core import from_json
 from qdrant_client import AsyncQdrantClient, models
+from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
+from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
-from headrace_clients.qdrant_errors import STORE
 from headrace_schemas.fields import Kind
+from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import QdrantSettings
-from headrace_worker.stage import Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
+STORE = "qdrant"
 VECTOR = "dense"
-"""The name of the one vector that an entity's point has."""
+"""The name of the one vector of an entity's point."""
 IDLE_SECONDS = 2.0
-"""A connection is kept this long for the next request: below the 5 s after which servers hang up."""
+"""The client closes a connection that is idle for this long: before the server does, which closes it after 5 s."""
 LOW_BITS = 32
 LOW_MASK = (1 << LOW_BITS) - 1
 
+REFUSED_STATUS: dict[int, DeadReason] = {400: "refused_by_store", 413: "too_large", 422: "refused_by_store"}
+"""The HTTP status codes that are about the data."""
+REFUSED_CODE: dict[grpc.StatusCode, DeadReason] = {
+    grpc.StatusCode.INVALID_ARGUMENT: "refused_by_store",
+    grpc.StatusCode.OUT_OF_RANGE: "too_large",
+}
+"""The same over gRPC. The server's gRPC library answers OUT_OF_RANGE to a message above its size limit."""
+BROKEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+REFUSAL_PREFIXES = (
+    "Wrong input",
+    "Bad request",
+    "Bad input",
+    "Format error in JSON body",
+    "Validation error in JSON body",
+)
+"""Qdrant's messages about bad data begin with one of these; values follow."""
+MESSAGE_LIMIT = 500
+"""Characters."""
+
 
 def connect(settings: QdrantSettings) -> AsyncQdrantClient:
-    """A client that has not asked the server anything yet: the server need not be up."""
+    """A client that sends nothing until its first call: the server may be down."""
     return AsyncQdrantClient(
         url=settings.url,
         grpc_port=settings.grpc_port,
@@ -39,23 +62,27 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
 
 
 def collection_of(kind: Kind, model: str) -> str:
-    """The physical collection of a kind: vectors of two models never share one."""
+    """The physical collection of a kind. Each model has its own, so that vectors of two models never mix."""
     return f"{SOURCE_NAMES[kind]}__{model}"
 
 
 @lru_cache(maxsize=8192)
 def point_id(entity_id: str) -> str:
-    """The UUIDv5 of an entity's id: Qdrant's own ids are UUIDs or integers. Each write asks for it several times."""
+    """The UUIDv5 of an entity's id, because Qdrant's ids are UUIDs or integers. Each write needs it several times."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, entity_id))
 
 
 def version_fields(version: int) -> dict[str, int]:
-    """The payload's version, whole for readers and in two halves for the fence."""
+    """The version in the payload: whole for readers, and in two halves of 32 bits for the fence."""
     return {"version": version, "version_hi": version >> LOW_BITS, "version_lo": version & LOW_MASK}
 
 
 def below(version: int) -> models.Filter:
-    """Matches the points whose version is lower, exactly for every version from 1 to 2^63-1."""
+    """Matches the points whose version is lower, exactly for every version from 1 to 2^63-1.
+
+    Qdrant compares ranges as float64, in which neighbouring versions above 2^53 are equal. So the filter compares the
+    two halves of the version.
+    """
     high, low = version >> LOW_BITS, version & LOW_MASK
     same_high = models.FieldCondition(key="version_hi", match=models.MatchValue(value=high))
     lower_low = models.FieldCondition(key="version_lo", range=models.Range(lt=low))
@@ -67,8 +94,71 @@ def below(version: int) -> models.Filter:
     )
 
 
+async def vector_size(client: AsyncQdrantClient, collection: str, name: str) -> int | None:
+    """The dimension of the vectors of this name in a collection; None if the collection has none."""
+    vectors = (await client.get_collection(collection)).config.params.vectors
+    return vectors[name].size if isinstance(vectors, dict) and name in vectors else None
+
+
 def check_completed(results: Iterable[models.UpdateResult]) -> None:
-    """Raises Unavailable unless every write was applied: an acknowledged one may still be lost or refused."""
+    """Raises Unavailable unless every write is completed: a write that is only acknowledged may still fail."""
     for result in results:
         if result.status is not models.UpdateStatus.COMPLETED:
-            raise Unavailable(STORE, f"a write was only {result.status.value}")
+            raise Unavailable(STORE, f"a write is only {result.status.value}")
+
+
+@contextmanager
+def qdrant_errors() -> Iterator[None]:
+    """Turns the client's errors, over REST and over gRPC, into BatchRejected or Unavailable, without credentials."""
+    try:
+        yield
+    except UnexpectedResponse as error:
+        raise _response_error(error) from error
+    except grpc.RpcError as error:
+        raise _call_error(error) from error
+    except ResourceExhaustedResponse as error:
+        raise Unavailable(STORE, "429 too many requests") from error
+    except ResponseHandlingException as error:
+        raise Unavailable(STORE, _no_response(error.source)) from error
+    except TimeoutError as error:
+        raise Unavailable(STORE, "no answer in time") from error
+
+
+def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
+    status, message = error.status_code or 0, _message(error.content)
+    if reason := REFUSED_STATUS.get(status):
+        return BatchRejected(_rejected(reason, str(status), message, error))
+    return Unavailable(STORE, f"{status} {message or error.reason_phrase}{_hint(status == 404)}", suspect=status == 500)
+
+
+def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
+    # The base class in grpc declares no methods, but every error of a call has these two.
+    call: Any = error
+    code, message = call.code(), str(call.details())[:MESSAGE_LIMIT]
+    if reason := REFUSED_CODE.get(code):
+        return BatchRejected(_rejected(reason, code.name, message, error))
+    missing = code is grpc.StatusCode.NOT_FOUND
+    return Unavailable(STORE, f"{code.name} {message}{_hint(missing)}", suspect=code in BROKEN_CODES)
+
+
+def _rejected(reason: DeadReason, code: str, message: str, error: Exception) -> Rejected:
+    prefix = next((prefix for prefix in REFUSAL_PREFIXES if message.startswith(prefix)), None)
+    return Rejected(reason, message, (STORE, code, prefix) if prefix else (STORE, code), error)
+
+
+def _message(content: bytes) -> str:
+    try:
+        answer = from_json(content)
+        return str(answer["status"]["error"])[:MESSAGE_LIMIT]
+    except (ValueError, KeyError, TypeError):
+        return ""
+
+
+def _hint(missing: bool) -> str:
+    return "; has `headrace stores apply` been run?" if missing else ""
+
+
+def _no_response(source: Exception) -> str:
+    if isinstance(source, ValidationError):
+        return "the response is not Qdrant's"
+    return f"cannot be reached: {type(source).__name__}"

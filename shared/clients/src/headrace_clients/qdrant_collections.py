@@ -1,28 +1,27 @@
-"""What `stores apply` makes in Qdrant where it is missing. Each function says in lines what it made."""
+"""What `stores apply` creates in Qdrant where it is missing. Each function returns a line for each thing it created."""
 
 from collections.abc import Mapping
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import check_completed
+from headrace_clients.qdrant import check_completed, vector_size
 from headrace_worker.settings import QdrantSettings
 
 
 class WrongCollection(ValueError):
-    """A collection stands where this model's should, and holds vectors of another size."""
+    """A collection has the name of this model's collection, but vectors of another size or of another model."""
 
 
 async def create_collection(
     client: AsyncQdrantClient, collection: str, name: str, vectors: models.VectorParams, settings: QdrantSettings
 ) -> list[str]:
-    """A collection of one vector, of that `name`. Raises WrongCollection if it is there with another size."""
+    """A collection with one vector of that `name`. Raises WrongCollection if it exists with another size."""
     made = await _create(client, collection, {name: vectors}, settings.replication_factor)
-    held = (await client.get_collection(collection)).config.params.vectors
-    size = held[name].size if isinstance(held, dict) and name in held else None
+    size = await vector_size(client, collection, name)
     if size != vectors.size:
         raise WrongCollection(
             f"the vectors {name!r} of {collection} have {size or 'no'} dimensions, and {vectors.size} are needed; "
-            "is HEADRACE_DIMENSION the model's?"
+            "is HEADRACE_DIMENSION the dimension of the model?"
         )
     return made
 
@@ -39,7 +38,7 @@ async def create_indexes(
 
 
 async def create_alias(client: AsyncQdrantClient, alias: str, collection: str) -> list[str]:
-    """An alias that points elsewhere stays: moving readers to a new collection is a step of its own."""
+    """An alias that points to another collection stays: to move readers to a new collection is a separate step."""
     if await aliased_collection(client, alias) is not None:
         return []
     create = models.CreateAlias(collection_name=collection, alias_name=alias)
@@ -48,7 +47,7 @@ async def create_alias(client: AsyncQdrantClient, alias: str, collection: str) -
 
 
 async def aliased_collection(client: AsyncQdrantClient, alias: str) -> str | None:
-    """The collection that readers of an alias see."""
+    """The collection behind an alias; None if there is no such alias."""
     aliases = (await client.get_aliases()).aliases
     return next((found.collection_name for found in aliases if found.alias_name == alias), None)
 
@@ -63,7 +62,7 @@ async def _create(
             collection, vectors_config=vectors, replication_factor=replicas, write_consistency_factor=replicas
         )
     except Exception:
-        # Another `stores apply` may have been faster; whatever else failed, the collection is still missing.
+        # Another `stores apply` may have created it at the same time. After any other failure it is still missing.
         if await client.collection_exists(collection):
             return []
         raise
