@@ -20,7 +20,7 @@ from rich.table import Table
 
 from benchmarks import dead_letters, embedding, linking, memory, pages, replays, runtime, sinks
 from benchmarks.measure import Comparison, Figure
-from headrace_letters.settings import IndexSettings
+from headrace_letters.index_settings import IndexSettings
 from headrace_local.stack import Stack
 from headrace_worker.settings import WorkerSettings
 

@@ -22,8 +22,8 @@ from benchmarks.topics import changes, embedded
 from headrace_cli.dead.reindex import reindex
 from headrace_clients.topics import apply_topics
 from headrace_letters.index import LetterIndex
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import Selection
-from headrace_letters.settings import IndexSettings
 from headrace_runtime.dead_letters import dead_letter
 from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.headers import SCHEMA

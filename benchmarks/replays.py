@@ -19,11 +19,11 @@ from headrace_cli.dead.reindex import reindex
 from headrace_clients.kafka import producer
 from headrace_clients.topic_reader import open_topics
 from headrace_letters.index import LetterIndex
-from headrace_letters.payloads import open_letters
+from headrace_letters.index_settings import IndexSettings
+from headrace_letters.installed_stores import open_installed_stores
+from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.replay import ReplayOptions, replay
 from headrace_letters.selection import Selection
-from headrace_letters.settings import IndexSettings
-from headrace_letters.store_contents import open_holdings
 from headrace_runtime.app import build
 from headrace_runtime.dead_letters import dead_letter
 from headrace_schemas import headers
@@ -56,11 +56,11 @@ async def run(settings: WorkerSettings, index_settings: IndexSettings, records: 
         try:
             async with (
                 build(worker, of_worker).start_lifespan_context(),
-                open_letters(own.kafka) as reader,
-                open_holdings(lambda one: of_worker if one.name == WORKER else one.settings()) as holdings,
+                open_letter_reader(own.kafka) as reader,
+                open_installed_stores(lambda one: of_worker if one.name == WORKER else one.settings()) as stores,
             ):
                 began = time.perf_counter()
-                async for progress in replay(index, reader, holdings, own, chosen, options, actor="benchmark"):
+                async for progress in replay(index, reader, stores, own, chosen, options, actor="benchmark"):
                     last = progress
                 seconds = time.perf_counter() - began
             assert last.resolved == records, last

@@ -15,14 +15,14 @@ from harness.sinks import servers_of
 from headrace_cli.dead.reindex import reindex
 from headrace_clients.topics import apply_topics
 from headrace_letters.index import LetterIndex
-from headrace_letters.payloads import open_letters
+from headrace_letters.index_settings import IndexSettings
+from headrace_letters.installed_stores import open_installed_stores
+from headrace_letters.letter_reader import open_letter_reader
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome, predict
 from headrace_letters.preview import Preview, preview
 from headrace_letters.replay import Progress, ReplayOptions, replay
-from headrace_letters.rows import IndexedLetter
 from headrace_letters.selection import Selection
-from headrace_letters.settings import IndexSettings
-from headrace_letters.store_contents import open_holdings
 from headrace_schemas.receipts import Receipt
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Rejected
@@ -107,8 +107,8 @@ class Clearing:
         self.index = LetterIndex(self.settings.postgres)
         self._stack.push_async_callback(self.index.close)
         await self.index.prepare()
-        self.holdings = await self._stack.enter_async_context(open_holdings(self.settings_of))
-        self.reader = await self._stack.enter_async_context(open_letters(self.settings.kafka))
+        self.stores = await self._stack.enter_async_context(open_installed_stores(self.settings_of))
+        self.reader = await self._stack.enter_async_context(open_letter_reader(self.settings.kafka))
 
     async def close(self) -> None:
         """Closes every connection; the database goes with the server."""
@@ -145,7 +145,7 @@ class Clearing:
 
     async def previewed(self, selection: Selection = WAITING, limit: int | None = None) -> Preview:
         """The whole preview."""
-        async for found in preview(self.index, self.reader, self.holdings, selection, limit=limit):
+        async for found in preview(self.index, self.reader, self.stores, selection, limit=limit):
             last = found
         return last
 
@@ -153,16 +153,16 @@ class Clearing:
         """Each letter's outcome by its id, as if they were replayed in this order."""
         chosen = [one.letter for one in letters]
         records = [record async for _, record in self.reader.read([letter.at for letter in chosen])]
-        predictions = await predict(list(zip(chosen, records, strict=True)), self.holdings)
+        predictions = await predict(list(zip(chosen, records, strict=True)), self.stores)
         return {prediction.letter.id: prediction.outcome for prediction in predictions}
 
     async def replayed(
         self, selection: Selection = WAITING, options: ReplayOptions = QUICK, actor: str = "night shift"
     ) -> Progress:
         """How the replay ended."""
-        async with open_letters(self.settings.kafka) as reader:
+        async with open_letter_reader(self.settings.kafka) as reader:
             running = replay(
-                self.index, reader, self.holdings, self.settings, selection, options, actor=actor, reason="fixed"
+                self.index, reader, self.stores, self.settings, selection, options, actor=actor, reason="fixed"
             )
             async for progress in running:
                 last = progress

@@ -12,8 +12,8 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
-from headrace_cli.dead.lines import exported
 from headrace_letters.selection import Selection
 from headrace_schemas import headers
 from headrace_worker.worker import load_worker
@@ -66,7 +66,7 @@ def bad(id: str, version: int = 7, **fields: Any) -> dict[str, Any]:
 
 async def read(clearing: Clearing, *lines: dict[str, Any], version: int | None = None) -> list[Any]:
     through_a_file = [json.loads(json.dumps(line, default=str)) for line in lines]
-    return await edits(through_a_file, clearing.index, clearing.holdings, clearing.settings, version=version)
+    return await edits(through_a_file, clearing.index, clearing.stores, clearing.settings, version=version)
 
 
 async def test_an_edit_gets_the_smallest_version_above_what_any_store_holds(clearing: Clearing) -> None:

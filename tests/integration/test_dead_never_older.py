@@ -14,8 +14,8 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome
-from headrace_letters.rows import IndexedLetter
 from headrace_letters.selection import Selection
 from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas.changes import ID_FIELDS

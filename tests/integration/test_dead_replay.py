@@ -249,7 +249,7 @@ async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_ho
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
         begun = replay(
-            clearing.index, clearing.reader, clearing.holdings, clearing.settings, WAITING, QUICK,
+            clearing.index, clearing.reader, clearing.stores, clearing.settings, WAITING, QUICK,
             actor="night shift", reason="fixed",
         )  # fmt: skip
         async with aclosing(begun):

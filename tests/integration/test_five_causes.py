@@ -25,8 +25,8 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
+from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, edits, publish_edits
-from headrace_cli.dead.lines import exported
 from headrace_clients.qdrant import collection_of, connect
 from headrace_clients.topics import apply_topics
 from headrace_demo.accounts import read_accounts
@@ -281,7 +281,7 @@ async def shortened(night: Night, selection: Selection) -> int:
             value["product_id"] = value["product_id"].rstrip("x")
             held = {name: one for name, one in value.items() if name in ProductChange.field_names}
             night.documents[value["product_id"]] = Expected(1, False, held)
-        results = await edits(part, clearing.index, clearing.holdings, clearing.settings)
+        results = await edits(part, clearing.index, clearing.stores, clearing.settings)
         chosen = [one for one in results if isinstance(one, Edit)]
         assert len(chosen) == len(part), results[:3]
         await publish_edits(chosen, clearing.index, clearing.settings, actor="night shift", reason="ids cut")

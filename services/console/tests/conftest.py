@@ -10,11 +10,11 @@ from headrace_console.app import create_app
 from headrace_console.backend import Backend
 from headrace_console.guard.middleware import Guard
 from headrace_console.jobs import Jobs
-from headrace_console.records import Records
+from headrace_console.letter_records import Records
+from headrace_console.monitor.worker_monitor import WorkerMonitor
 from headrace_console.settings import ConsoleSettings
-from headrace_console.watching.watcher import Watcher
 from headrace_letters.index import LetterIndex
-from headrace_letters.store_contents import open_holdings
+from headrace_letters.installed_stores import open_installed_stores
 
 TOKEN = "a token that is long enough"
 PORT = 8484
@@ -24,10 +24,10 @@ ORIGIN = f"http://127.0.0.1:{PORT}"
 @asynccontextmanager
 async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
     """The real parts, with addresses where nothing listens."""
-    async with open_holdings() as holdings:
+    async with open_installed_stores() as stores:
         jobs = Jobs()
         index, records = LetterIndex(settings.postgres), Records(settings.kafka)
-        yield Backend(settings, index, records, holdings, jobs, Watcher(settings.kafka, [], {}))
+        yield Backend(settings, index, records, stores, jobs, WorkerMonitor(settings.kafka, [], {}))
         await jobs.close()
 
 

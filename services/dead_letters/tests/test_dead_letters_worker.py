@@ -24,7 +24,7 @@ from headrace_clients.kafka import client_options
 from headrace_dead_letters.app import worker
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
-from headrace_letters.payloads import open_letters
+from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.selection import EVERYTHING, Selection
 from headrace_runtime.publish import Outgoing
 from headrace_runtime.receipts import receipt_records
@@ -113,7 +113,7 @@ async def test_every_kind_of_record_is_indexed_and_its_bytes_can_be_read(
         assert letter.key == record.key
         assert letter.size == (None if record.value is None else len(record.value))
     assert {one.origin for one in held.values()} == {"headrace", "connect", "spring", "unknown"}
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         read = {place: found async for place, found in reader.read(places)}
     for record, place in zip(records, places, strict=True):
         found = read[place]

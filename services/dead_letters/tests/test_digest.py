@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from harness.kafka_record import kafka_record
 
-from headrace_letters import digest
+from headrace_letters import index_batch
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter, read_letter
 from headrace_letters.selection import EVERYTHING
@@ -23,20 +23,20 @@ async def test_a_letter_whose_reading_fails_is_kept_by_its_place(
             raise MemoryError
         return read_letter(record, topics)
 
-    monkeypatch.setattr(digest, "read_letter", failing)
+    monkeypatch.setattr(index_batch, "read_letter", failing)
     records = [kafka_record(b"%d" % number, b"k", topic=DEAD, offset=number) for number in range(8)]
-    assert await digest.index_records(index, TOPICS, records) == 8
+    assert await index_batch.index_records(index, TOPICS, records) == 8
     held = {one.letter.at.offset: one.letter for one in (await index.page(EVERYTHING)).letters}
     assert set(held) == set(range(8))
     assert (held[3].reason, held[3].id) == ("unreadable", f"{DEAD}:0:3")
 
 
-@pytest.mark.parametrize("count", [1, digest.PART, 2 * digest.PART + 1])
+@pytest.mark.parametrize("count", [1, index_batch.PART, 2 * index_batch.PART + 1])
 async def test_a_batch_of_any_size_is_indexed_whole(index: LetterIndex, count: int) -> None:
     records = [kafka_record(b"{}", b"k", topic=DEAD, offset=number) for number in range(count)]
-    assert await digest.index_records(index, TOPICS, records) == count
+    assert await index_batch.index_records(index, TOPICS, records) == count
     assert await index.count(EVERYTHING) == {"waiting": count}
 
 
 async def test_an_empty_batch_is_nothing(index: LetterIndex) -> None:
-    assert await digest.index_records(index, TOPICS, []) == 0
+    assert await index_batch.index_records(index, TOPICS, []) == 0

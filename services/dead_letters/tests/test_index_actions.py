@@ -6,8 +6,8 @@ import pytest
 from harness.letters import letter
 
 from headrace_letters.actions import Action
-from headrace_letters.answers import ReplayAnswer
 from headrace_letters.index import LetterIndex
+from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, Selection, Status
 
 HOSTILE = "a\x00b\ud800<script>"
@@ -25,7 +25,7 @@ async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> No
     await index.mark_replaying(action, [one])
     found = (await index.get(["p1"]))["p1"]
     assert (found.status, found.replayed_at is not None) == ("replaying", True)
-    await index.settle([ReplayAnswer("p1", 1, "dead")])
+    await index.put_answers([ReplayAnswer("p1", 1, "dead")])
     assert await statuses(index, "p1") == ["replaying"]
     again = letter("p1", attempts=2)
     await index.put_letters([again])
@@ -33,7 +33,7 @@ async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> No
     assert (found.status, found.replayed_at) == ("waiting", None)
     assert [failure.attempt for failure in found.failures] == [1, 2]
     await index.mark_replaying(action, [again])
-    await index.settle([ReplayAnswer("p1", 2, "applied")])
+    await index.put_answers([ReplayAnswer("p1", 2, "applied")])
     await index.mark_replaying(action, [again])
     assert await statuses(index, "p1") == ["resolved"]
 
@@ -41,7 +41,7 @@ async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> No
 @pytest.mark.parametrize(("act", "status"), [("park", "parked"), ("discard", "discarded")])
 async def test_setting_letters_aside_changes_none_that_is_settled(index: LetterIndex, act: str, status: str) -> None:
     await index.put_letters([letter("p1"), letter("p2"), letter("p3", worker="embed")])
-    await index.settle([ReplayAnswer("p2", 1, "applied")])
+    await index.put_answers([ReplayAnswer("p2", 1, "applied")])
     made = await getattr(index, act)(Action("on-call", act, Selection(worker="qdrant"), "no use"))  # type: ignore[arg-type]
     assert made == 1
     assert await statuses(index, "p1", "p2", "p3") == [status, "resolved", "waiting"]
@@ -66,7 +66,7 @@ async def test_a_letter_is_parked_after_five_attempts(index: LetterIndex) -> Non
     assert await statuses(index, "p1") == ["waiting"]
     await index.put_letters([letter("p1", attempts=5)])
     assert await statuses(index, "p1") == ["parked"]
-    await index.settle([ReplayAnswer("p1", 5, "applied")])
+    await index.put_answers([ReplayAnswer("p1", 5, "applied")])
     assert await statuses(index, "p1") == ["resolved"]
 
 

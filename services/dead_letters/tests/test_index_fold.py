@@ -13,10 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace_letters.actions import Action
-from headrace_letters.answers import ReplayAnswer
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter
-from headrace_letters.rows import Failure, IndexedLetter
+from headrace_letters.letter_rows import Failure, IndexedLetter
+from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, Selection
 from headrace_runtime.items import Position
 
@@ -112,7 +112,7 @@ async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tupl
                 await index.put_letters([event])
             case ReplayAnswer():
                 fold.answer(event)
-                await index.settle([event])
+                await index.put_answers([event])
             case (status, id) if id in fold.letters:
                 fold.decide(status, id)
                 await decide(index, fold, status, id)
@@ -138,7 +138,7 @@ async def told(index: LetterIndex, said: Sequence[Any]) -> None:
     for start in range(0, len(said), 5):
         batch = said[start : start + 5]
         await index.put_letters([one for one in batch if isinstance(one, Letter)])
-        await index.settle([one for one in batch if isinstance(one, ReplayAnswer)])
+        await index.put_answers([one for one in batch if isinstance(one, ReplayAnswer)])
 
 
 async def held(index: LetterIndex) -> dict[str, tuple[Any, ...]]:

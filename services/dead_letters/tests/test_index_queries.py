@@ -9,10 +9,10 @@ import pytest
 from harness.letters import letter
 
 from headrace_letters.actions import Action
-from headrace_letters.answers import ReplayAnswer
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter
-from headrace_letters.rows import IndexedLetter
+from headrace_letters.letter_rows import IndexedLetter
+from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, Selection
 from headrace_runtime.items import Position
 
@@ -84,7 +84,7 @@ async def test_a_page_a_count_and_a_walk_agree_on_a_selection(index: LetterIndex
     letters[4] = replace(letters[4], reason="too_large", fingerprint="cause of too_large")
     letters[5] = replace(letters[5], key=b"\xff\x00k")
     await index.put_letters(letters)
-    await index.settle([ReplayAnswer("p006", 1, "applied"), ReplayAnswer("p007", 1, "superseded")])
+    await index.put_answers([ReplayAnswer("p006", 1, "applied"), ReplayAnswer("p007", 1, "superseded")])
     selection, expected = SELECTIONS[name]
     assert sorted(ids((await index.page(selection)).letters)) == expected
     assert sorted(await walked(index, selection, size=2)) == expected
@@ -111,7 +111,7 @@ async def test_a_walk_does_not_meet_a_letter_again_that_fails_again_meanwhile(in
 
 async def test_a_group_says_how_many_since_when_and_with_which_error(index: LetterIndex) -> None:
     await index.put_letters(some(6) + some(2, start=6, reason="too_large"))
-    await index.settle([ReplayAnswer("p000", 1, "applied")])
+    await index.put_answers([ReplayAnswer("p000", 1, "applied")])
     first, second = await index.groups()
     assert (first.fingerprint, first.worker, first.reason) == ("cause of invalid", "qdrant", "invalid")
     assert first.counts == {"waiting": 5, "resolved": 1}
@@ -153,7 +153,7 @@ async def test_a_replay_without_an_answer_counts_as_waiting_in_the_end(index: Le
 
 
 async def test_a_receipt_without_its_letter_is_not_shown_until_the_letter_comes(index: LetterIndex) -> None:
-    await index.settle([ReplayAnswer("p000", 1, "applied")])
+    await index.put_answers([ReplayAnswer("p000", 1, "applied")])
     assert (await index.page(EVERYTHING)).letters == []
     assert await index.count(EVERYTHING) == {}
     assert await walked(index, EVERYTHING) == []

@@ -9,8 +9,8 @@ import asyncpg
 from harness.letters import letter
 
 from headrace_letters.actions import Action
-from headrace_letters.answers import ReplayAnswer
 from headrace_letters.index import LetterIndex
+from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING
 from headrace_runtime.items import Position
 
@@ -31,7 +31,9 @@ async def test_writers_of_the_same_letters_do_not_block_each_other(
             doubled = [replace(one, failed_at=one.failed_at + timedelta(seconds=turn)) for one in some[:20]]
             moved = [replace(one, at=Position("dead.qdrant", 1, turn)) for one in doubled]
             await index.put_letters(some + doubled + moved)
-            await index.settle([ReplayAnswer(id, random.randint(1, 4), "applied") for id in random.sample(IDS, 50)])
+            await index.put_answers(
+                [ReplayAnswer(id, random.randint(1, 4), "applied") for id in random.sample(IDS, 50)]
+            )
 
     async def replay(seed: int) -> None:
         random = Random(seed)

@@ -11,7 +11,7 @@ from harness.letters import send
 
 from headrace_clients.kafka import client_options
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_letters.payloads import WORTH_A_SEEK, LetterReader, open_letters
+from headrace_letters.letter_reader import WORTH_A_SEEK, LetterReader, open_letter_reader
 from headrace_runtime.items import KafkaRecord, Position
 from headrace_runtime.publish import Outgoing
 from headrace_worker.settings import CommonSettings, KafkaSettings
@@ -36,7 +36,7 @@ async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_othe
     places = await send(settings, sent)
     by_place = dict(zip(places, sent, strict=True))
     in_order, in_disorder = sorted(places), random.Random(5).sample(places, 40)
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         for asked in (in_order[:150], in_order[150:], in_disorder, [places[7], places[7]], []):
             for place, record in zip(asked, await read(reader, asked), strict=True):
                 assert record is not None
@@ -48,7 +48,7 @@ async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_othe
 async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: DeadLettersSettings) -> None:
     sent = records(settings, WORTH_A_SEEK + 300)
     places = await send(settings, sent, partition=0)
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         first, last = await read(reader, [places[0], places[-1]])
     assert first is not None
     assert last is not None
@@ -77,7 +77,7 @@ async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are
         places[0],
         places[15],
     ]
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         found = await read(reader, asked)
     values = [record.value if record is not None else None for record in found]
     expected = {2: sent[10].value, 7: sent[19].value, 9: sent[15].value}
@@ -85,7 +85,7 @@ async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are
 
 
 async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings: DeadLettersSettings) -> None:
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         for _ in range(3):
             sent = records(settings, 3)
             places = await send(settings, sent, partition=1)
@@ -94,13 +94,13 @@ async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings:
 
 async def test_a_reader_of_a_broker_that_does_not_answer_says_so() -> None:
     with pytest.raises(Unavailable, match="kafka: cannot be reached"):
-        async with open_letters(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
+        async with open_letter_reader(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
             raise AssertionError("nobody is there")
 
 
 async def test_an_empty_key_and_a_null_value_stay_what_they_are(settings: DeadLettersSettings) -> None:
     (place,) = await send(settings, [Outgoing(settings.topics.dead("embed"), b"", None, [])])
-    async with open_letters(settings.kafka) as reader:
+    async with open_letter_reader(settings.kafka) as reader:
         (record,) = await read(reader, [place])
     assert record is not None
     assert (record.key, record.value, tuple(record.headers)) == (b"", None, ())

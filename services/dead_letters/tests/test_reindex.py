@@ -14,8 +14,8 @@ from headrace_dead_letters.app import worker
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import EVERYTHING, Selection
-from headrace_letters.settings import IndexSettings
 from headrace_runtime.receipts import receipt_records
 
 SHOWN = """

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headrace_letters.display import readable
+from headrace_letters.visible_text import visible
 
 WIDTH_WITHOUT_TERMINAL = 160
 
@@ -51,8 +51,8 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 def inert(text: str, style: str = "") -> Text:
     """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
-    return Text(readable(text), style=style)
+    return Text(visible(text), style=style)
 
 
 def _escaped_in_json(character: str) -> str:
-    return character if readable(character) == character else json.dumps(character)[1:-1]
+    return character if visible(character) == character else json.dumps(character)[1:-1]

@@ -15,9 +15,9 @@ from headrace_console.backend import Backend, open_backend
 from headrace_console.guard.middleware import Guard
 from headrace_console.guard.sessions import Sessions
 from headrace_console.guard.tokens import Token
-from headrace_console.pages import audit, changes, entities, groups, jobs, letters, sign_in, workers
-from headrace_console.rendering import page
-from headrace_console.selecting import WrongSelection
+from headrace_console.page_templates import page
+from headrace_console.pages import actions, audit, entities, groups, jobs, letters, sign_in, workers
+from headrace_console.selection_fields import WrongSelection
 from headrace_console.settings import ConsoleSettings
 from headrace_worker.stage import Unavailable
 
@@ -47,7 +47,7 @@ def create_app(
     # Cookies know no port: two consoles on one machine would sign each other out.
     state.cookie = f"{'__Host-' if options.encrypted else ''}headrace-console-{port}"
     schemes = {"https"} if options.encrypted else {"http", "https"} if options.allow_http else {"http"}
-    for part in (sign_in, groups, letters, changes, jobs, audit, workers, entities):
+    for part in (sign_in, groups, letters, actions, jobs, audit, workers, entities):
         application.include_router(part.router)
     application.mount("/static", StaticFiles(directory=STATIC))
     _explain_errors(application)

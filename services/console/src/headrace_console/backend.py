@@ -7,25 +7,25 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from headrace_console.jobs import Jobs
-from headrace_console.records import Records
+from headrace_console.letter_records import Records
+from headrace_console.monitor.group_lag import Group
+from headrace_console.monitor.worker_monitor import WorkerMonitor
 from headrace_console.settings import ConsoleSettings
-from headrace_console.watching.lag import Group
-from headrace_console.watching.watcher import Watcher
 from headrace_letters.index import LetterIndex
-from headrace_letters.store_contents import Holdings, open_holdings
+from headrace_letters.installed_stores import InstalledStores, open_installed_stores
 from headrace_worker.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True)
 class Backend:
-    """Every method of the index, the records and the holdings raises Unavailable when its server does not answer."""
+    """Every method of the index, the records and the stores raises Unavailable when its server does not answer."""
 
     settings: ConsoleSettings
     index: LetterIndex
     records: Records
-    holdings: Holdings
+    stores: InstalledStores
     jobs: Jobs
-    watcher: Watcher
+    watcher: WorkerMonitor
 
 
 @asynccontextmanager
@@ -36,21 +36,21 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
         stack.push_async_callback(index.close)
         records = Records(settings.kafka)
         stack.push_async_callback(records.close)
-        holdings = await stack.enter_async_context(open_holdings())
+        stores = await stack.enter_async_context(open_installed_stores())
         # Loading every worker's package takes seconds, which no page should.
-        groups = await asyncio.to_thread(_groups, settings, holdings)
-        watcher = Watcher(settings.kafka, groups, settings.console.worker_urls)
+        groups = await asyncio.to_thread(_groups, settings, stores)
+        watcher = WorkerMonitor(settings.kafka, groups, settings.console.worker_urls)
         watcher.start()
         stack.push_async_callback(watcher.close)
         jobs = Jobs()
         stack.push_async_callback(jobs.close)
-        yield Backend(settings, index, records, holdings, jobs, watcher)
+        yield Backend(settings, index, records, stores, jobs, watcher)
 
 
-def _groups(settings: ConsoleSettings, holdings: Holdings) -> Sequence[Group]:
+def _groups(settings: ConsoleSettings, stores: InstalledStores) -> Sequence[Group]:
     groups = []
     for name in worker_names():
-        place, worker = holdings.workplace(name), load_worker(name)
+        place, worker = stores.target(name), load_worker(name)
         group = f"{settings.topic_prefix}{name}"
         topics = {*place.inputs, place.replay_topic}
         if name == DEAD_LETTERS:

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field, SecretStr, model_validator
 
-from headrace_letters.settings import IndexSettings
+from headrace_letters.index_settings import IndexSettings
 
 DEFAULT_PORT = 8484
 LEAST_TOKEN_LENGTH = 16

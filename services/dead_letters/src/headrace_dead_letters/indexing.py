@@ -13,8 +13,8 @@ from faststream.asgi import AsgiFastStream
 from faststream.exceptions import NackMessage
 
 from headrace_dead_letters.settings import DeadLettersSettings
-from headrace_letters.digest import index_records
 from headrace_letters.index import LetterIndex
+from headrace_letters.index_batch import index_records
 from headrace_runtime.app import GC_THRESHOLD
 from headrace_runtime.consumer import Assignment, PartitionConsumer, stage_broker, subscribe
 from headrace_runtime.health import Health

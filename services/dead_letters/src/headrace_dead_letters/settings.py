@@ -1,6 +1,6 @@
 """What the dead_letters worker reads from the environment."""
 
-from headrace_letters.settings import DeadSettings
+from headrace_letters.index_settings import DeadSettings
 from headrace_worker.settings import PostgresSettings, WorkerSettings
 
 

@@ -9,9 +9,9 @@ import asyncpg
 from pydantic_core import from_json, to_json
 
 from headrace_clients.postgres import SCHEMA, Connection
-from headrace_letters.fold_statements import DECIDED, LOCK, RECORD
+from headrace_letters.merge_statements import DECIDED, LOCK, RECORD
 from headrace_letters.selection import STATUS_TYPE, Selection, Status
-from headrace_letters.text import storable
+from headrace_letters.storable_text import storable
 
 ActionName = Literal["replay", "park", "discard", "export", "import"]
 LONGEST = 2000

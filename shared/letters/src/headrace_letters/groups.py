@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from headrace_clients.postgres import Connection
-from headrace_letters.fold_statements import LETTERS
+from headrace_letters.count_source import counted
+from headrace_letters.merge_statements import LETTERS
 from headrace_letters.selection import Selection, Status
-from headrace_letters.tallies import counted
 
 SAMPLES = f"""
     SELECT wanted.place, sample.dead_id, sample.error

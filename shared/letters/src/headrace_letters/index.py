@@ -13,8 +13,12 @@ from headrace_clients.postgres_errors import postgres_errors
 from headrace_clients.postgres_migrations import migrate
 from headrace_letters import actions
 from headrace_letters.actions import Action, AuditRow, audit_row, decide, set_aside
-from headrace_letters.answers import ReplayAnswer
-from headrace_letters.fold_statements import (
+from headrace_letters.count_source import VISIBLE, counted
+from headrace_letters.failure_report import MAX_BIGINT
+from headrace_letters.groups import Group, groups_of
+from headrace_letters.letter import EPOCH, Letter, letter_id
+from headrace_letters.letter_rows import IndexedLetter, indexed_letter, letter_row
+from headrace_letters.merge_statements import (
     COUNT_DECISIONS,
     CREATE_INCOMING,
     DECIDED_EVER,
@@ -22,15 +26,11 @@ from headrace_letters.fold_statements import (
     INCOMING_COLUMNS,
     LETTERS,
     LOCK_DECIDED,
+    PUT_ANSWERS,
     PUT_LETTERS,
-    SETTLE,
 )
-from headrace_letters.groups import Group, groups_of
-from headrace_letters.letter import EPOCH, Letter, letter_id
-from headrace_letters.reported import MAX_BIGINT
-from headrace_letters.rows import IndexedLetter, indexed_letter, letter_row
+from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, STATUSES, Selection, Status, stored_statuses
-from headrace_letters.tallies import VISIBLE, counted
 from headrace_runtime.items import Position
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.settings import PostgresSettings
@@ -104,7 +104,7 @@ class LetterIndex:
                 await connection.copy_records_to_table(INCOMING, records=rows, columns=INCOMING_COLUMNS)
                 await connection.execute(PUT_LETTERS)
 
-    async def settle(self, answers: Sequence[ReplayAnswer]) -> None:
+    async def put_answers(self, answers: Sequence[ReplayAnswer]) -> None:
         """Folds what receipts say of replays into the index, also of letters that it has not seen yet."""
         ends = [
             (answer.attempt, _ENDS[answer.outcome], answer.dead_id) for answer in answers if answer.outcome in _ENDS
@@ -116,7 +116,7 @@ class LetterIndex:
         if newest:
             attempts, statuses = zip(*newest.values(), strict=True)
             async with self._transaction() as connection:
-                await connection.execute(SETTLE, list(newest), list(attempts), list(statuses))
+                await connection.execute(PUT_ANSWERS, list(newest), list(attempts), list(statuses))
 
     async def decide_again(self) -> int:
         """Folds all that operators have ever decided into the letters that are there; how many decisions there are."""

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
-from headrace_letters.payload import subject
-from headrace_letters.reported import Origin, headers_of, reported
-from headrace_letters.text import storable
+from headrace_letters.failure_report import Origin, failure_report, headers_of
+from headrace_letters.storable_text import storable
+from headrace_letters.subject import subject
 from headrace_runtime.items import KafkaRecord, Position, position
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import Topics
@@ -61,7 +61,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
     Kafka Connect gives its letters the timestamp of the record that failed, and nothing says when it failed.
     """
     found = headers_of(record)
-    report = reported(found)
+    report = failure_report(found)
     at = position(record)
     dead_prefix = topics.dead("")
     worker = at.topic.removeprefix(dead_prefix) if at.topic.startswith(dead_prefix) else report.worker

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, get_args
 
+from headrace_letters.installed_stores import Held, InstalledStores
 from headrace_letters.letter import Letter
-from headrace_letters.order import Entity, entity_of
-from headrace_letters.replayed import asked_again, decoded
-from headrace_letters.store_contents import Held, Holdings
+from headrace_letters.replay_order import Entity, entity_of
+from headrace_letters.replay_record import decoded, new_request
 from headrace_runtime.items import Ignored, KafkaRecord, Undecoded
 from headrace_schemas.fields import RecordKind
 from headrace_worker.stage import Record
@@ -62,7 +62,7 @@ Written = dict[Place, _Version]
 
 async def predict(
     letters: Sequence[tuple[Letter, KafkaRecord | None]],
-    holdings: Holdings,
+    stores: InstalledStores,
     written: Written | None = None,
     repeated: Mapping[Entity, int] | None = None,
 ) -> list[Prediction]:
@@ -73,8 +73,8 @@ async def predict(
     """
     now = datetime.now(UTC)
     written = {} if written is None else written
-    read = [_read(letter, record, holdings, now) for letter, record in letters]
-    held = await _held([one for one in read if isinstance(one, _Asked)], holdings)
+    read = [_read(letter, record, stores, now) for letter, record in letters]
+    held = await _held([one for one in read if isinstance(one, _Asked)], stores)
     predictions = []
     for one in read:
         if isinstance(one, Prediction):
@@ -89,12 +89,12 @@ async def predict(
     return predictions
 
 
-def refused(letter: Letter, record: KafkaRecord | None, holdings: Holdings, now: datetime) -> Prediction | None:
+def refused(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime) -> Prediction | None:
     """Why a letter is not replayed at all; None for one that is."""
     if letter.origin != "headrace":
         return Prediction(letter, "foreign", detail="it is not Headrace's: have it sent again by what wrote it")
     try:
-        holdings.workplace(letter.worker)
+        stores.target(letter.worker)
     except LookupError:
         return Prediction(letter, "foreign", detail=f"the worker {letter.worker} is not installed here")
     if now - letter.first_failed_at > REPLAYABLE_FOR:
@@ -112,13 +112,13 @@ class _Asked(NamedTuple):
     stores: Sequence[str]
 
 
-def _read(letter: Letter, record: KafkaRecord | None, holdings: Holdings, now: datetime) -> Prediction | _Asked:
-    not_replayed = refused(letter, record, holdings, now)
+def _read(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime) -> Prediction | _Asked:
+    not_replayed = refused(letter, record, stores, now)
     if not_replayed is not None:
         return not_replayed
     assert record is not None
-    place = holdings.workplace(letter.worker)
-    again = asked_again(letter, record, place)
+    place = stores.target(letter.worker)
+    again = new_request(letter, record, place)
     if again is not None:
         return Prediction(letter, "recompute", kind=again.kind, entity_id=again.id)
     read = decoded(letter, record, place)
@@ -128,34 +128,34 @@ def _read(letter: Letter, record: KafkaRecord | None, holdings: Holdings, now: d
         why = f"{read.rejection.reason}: {read.rejection.detail}"
         return Prediction(letter, "undecodable", detail=why, kind=read.kind)
     change = read.change
-    stores = _deciding(letter.worker, change, holdings)
-    if not stores:
+    deciding = _deciding(letter.worker, change, stores)
+    if not deciding:
         detail = f"{letter.worker} keeps no store that can be asked"
         return Prediction(letter, "apply", None, detail, change.kind, change.id, change.version)
-    return _Asked(letter, change, stores)
+    return _Asked(letter, change, deciding)
 
 
-def _deciding(worker: str, change: Record, holdings: Holdings) -> Sequence[str]:
+def _deciding(worker: str, change: Record, stores: InstalledStores) -> Sequence[str]:
     if change.kind == "product_links":
-        return [worker] if worker in holdings.link_stores else []
+        return [worker] if worker in stores.link_stores else []
     if change.kind == "product" or change.kind == "keyword":
-        return holdings.deciding(worker, change.kind)
+        return stores.deciding(worker, change.kind)
     return []
 
 
-async def _held(asked: Sequence[_Asked], holdings: Holdings) -> dict[Place, Held]:
+async def _held(asked: Sequence[_Asked], stores: InstalledStores) -> dict[Place, Held]:
     """What the deciding stores hold."""
     wanted: dict[tuple[str, RecordKind], dict[str, None]] = {}
-    for _, change, stores in asked:
-        for store in stores:
+    for _, change, deciding in asked:
+        for store in deciding:
             wanted.setdefault((store, change.kind), {})[change.id] = None
     held: dict[Place, Held] = {}
     for (store, kind), ids in wanted.items():
         found: Mapping[str, Held]
         if kind == "product_links":
-            found = await holdings.link_sets(store, list(ids))
+            found = await stores.link_sets(store, list(ids))
         else:
-            found = await holdings.entities(store, "product" if kind == "product" else "keyword", list(ids))
+            found = await stores.entities(store, "product" if kind == "product" else "keyword", list(ids))
         held |= {(store, kind, id): one for id, one in found.items()}
     return held
 

@@ -5,11 +5,11 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field
 
 from headrace_letters.index import LetterIndex
-from headrace_letters.order import ReplayOrder
-from headrace_letters.payloads import LetterReader
+from headrace_letters.installed_stores import InstalledStores
+from headrace_letters.letter_reader import LetterReader
 from headrace_letters.prediction import Outcome, Prediction, Written, predict
+from headrace_letters.replay_order import ReplayOrder
 from headrace_letters.selection import Selection
-from headrace_letters.store_contents import Holdings
 
 SAMPLES = 5
 
@@ -44,7 +44,7 @@ class Preview:
 
 
 async def preview(
-    index: LetterIndex, reader: LetterReader, holdings: Holdings, selection: Selection, *, limit: int | None = None
+    index: LetterIndex, reader: LetterReader, stores: InstalledStores, selection: Selection, *, limit: int | None = None
 ) -> AsyncGenerator[Preview, None]:
     """The same preview again and again, further along; the last one is whole. What a replay of the selection takes.
 
@@ -58,7 +58,7 @@ async def preview(
     async for chunk in order.chunks():
         letters = [one.letter for one in chunk]
         records = [record async for _, record in reader.read([letter.at for letter in letters])]
-        predictions = await predict(list(zip(letters, records, strict=True)), holdings, written, order.repeated)
+        predictions = await predict(list(zip(letters, records, strict=True)), stores, written, order.repeated)
         for prediction in predictions:
             found.add(prediction)
         yield found

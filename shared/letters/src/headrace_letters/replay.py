@@ -14,16 +14,16 @@ from datetime import UTC, datetime
 from typing import Literal
 
 from headrace_letters.actions import Action
-from headrace_letters.answers import Answers, open_answers
 from headrace_letters.index import LetterIndex
+from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter import Letter
-from headrace_letters.order import CHUNK, ReplayOrder
-from headrace_letters.payloads import LetterReader
+from headrace_letters.letter_reader import LetterReader
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome, refused
-from headrace_letters.replayed import outgoing
-from headrace_letters.rows import IndexedLetter
+from headrace_letters.replay_answers import ReplayAnswers, open_replay_answers
+from headrace_letters.replay_order import CHUNK, ReplayOrder
+from headrace_letters.replay_record import outgoing
 from headrace_letters.selection import Selection
-from headrace_letters.store_contents import Holdings
 from headrace_runtime.publish import Outgoing, Publisher
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
@@ -83,7 +83,7 @@ class Progress:
 async def replay(
     index: LetterIndex,
     reader: LetterReader,
-    holdings: Holdings,
+    stores: InstalledStores,
     settings: CommonSettings,
     selection: Selection,
     options: ReplayOptions,
@@ -101,7 +101,7 @@ async def replay(
     order = ReplayOrder(index, selection, options.limit, size)
     await order.look()
     progress = Progress(order.total)
-    letters = _Letters(reader, holdings, progress)
+    letters = _Letters(reader, stores, progress)
     yield progress
     if options.dry_run:
         async for chunk in order.chunks():
@@ -112,7 +112,7 @@ async def replay(
         return
     number = await index.begin(Action(actor, "replay", selection, reason))
     try:
-        async with open_answers(settings) as answers, _open_publisher(settings) as publisher:
+        async with open_replay_answers(settings) as answers, _open_publisher(settings) as publisher:
             run = _Run(index, number, letters, publisher, answers, options, progress)
             async for _ in run.through(order):
                 yield progress
@@ -145,9 +145,9 @@ async def _open_publisher(settings: CommonSettings) -> AsyncIterator[Publisher]:
 class _Letters:
     """Turns letters into what is published for them, and counts those that are refused."""
 
-    def __init__(self, reader: LetterReader, holdings: Holdings, progress: Progress) -> None:
+    def __init__(self, reader: LetterReader, stores: InstalledStores, progress: Progress) -> None:
         self._reader = reader
-        self._holdings = holdings
+        self._stores = stores
         self._progress = progress
 
     async def to_publish(self, found: Sequence[IndexedLetter]) -> list[tuple[Letter, Outgoing]]:
@@ -157,11 +157,11 @@ class _Letters:
         records = [record async for _, record in self._reader.read([letter.at for letter in letters])]
         sent = []
         for letter, record in zip(letters, records, strict=True):
-            not_replayed = refused(letter, record, self._holdings, now)
+            not_replayed = refused(letter, record, self._stores, now)
             if record is None or not_replayed is not None:
                 self._refuse(not_replayed.outcome if not_replayed else "expired")
             else:
-                sent.append((letter, outgoing(letter, record, self._holdings.workplace(letter.worker))))
+                sent.append((letter, outgoing(letter, record, self._stores.target(letter.worker))))
         return sent
 
     def _refuse(self, why: Outcome) -> None:
@@ -178,7 +178,7 @@ class _Run:
         action: int,
         letters: _Letters,
         publisher: Publisher,
-        answers: Answers,
+        answers: ReplayAnswers,
         options: ReplayOptions,
         progress: Progress,
     ) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Literal, get_args
 
-from headrace_letters.text import storable
+from headrace_letters.storable_text import storable
 
 Status = Literal["waiting", "replaying", "parked", "discarded", "superseded", "resolved"]
 """What became of a letter, weakest first: of two that speak of one attempt the later in this list holds."""

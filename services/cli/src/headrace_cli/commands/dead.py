@@ -8,10 +8,9 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli.dead import clearing, editing, looking
-from headrace_cli.dead.choosing import ACTING, OPTIONS, Actor, All, Reason, acting, chooses, chosen
-from headrace_cli.dead.counting import counting
-from headrace_cli.dead.describing import (
+from headrace_cli.dead import edit_file, letter_actions, letter_queries
+from headrace_cli.dead.letter_details import letter_shown, print_letter
+from headrace_cli.dead.letter_tables import (
     SAID,
     groups_table,
     letter_object,
@@ -19,14 +18,15 @@ from headrace_cli.dead.describing import (
     preview_object,
     preview_table,
 )
-from headrace_cli.dead.showing import letter_shown, print_letter
+from headrace_cli.dead.progress_bar import counting
+from headrace_cli.dead.selection_options import ACTING, OPTIONS, Actor, All, Reason, acting, chooses, chosen
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson
 from headrace_cli.output import inert, messages, print_json, screen
 from headrace_letters.actions import Action
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.replay import Progress, ReplayOptions, told
 from headrace_letters.selection import Selection
-from headrace_letters.settings import IndexSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
@@ -52,7 +52,7 @@ def dead() -> None:
 @chooses(OPTIONS)
 def groups(selection: Selection, topic: Topics = None, as_json: AsJson = False) -> None:
     """Show the causes, the most frequent first: how many letters, since when, and an example."""
-    found = asyncio.run(looking.groups(IndexSettings(), selection, topic or []))
+    found = asyncio.run(letter_queries.groups(IndexSettings(), selection, topic or []))
     if as_json:
         print_json(found)
     elif not found:
@@ -70,7 +70,7 @@ def ls(
     as_json: AsJson = False,
 ) -> None:
     """List letters, the newest first: which worker, why, which record."""
-    found, more = asyncio.run(looking.letters(IndexSettings(), selection, topic or [], limit))
+    found, more = asyncio.run(letter_queries.letters(IndexSettings(), selection, topic or [], limit))
     if as_json:
         print_json([letter_object(letter, indexed) for letter, indexed in found])
         return
@@ -105,7 +105,7 @@ def preview(selection: Selection, limit: Limit = None, as_json: AsJson = False) 
     """
     with counting("looking") as look:
         found = asyncio.run(
-            looking.look_ahead(IndexSettings(), selection, limit, lambda now: look(now.looked_at, now.total, ""))
+            letter_queries.look_ahead(IndexSettings(), selection, limit, lambda now: look(now.looked_at, now.total, ""))
         )
     if as_json:
         print_json(preview_object(found))
@@ -148,7 +148,7 @@ def replay(
             failed = f"{progress.failed:,} failed" if progress.failed else ""
             look(progress.published + progress.refused, progress.total, failed)
 
-        running = clearing.replay_all(
+        running = letter_actions.replay_all(
             IndexSettings(), chosen(selection, every), options, seen, actor=acting(actor), reason=reason
         )
         progress = asyncio.run(running)
@@ -167,7 +167,7 @@ def park(
 ) -> None:
     """Set letters aside: a replay takes them only if it names them as parked."""
     action = Action(acting(actor), "park", chosen(selection, every), reason)
-    count = asyncio.run(clearing.park(IndexSettings(), action))
+    count = asyncio.run(letter_actions.park(IndexSettings(), action))
     if as_json:
         print_json({"parked": count})
     else:
@@ -185,7 +185,7 @@ def discard(
 ) -> None:
     """Give letters up. Their records stay on the topic until it drops them."""
     action = Action(acting(actor), "discard", chosen(selection, every), reason)
-    count = asyncio.run(clearing.discard(IndexSettings(), action))
+    count = asyncio.run(letter_actions.discard(IndexSettings(), action))
     if as_json:
         print_json({"discarded": count})
     else:
@@ -204,10 +204,10 @@ def export(
     """Write letters as lines of JSON whose `value` can be edited, for `dead import`."""
     action = Action(acting(actor), "export", selection, reason)
     if output is None:
-        asyncio.run(editing.export(IndexSettings(), action, sys.stdout))
+        asyncio.run(edit_file.export(IndexSettings(), action, sys.stdout))
         return
     with output.open("w") as file:
-        count = asyncio.run(editing.export(IndexSettings(), action, file))
+        count = asyncio.run(edit_file.export(IndexSettings(), action, file))
     messages().print(inert(f"{count:,} letters written to {output}"), soft_wrap=True)
 
 
@@ -229,7 +229,9 @@ def import_(
 
     Lines that nobody edited are left alone. Exit status 1 if a line was refused.
     """
-    importing = editing.import_file(IndexSettings(), file, version, dry_run=dry_run, actor=acting(actor), reason=reason)
+    importing = edit_file.import_file(
+        IndexSettings(), file, version, dry_run=dry_run, actor=acting(actor), reason=reason
+    )
     done = asyncio.run(importing)
     if as_json:
         print_json(asdict(done) | {"dry_run": dry_run})
@@ -246,7 +248,7 @@ def import_(
 def reindex(as_json: AsJson = False) -> None:
     """Make the index again from the topics. Nothing is taken away; what operators decided stays."""
     with counting("reading") as look:
-        done = asyncio.run(clearing.make_again(IndexSettings(), lambda read, of: look(read, of, "")))
+        done = asyncio.run(letter_actions.make_again(IndexSettings(), lambda read, of: look(read, of, "")))
     if as_json:
         print_json(asdict(done))
     else:

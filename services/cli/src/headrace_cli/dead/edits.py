@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from headrace_cli.dead.lines import EDITABLE, digest
+from headrace_cli.dead.edit_lines import EDITABLE, digest
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
+from headrace_letters.installed_stores import InstalledStores
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import REPLAYABLE_FOR
-from headrace_letters.rows import IndexedLetter
 from headrace_letters.selection import Selection
-from headrace_letters.store_contents import Holdings
 from headrace_runtime.publish import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
@@ -54,7 +54,7 @@ class Unchanged(NamedTuple):
 async def edits(
     lines: Sequence[Mapping[str, Any]],
     index: LetterIndex,
-    holdings: Holdings,
+    stores: InstalledStores,
     settings: CommonSettings,
     *,
     version: int | None = None,
@@ -71,7 +71,7 @@ async def edits(
     held: dict[Kind, dict[str, Mapping[str, Any]]] = {}
     for kind, id_field in ID_FIELDS.items():
         wanted = {str(one.fields[id_field]): None for one in read if isinstance(one, _Line) and one.kind == kind}
-        held[kind] = dict(await holdings.everywhere(kind, list(wanted))) if wanted else {}
+        held[kind] = dict(await stores.everywhere(kind, list(wanted))) if wanted else {}
     found: list[Edit | Refused | Unchanged] = []
     given: dict[tuple[Kind, str], int] = {}
     for one in read:

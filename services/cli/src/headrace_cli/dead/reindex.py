@@ -8,9 +8,9 @@ from aiokafka.errors import KafkaError
 
 from headrace_clients.kafka import client_options
 from headrace_clients.topic_reader import TopicReader, open_topics
-from headrace_letters.digest import Digest
 from headrace_letters.index import LetterIndex
-from headrace_letters.settings import DeadSettings, IndexSettings
+from headrace_letters.index_batch import IndexBatch
+from headrace_letters.index_settings import DeadSettings, IndexSettings
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
 
@@ -57,13 +57,13 @@ async def _take_all(
     reader: TopicReader, index: LetterIndex, settings: IndexSettings, on_progress: Callable[[int, int], None]
 ) -> tuple[int, int]:
     total, letters, receipts = await reader.left(), 0, 0
-    digest = Digest(settings.topics)
+    digest = IndexBatch(settings.topics)
 
     async def write() -> None:
         nonlocal letters, receipts, digest
         await digest.write(index)
         letters, receipts = letters + len(digest.letters), receipts + digest.receipts
-        digest = Digest(settings.topics)
+        digest = IndexBatch(settings.topics)
         on_progress(letters + receipts, max(total, letters + receipts))
 
     async for record in reader.until_now():

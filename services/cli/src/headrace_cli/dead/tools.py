@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 
 from headrace_letters.index import LetterIndex
-from headrace_letters.settings import IndexSettings
+from headrace_letters.index_settings import IndexSettings
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import Message, Receive, Scope, Send
 
-from headrace_console.guard.requests import SAFE_METHODS, came_from_us, host_is_ours
+from headrace_console.guard.origin import SAFE_METHODS, came_from_us, host_is_ours
 from headrace_console.guard.sessions import Sessions
 
 SIGN_IN = "/sign-in"

@@ -6,12 +6,12 @@ from typing import get_args
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from headrace_console.asking import Asked
-from headrace_console.holding import held_by_stores, link_sets, linked_products
+from headrace_console.dependencies import Asked
+from headrace_console.last_receipts import last_receipts
+from headrace_console.page_templates import page
 from headrace_console.pages.letters import letters_page
-from headrace_console.receipts import last_receipts
-from headrace_console.rendering import page
-from headrace_console.selecting import WrongSelection
+from headrace_console.selection_fields import WrongSelection
+from headrace_console.store_answers import entity_in_stores, link_set_in_stores, linked_products
 from headrace_letters.selection import Selection
 from headrace_schemas.fields import Kind
 
@@ -27,9 +27,9 @@ async def entity(request: Request, backend: Asked, kind: str = "product", id: st
     if not id:
         return page(request, "entities.html", kind=of_kind, id="")
     selection = Selection(key=id.encode(errors="surrogatepass"))
-    linking = link_sets(backend.holdings, id) if of_kind == "product" else linked_products(backend.holdings, id)
+    linking = link_set_in_stores(backend.stores, id) if of_kind == "product" else linked_products(backend.stores, id)
     held, links, letters = await asyncio.gather(
-        held_by_stores(backend.holdings, of_kind, id), linking, letters_page(backend, selection, None, MOST_LETTERS)
+        entity_in_stores(backend.stores, of_kind, id), linking, letters_page(backend, selection, None, MOST_LETTERS)
     )
     known = [one.version for one in held if one.version is not None]
     return page(

@@ -6,10 +6,10 @@ from datetime import timedelta
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from headrace_console.asking import Asked, Selected
+from headrace_console.dependencies import Asked, Selected
+from headrace_console.job_chart import by_status
+from headrace_console.page_templates import page
 from headrace_console.pages.letters import PAGE, letters_page
-from headrace_console.picturing import by_status
-from headrace_console.rendering import page
 from headrace_letters.groups import Group
 from headrace_letters.selection import Selection
 
@@ -26,11 +26,11 @@ async def groups(request: Request, backend: Asked, selection: Selected, all: boo
     found, counts = await asyncio.gather(
         backend.index.groups(selection, window=WINDOW, steps=STEPS), backend.index.count(selection)
     )
-    shown = [group for group in found if all or open_letters(group)]
-    shown.sort(key=lambda group: (-open_letters(group), -group.last_seen.timestamp()))
+    shown = [group for group in found if all or open_count(group)]
+    shown.sort(key=lambda group: (-open_count(group), -group.last_seen.timestamp()))
     return page(
         request, "groups.html", groups=shown, hidden=len(found) - len(shown), counts=counts, all=all,
-        open_letters=open_letters,
+        open_count=open_count,
     )  # fmt: skip
 
 
@@ -44,10 +44,10 @@ async def group(request: Request, backend: Asked, selection: Selected, after: st
     letters = await letters_page(backend, selection, after, PAGE)
     return page(
         request, "group.html", group=found[0], selection=selection, cause=cause, letters=letters,
-        after=after, open_letters=open_letters, parts=by_status(found[0].counts),
+        after=after, open_count=open_count, parts=by_status(found[0].counts),
     )  # fmt: skip
 
 
-def open_letters(group: Group) -> int:
+def open_count(group: Group) -> int:
     """How many of its letters an operator still has to think of."""
     return sum(number for status, number in group.counts.items() if status in OPEN)

@@ -5,12 +5,12 @@ from collections.abc import AsyncIterator
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response, StreamingResponse
 
-from headrace_console.asking import Asked
 from headrace_console.backend import Backend
+from headrace_console.dependencies import Asked
 from headrace_console.guard.forms import CheckedForm
+from headrace_console.job_chart import job_chart
 from headrace_console.jobs import Job
-from headrace_console.picturing import pictured
-from headrace_console.rendering import fragment, page
+from headrace_console.page_templates import fragment, page
 
 router = APIRouter()
 TELL_SECONDS = 0.25
@@ -26,7 +26,7 @@ async def replays(request: Request, backend: Asked) -> Response:
 async def job_page(request: Request, backend: Asked, id: str) -> Response:
     """How far it is. Without JavaScript the page loads itself again while it runs."""
     job = _job(backend, id)
-    return page(request, "job.html", job=job, picture=pictured(job))
+    return page(request, "job.html", job=job, picture=job_chart(job))
 
 
 @router.get("/jobs/{id}/events")
@@ -52,6 +52,6 @@ def _job(backend: Backend, id: str) -> Job:
 
 async def _events(job: Job) -> AsyncIterator[str]:
     async for _ in job.changes(TELL_SECONDS):
-        lines = fragment("job_progress.html", job=job, picture=pictured(job)).splitlines()
+        lines = fragment("job_progress.html", job=job, picture=job_chart(job)).splitlines()
         yield "event: progress\n" + "".join(f"data: {line}\n" for line in lines) + "\n"
     yield "event: end\ndata:\n\n"

@@ -8,17 +8,17 @@ from datetime import datetime
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from headrace_console.asking import Asked, Selected
 from headrace_console.backend import Backend
-from headrace_console.holding import HeldBy, held_by_stores
-from headrace_console.rendering import page
-from headrace_console.selecting import WrongSelection
-from headrace_console.showing.payload import HEX_BYTES, hexdump, shown_payload
-from headrace_console.words import reason_title
+from headrace_console.dependencies import Asked, Selected
+from headrace_console.formats.payload import HEX_BYTES, hexdump, shown_payload
+from headrace_console.labels import reason_title
+from headrace_console.page_templates import page
+from headrace_console.selection_fields import WrongSelection
+from headrace_console.store_answers import StoreAnswer, entity_in_stores
 from headrace_letters.actions import AuditRow
 from headrace_letters.index import Page
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Prediction, predict
-from headrace_letters.rows import IndexedLetter
 from headrace_letters.selection import Selection
 from headrace_runtime.items import KafkaRecord
 from headrace_worker.stage import Unavailable
@@ -129,11 +129,11 @@ async def _record(backend: Backend, found: IndexedLetter) -> tuple[Read, Predict
     return Read(record, "" if record else "It has expired from its topic"), await _prediction(backend, found, record)
 
 
-async def _held(backend: Backend, found: IndexedLetter) -> list[HeldBy]:
+async def _held(backend: Backend, found: IndexedLetter) -> list[StoreAnswer]:
     letter = found.letter
     if letter.entity_id is None or letter.kind is None:
         return []
-    return await held_by_stores(backend.holdings, letter.kind, letter.entity_id)
+    return await entity_in_stores(backend.stores, letter.kind, letter.entity_id)
 
 
 async def _prediction(backend: Backend, found: IndexedLetter, record: KafkaRecord | None) -> Prediction | None:
@@ -141,7 +141,7 @@ async def _prediction(backend: Backend, found: IndexedLetter, record: KafkaRecor
     if found.status in ("resolved", "superseded"):
         return None
     try:
-        (prediction,) = await predict([(found.letter, record)], backend.holdings)
+        (prediction,) = await predict([(found.letter, record)], backend.stores)
     except Unavailable:
         return None
     return prediction

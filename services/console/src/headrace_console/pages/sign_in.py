@@ -9,7 +9,7 @@ from headrace_console.guard.forms import CSRF_FIELD, CheckedForm, read_form
 from headrace_console.guard.middleware import SIGN_IN
 from headrace_console.guard.sessions import Session, Sessions
 from headrace_console.guard.tokens import Token, TooManyTries
-from headrace_console.rendering import page
+from headrace_console.page_templates import page
 
 router = APIRouter()
 MOST_NAME = 80

@@ -3,8 +3,8 @@
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
-from headrace_console.asking import Asked
-from headrace_console.rendering import page
+from headrace_console.dependencies import Asked
+from headrace_console.page_templates import page
 
 router = APIRouter()
 

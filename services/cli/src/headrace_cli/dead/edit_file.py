@@ -1,0 +1,82 @@
+"""Letters into a file of lines, and edited lines into new changes."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, TextIO
+
+from headrace_cli.dead.edit_lines import exported
+from headrace_cli.dead.edits import Edit, Refused, edits, publish_edits
+from headrace_cli.dead.tools import opened_index
+from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_cli.output import json_text
+from headrace_letters.actions import Action
+from headrace_letters.index_settings import IndexSettings
+from headrace_letters.installed_stores import open_installed_stores
+from headrace_letters.letter_reader import open_letter_reader
+
+LINES_AT_ONCE = 500
+
+
+@dataclass(slots=True)
+class Imported:
+    """What became of a file's lines. `versions`: of each published id; `refused`: (line, letter, why)."""
+
+    published: int = 0
+    unchanged: int = 0
+    versions: list[dict[str, Any]] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+
+
+async def export(settings: IndexSettings, action: Action, output: TextIO) -> int:
+    """Writes a line for each letter; how many. Raises Unavailable."""
+    count = 0
+    async with opened_index(settings) as index, open_letter_reader(settings.kafka) as reader:
+        number = await index.begin(action)
+        async for line in exported(index, reader, action.selection):
+            output.write(json_text(line) + "\n")
+            count += 1
+        await index.finish(number, count, f"{count} letters written")
+    return count
+
+
+async def import_file(
+    settings: IndexSettings, file: Path, version: int | None, *, dry_run: bool, actor: str, reason: str
+) -> Imported:
+    """Publishes the edited lines of a file, part by part. Raises Unavailable; CommandError for no such file."""
+    done = Imported()
+    try:
+        lines = file.open("rb")
+    except OSError as error:
+        raise CommandError(f"{file}: {error.strerror}", WRONG_CALL) from None
+    with lines:
+        async with opened_index(settings) as index, open_installed_stores() as stores:
+            numbered = _objects(enumerate(lines, start=1), done)
+            while part := list(islice(numbered, LINES_AT_ONCE)):
+                results = await edits([line for _, line in part], index, stores, settings, version=version)
+                chosen = [result for result in results if isinstance(result, Edit)]
+                if not dry_run:
+                    await publish_edits(chosen, index, settings, actor=actor, reason=reason)
+                done.published += len(chosen)
+                done.versions += [{"kind": one.kind, "id": one.id, "version": one.version} for one in chosen]
+                for (number, _), result in zip(part, results, strict=True):
+                    if isinstance(result, Refused):
+                        done.refused.append({"line": number, "id": result.dead_id, "why": result.why})
+                done.unchanged += len(results) - len(chosen) - sum(isinstance(one, Refused) for one in results)
+    return done
+
+
+def _objects(lines: Iterator[tuple[int, bytes]], done: Imported) -> Iterator[tuple[int, dict[str, Any]]]:
+    for number, line in lines:
+        if not line.strip():
+            continue
+        try:
+            read = json.loads(line)
+        except ValueError:
+            read = None
+        if isinstance(read, dict):
+            yield number, read
+        else:
+            done.refused.append({"line": number, "id": "", "why": "is no JSON object"})

@@ -1,0 +1,82 @@
+"""Small pictures in SVG, each with its meaning in words. No inline style: the page's policy allows none."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from markupsafe import Markup
+
+from headrace_console.formats.text import count
+
+MOST_GAP = 1.5
+GAP = 2
+LEAST_HEIGHT = 2.0
+
+
+def sparkline(series: Sequence[int], label: str, *, width: int = 132, height: int = 30) -> Markup:
+    """A column for each step, oldest first. `label`: what is counted and in which time, for example `24 hours`."""
+    most = max(series, default=0)
+    step = width / max(len(series), 1)
+    gap = min(MOST_GAP, step / 4)
+    columns = Markup("").join(
+        Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" rx="1"/>').format(
+            place * step, height - tall, step - gap, tall
+        )
+        for place, number in enumerate(series)
+        if (tall := max(LEAST_HEIGHT, number / most * height) if number else 0)
+    )
+    return Markup(
+        '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" preserveAspectRatio="none" '
+        'aria-label="{label}"><line x1="0" x2="{w}" y1="{base}" y2="{base}"/>{columns}</svg>'
+    ).format(w=width, h=height, base=height - 0.5, label=series_in_words(series, label), columns=columns)
+
+
+def series_in_words(series: Sequence[int], label: str) -> str:
+    """What a sparkline shows, for who cannot see it."""
+    if not any(series):
+        return f"{label}: none"
+    most = max(series)
+    steps_ago = len(series) - 1 - series.index(most)
+    when = "in the newest" if steps_ago == 0 else f"{steps_ago} steps before the newest"
+    return (
+        f"{label}: {count(sum(series))} in {len(series)} steps, at most {count(most)}, {when}; now {count(series[-1])}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a whole. `name`: of its icon and colour. `about`: one sentence on what it means."""
+
+    name: str
+    label: str
+    number: int
+    about: str = ""
+
+
+def stacked(parts: Sequence[Part], label: str) -> Markup:
+    """The parts of a whole in one bar. Whoever shows it also lists the parts with their numbers."""
+    total = sum(part.number for part in parts)
+    shown = [part for part in parts if part.number]
+    x = 0.0
+    rects = []
+    for part in shown:
+        # A part of one in 100,000 is still to be seen.
+        wide = max(part.number / total * 1000, 4.0)
+        drawn = wide if part is shown[-1] else wide - GAP
+        rects.append(
+            Markup('<rect class="fill-{}" x="{:.2f}" y="0" width="{:.2f}" height="20"/>').format(part.name, x, drawn)
+        )
+        x += wide
+    words = ", ".join(f"{part.label} {count(part.number)}" for part in shown) or "nothing"
+    return Markup(
+        '<svg class="stacked" viewBox="0 0 {:.0f} 20" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+    ).format(max(x, 1000), f"{label}: {words}", Markup("").join(rects))
+
+
+def bar(part: Part, most: int) -> Markup:
+    """The part against the largest one; its number stands beside it as text, so that the picture is decoration."""
+    wide = max(part.number / most * 1000, 6.0) if part.number and most else 0
+    return Markup(
+        '<svg class="bar" viewBox="0 0 1000 12" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="track" x="0" y="0" width="1000" height="12"/>'
+        '<rect class="fill-{}" x="0" y="0" width="{:.2f}" height="12"/></svg>'
+    ).format(part.name, wide)

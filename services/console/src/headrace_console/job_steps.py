@@ -1,0 +1,33 @@
+"""The steps of previews and replays, each with a reader of its own: two of them would be in each other's way."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+
+from headrace_console.backend import Backend
+from headrace_letters.letter_reader import open_letter_reader
+from headrace_letters.preview import Preview, preview
+from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.selection import Selection
+
+
+async def preview_steps(backend: Backend, selection: Selection) -> AsyncGenerator[Preview, None]:
+    """The preview of what a replay of the selection would take, further and further along."""
+    async with (
+        open_letter_reader(backend.settings.kafka) as reader,
+        aclosing(preview(backend.index, reader, backend.stores, selection)) as steps,
+    ):
+        async for progress in steps:
+            yield progress
+
+
+async def replay_steps(
+    backend: Backend, selection: Selection, options: ReplayOptions, actor: str, reason: str
+) -> AsyncGenerator[Progress, None]:
+    """The replay, further and further along. Closing it stops the replay."""
+    async with open_letter_reader(backend.settings.kafka) as reader:
+        opened = replay(
+            backend.index, reader, backend.stores, backend.settings, selection, options, actor=actor, reason=reason
+        )
+        async with aclosing(opened) as steps:
+            async for progress in steps:
+                yield progress

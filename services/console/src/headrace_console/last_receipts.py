@@ -1,0 +1,106 @@
+"""What workers have lately reported of one entity. Receipts have no key, so the end of their topic is read through."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.errors import KafkaError
+from pydantic import ValidationError
+from pydantic_core import to_json
+
+from headrace_clients.kafka import client_options
+from headrace_clients.topic_reader import UnknownTopic, partitions_of
+from headrace_schemas.fields import Kind
+from headrace_schemas.receipts import Receipt, Receipts
+from headrace_worker.settings import CommonSettings
+from headrace_worker.stage import Unavailable
+
+RECORDS_A_PARTITION = 2000
+WITHIN_SECONDS = 5.0
+MOST_SHOWN = 50
+
+
+@dataclass(frozen=True, slots=True)
+class EntityReceipt:
+    """One receipt, and who wrote it when."""
+
+    worker: str
+    applied_at: datetime
+    receipt: Receipt
+
+
+@dataclass(frozen=True, slots=True)
+class LastReceipts:
+    """Newest first. `looked_at`: records of receipts read. `since`: the time of the oldest of them. `whole`: whether
+    the end of every partition was reached in time.
+    """
+
+    found: Sequence[EntityReceipt]
+    looked_at: int
+    since: datetime | None
+    whole: bool
+
+
+async def last_receipts(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
+    """From the last records of each partition, for some seconds at most. Raises Unavailable."""
+    try:
+        return await _read(settings, kind, id)
+    except (KafkaError, UnknownTopic) as error:
+        raise Unavailable("kafka", f"the receipts cannot be read ({type(error).__name__})") from error
+
+
+async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
+    partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    consumer.assign(partitions)
+    try:
+        await consumer.start()
+        starts, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
+        for partition in partitions:
+            consumer.seek(partition, max(starts[partition], ends[partition] - RECORDS_A_PARTITION))
+        return await _through(consumer, ends, _Wanted(kind, id))
+    finally:
+        await consumer.stop()
+
+
+async def _through(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted") -> LastReceipts:
+    deadline = time.monotonic() + WITHIN_SECONDS
+    found: list[EntityReceipt] = []
+    looked_at, oldest = 0, None
+    left = {partition for partition, end in ends.items() if await consumer.position(partition) < end}
+    while left and time.monotonic() < deadline:
+        for records in (await consumer.getmany(*left, timeout_ms=200)).values():
+            for record in records:
+                looked_at += 1
+                oldest = record.timestamp if oldest is None else min(oldest, record.timestamp)
+                found += wanted.among(record.value or b"")
+        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+    found.sort(key=lambda reported: reported.applied_at, reverse=True)
+    since = None if oldest is None else datetime.fromtimestamp(oldest / 1000).astimezone()
+    return LastReceipts(found[:MOST_SHOWN], looked_at, since, not left)
+
+
+class _Wanted:
+    """One entity among the receipts. Only records that hold its id's bytes are parsed."""
+
+    def __init__(self, kind: Kind, id: str) -> None:
+        self._kind = kind
+        self._id = id
+        self._bytes = to_json(id, inf_nan_mode="strings") if id.isprintable() else b""
+
+    def among(self, value: bytes) -> list[EntityReceipt]:
+        if self._bytes not in value:
+            return []
+        try:
+            receipts = Receipts.model_validate_json(value)
+        except ValidationError:
+            return []
+        return [
+            EntityReceipt(receipts.worker, receipts.applied_at, receipt)
+            for receipt in receipts.receipts
+            if receipt.id == self._id and receipt.kind in (self._kind, "product_links", "relink")
+        ]

@@ -1,0 +1,103 @@
+"""What each store holds for one id, asked of all at once; a store that does not answer hides no other."""
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from headrace_letters.installed_stores import InstalledStores
+from headrace_schemas.fields import RecordKind
+from headrace_schemas.links import Link
+from headrace_worker.stage import Unavailable
+from headrace_worker.store import LinkedProduct
+
+ANSWER_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class StoreAnswer:
+    """One store's answer. `version`: None if it has never held the id. `problem`: why it gave none."""
+
+    store: str
+    version: int | None = None
+    deleted: bool = False
+    fields: dict[str, Any] = field(default_factory=dict)
+    content_hash: str | None = None
+    model: str | None = None
+    links: Sequence[Link] = ()
+    problem: str = ""
+
+
+async def entity_in_stores(stores: InstalledStores, kind: RecordKind, id: str) -> list[StoreAnswer]:
+    """One for each store that keeps the kind: entities, or link sets for what is about links."""
+    if kind == "product" or kind == "keyword":
+        return list(await asyncio.gather(*(_entity(stores, name, kind, id) for name in stores.entity_stores)))
+    if kind in ("product_links", "relink"):
+        return await link_set_in_stores(stores, id)
+    return []
+
+
+async def link_set_in_stores(stores: InstalledStores, product_id: str) -> list[StoreAnswer]:
+    """The product's links in each store that keeps some."""
+    return list(await asyncio.gather(*(_links(stores, name, product_id) for name in stores.link_stores)))
+
+
+async def _entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
+    return await _answered(name, _held_entity(stores, name, kind, id))
+
+
+async def _held_entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
+    stored = (await stores.entities(name, kind, [id])).get(id)
+    if stored is None:
+        return StoreAnswer(name)
+    return StoreAnswer(name, stored.version, stored.deleted, stored.fields, stored.content_hash, stored.model)
+
+
+async def _links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
+    return await _answered(name, _held_links(stores, name, product_id))
+
+
+async def _held_links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
+    links = (await stores.link_sets(name, [product_id])).get(product_id)
+    if links is None:
+        return StoreAnswer(name)
+    return StoreAnswer(name, links.version, links.deleted, {"title": links.title}, links=links.links)
+
+
+async def _answered(name: str, asking: Awaitable[StoreAnswer]) -> StoreAnswer:
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return await asking
+    except Unavailable as error:
+        return StoreAnswer(name, problem=f"does not answer: {error.detail}")
+    except TimeoutError:
+        return StoreAnswer(name, problem=f"does not answer within {ANSWER_SECONDS:.0f} s")
+
+
+@dataclass(frozen=True, slots=True)
+class LinkedProducts:
+    """The products that one store links to a keyword, best first, a few of them."""
+
+    store: str
+    products: Sequence[LinkedProduct] = ()
+    problem: str = ""
+
+
+async def linked_products(stores: InstalledStores, keyword_id: str, limit: int = 20) -> list[LinkedProducts]:
+    """From each store that keeps link sets."""
+    return list(await asyncio.gather(*(_products(stores, name, keyword_id, limit) for name in stores.link_stores)))
+
+
+async def _products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> LinkedProducts:
+    place = stores.target(name)
+    assert place.worker.links is not None
+    store = place.worker.links(place.settings)
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            return LinkedProducts(name, await store.products_of(keyword_id, limit))
+    except Unavailable as error:
+        return LinkedProducts(name, problem=f"does not answer: {error.detail}")
+    except TimeoutError:
+        return LinkedProducts(name, problem=f"does not answer within {ANSWER_SECONDS:.0f} s")
+    finally:
+        await store.close()

@@ -1,0 +1,107 @@
+"""What records of dead-letter and receipt topics say, on its way into the index."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from headrace_letters.index import LetterIndex
+from headrace_letters.letter import Letter, letter_id, read_letter, unreadable
+from headrace_letters.replay_answers import ReplayAnswer, answers_in
+from headrace_runtime.items import KafkaRecord, position
+from headrace_schemas.topics import Topics
+from headrace_worker.stage import BatchRejected
+
+log = structlog.get_logger(__name__)
+T = TypeVar("T")
+
+
+PART = 1000
+"""Records whose letters are written in one transaction."""
+TURN = 50
+"""Records read before the event loop has its turn."""
+
+
+class IndexBatch:
+    """The letters and answers in some records, without their payloads. `receipts`: how many records were receipts."""
+
+    def __init__(self, topics: Topics) -> None:
+        self._topics = topics
+        self.letters: list[Letter] = []
+        self.answers: list[ReplayAnswer] = []
+        self.receipts = 0
+
+    def add(self, record: KafkaRecord) -> None:
+        """Reads one record. Never raises."""
+        if record.topic == self._topics.receipts:
+            self.receipts += 1
+            self.answers += answers_in(record.value)
+        else:
+            self.letters.append(_letter(record, self._topics))
+
+    async def write(self, index: LetterIndex) -> None:
+        """Folds it all into the index; to repeat it changes nothing. Raises Unavailable."""
+        for letter in await _refused(index.put_letters, self.letters):
+            log.warning("letter_unreadable", place="-".join(map(str, letter.at)))
+            await index.put_letters([unreadable(letter)])
+        for answer in await _refused(index.put_answers, self.answers):
+            log.warning("receipt_unreadable", dead_id=letter_id(answer.dead_id.encode(errors="replace")))
+
+
+@dataclass(slots=True)
+class _Bare:
+    """A record of which nothing is read but where it lies."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None = None
+    value: bytes | None = None
+    headers: Sequence[tuple[str, bytes | None]] = ()
+
+
+async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
+    """Folds records into the index, one part being read while the database writes the one before; how many letters
+    there were. Raises Unavailable; some parts may be written then, and to repeat it changes nothing.
+    """
+    letters, writing = 0, asyncio.create_task(IndexBatch(topics).write(index))
+    try:
+        for start in range(0, len(records), PART):
+            digest = IndexBatch(topics)
+            for place, record in enumerate(records[start : start + PART]):
+                digest.add(record)
+                if place % TURN == 0:
+                    await asyncio.sleep(0)
+            await writing
+            letters += len(digest.letters)
+            writing = asyncio.create_task(digest.write(index))
+        await writing
+        return letters
+    finally:
+        writing.cancel()
+
+
+def _letter(record: KafkaRecord, topics: Topics) -> Letter:
+    try:
+        return read_letter(record, topics)
+    except Exception as error:
+        # A fault of ours, or a payload that exhausts its reader: neither may hold up the letters behind it.
+        log.error("letter_unreadable", place="-".join(map(str, position(record))), error=type(error).__name__)
+        return unreadable(read_letter(_Bare(*position(record), record.timestamp), topics))
+
+
+async def _refused(write: Callable[[Sequence[T]], Awaitable[None]], things: Sequence[T]) -> list[T]:
+    """Writes all that can be written; returns what PostgreSQL refuses for its data, or asyncpg cannot send."""
+    if not things:
+        return []
+    try:
+        await write(things)
+    except (BatchRejected, ValueError, OverflowError):
+        if len(things) == 1:
+            return list(things)
+        middle = len(things) // 2
+        return [*await _refused(write, things[:middle]), *await _refused(write, things[middle:])]
+    return []

@@ -1,0 +1,116 @@
+"""What each store holds of the entities that dead letters are about, and how each worker would read a letter."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
+from typing import Any, Protocol
+
+from headrace_runtime.decode import Decoder
+from headrace_schemas.fields import Kind
+from headrace_schemas.links import ProductLinks
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.store import LinkStore, Store, Stored
+from headrace_worker.worker import Worker, load_worker, worker_names
+
+SettingsOf = Callable[[Worker], WorkerSettings]
+"""The settings of a worker; normally those of the environment."""
+PAGE = 500
+"""Ids asked of a store in one request."""
+
+
+class Held(Protocol):
+    """What a store holds under an id, tombstones included."""
+
+    @property
+    def version(self) -> int: ...
+    @property
+    def deleted(self) -> bool: ...
+
+
+class ReplayTarget:
+    """One worker as far as replays to it are concerned. `decoder` reads a record as the worker reads its replays."""
+
+    def __init__(self, worker: Worker, settings: WorkerSettings) -> None:
+        self.worker = worker
+        self.settings = settings
+        self.inputs = worker.inputs(settings)
+        self.replay_topic = settings.topics.replay(worker.name)
+        self.decoder = Decoder(self.inputs, self.replay_topic, on_null=settings.null_without_version)
+
+
+class InstalledStores:
+    """The stores of all installed workers, each opened when it is first asked. Methods raise Unavailable."""
+
+    def __init__(self, stack: AsyncExitStack, settings_of: SettingsOf) -> None:
+        self._stack = stack
+        self._settings_of = settings_of
+        self._targets: dict[str, ReplayTarget] = {}
+        self._stores: dict[str, Store] = {}
+        self._link_stores: dict[str, LinkStore] = {}
+
+    def target(self, name: str) -> ReplayTarget:
+        """Raises LookupError if no worker of that name is installed."""
+        if name not in self._targets:
+            worker = load_worker(name)
+            self._targets[name] = ReplayTarget(worker, self._settings_of(worker))
+        return self._targets[name]
+
+    def deciding(self, name: str, kind: Kind) -> list[str]:
+        """The workers whose stores decide about a change of this kind that is replayed to the worker.
+
+        That is the worker itself, or, where it keeps no store, who reads what it makes of its changes.
+        """
+        target = self.target(name)
+        if target.worker.store is not None:
+            return [name]
+        embedded = target.settings.topics.embedded(kind, target.settings.model)
+        return [other for other in self.entity_stores if embedded in self.target(other).inputs]
+
+    @cached_property
+    def entity_stores(self) -> list[str]:
+        """The workers that keep products and keywords."""
+        return [name for name in worker_names() if self.target(name).worker.store is not None]
+
+    @cached_property
+    def link_stores(self) -> list[str]:
+        """The workers that keep link sets."""
+        return [name for name in worker_names() if self.target(name).worker.links is not None]
+
+    async def entities(self, name: str, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
+        """What one worker's store holds for these ids; an unknown id is missing from the answer."""
+        if name not in self._stores:
+            opener: Any = self.target(name).worker.store
+            self._stores[name] = opener(self.target(name).settings)
+            self._stack.push_async_callback(self._stores[name].close)
+        found: dict[str, Stored] = {}
+        for page in _pages(ids):
+            found |= await self._stores[name].get(kind, page)
+        return found
+
+    async def link_sets(self, name: str, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        """The link sets that one worker's store holds; an unknown id is missing from the answer."""
+        if name not in self._link_stores:
+            opener: Any = self.target(name).worker.links
+            self._link_stores[name] = opener(self.target(name).settings)
+            self._stack.push_async_callback(self._link_stores[name].close)
+        found: dict[str, ProductLinks] = {}
+        for page in _pages(product_ids):
+            found |= await self._link_stores[name].links_of(page)
+        return found
+
+    async def everywhere(self, kind: Kind, ids: Sequence[str]) -> dict[str, Mapping[str, Stored]]:
+        """What every store holds for these ids, by the store's worker."""
+        return {name: await self.entities(name, kind, ids) for name in self.entity_stores}
+
+
+@asynccontextmanager
+async def open_installed_stores(
+    settings_of: SettingsOf = lambda worker: worker.settings(),
+) -> AsyncIterator[InstalledStores]:
+    """The stores of all installed workers; whatever was opened is closed on exit."""
+    async with AsyncExitStack() as stack:
+        yield InstalledStores(stack, settings_of)
+
+
+def _pages(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]

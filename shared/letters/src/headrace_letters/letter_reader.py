@@ -1,0 +1,140 @@
+"""The bytes of dead letters, read back from the topics that they lie in."""
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Collection, Iterable
+from contextlib import asynccontextmanager
+
+import structlog
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
+
+from headrace_clients.kafka import client_options
+from headrace_runtime.items import KafkaRecord, Position
+from headrace_worker.settings import KafkaSettings
+from headrace_worker.stage import Unavailable
+
+log = structlog.get_logger(__name__)
+
+ANSWER_WITHIN = 30.0
+"""Seconds without a record, although there is one, after which the broker counts as unavailable."""
+POLL_MS = 500
+FETCH_WAIT_MS = 20
+"""A broker holds a fetch at the end of a partition for so long, and with it the fetch of the next partition."""
+POLL_RECORDS = 100
+"""Few, because each may be of megabytes and all of them are held."""
+WORTH_A_SEEK = 2000
+"""Offsets between two letters; nearer ones are come to sooner by reading on."""
+
+
+class LetterReader:
+    """Reads records by their place, without a consumer group. One caller at a time."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+        self._partition: TopicPartition | None = None
+        self._polled: deque[KafkaRecord] = deque()
+        self._next = 0
+        self._end = 0
+
+    async def read(self, positions: Iterable[Position]) -> AsyncIterator[tuple[Position, KafkaRecord | None]]:
+        """Each record, in the order given; None for one that has expired, was never there or cannot be unpacked.
+
+        Few records are held at a time. Fast where the positions come in the topic's order, as from
+        `LetterIndex.walk`: then the topic is read through, also from one call to the next. Raises Unavailable.
+        """
+        for position in positions:
+            try:
+                async with asyncio.timeout(ANSWER_WITHIN):
+                    record = await self._read(position)
+            except (KafkaError, OSError) as error:
+                self._partition = None
+                raise Unavailable("kafka", f"a dead letter cannot be read: {type(error).__name__}") from error
+            yield position, record
+
+    def rest(self) -> None:
+        """Fetches nothing more until the next read, for a reader that stays open between two."""
+        self._consumer.unsubscribe()
+        self._partition = None
+        self._polled.clear()
+
+    async def _read(self, wanted: Position) -> KafkaRecord | None:
+        partition = TopicPartition(wanted.topic, wanted.partition)
+        if not await self._reaches(partition, wanted.offset):
+            return None
+        self._come_near(partition, wanted.offset)
+        try:
+            return await self._come_to(partition, wanted.offset)
+        except KafkaError as error:
+            if not isinstance(error, UnsupportedCodecError | CorruptRecordException):
+                raise
+            self._say_unreadable(wanted, error)
+        except (UnicodeDecodeError, ValueError) as error:
+            self._say_unreadable(wanted, error)
+        return None
+
+    async def _reaches(self, partition: TopicPartition, offset: int) -> bool:
+        """Whether the log goes that far. A place beyond its end would be waited for in vain."""
+        if partition != self._partition or offset >= self._end:
+            if partition.partition not in await self._partitions_of(partition.topic):
+                return False
+            self._end = (await self._consumer.end_offsets([partition]))[partition]
+        return offset < self._end
+
+    async def _partitions_of(self, topic: str) -> Collection[int]:
+        known: Collection[int] | None = self._consumer.partitions_for_topic(topic)
+        if known is None:
+            # Of topics that it is not assigned, aiokafka keeps no metadata.
+            everything = await self._consumer._client.fetch_all_metadata()
+            known = everything.partitions_for_topic(topic)
+        return known or ()
+
+    def _come_near(self, partition: TopicPartition, offset: int) -> None:
+        if partition != self._partition:
+            self._consumer.assign([partition])
+        elif self._next <= offset < self._next + WORTH_A_SEEK:
+            return
+        self._consumer.seek(partition, offset)
+        self._partition, self._next = partition, offset
+        self._polled.clear()
+
+    async def _come_to(self, partition: TopicPartition, offset: int) -> KafkaRecord | None:
+        while True:
+            while self._polled:
+                if self._polled[0].offset > offset:
+                    return None
+                record = self._polled.popleft()
+                self._next = record.offset + 1
+                if record.offset == offset:
+                    return record
+            polled = await self._consumer.getmany(partition, timeout_ms=POLL_MS, max_records=POLL_RECORDS)
+            self._polled.extend(polled.get(partition, ()))
+            if not self._polled and await self._consumer.position(partition) > offset:
+                return None
+
+    def _say_unreadable(self, wanted: Position, error: Exception) -> None:
+        self._partition = None
+        place = {"topic": wanted.topic, "partition": wanted.partition, "offset": wanted.offset}
+        log.warning("dead_letter_unreadable", error=type(error).__name__, **place)
+
+
+@asynccontextmanager
+async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterReader]:
+    """A reader of any topics. Raises Unavailable if no broker answers."""
+    consumer = AIOKafkaConsumer(
+        **client_options(settings),
+        auto_offset_reset="earliest",
+        enable_auto_commit=False,
+        max_partition_fetch_bytes=2 * settings.max_record_bytes,
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )
+    try:
+        async with asyncio.timeout(ANSWER_WITHIN):
+            await consumer.start()
+    except (KafkaError, OSError) as error:
+        await consumer.stop()
+        raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}") from error
+    try:
+        yield LetterReader(consumer)
+    finally:
+        await consumer.stop()

@@ -1,0 +1,66 @@
+"""What became of replays, from the receipts that workers write."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from pydantic import ValidationError
+
+from headrace_clients.kafka import client_options
+from headrace_clients.topic_reader import partitions_of
+from headrace_schemas.receipts import ReceiptOutcome, Receipts
+from headrace_worker.settings import CommonSettings
+
+MARK = b'"replay_of"'
+"""Most receipts answer no replay: only those that may are worth reading."""
+
+
+class ReplayAnswer(NamedTuple):
+    """What a worker reports of one replay."""
+
+    dead_id: str
+    attempt: int
+    outcome: ReceiptOutcome
+
+
+class ReplayAnswers:
+    """Follows the receipts from the moment it was opened."""
+
+    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+        self._consumer = consumer
+
+    async def new(self, wait: float) -> list[ReplayAnswer]:
+        """What has come since the last call; [] after `wait` seconds without any record."""
+        polled = await self._consumer.getmany(timeout_ms=int(wait * 1000))
+        return [answer for records in polled.values() for record in records for answer in answers_in(record.value)]
+
+
+@asynccontextmanager
+async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayAnswers]:
+    """Receipts that are published from now on. Raises UnknownTopic, KafkaError."""
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    consumer.assign(await partitions_of(settings.kafka, [settings.topics.receipts]))
+    await consumer.start()
+    try:
+        await consumer.seek_to_end()
+        for partition in consumer.assignment():
+            await consumer.position(partition)
+        yield ReplayAnswers(consumer)
+    finally:
+        await consumer.stop()
+
+
+def answers_in(value: bytes | None) -> list[ReplayAnswer]:
+    """Those among the receipts of a record; none in a record that holds no receipts."""
+    if value is None or MARK not in value:
+        return []
+    try:
+        batch = Receipts.model_validate_json(value)
+    except ValidationError:
+        return []
+    return [
+        ReplayAnswer(receipt.replay_of, receipt.attempt or 0, receipt.outcome)
+        for receipt in batch.receipts
+        if receipt.replay_of is not None
+    ]

@@ -1,0 +1,79 @@
+"""A dead letter as it is sent again: the original record, with headers that name the letter and the attempt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headrace_letters.installed_stores import ReplayTarget
+from headrace_letters.letter import Letter
+from headrace_runtime.dead_letters import is_ours
+from headrace_runtime.items import Ignored, Item, KafkaRecord, Undecoded, header
+from headrace_runtime.publish import Headers, Outgoing
+from headrace_schemas import headers
+from headrace_schemas.links import RelinkRequest, Sweep
+from headrace_schemas.topics import Topics
+
+_ORIGIN = (headers.CONNECT_TOPIC, headers.CONNECT_PARTITION, headers.CONNECT_OFFSET)
+"""Where the record failed first: the worker reads in it which record this is, and another letter of it keeps it."""
+
+
+@dataclass(slots=True)
+class _AsRead:
+    """A record as it would be read back from the replay topic."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+def decoded(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Item | Undecoded | Ignored:
+    """What the worker would read in a replay of the letter as it is, brought up to the worker's schema."""
+    sent = _copied(letter, record, place.replay_topic)
+    return place.decoder.decode(_AsRead(sent.topic, 0, 0, record.timestamp, sent.key, sent.value, sent.headers))
+
+
+def outgoing(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Outgoing:
+    """What a replay of the letter publishes: key, value and headers as they were, to the worker that failed.
+
+    A link is not taken up where it failed, because links are computed from what is current: it is asked for anew.
+    """
+    again = new_request(letter, record, place)
+    if again is None:
+        return _copied(letter, record, place.replay_topic)
+    named = [headers.schema_pair(again), *_naming(letter, record)]
+    return Outgoing(place.settings.topics.relink, again.id.encode(), again.model_dump_json().encode(), named)
+
+
+def new_request(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> RelinkRequest | Sweep | None:
+    """The request that takes the place of a failed one, if the letter is of the worker that computes links."""
+    topics: Topics = place.settings.topics
+    if topics.relink not in place.inputs:
+        return None
+    if header(record, headers.CONNECT_TOPIC) == topics.receipts.encode():
+        # Which products the unread receipts were about, nobody knows.
+        return Sweep()
+    read = decoded(letter, record, place)
+    if not isinstance(read, Item):
+        return None
+    if isinstance(read.change, Sweep):
+        return Sweep(part=read.change.part, parts=read.change.parts)
+    return RelinkRequest(product_id=read.change.id)
+
+
+def _copied(letter: Letter, record: KafkaRecord, topic: str) -> Outgoing:
+    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
+    return Outgoing(topic, record.key, record.value, [*kept, *_naming(letter, record)])
+
+
+def _naming(letter: Letter, record: KafkaRecord) -> Headers:
+    origin = [(name, value) for name in _ORIGIN if (value := header(record, name)) is not None]
+    return [
+        *origin,
+        (headers.REPLAY_OF, letter.id.encode()),
+        (headers.DEAD_ID, letter.id.encode()),
+        (headers.DEAD_ATTEMPTS, str(letter.attempts).encode()),
+        (headers.DEAD_FIRST_FAILED_AT, letter.first_failed_at.isoformat().encode()),
+    ]

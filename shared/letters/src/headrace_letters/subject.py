@@ -1,0 +1,76 @@
+"""Which entity a dead letter is about, where that can be read from a record that may be anything."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic_core import SchemaValidator, ValidationError, core_schema
+
+from headrace_letters.failure_report import Headers
+from headrace_letters.storable_text import storable
+from headrace_runtime.decode import MAX_DIGITS
+from headrace_runtime.items import KafkaRecord
+from headrace_schemas import headers
+from headrace_schemas.changes import CHANGES, ID_FIELDS
+from headrace_schemas.embedded import EMBEDDED
+from headrace_schemas.fields import MAX_ID_BYTES, MAX_VERSION, RecordKind
+from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
+from headrace_schemas.topics import SOURCE_NAMES, Topics
+
+BY_SCHEMA: Mapping[str, RecordKind] = {
+    model.schema_name: model.kind
+    for model in (*CHANGES.values(), *EMBEDDED.values(), ProductLinks, RelinkRequest, Sweep)
+}
+
+
+_FIELD = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
+_SAID = SchemaValidator(core_schema.typed_dict_schema(dict.fromkeys((*ID_FIELDS.values(), "version"), _FIELD)))
+"""What is of use in a payload. Of any type: one that is wrong must not spoil the others; and no more is made of it."""
+
+
+class Subject(NamedTuple):
+    """The entity and the version; each None where the record does not say it."""
+
+    kind: RecordKind | None
+    id: str | None
+    version: int | None
+
+
+def subject(record: KafkaRecord, found: Headers, topic: str | None, topics: Topics) -> Subject:
+    """What the record is about. `found`: its headers; `topic`: where it was read when it failed. Never raises."""
+    said = _said(record.value)
+    named = [(kind, said[field]) for kind, field in ID_FIELDS.items() if isinstance(said.get(field), str)]
+    kind = _by_schema(found) or _by_topic(topic, topics) or (named[0][0] if named else None)
+    version = said.get("version") if said else _version_header(found)
+    if type(version) is not int or not 1 <= version <= MAX_VERSION:
+        version = None
+    return Subject(kind, storable(named[0][1] if named else record.key, MAX_ID_BYTES) or None, version)
+
+
+def _said(value: bytes | None) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    try:
+        said: Mapping[str, Any] = _SAID.validate_json(value)
+    except ValidationError:
+        return {}
+    return said
+
+
+def _by_schema(found: Headers) -> RecordKind | None:
+    name = found.get(headers.SCHEMA, b"").partition(b"/")[0]
+    return BY_SCHEMA.get(name.decode(errors="replace"))
+
+
+def _by_topic(topic: str | None, topics: Topics) -> RecordKind | None:
+    if topic is None:
+        return None
+    for kind in SOURCE_NAMES:
+        if topic == topics.source(kind) or topic.startswith(topics.embedded(kind, "")):
+            return kind
+    others: dict[str, RecordKind] = {topics.product_links: "product_links", topics.relink: "relink"}
+    return others.get(topic)
+
+
+def _version_header(found: Headers) -> int | None:
+    value = found.get(headers.VERSION, b"")
+    return int(value) if value.isdigit() and len(value) <= MAX_DIGITS else None
