@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from harness.servers import Servers
@@ -13,10 +14,15 @@ os.environ.setdefault("KAFKA_HEAP_OPTS", "-Xmx512m -XX:TieredStopAtLevel=1")
 
 @pytest.fixture(scope="session")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """This session's servers, each started when a test first needs it, gone with their data at the end."""
-    running = Servers(tmp_path_factory.mktemp("stack"))
+    """This session's servers, each started when a test first needs it, gone with their data at the end.
+
+    With TEST_STACK, those of that directory: several sessions, one after the other, share them, and they go on running.
+    """
+    shared = os.environ.get("TEST_STACK")
+    running = Servers(Path(shared) if shared else tmp_path_factory.mktemp("stack"))
     yield running
-    running.destroy()
+    if not shared:
+        running.destroy()
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ class MutantMismatch(ValueError):
 class Mutant:
     """One weakening. `guarantee`: the one of docs/guarantees.md that it removes. `file`: relative to the project.
 
-    `old` is in the file exactly once and `new` takes its place. `tests`: pytest arguments; at least one must fail.
+    `old` is in the file exactly once and `new` takes its place. `tests`: pytest arguments; at least one must fail, or,
+    with `every`, each of them.
     """
 
     name: str
@@ -22,6 +23,7 @@ class Mutant:
     old: str
     new: str
     tests: tuple[str, ...]
+    every: bool = False
 
     def applied(self, root: Path) -> str:
         """The file's text with the mutation. Raises MutantMismatch."""
