@@ -13,6 +13,7 @@ from aiokafka.structs import ConsumerRecord
 
 from benchmarks.measure import WITHIN, Comparison, compared, rate
 from benchmarks.topics import changes, fill_letters, fresh_topics
+from headrace_clients.settings import PostgresSettings
 from headrace_dead_letters.indexing import build
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
@@ -20,8 +21,7 @@ from headrace_letters.letter import Letter, read_letter
 from headrace_letters.letter_rows import letter_row
 from headrace_letters.merge_statements import INCOMING_COLUMNS
 from headrace_runtime.dead_letters import dead_letter
-from headrace_runtime.publish import Outgoing
-from headrace_worker.settings import PostgresSettings
+from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Rejected
 
 WORKER = "qdrant"

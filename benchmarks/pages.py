@@ -25,7 +25,7 @@ from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import Selection
 from headrace_runtime.dead_letters import dead_letter
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.headers import SCHEMA
 from headrace_worker.stage import Rejected
 

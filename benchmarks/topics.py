@@ -14,7 +14,7 @@ import numpy as np
 from headrace_clients.kafka import producer
 from headrace_clients.topics import apply_topics
 from headrace_demo.catalogue.products import products
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.fields import Kind
 from headrace_worker.settings import WorkerSettings
 

@@ -13,7 +13,7 @@ from playwright.async_api import Browser, expect
 
 from headrace_clients.kafka import client_options
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Rejected
 
 SCRIPT = "<script>document.title='owned';alert(1)</script>"

@@ -14,8 +14,8 @@ from harness.records import eventually
 from harness.servers import Servers
 from harness.sinks import Sink
 from headrace_letters.selection import Selection
-from headrace_runtime.items import KafkaRecord
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import KafkaRecord
+from headrace_runtime.publisher import Outgoing
 from headrace_schemas.headers import schema_pair
 from headrace_worker.stage import Rejected
 from headrace_worker.worker import load_worker

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace_runtime.attempt import Attempts
+from headrace_runtime.decoder import Decoded
 from headrace_runtime.execute import Executor
-from headrace_runtime.items import Item, Settled
+from headrace_runtime.items import Settled
 from headrace_runtime.retry import Stopping
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Stage, Unavailable
@@ -25,7 +26,7 @@ async def settle_batch(stage: Stage[Any], changes: Sequence[Any]) -> list[Settle
     executor = Executor(
         attempts, BatchSettings(), Stopping(), publish=publish_nothing, max_output_bytes=1, on_unavailable=tolerate
     )
-    return await executor.settle(Item(ReadRecord(offset), change) for offset, change in enumerate(changes))
+    return await executor.settle(Decoded(ReadRecord(offset), change) for offset, change in enumerate(changes))
 
 
 @dataclass

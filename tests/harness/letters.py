@@ -7,8 +7,8 @@ from typing import Any
 from headrace_clients.kafka import producer
 from headrace_letters.letter import Letter
 from headrace_runtime.dead_letters import dead_letter
-from headrace_runtime.items import KafkaRecord, Position
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import KafkaRecord, Position
+from headrace_runtime.publisher import Outgoing
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Rejected
 

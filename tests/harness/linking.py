@@ -32,10 +32,9 @@ from headrace_link.settings import LinkSettings
 from headrace_link.stage import LinkStage
 from headrace_link.store import QdrantLinks
 from headrace_link.sweeps import Sweeps
-from headrace_runtime.decode import Decoder
-from headrace_runtime.items import Item
+from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.newest import newest_first
-from headrace_runtime.publish import Publisher
+from headrace_runtime.publisher import Publisher
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
@@ -370,7 +369,7 @@ class Linking:
     def _decoded(self, models: Any, value: bytes, topic: str) -> Reported:
         record = _Record(topic, self._versions, value)
         item = Decoder(models, self.settings.topics.replay("link")).decode(record)
-        assert isinstance(item, Item)
+        assert isinstance(item, Decoded)
         assert isinstance(item.change, Reported)
         return item.change
 
@@ -403,14 +402,14 @@ class Consumer:
         self._log = log
         self._decoder = decoder
         self.committed = start
-        self._uncommitted: list[Item] = []
+        self._uncommitted: list[Decoded] = []
         self.outcomes: list[Outcome] = []
 
-    async def take(self) -> list[Item]:
+    async def take(self) -> list[Decoded]:
         """The requests that are on the topic and not committed."""
         async for record in self._log.until_now():
             item = self._decoder.decode(record)
-            assert isinstance(item, Item)
+            assert isinstance(item, Decoded)
             if item.record.offset >= self.committed:
                 self._uncommitted.append(item)
         return self._uncommitted

@@ -19,7 +19,7 @@ from harness.servers import Servers
 
 from headrace_clients.kafka import client_options
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers

@@ -17,7 +17,7 @@ from harness.sinks import Sink, sink_records
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.changes import ID_FIELDS
 from headrace_worker.worker import load_worker
 

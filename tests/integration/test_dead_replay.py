@@ -17,7 +17,7 @@ from harness.servers import Servers
 
 from headrace_letters.replay import replay
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_worker.worker import load_worker
 

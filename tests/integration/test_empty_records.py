@@ -6,7 +6,7 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all
 from harness.running import running
 
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import WorkerSettings

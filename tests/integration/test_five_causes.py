@@ -36,7 +36,7 @@ from headrace_elasticsearch.prepare import SETTINGS
 from headrace_letters.actions import Action
 from headrace_letters.replay import ReplayOptions
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_schemas.upcasts import UPCASTS

@@ -26,7 +26,7 @@ from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.selection import EVERYTHING, Selection
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.publisher import Outgoing
 from headrace_runtime.receipts import receipt_records
 from headrace_schemas import headers
 from headrace_worker.settings import CommonSettings

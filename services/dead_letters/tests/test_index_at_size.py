@@ -15,7 +15,7 @@ from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter
 from headrace_letters.selection import EVERYTHING, Selection
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

@@ -18,7 +18,7 @@ from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import Failure, IndexedLetter
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, Selection
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 
 IDS = ("a", "b")
 ids, attempts = st.sampled_from(IDS), st.sampled_from([1, 1, 2, 2, 3, 5])

@@ -7,10 +7,10 @@ from harness.letters import letter
 from harness.servers import Servers
 from pydantic import SecretStr
 
+from headrace_clients.settings import PostgresSettings
 from headrace_dead_letters.app import letter_index
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.selection import EVERYTHING
-from headrace_worker.settings import PostgresSettings
 from headrace_worker.stage import Unavailable
 
 

@@ -14,7 +14,7 @@ from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, Selection
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 
 NOW = datetime.now(UTC)
 HOUR = timedelta(hours=1)

@@ -12,7 +12,7 @@ from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 
 IDS = [f"p{number:03}" for number in range(300)]
 TURNS = 12

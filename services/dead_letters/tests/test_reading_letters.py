@@ -12,8 +12,8 @@ from harness.letters import send
 from headrace_clients.kafka import client_options
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.letter_reader import WORTH_A_SEEK, LetterReader, open_letter_reader
-from headrace_runtime.items import KafkaRecord, Position
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import KafkaRecord, Position
+from headrace_runtime.publisher import Outgoing
 from headrace_worker.settings import CommonSettings, KafkaSettings
 from headrace_worker.stage import Unavailable
 

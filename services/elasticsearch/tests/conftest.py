@@ -11,11 +11,10 @@ from harness.servers import Servers
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import Indices, indices
-from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_elasticsearch.settings import ElasticsearchSettings, ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_worker.settings import ElasticsearchSettings
 
 Product = Callable[..., ProductChange]
 Keyword = Callable[..., KeywordChange]

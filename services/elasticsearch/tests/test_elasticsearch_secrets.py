@@ -9,9 +9,8 @@ from aiohttp import web
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import indices
-from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_elasticsearch.settings import ElasticsearchSettings, ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
-from headrace_worker.settings import ElasticsearchSettings
 from headrace_worker.stage import Rejected, Unavailable
 
 KEY = "bXktc2VjcmV0LWtleQ=="

@@ -12,8 +12,8 @@ from aiohttp import web
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import indices
+from headrace_elasticsearch.settings import ElasticsearchSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
-from headrace_worker.settings import ElasticsearchSettings
 from headrace_worker.stage import Unavailable
 
 

@@ -9,9 +9,9 @@ from elasticsearch import AsyncElasticsearch
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import Indices
+from headrace_elasticsearch.settings import ElasticsearchSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_worker.settings import ElasticsearchSettings
 from headrace_worker.stage import Applied, Rejected
 
 LIMIT = 20_000

@@ -10,9 +10,9 @@ from harness.servers import Servers
 from headrace_elasticsearch.bulks import BulkLimits
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import Indices
+from headrace_elasticsearch.settings import ElasticsearchSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_worker.settings import ElasticsearchSettings
 from headrace_worker.stage import Applied, Unavailable
 
 

@@ -4,8 +4,8 @@ import pytest
 from pydantic import SecretStr
 
 from headrace_clients.postgres import checked_dsn
+from headrace_clients.settings import PostgresSettings
 from headrace_pgvector.settings import PgvectorSettings
-from headrace_worker.settings import PostgresSettings
 
 READABLE = [
     "postgresql://postgres@127.0.0.1:5432/postgres",

@@ -8,9 +8,9 @@ import pytest
 from harness.sinks import Sink, settle
 from pydantic import SecretStr
 
+from headrace_clients.settings import PostgresSettings
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
-from headrace_worker.settings import PostgresSettings
 from headrace_worker.stage import Applied, BatchRejected, Unavailable
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -11,6 +11,7 @@ import pytest
 from qdrant_client import AsyncQdrantClient
 
 from headrace_clients.qdrant import collection_of, connect
+from headrace_clients.settings import QdrantSettings
 from headrace_local.stack import Stack
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import QdrantStage
@@ -19,7 +20,6 @@ from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.settings import QdrantSettings
 
 DIMENSION = 8
 TEXT_FIELDS: dict[Kind, str] = {"product": "title", "keyword": "text"}

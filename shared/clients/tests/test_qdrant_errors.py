@@ -12,7 +12,7 @@ from pydantic_core import to_json
 from qdrant_client import models
 
 from headrace_clients.qdrant import check_completed, connect, qdrant_errors
-from headrace_worker.settings import QdrantSettings
+from headrace_clients.settings import QdrantSettings
 from headrace_worker.stage import BatchRejected, Unavailable
 
 HOST = "127.0.0.1"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace_letters.letter import Letter, read_letter
 from headrace_runtime.dead_letters import dead_letter, fingerprint
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 from headrace_schemas import headers
 from headrace_schemas.topics import Topics
 from headrace_worker.stage import Rejected

@@ -16,11 +16,11 @@ from prometheus_client import generate_latest
 from headrace_runtime.attempt import Attempts
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
-from headrace_runtime.decode import Decoder
+from headrace_runtime.decoder import Decoder
 from headrace_runtime.execute import Executor
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.publisher import Outgoing
 from headrace_runtime.retry import Stopping
 from headrace_runtime.traces import Traces
 from headrace_schemas import headers

@@ -10,8 +10,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace_runtime.dead_letters import fingerprint
-from headrace_runtime.decode import Decoder, invalid
-from headrace_runtime.items import Undecoded
+from headrace_runtime.decoder import Decoder, Undecoded, invalid
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.headers import DEAD_REASONS
 from headrace_schemas.links import ProductLinks

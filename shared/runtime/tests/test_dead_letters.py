@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime.dead_letters import attempts, dead_letter, fingerprint
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_worker.stage import Rejected
 

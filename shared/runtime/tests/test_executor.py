@@ -11,8 +11,9 @@ from harness.records import product
 
 from headrace_runtime import retry
 from headrace_runtime.attempt import Attempts
+from headrace_runtime.decoder import Decoded
 from headrace_runtime.execute import Executor
-from headrace_runtime.items import Item, Settled
+from headrace_runtime.items import Settled
 from headrace_runtime.retry import Stopping
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import BatchSettings
@@ -21,11 +22,11 @@ from headrace_worker.stage import Applied, Outcome, Output, Unavailable
 MAX_OUTPUT = 1000
 
 
-def items(*named: tuple[str, int]) -> list[Item]:
+def items(*named: tuple[str, int]) -> list[Decoded]:
     found = []
     for offset, (product_id, version) in enumerate(named):
         value = product(product_id, version)
-        found.append(Item(kafka_record(value, offset=offset), ProductChange.model_validate(value)))
+        found.append(Decoded(kafka_record(value, offset=offset), ProductChange.model_validate(value)))
     return found
 
 
@@ -47,7 +48,7 @@ class Run:
             on_unavailable=lambda error: self.unavailable.append(error.store),
         )
 
-    async def _publish(self, outputs: Sequence[tuple[Item, Output]]) -> None:
+    async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
         if self.publishing_fails:
             self.publishing_fails -= 1
             raise Unavailable("kafka", "not acknowledged")

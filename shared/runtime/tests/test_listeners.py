@@ -13,7 +13,7 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import product
 
 from headrace_runtime import app
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output, Unavailable

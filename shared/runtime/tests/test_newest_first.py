@@ -8,20 +8,20 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.items import Item
+from headrace_runtime.decoder import Decoded
 from headrace_runtime.newest import conflicts, newest_first
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.links import ProductLinks
 from headrace_worker.stage import Record
 
 
-def item(version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1") -> Item:
+def item(version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1") -> Decoded:
     value = product(product_id, version, title=title) | {"occurred_at": "2026-01-01T00:00:00Z"}
     topic = REPLAY_TOPIC if replayed else "headrace.products"
-    return Item(kafka_record(value, offset=offset, topic=topic), ProductChange.model_validate(value), replayed)
+    return Decoded(kafka_record(value, offset=offset, topic=topic), ProductChange.model_validate(value), replayed)
 
 
-def order(*items: Item) -> list[Item]:
+def order(*items: Decoded) -> list[Decoded]:
     (found,) = newest_first(items).values()
     return found
 
@@ -47,7 +47,7 @@ def test_a_product_a_keyword_and_a_link_set_of_one_id_are_apart() -> None:
     fields: dict[str, Any] = {"op": "delete", "version": 1, "occurred_at": "2026-01-01T00:00:00Z"}
     both = [ProductChange(product_id="1", **fields), KeywordChange(keyword_id="1", **fields)]
     records: list[Record] = [*both, ProductLinks(product_id="1", version=1, deleted=True)]
-    items = [Item(kafka_record(None, b"1"), record) for record in records]
+    items = [Decoded(kafka_record(None, b"1"), record) for record in records]
     assert set(newest_first(items)) == {("product", "1"), ("keyword", "1"), ("product_links", "1")}
 
 

@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime import receipts as made
-from headrace_runtime.items import Ignored, Item, Settled, Undecoded
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import Decoded, Ignored, Undecoded
+from headrace_runtime.items import Settled
+from headrace_runtime.publisher import Outgoing
 from headrace_runtime.receipts import receipt_records
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
@@ -25,7 +26,7 @@ DEAD = Rejected("invalid", "d")
 
 def settled(offset: int = 0, product_id: str = "p1", version: int = 1, **options: Any) -> Settled:
     value = product(product_id, version)
-    return Settled(Item(kafka_record(value, offset=offset), ProductChange.model_validate(value)), **options)
+    return Settled(Decoded(kafka_record(value, offset=offset), ProductChange.model_validate(value)), **options)
 
 
 def receipts_of(results: list[Settled | Undecoded | Ignored]) -> list[Receipt]:
@@ -78,13 +79,13 @@ def test_a_receipt_names_the_entity_where_the_record_could_be_read() -> None:
 def test_a_receipt_of_an_embedded_change_says_which_content_and_model() -> None:
     embedding = Embedding(model="m1", content_hash="a" * 64, vector=b"\x00" * 8)
     change = EmbeddedProduct.model_validate(product("p1", 1) | {"embedding": embedding})
-    (receipt,) = receipts_of([Settled(Item(kafka_record(b"v"), change))])
+    (receipt,) = receipts_of([Settled(Decoded(kafka_record(b"v"), change))])
     assert (receipt.content_hash, receipt.model) == ("a" * 64, "m1")
 
 
 def test_a_receipt_of_a_link_set_names_its_product_and_its_link_version() -> None:
     links = ProductLinks(product_id="p1", version=7, title="Bottle")
-    _, (read,) = published(receipts_of([Settled(Item(kafka_record(b"v"), links))]), 10_000)
+    _, (read,) = published(receipts_of([Settled(Decoded(kafka_record(b"v"), links))]), 10_000)
     assert (read.kind, read.id, read.version, read.occurred_at) == ("product_links", "p1", 7, None)
 
 
@@ -94,7 +95,11 @@ def test_only_the_receipt_of_a_replay_names_what_it_answers_and_the_attempt() ->
     replay = kafka_record(b"v", topic=REPLAY_TOPIC, headers=pairs)
     live = kafka_record(b"v", headers=pairs)
     first, second, unread = receipts_of(
-        [Settled(Item(replay, change, True)), Settled(Item(live, change)), Undecoded(replay, DEAD, "product", True)]
+        [
+            Settled(Decoded(replay, change, True)),
+            Settled(Decoded(live, change)),
+            Undecoded(replay, DEAD, "product", True),
+        ]
     )
     assert (first.replay_of, first.attempt) == ("qdrant:t:0:1:2", 3)
     assert (second.replay_of, second.attempt) == (None, None)

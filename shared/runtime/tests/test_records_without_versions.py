@@ -6,8 +6,7 @@ import pytest
 from harness.kafka_record import REPLAY_TOPIC, TOPIC, kafka_record
 from pydantic import BaseModel, PrivateAttr
 
-from headrace_runtime.decode import Decoder, NewerSchema
-from headrace_runtime.items import Item, Undecoded
+from headrace_runtime.decoder import Decoded, Decoder, NewerSchema, Undecoded
 from headrace_runtime.newest import newest_first
 from headrace_schemas import headers
 from headrace_worker.stage import Arrival
@@ -45,7 +44,7 @@ class Report(Placed):
 
 def decoded(record: Any, model: type[Any] = Request) -> Any:
     found = Decoder({TOPIC: model}, REPLAY_TOPIC).decode(record)
-    assert isinstance(found, Item)
+    assert isinstance(found, Decoded)
     return found.change
 
 
@@ -63,7 +62,7 @@ def test_a_replayed_record_is_told_so() -> None:
 def test_of_records_whose_place_is_their_version_the_last_stands_for_all() -> None:
     records = [kafka_record(b'{"id": "a"}', b"a", offset=offset) for offset in (4, 9, 6)]
     items = [Decoder({TOPIC: Request}, REPLAY_TOPIC).decode(record) for record in records]
-    (candidates,) = newest_first([item for item in items if isinstance(item, Item)]).values()
+    (candidates,) = newest_first([item for item in items if isinstance(item, Decoded)]).values()
     assert [item.record.offset for item in candidates] == [9, 6, 4]
 
 

@@ -9,8 +9,7 @@ from harness.records import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_runtime.decode import Decoder, NewerSchema
-from headrace_runtime.items import Item, Undecoded
+from headrace_runtime.decoder import Decoded, Decoder, NewerSchema, Undecoded
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.upcasts import UPCASTS
@@ -51,7 +50,7 @@ def schema(major: int) -> tuple[str, bytes]:
 
 def change(record: Any) -> Any:
     decoded = decoder.decode(record)
-    assert isinstance(decoded, Item), decoded
+    assert isinstance(decoded, Decoded), decoded
     return decoded.change
 
 
@@ -88,7 +87,7 @@ def test_a_record_that_names_no_schema_is_of_the_first_major() -> None:
 def test_a_null_is_a_delete_in_every_major() -> None:
     record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"3"), schema(1)])
     decoded = Decoder({TOPIC: ProductChange}, REPLAY_TOPIC).decode(record)
-    assert isinstance(decoded, Item)
+    assert isinstance(decoded, Decoded)
 
 
 def test_a_newer_major_than_the_models_still_holds_the_worker() -> None:
@@ -129,4 +128,4 @@ JSON = st.recursive(
 def test_whatever_an_older_record_holds_it_is_a_change_or_a_dead_letter(fields: dict[str, Any]) -> None:
     record = kafka_record(json.dumps(product("p1", 1) | fields).encode(), b"p1", headers=[schema(1)])
     UPCASTS["product-change", 1], UPCASTS["product-change", 2] = with_cost, with_brand
-    assert isinstance(decoder.decode(record), Item | Undecoded)
+    assert isinstance(decoder.decode(record), Decoded | Undecoded)

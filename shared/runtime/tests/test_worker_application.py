@@ -12,7 +12,7 @@ from harness.records import product
 
 from headrace_runtime import app, main
 from headrace_runtime.health import Health
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
 

@@ -7,15 +7,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
 
-from headrace_worker.settings import (
-    ElasticsearchSettings,
-    KafkaSettings,
-    PostgresSettings,
-    QdrantSettings,
-    WorkerSettings,
-    unknown_variables,
-    variable_names,
-)
+from headrace_clients.settings import PostgresSettings, QdrantSettings
+from headrace_elasticsearch.settings import ElasticsearchSettings
+from headrace_worker.settings import KafkaSettings, WorkerSettings, unknown_variables, variable_names
 from headrace_worker.worker import SETTINGS_GROUP, known_variables
 
 SECRET = "s3cr3t-value-of-some-length"

@@ -4,7 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from headrace_letters.letter_reader import LetterReader, open_letter_reader
-from headrace_runtime.items import KafkaRecord, Position
+from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_worker.settings import KafkaSettings
 
 

@@ -17,8 +17,8 @@ from headrace_letters.index import LetterIndex
 from headrace_letters.index_batch import index_records
 from headrace_runtime.app import GC_THRESHOLD
 from headrace_runtime.consumer import Assignment, PartitionConsumer, stage_broker, subscribe
+from headrace_runtime.decoder import KafkaRecord
 from headrace_runtime.health import Health
-from headrace_runtime.items import KafkaRecord
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.retry import Stopping, retrying
 from headrace_runtime.routes import routes

@@ -1,7 +1,8 @@
 """What the dead_letters worker reads from the environment."""
 
+from headrace_clients.settings import PostgresSettings
 from headrace_letters.index_settings import DeadSettings
-from headrace_worker.settings import PostgresSettings, WorkerSettings
+from headrace_worker.settings import WorkerSettings
 
 
 class DeadLettersSettings(WorkerSettings):

@@ -6,7 +6,7 @@ from typing import Any
 from elasticsearch import AsyncElasticsearch
 
 from headrace_elasticsearch.pinned import PinnedNode
-from headrace_worker.settings import ElasticsearchSettings
+from headrace_elasticsearch.settings import ElasticsearchSettings
 
 # At DEBUG this logger writes every request out, with the key and the documents.
 logging.getLogger("elastic_transport.node").setLevel(logging.INFO)

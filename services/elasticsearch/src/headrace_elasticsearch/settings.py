@@ -1,8 +1,18 @@
 """What this worker reads from the environment."""
 
-from pydantic import Field
+from pydantic import BaseModel, Field, SecretStr
 
-from headrace_worker.settings import BatchSettings, ElasticsearchSettings, WorkerSettings
+from headrace_worker.settings import BatchSettings, Url, WorkerSettings
+
+
+class ElasticsearchSettings(BaseModel):
+    """How to reach Elasticsearch."""
+
+    url: Url = Field("http://127.0.0.1:9200", description="of any node")
+    api_key: SecretStr | None = Field(None, description="sent with every request")
+    ca_fingerprint: str | None = Field(None, description="SHA-256 of the authority's certificate, for https")
+    analyzer: str = Field("standard", description="of text fields, when the index is created")
+    timeout: float = Field(30.0, gt=0, description="of one request, seconds")
 
 
 class ElasticsearchBatchSettings(BatchSettings):

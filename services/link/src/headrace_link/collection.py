@@ -3,8 +3,8 @@
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant_collections import create_alias, create_collection, create_indexes
+from headrace_clients.settings import QdrantSettings
 from headrace_link.point import PROBE
-from headrace_worker.settings import QdrantSettings
 
 ALIAS = "product_links"
 INDEXES = {

@@ -18,7 +18,7 @@ from headrace_link.points import LinkPoints
 from headrace_link.records import Request, SweepMarker
 from headrace_link.settings import LinkSettings
 from headrace_link.sweeps import Sweeps
-from headrace_runtime.publish import Publisher
+from headrace_runtime.publisher import Publisher
 from headrace_worker.stage import Applied, BatchRejected, Outcome, Output, Rejected, Superseded, Unavailable
 
 log = structlog.get_logger(__name__)

@@ -5,8 +5,8 @@ from functools import partial
 from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE
 from headrace_clients.postgres_migrations import migrate
+from headrace_clients.settings import PostgresSettings
 from headrace_pgvector.tables import Tables
-from headrace_worker.settings import PostgresSettings
 
 SERVICE = "pgvector"
 PACKAGE = "headrace_pgvector"

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from headrace_worker.settings import BatchSettings, PostgresSettings, VectorStoreSettings
+from headrace_clients.settings import PostgresSettings
+from headrace_worker.settings import BatchSettings, VectorStoreSettings
 
 
 class PgvectorBatchSettings(BatchSettings):

@@ -6,7 +6,7 @@ from pgvector.asyncpg import register_vector
 
 from headrace_clients.postgres import NewConnection, Pool, new_pool
 from headrace_clients.postgres_errors import STORE
-from headrace_worker.settings import PostgresSettings
+from headrace_clients.settings import PostgresSettings
 from headrace_worker.stage import Unavailable
 
 

@@ -2,7 +2,8 @@
 
 from pydantic import Field
 
-from headrace_worker.settings import BatchSettings, QdrantSettings, VectorStoreSettings
+from headrace_clients.settings import QdrantSettings
+from headrace_worker.settings import BatchSettings, VectorStoreSettings
 
 
 class QdrantBatchSettings(BatchSettings):

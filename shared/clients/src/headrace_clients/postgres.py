@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
-from headrace_worker.settings import PostgresSettings
+from headrace_clients.settings import PostgresSettings
 
 # Quoted, because only asyncpg's stubs know these classes as generic.
 NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"

@@ -8,7 +8,7 @@ import asyncpg
 
 from headrace_clients.postgres import SCHEMA, Connection, checked_dsn
 from headrace_clients.postgres_errors import STORE, postgres_errors
-from headrace_worker.settings import PostgresSettings
+from headrace_clients.settings import PostgresSettings
 
 LOCK = 0x68656164726163  # "headrac": any number will do, if all of Headrace's migrations take the same
 LONGEST_MIGRATION = 3600.0

@@ -14,10 +14,10 @@ from qdrant_client import AsyncQdrantClient, models
 from qdrant_client.common.client_exceptions import ResourceExhaustedResponse
 from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
+from headrace_clients.settings import QdrantSettings
 from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.settings import QdrantSettings
 from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
 STORE = "qdrant"

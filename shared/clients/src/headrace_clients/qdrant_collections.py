@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import check_completed, vector_size
-from headrace_worker.settings import QdrantSettings
+from headrace_clients.settings import QdrantSettings
 
 
 class WrongCollection(ValueError):

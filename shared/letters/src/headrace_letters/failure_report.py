@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
-from headrace_runtime.items import KafkaRecord, Position
+from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_schemas import headers
 
 Origin = Literal["headrace", "connect", "spring", "unknown"]

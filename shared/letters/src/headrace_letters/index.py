@@ -11,6 +11,7 @@ from typing import Any
 from headrace_clients.postgres import Connection, Pool, checked_dsn, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
 from headrace_clients.postgres_migrations import migrate
+from headrace_clients.settings import PostgresSettings
 from headrace_letters import actions
 from headrace_letters.actions import Action, AuditRow, audit_row, decide, set_aside
 from headrace_letters.count_source import VISIBLE, counted
@@ -31,9 +32,8 @@ from headrace_letters.merge_statements import (
 )
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, STATUSES, Selection, Status, stored_statuses
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 from headrace_schemas.receipts import ReceiptOutcome
-from headrace_worker.settings import PostgresSettings
 
 REPLAYING_FOR = timedelta(minutes=10)
 MOST_GROUPS = 500

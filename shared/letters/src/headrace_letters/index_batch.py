@@ -10,7 +10,7 @@ import structlog
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter, letter_id, read_letter, unreadable
 from headrace_letters.replay_answers import ReplayAnswer, answers_in
-from headrace_runtime.items import KafkaRecord, position
+from headrace_runtime.decoder import KafkaRecord, position
 from headrace_schemas.topics import Topics
 from headrace_worker.stage import BatchRejected
 

@@ -2,7 +2,8 @@
 
 from pydantic import BaseModel, Field
 
-from headrace_worker.settings import CommonSettings, PostgresSettings
+from headrace_clients.settings import PostgresSettings
+from headrace_worker.settings import CommonSettings
 
 
 class DeadSettings(BaseModel):

@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from typing import Any, Protocol
 
-from headrace_runtime.decode import Decoder
+from headrace_runtime.decoder import Decoder
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.settings import WorkerSettings

@@ -8,7 +8,7 @@ from typing import Literal
 from headrace_letters.failure_report import Origin, failure_report, headers_of
 from headrace_letters.storable_text import storable
 from headrace_letters.subject import subject
-from headrace_runtime.items import KafkaRecord, Position, position
+from headrace_runtime.decoder import KafkaRecord, Position, position
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import Topics
 

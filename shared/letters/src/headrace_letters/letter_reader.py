@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 
 from headrace_clients.kafka import client_options
-from headrace_runtime.items import KafkaRecord, Position
+from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Unavailable
 

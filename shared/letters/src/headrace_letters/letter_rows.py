@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from headrace_letters.letter import EPOCH, Letter
 from headrace_letters.selection import Status
-from headrace_runtime.items import Position
+from headrace_runtime.decoder import Position
 
 LETTER_COLUMNS = (
     "origin", "worker", "reason", "fingerprint", "error", "attempts", "failed_at", "key",

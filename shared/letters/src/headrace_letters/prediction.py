@@ -13,7 +13,7 @@ from headrace_letters.installed_stores import Held, InstalledStores
 from headrace_letters.letter import Letter
 from headrace_letters.replay_order import Entity, entity_of
 from headrace_letters.replay_record import decoded, new_request
-from headrace_runtime.items import Ignored, KafkaRecord, Undecoded
+from headrace_runtime.decoder import Ignored, KafkaRecord, Undecoded
 from headrace_schemas.fields import RecordKind
 from headrace_worker.stage import Record
 

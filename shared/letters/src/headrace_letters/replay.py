@@ -24,7 +24,7 @@ from headrace_letters.replay_answers import ReplayAnswers, open_replay_answers
 from headrace_letters.replay_order import CHUNK, ReplayOrder
 from headrace_letters.replay_record import outgoing
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from headrace_letters.installed_stores import ReplayTarget
 from headrace_letters.letter import Letter
 from headrace_runtime.dead_letters import is_ours
-from headrace_runtime.items import Ignored, Item, KafkaRecord, Undecoded, header
-from headrace_runtime.publish import Headers, Outgoing
+from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, header
+from headrace_runtime.publisher import Headers, Outgoing
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_schemas.topics import Topics
@@ -29,7 +29,7 @@ class _AsRead:
     headers: Sequence[tuple[str, bytes | None]]
 
 
-def decoded(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Item | Undecoded | Ignored:
+def decoded(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Decoded | Undecoded | Ignored:
     """What the worker would read in a replay of the letter as it is, brought up to the worker's schema."""
     sent = _copied(letter, record, place.replay_topic)
     return place.decoder.decode(_AsRead(sent.topic, 0, 0, record.timestamp, sent.key, sent.value, sent.headers))
@@ -56,7 +56,7 @@ def new_request(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Rel
         # Which products the unread receipts were about, nobody knows.
         return Sweep()
     read = decoded(letter, record, place)
-    if not isinstance(read, Item):
+    if not isinstance(read, Decoded):
         return None
     if isinstance(read.change, Sweep):
         return Sweep(part=read.change.part, parts=read.change.parts)

@@ -7,8 +7,7 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from headrace_letters.failure_report import Headers
 from headrace_letters.storable_text import storable
-from headrace_runtime.decode import MAX_DIGITS
-from headrace_runtime.items import KafkaRecord
+from headrace_runtime.decoder import MAX_DIGITS, KafkaRecord
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED

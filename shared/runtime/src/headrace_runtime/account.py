@@ -7,17 +7,8 @@ from datetime import datetime
 import structlog
 
 from headrace_runtime.dead_letters import fingerprint
-from headrace_runtime.items import (
-    Ignored,
-    Item,
-    KafkaRecord,
-    Settled,
-    Undecoded,
-    kind_of,
-    position,
-    record_of,
-    rejection_of,
-)
+from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, position
+from headrace_runtime.items import Settled, kind_of, record_of, rejection_of
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.newest import conflicts, newest_first
 from headrace_schemas.changes import Change
@@ -36,7 +27,7 @@ class Account:
         self._worker = worker
         self._metrics = metrics
 
-    def settled(self, items: Sequence[Item], results: Sequence[Result], *, now: datetime, seconds: float) -> None:
+    def settled(self, items: Sequence[Decoded], results: Sequence[Result], *, now: datetime, seconds: float) -> None:
         """A batch is accounted for: `items` decoded, `results` say what became of every record."""
         outcomes: Counter[tuple[RecordKind, str]] = Counter()
         delays: dict[RecordKind, list[float]] = {}
@@ -64,7 +55,7 @@ class Account:
         self._metrics.batch_records.observe(len(results))
         log.info("batch_settled", records=len(results), seconds=round(seconds, 3))
 
-    def _conflicts(self, items: Sequence[Item]) -> None:
+    def _conflicts(self, items: Sequence[Decoded]) -> None:
         for candidates in newest_first(items).values():
             if len(candidates) > 1 and (differing := conflicts(candidates)):
                 self._metrics.conflicts.inc(differing)

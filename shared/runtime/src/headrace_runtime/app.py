@@ -16,13 +16,12 @@ from headrace_runtime.attempt import Attempts
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.consumer import Assignment, PartitionConsumer, StageBroker, stage_broker, subscribe
-from headrace_runtime.decode import Decoder
+from headrace_runtime.decoder import Decoded, Decoder, KafkaRecord
 from headrace_runtime.execute import Executor
 from headrace_runtime.health import Health
 from headrace_runtime.holes import Holes
-from headrace_runtime.items import Item, KafkaRecord
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_runtime.retry import Stopping
 from headrace_runtime.routes import routes
 from headrace_runtime.traces import Traces, trace_headers
@@ -204,5 +203,5 @@ def _raised(error: BaseException | None) -> list[str]:
     return [type(error).__name__, *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])]
 
 
-def _outgoing(item: Item, output: Output) -> Outgoing:
+def _outgoing(item: Decoded, output: Output) -> Outgoing:
     return Outgoing(output.topic, output.key, output.value, [*output.headers, *trace_headers(item.record)])

@@ -19,12 +19,12 @@ from faststream.exceptions import NackMessage
 from headrace_runtime.account import Account, Result
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.dead_letters import dead_letter, fingerprint
-from headrace_runtime.decode import Decoder, NewerSchema
+from headrace_runtime.decoder import Decoded, Decoder, KafkaRecord, NewerSchema, position
 from headrace_runtime.execute import Executor
 from headrace_runtime.health import Health
-from headrace_runtime.items import Item, KafkaRecord, is_replay, position, record_of, rejection_of
+from headrace_runtime.items import is_replay, record_of, rejection_of
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_runtime.receipts import receipt_records, receipts_of
 from headrace_runtime.retry import Stopping
 from headrace_runtime.traces import Traces
@@ -83,11 +83,11 @@ class BatchPath:
         self._health.settled()
         self._account.settled(items, results, now=self._now(), seconds=time.monotonic() - started)
 
-    async def _settle(self, records: Sequence[KafkaRecord]) -> tuple[list[Item], list[Result]]:
+    async def _settle(self, records: Sequence[KafkaRecord]) -> tuple[list[Decoded], list[Result]]:
         try:
             decoded = [self._decoder.decode(record) for record in records]
-            items = [item for item in decoded if isinstance(item, Item)]
-            results: list[Result] = [item for item in decoded if not isinstance(item, Item)]
+            items = [item for item in decoded if isinstance(item, Decoded)]
+            results: list[Result] = [item for item in decoded if not isinstance(item, Decoded)]
             results += await self._executor.settle(items)
             opened_by = self._breaker.opened_by(self._live_rejections(results))
             if opened_by is not None:

@@ -25,8 +25,8 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaAckableMessage
 
 from headrace_clients.kafka import client_options, security
+from headrace_runtime.decoder import KafkaRecord
 from headrace_runtime.health import Health
-from headrace_runtime.items import KafkaRecord
 from headrace_runtime.metrics import Metrics
 from headrace_worker.settings import WorkerSettings
 

@@ -5,8 +5,8 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from headrace_runtime.items import KafkaRecord, header, position
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import KafkaRecord, header, position
+from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_worker.stage import Rejected
 

@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from headrace_runtime.attempt import Attempts
-from headrace_runtime.items import Item, Settled
+from headrace_runtime.decoder import Decoded
+from headrace_runtime.items import Settled
 from headrace_runtime.newest import newest_first
 from headrace_runtime.retry import Stopping, retrying
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Applied, Outcome, Output, Rejected, Superseded, Unavailable
 
-Publish = Callable[[Sequence[tuple[Item, Output]]], Awaitable[None]]
+Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
 """Publishes outputs and waits for their acknowledgement; raises Unavailable without it."""
 
 
@@ -33,7 +34,7 @@ class Executor:
         self._max_output_bytes = max_output_bytes
         self._on_unavailable = on_unavailable
 
-    async def settle(self, items: Iterable[Item]) -> list[Settled]:
+    async def settle(self, items: Iterable[Decoded]) -> list[Settled]:
         """What became of every item. An entity's next newest is applied only where its newest was rejected.
 
         Raises Unavailable after `give_back_after` seconds, or when the worker stops: nothing may be committed then.
@@ -54,7 +55,7 @@ class Executor:
             candidates = left
         return settled
 
-    async def _until_answered(self, items: Sequence[Item]) -> list[Outcome]:
+    async def _until_answered(self, items: Sequence[Decoded]) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
         async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
@@ -70,9 +71,9 @@ class Executor:
                     raise failures[0]
         return [answered[index] for index in range(len(items))]
 
-    async def _published(self, items: Sequence[Item], outcomes: Iterable[tuple[int, Outcome]]) -> dict[int, Outcome]:
+    async def _published(self, items: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]]) -> dict[int, Outcome]:
         known: dict[int, Outcome] = {i: outcome for i, outcome in outcomes if not isinstance(outcome, Unavailable)}
-        outputs: list[tuple[Item, Output]] = []
+        outputs: list[tuple[Decoded, Output]] = []
         for index, outcome in known.items():
             if not isinstance(outcome, Applied) or not outcome.outputs:
                 continue

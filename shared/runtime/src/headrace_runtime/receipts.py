@@ -7,8 +7,9 @@ from typing import Any
 from pydantic_core import to_json
 
 from headrace_runtime.dead_letters import attempts
-from headrace_runtime.items import Ignored, Settled, Undecoded, header, is_replay, kind_of, record_of
-from headrace_runtime.publish import Outgoing
+from headrace_runtime.decoder import Ignored, Undecoded, header
+from headrace_runtime.items import Settled, is_replay, kind_of, record_of
+from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.embedded import Embedded

@@ -10,8 +10,8 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from headrace_runtime.items import KafkaRecord
-from headrace_runtime.publish import Headers
+from headrace_runtime.decoder import KafkaRecord
+from headrace_runtime.publisher import Headers
 from headrace_worker.settings import TelemetrySettings
 
 TRACE_HEADERS = ("traceparent", "tracestate")

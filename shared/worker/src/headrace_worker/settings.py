@@ -47,36 +47,6 @@ def _without_credentials(url: str) -> str:
 Url = Annotated[str, AfterValidator(_without_credentials)]
 
 
-class ElasticsearchSettings(BaseModel):
-    """How to reach Elasticsearch."""
-
-    url: Url = Field("http://127.0.0.1:9200", description="of any node")
-    api_key: SecretStr | None = Field(None, description="sent with every request")
-    ca_fingerprint: str | None = Field(None, description="SHA-256 of the authority's certificate, for https")
-    analyzer: str = Field("standard", description="of text fields, when the index is created")
-    timeout: float = Field(30.0, gt=0, description="of one request, seconds")
-
-
-class QdrantSettings(BaseModel):
-    """How to reach Qdrant."""
-
-    url: Url = Field("http://127.0.0.1:6333", description="of any node")
-    api_key: SecretStr | None = Field(None, description="sent with every request")
-    prefer_grpc: bool = Field(True, description="the development server speaks REST only")
-    grpc_port: int = Field(6334, description="used with prefer_grpc")
-    replication_factor: int = Field(1, ge=1, description="of collections, when they are created")
-    timeout: int = Field(30, gt=0, description="of one request, seconds")
-
-
-class PostgresSettings(BaseModel):
-    """How to reach PostgreSQL."""
-
-    dsn: SecretStr = Field(
-        SecretStr("postgresql://postgres@127.0.0.1:5432/postgres"), description="postgresql://user:password@host/db"
-    )
-    timeout: float = Field(30.0, gt=0, description="of one statement, seconds")
-
-
 class HttpSettings(BaseModel):
     """Where a worker answers /healthz, /readyz and /metrics."""
 

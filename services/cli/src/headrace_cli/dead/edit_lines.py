@@ -12,7 +12,7 @@ from headrace_letters.index import LetterIndex
 from headrace_letters.letter_reader import LetterReader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.selection import Selection, Status
-from headrace_runtime.items import KafkaRecord
+from headrace_runtime.decoder import KafkaRecord
 
 EDITABLE: tuple[Status, ...] = ("waiting", "parked")
 NOT_EDITED = ("embedding",)

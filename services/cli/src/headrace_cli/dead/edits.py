@@ -20,7 +20,7 @@ from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import REPLAYABLE_FOR
 from headrace_letters.selection import Selection
-from headrace_runtime.publish import Outgoing, Publisher
+from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.fields import MAX_VERSION, Kind

@@ -20,7 +20,7 @@ from headrace_letters.index import Page
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Prediction, predict
 from headrace_letters.selection import Selection
-from headrace_runtime.items import KafkaRecord
+from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.stage import Unavailable
 
 router = APIRouter()

@@ -9,8 +9,7 @@ from harness.records import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_runtime.decode import Decoder, NewerSchema
-from headrace_runtime.items import Ignored, Item, Undecoded
+from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Undecoded
 from headrace_schemas import headers
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.fields import MAX_VERSION
@@ -32,7 +31,7 @@ def dead(record: Any, decoder: Decoder = decoder) -> tuple[str, tuple[str, ...]]
 def change(record: Any, decoder: Decoder = decoder) -> Any:
     """The change that a record holds. Fails unless it holds one."""
     decoded = decoder.decode(record)
-    assert isinstance(decoded, Item), decoded
+    assert isinstance(decoded, Decoded), decoded
     return decoded.change
 
 
@@ -123,11 +122,11 @@ def test_a_null_from_no_possible_year_is_dead(timestamp: int) -> None:
 
 def test_a_replay_is_read_as_what_its_original_topic_holds() -> None:
     decoded = decoder.decode(kafka_record(product("p1", 1), topic=REPLAY_TOPIC, headers=[SOURCE]))
-    assert isinstance(decoded, Item)
+    assert isinstance(decoded, Decoded)
     assert decoded.replayed
     assert isinstance(decoded.change, ProductChange)
     live = decoder.decode(kafka_record(product("p1", 1)))
-    assert isinstance(live, Item)
+    assert isinstance(live, Decoded)
     assert not live.replayed
 
 
@@ -210,8 +209,8 @@ def test_whatever_the_bytes_a_record_is_an_item_dead_or_ignored(
 ) -> None:
     record = kafka_record(value, key, topic=topic, timestamp=timestamp, headers=pairs)
     decoded = Decoder(INPUTS, REPLAY_TOPIC, on_null=on_null, accept_newer=True).decode(record)
-    assert isinstance(decoded, Item | Undecoded | Ignored)
-    if isinstance(decoded, Item):
+    assert isinstance(decoded, Decoded | Undecoded | Ignored)
+    if isinstance(decoded, Decoded):
         assert decoded.change.id.encode() == key
         assert 1 <= decoded.change.version <= MAX_VERSION
     if isinstance(decoded, Undecoded):

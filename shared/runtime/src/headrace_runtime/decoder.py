@@ -1,23 +1,67 @@
 """From a Kafka record to a change, one record at a time, so that one bad record spoils no other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple, Protocol
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
-from headrace_runtime.items import Ignored, Item, KafkaRecord, Undecoded, header, position
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
-from headrace_schemas.fields import MAX_VERSION
+from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.upcasts import NoUpcast, brought_up
-from headrace_worker.stage import Arrival, Rejected
+from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = len(str(MAX_VERSION))
 """Of a number in a header. Python refuses to read one of more than 4300 digits, with an error of its own."""
+
+
+class KafkaRecord(Protocol):
+    """A record as aiokafka hands it over, undecoded. `timestamp`: milliseconds since 1970."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+
+
+class Position(NamedTuple):
+    """Names one Kafka record."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+class Decoded(NamedTuple):
+    """A record that decoded. `replayed`: an operator sent it again, to this worker alone."""
+
+    record: KafkaRecord
+    change: Record
+    replayed: bool = False
+
+
+class Undecoded(NamedTuple):
+    """A record that can never be a change; `kind` is what its topic holds."""
+
+    record: KafkaRecord
+    rejection: Rejected
+    kind: RecordKind
+    replayed: bool = False
+
+
+class Ignored(NamedTuple):
+    """A record that asks for nothing: a bare tombstone where the settings say to expect them."""
+
+    record: KafkaRecord
+    kind: RecordKind
+    replayed: bool = False
 
 
 class NewerSchema(Exception):
@@ -43,7 +87,7 @@ class Decoder:
         self._on_null = on_null
         self._accept_newer = accept_newer
 
-    def decode(self, record: KafkaRecord) -> Item | Undecoded | Ignored:
+    def decode(self, record: KafkaRecord) -> Decoded | Undecoded | Ignored:
         """What the record says, or why it can never say anything.
 
         Raises NewerSchema for a record that a newer worker will understand, unless told to reject those. A replay is
@@ -71,7 +115,7 @@ class Decoder:
         if getattr(model, "keyed", True) and record.key != change.id.encode():
             rejection = Rejected("key_mismatch", "the record's key is not the id in its value", ("key",))
             return Undecoded(record, rejection, model.kind, replayed)
-        return Item(record, change, replayed)
+        return Decoded(record, change, replayed)
 
     def _model(self, record: KafkaRecord) -> type[Any] | None:
         original = header(record, headers.CONNECT_TOPIC) or b""
@@ -100,7 +144,7 @@ class Decoder:
             "unknown_schema", f"the header says {name[:80]!r}, the topic holds {model.schema_name}", ("name",)
         )
 
-    def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Item | Undecoded | Ignored:
+    def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Decoded | Undecoded | Ignored:
         if not issubclass(model, Change):
             rejection = Rejected("invalid", "a null value is a delete of a product or a keyword alone", ("value",))
             return Undecoded(record, rejection, model.kind, replayed)
@@ -134,7 +178,20 @@ class Decoder:
         except OverflowError:
             rejection = Rejected("invalid", "the timestamp of a delete is outside the years 1 to 9999", ("timestamp",))
             return Undecoded(record, rejection, model.kind, replayed)
-        return Item(record, change, replayed)
+        return Decoded(record, change, replayed)
+
+
+def position(record: KafkaRecord) -> Position:
+    """The record's topic, partition and offset."""
+    return Position(record.topic, record.partition, record.offset)
+
+
+def header(record: KafkaRecord, name: str) -> bytes | None:
+    """The last header of that name, which is the newest."""
+    for key, value in reversed(record.headers):
+        if key == name:
+            return bytes(value) if value is not None else None
+    return None
 
 
 def invalid(error: ValidationError) -> Rejected:
