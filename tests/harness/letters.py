@@ -1,9 +1,14 @@
-"""Dead letters without a broker, and on one."""
+"""Dead letters without a broker, and on one; an empty database for their index."""
 
-from collections.abc import Sequence
+import uuid
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+import asyncpg
+
+from harness.servers import Servers
 from headrace_clients.kafka import producer
 from headrace_letters.letter import Letter
 from headrace_runtime.dead_letters import dead_letter
@@ -66,3 +71,22 @@ async def send(settings: CommonSettings, records: Sequence[Outgoing], partition:
         return [Position(*(await one)[:2], (await one).offset) for one in sent]
     finally:
         await client.stop()
+
+
+@asynccontextmanager
+async def empty_database(servers: Servers) -> AsyncIterator[str]:
+    """The DSN of a new database; it is dropped at the end, also if the test has paused PostgreSQL."""
+    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
+    name = f"test_{uuid.uuid4().hex}"
+    await _execute(dsn, f"CREATE DATABASE {name}")
+    try:
+        yield dsn.rsplit("/", 1)[0] + f"/{name}"
+    finally:
+        servers.heal()
+        await _execute(dsn, f"DROP DATABASE {name} WITH (FORCE)")
+
+
+async def _execute(dsn: str, statement: str) -> None:
+    connection = await asyncpg.connect(dsn)
+    await connection.execute(statement)
+    await connection.close()

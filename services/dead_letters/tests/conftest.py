@@ -6,6 +6,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from harness.letters import empty_database
 from harness.processes import WorkerProcess
 from harness.servers import Servers
 
@@ -20,16 +21,8 @@ FURTHER_TOPIC = "orders-dlq"
 @pytest.fixture
 async def database(servers: Servers) -> AsyncIterator[str]:
     """The DSN of a database with nothing in it."""
-    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
-    name = f"test_{uuid.uuid4().hex}"
-    admin = await asyncpg.connect(dsn)
-    await admin.execute(f"CREATE DATABASE {name}")
-    await admin.close()
-    yield dsn.rsplit("/", 1)[0] + f"/{name}"
-    servers.heal()
-    admin = await asyncpg.connect(dsn)
-    await admin.execute(f"DROP DATABASE {name} WITH (FORCE)")
-    await admin.close()
+    async with empty_database(servers) as dsn:
+        yield dsn
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from aiokafka.structs import TopicPartition
 from harness.letters import send
 
 from headrace_clients.kafka import client_options
-from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter_reader import WORTH_A_SEEK, LetterReader, open_letter_reader
 from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_runtime.publisher import Outgoing
@@ -30,7 +30,7 @@ def records(settings: CommonSettings, count: int) -> list[Outgoing]:
 
 
 async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_other(
-    settings: DeadLettersSettings,
+    settings: IndexSettings,
 ) -> None:
     sent = records(settings, 400)
     places = await send(settings, sent)
@@ -45,7 +45,7 @@ async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_othe
                 assert (record.key, record.value, list(record.headers)) == (wanted.key, wanted.value, wanted.headers)
 
 
-async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: DeadLettersSettings) -> None:
+async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: IndexSettings) -> None:
     sent = records(settings, WORTH_A_SEEK + 300)
     places = await send(settings, sent, partition=0)
     async with open_letter_reader(settings.kafka) as reader:
@@ -56,7 +56,7 @@ async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: DeadLe
 
 
 async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are_read(
-    settings: DeadLettersSettings,
+    settings: IndexSettings,
 ) -> None:
     sent = records(settings, 20)
     places = await send(settings, sent, partition=0)
@@ -84,7 +84,7 @@ async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are
     assert values == [expected.get(place) for place in range(len(asked))]
 
 
-async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings: DeadLettersSettings) -> None:
+async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings: IndexSettings) -> None:
     async with open_letter_reader(settings.kafka) as reader:
         for _ in range(3):
             sent = records(settings, 3)
@@ -98,7 +98,7 @@ async def test_a_reader_of_a_broker_that_does_not_answer_says_so() -> None:
             raise AssertionError("nobody is there")
 
 
-async def test_an_empty_key_and_a_null_value_stay_what_they_are(settings: DeadLettersSettings) -> None:
+async def test_an_empty_key_and_a_null_value_stay_what_they_are(settings: IndexSettings) -> None:
     (place,) = await send(settings, [Outgoing(settings.topics.dead("embed"), b"", None, [])])
     async with open_letter_reader(settings.kafka) as reader:
         (record,) = await read(reader, [place])

@@ -10,6 +10,7 @@ from harness.letters import letter
 
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.replay_answers import ReplayAnswer
@@ -135,9 +136,11 @@ async def test_the_series_of_a_group_ends_now_and_leaves_out_what_is_older(
     assert sum(group.series) == 3
 
 
-async def test_a_replay_without_an_answer_counts_as_waiting_in_the_end(index: LetterIndex) -> None:
-    patient = LetterIndex(index._settings, replaying_for=timedelta(hours=1))
-    hasty = LetterIndex(index._settings, replaying_for=timedelta(0))
+async def test_a_replay_without_an_answer_counts_as_waiting_in_the_end(
+    index: LetterIndex, index_settings: IndexSettings
+) -> None:
+    patient = LetterIndex(index_settings.postgres, replaying_for=timedelta(hours=1))
+    hasty = LetterIndex(index_settings.postgres, replaying_for=timedelta(0))
     await index.put_letters(some(3))
     action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, some(3)[:2])

@@ -10,9 +10,9 @@ import pytest_asyncio
 from harness.letters import letter
 from harness.servers import Servers
 
-from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
+from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter import Letter
 from headrace_letters.selection import EVERYTHING, Selection
 from headrace_runtime.decoder import Position
@@ -45,7 +45,7 @@ async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
     dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
     admin = await asyncpg.connect(dsn)
     await admin.execute("CREATE DATABASE at_size")
-    settings = servers.settings(DeadLettersSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_size")
+    settings = servers.settings(IndexSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_size")
     index = LetterIndex(settings.postgres)
     await index.prepare()
     for start in range(0, LETTERS, 4000):
