@@ -25,15 +25,15 @@ from qdrant_client import AsyncQdrantClient, models
 from benchmarks.measure import Comparison, Figure, compared, rate
 from benchmarks.processes import working
 from benchmarks.topics import SEED, fill
-from headrace_cli.readiness import until_ready
-from headrace_cli.relinking import publish_requests
+from headrace_cli.kafka_topics import apply_topics
+from headrace_cli.relink_requests import publish_requests
 from headrace_clients.qdrant import VECTOR, collection_of
 from headrace_clients.topic_reader import TopicReader, open_topics
-from headrace_clients.topics import apply_topics
 from headrace_demo.catalogue.keywords import keyword
 from headrace_demo.catalogue.keywords import keywords as made_keywords
 from headrace_demo.catalogue.products import products as made_products
 from headrace_demo.exact_links import read_embeddings
+from headrace_demo.readiness import until_ready
 from headrace_link.collection import collection_name
 from headrace_link.log_ends import LogEnds
 from headrace_link.settings import LinkSettings

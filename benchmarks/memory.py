@@ -11,7 +11,7 @@ from typing import Any
 
 from benchmarks.processes import COMMAND, headrace, working
 from benchmarks.topics import SEED, changes, fill, fresh_topics
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_demo.catalogue.products import products
 from headrace_local.ports import free_ports
 from headrace_worker.settings import WorkerSettings

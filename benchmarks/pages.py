@@ -20,7 +20,7 @@ from aiokafka.structs import ConsumerRecord
 
 from benchmarks.topics import changes, embedded
 from headrace_cli.dead.reindex import reindex
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import Selection

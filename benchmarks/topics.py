@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
-from headrace_clients.topics import apply_topics
 from headrace_demo.catalogue.products import products
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.fields import Kind

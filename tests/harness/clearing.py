@@ -13,7 +13,7 @@ from harness.records import eventually, read_all, receipts
 from harness.servers import Servers
 from harness.sinks import servers_of
 from headrace_cli.dead.reindex import reindex
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores

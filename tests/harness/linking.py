@@ -13,11 +13,12 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from qdrant_client import AsyncQdrantClient, models
 
 from harness.servers import Servers
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import client_options
 from headrace_clients.qdrant import collection_of, connect
 from headrace_clients.topic_reader import TopicReader
-from headrace_clients.topics import apply_topics
-from headrace_demo.exact_links import Embeddings, LinkComparison, compare_links
+from headrace_demo.exact_links import Embeddings
+from headrace_demo.link_comparison import LinkComparison, compare_links
 from headrace_link import records
 from headrace_link.app import inputs, receipts
 from headrace_link.backlog import Backlog

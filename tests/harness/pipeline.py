@@ -14,12 +14,13 @@ from typing import Any
 from harness.processes import WorkerProcess
 from harness.records import ReceiptReader, eventually, read_all
 from harness.servers import SERVERS, Servers
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
-from headrace_clients.topics import apply_topics
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Event
 from headrace_demo.catalogue.fold import fold
-from headrace_demo.exact_links import compare_links, read_embeddings
+from headrace_demo.exact_links import read_embeddings
+from headrace_demo.link_comparison import compare_links
 from headrace_link.log_ends import Ends, LogEnds
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind

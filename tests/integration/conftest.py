@@ -5,7 +5,7 @@ import uuid
 import pytest
 from harness.servers import Servers
 
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_worker.settings import WorkerSettings
 
 

@@ -27,10 +27,10 @@ from harness.sinks import Sink, sink_records
 
 from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, edits, publish_edits
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.qdrant import collection_of, connect
-from headrace_clients.topics import apply_topics
-from headrace_demo.accounts import read_accounts
-from headrace_demo.comparison import Expected, compare
+from headrace_demo.entity_comparison import Expected, compare
+from headrace_demo.receipt_totals import read_accounts
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.prepare import SETTINGS
 from headrace_letters.actions import Action

@@ -16,7 +16,8 @@ from harness.servers import SERVERS, Servers
 
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change
-from headrace_demo.exact_links import compare_links, read_embeddings
+from headrace_demo.exact_links import read_embeddings
+from headrace_demo.link_comparison import compare_links
 from headrace_schemas.links import ProductLinks
 from headrace_worker.settings import CommonSettings
 from headrace_worker.worker import load_worker

@@ -6,9 +6,9 @@ from typing import Any
 
 from harness.servers import Servers
 
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
 from headrace_clients.topic_reader import TopicReader, open_topics
-from headrace_clients.topics import apply_topics
 from headrace_worker.settings import KafkaSettings, WorkerSettings
 
 BOTH_ARE_FETCHED = 1.0

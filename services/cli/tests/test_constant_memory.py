@@ -24,7 +24,7 @@ def peak():
 """
 _COUNT = """
 import sys
-from headrace_cli.files.source import rows
+from headrace_cli.files.formats import rows
 print(sum(1 for _ in rows(Path(sys.argv[1]))), peak())
 """
 _GENERATE = """

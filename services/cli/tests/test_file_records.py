@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from headrace_cli.file_records import FileRecords, Reading, Repeated, source_record
+from headrace_cli.files.records import FileRecords, Reading, Repeated, source_record
 from headrace_cli.files.rows import BadRow, Row
-from headrace_cli.source_records import SourceRecord
+from headrace_cli.source_producer import SourceRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = {"product_id": "p/1 한", "title": "Lamp", "version": 7, "price": "12.5", "unknown": 1}

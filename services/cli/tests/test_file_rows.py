@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace_cli.files import lines
+from headrace_cli.files.formats import rows, rows_to_delete
 from headrace_cli.files.rows import BadRow, Row, UnreadableFile
-from headrace_cli.files.source import rows, rows_to_delete
 from headrace_demo.catalogue.products import products
 
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from headrace_cli.hits import hits_table
+from headrace_cli.hit_table import hits_table
 from headrace_cli.output import inert, json_text, table
 from headrace_worker.store import Hit
 

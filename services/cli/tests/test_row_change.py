@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace_cli.files.formats import rows
 from headrace_cli.files.row_change import change_of, version_of
-from headrace_cli.files.source import rows
 from headrace_demo.catalogue.keywords import keywords
 from headrace_demo.catalogue.products import products
 from headrace_schemas.changes import CHANGES

@@ -10,7 +10,7 @@ from harness.letters import empty_database
 from harness.processes import WorkerProcess
 from harness.servers import Servers
 
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
 from headrace_worker.settings import ENV_PREFIX

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace_demo.catalogue.changes import changes, creations
-from headrace_demo.catalogue.directory import read_events, write
 from headrace_demo.catalogue.events import Change, Malformed
+from headrace_demo.catalogue.files import read_events, write
 from headrace_demo.catalogue.fold import Newest, fold
-from headrace_demo.catalogue.malformed import DEFECTS
+from headrace_demo.catalogue.malformed_records import DEFECTS
 from headrace_schemas.changes import CHANGES
 
 

@@ -5,10 +5,9 @@ from dataclasses import replace
 import pytest
 
 from headrace_demo.catalogue.events import Change, Malformed
-from headrace_demo.comparison import Comparison, Expected
-from headrace_demo.exact_links import LinkComparison
+from headrace_demo.entity_comparison import Comparison, Expected, expected
 from headrace_demo.findings import Findings, WorkerFigures
-from headrace_demo.story import expected
+from headrace_demo.link_comparison import LinkComparison
 
 EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 2, 0, 5.0, (0.1, 0.2, 0.3))
 QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))

@@ -11,7 +11,7 @@ from harness.records import delete, eventually, product, publish, read_all, rece
 from harness.running import running
 from harness.servers import Servers
 
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_embed.app import worker
 from headrace_embed.settings import EmbedSettings
 from headrace_embed.triton_repository import write_repository

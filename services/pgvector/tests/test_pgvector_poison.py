@@ -7,7 +7,7 @@ from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink
 
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_pgvector.app import worker
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import PgvectorStore

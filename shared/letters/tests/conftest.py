@@ -8,7 +8,7 @@ import pytest
 from harness.letters import empty_database
 from harness.servers import Servers
 
-from headrace_clients.topics import apply_topics
+from headrace_cli.kafka_topics import apply_topics
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 

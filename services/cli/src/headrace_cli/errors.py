@@ -31,8 +31,8 @@ def explained(error: Exception) -> Problem | None:
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from headrace_cli.files.rows import UnreadableFile
+    from headrace_cli.kafka_topics import TopicsDiffer
     from headrace_clients.topic_reader import UnknownTopic
-    from headrace_clients.topics import TopicsDiffer
     from headrace_local.errors import StackError
     from headrace_worker.settings import CommonSettings
     from headrace_worker.stage import Unavailable

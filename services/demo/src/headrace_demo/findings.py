@@ -4,12 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace_demo.accounts import Account, percentiles
-from headrace_demo.comparison import Comparison
-from headrace_demo.exact_links import LinkComparison
+from headrace_demo.entity_comparison import Comparison
 from headrace_demo.keyword_move import Move
-from headrace_demo.labelled import Labelled
+from headrace_demo.label_recall import Labelled
+from headrace_demo.link_comparison import LinkComparison
 from headrace_demo.progress import Standing
+from headrace_demo.receipt_totals import Account, percentiles
 from headrace_schemas.fields import Kind
 
 DELAYS = (0.5, 0.95, 0.99)

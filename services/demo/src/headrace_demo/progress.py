@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from headrace_cli.errors import CommandError
-from headrace_cli.waiting import Reader
+from headrace_cli.topic_graph import Reader
 from headrace_clients.kafka import client_options
 from headrace_clients.topic_reader import TopicReader, open_topics, partitions_of
-from headrace_demo.accounts import Accounts
+from headrace_demo.receipt_totals import Accounts
 from headrace_schemas.receipts import Receipts
 from headrace_worker.settings import CommonSettings
 

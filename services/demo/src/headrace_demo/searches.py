@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from headrace_cli.hits import hits_table
-from headrace_cli.searching import holds_vectors, search
+from headrace_cli.hit_table import hits_table
+from headrace_cli.store_search import holds_vectors, search
 from headrace_worker.store import Query, Store
 from headrace_worker.worker import load_worker
 

@@ -9,9 +9,9 @@ import typer
 from rich.table import Table
 
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
+from headrace_cli.installed_stores import workers
 from headrace_cli.options import AsJson
 from headrace_cli.output import inert, print_json, screen, table
-from headrace_cli.stores import workers
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import LinkedProduct, LinkStore
 from headrace_worker.worker import load_worker

@@ -10,13 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
-from headrace_cli.file_records import FileRecords, Reading
+from headrace_cli.files.formats import rows, rows_to_delete
+from headrace_cli.files.records import FileRecords, Reading
 from headrace_cli.files.rows import BadRow
-from headrace_cli.files.source import rows, rows_to_delete
 from headrace_cli.options import AsJson, OfKind
 from headrace_cli.output import inert, messages, print_json, screen
-from headrace_cli.publishing import Summary, publish_records
-from headrace_cli.source_records import open_producer
+from headrace_cli.publication import Summary, publish_records
+from headrace_cli.source_producer import open_producer
 from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.fields import MAX_VERSION
 from headrace_worker.settings import CommonSettings

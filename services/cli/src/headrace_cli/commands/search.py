@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_cli.hits import hits_table
+from headrace_cli.hit_table import hits_table
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_cli.searching import embedded, holds_vectors
-from headrace_cli.searching import search as find
+from headrace_cli.store_search import embedded, holds_vectors
+from headrace_cli.store_search import search as find
 from headrace_schemas.fields import Kind
 from headrace_worker.store import Hit, Query
 from headrace_worker.worker import load_worker, worker_names

@@ -4,9 +4,9 @@ import asyncio
 
 import typer
 
+from headrace_cli.installed_stores import prepare_stores
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_cli.stores import prepare_stores
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 

@@ -4,9 +4,9 @@ import asyncio
 
 import typer
 
+from headrace_cli.kafka_topics import apply_topics
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_clients.topics import apply_topics
 from headrace_worker.settings import CommonSettings
 from headrace_worker.worker import rejecting_names
 

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
+from headrace_cli.completion import Missing, NotYet
+from headrace_cli.completion import wait as until_everything_is_there
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
-from headrace_cli.waiting import Missing, NotYet
-from headrace_cli.waiting import wait as until_everything_is_there
 from headrace_worker.settings import CommonSettings
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)

@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from headrace_demo.catalogue.draws import Draws
 from headrace_demo.catalogue.entities import Clock, Entities, ticking
 from headrace_demo.catalogue.events import Change, Event
-from headrace_demo.catalogue.malformed import DEFECTS, malformed
+from headrace_demo.catalogue.malformed_records import DEFECTS, malformed
 
 _Sequel = Callable[[], Change]
 _LONGEST_DELAY = 20

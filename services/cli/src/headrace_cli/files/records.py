@@ -9,7 +9,7 @@ from pydantic import ValidationError
 
 from headrace_cli.files.row_change import change_of
 from headrace_cli.files.rows import BadRow, Row, Source
-from headrace_cli.source_records import SourceRecord
+from headrace_cli.source_producer import SourceRecord
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 

@@ -5,9 +5,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from headrace_cli.file_records import FileRecords
+from headrace_cli.files.records import FileRecords
 from headrace_cli.files.rows import BadRow
-from headrace_cli.source_records import SourceProducer
+from headrace_cli.source_producer import SourceProducer
 
 RECORDS_BETWEEN_LOOKS = 200
 SHORTEST_SLEEP = 0.01

@@ -8,7 +8,7 @@ import typer
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_demo.catalogue.directory import write
+from headrace_demo.catalogue.files import write
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

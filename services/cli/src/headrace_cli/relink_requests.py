@@ -9,8 +9,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
+from headrace_cli.completion import Missing, walk
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_cli.waiting import Missing, relinking, walk
+from headrace_cli.topic_graph import relinking
 from headrace_clients.kafka import producer
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from headrace_demo.comparison import Comparison, Expected, compare
+from headrace_demo.entity_comparison import Comparison, Expected, compare
 from headrace_worker.store import Stored
 
 LAMP = {"product_id": "lamp", "title": "Lamp", "price": 12.0, "attributes": {"colour": "red"}}

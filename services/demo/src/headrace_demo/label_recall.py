@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from headrace_demo.catalogue.fold import fold
 from headrace_demo.catalogue.labels import labels
-from headrace_demo.story import SEED, Story
+from headrace_demo.scenario import SEED, Story
 from headrace_worker.store import LinkStore
 
 

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from headrace_demo.exact_links import TIE, Embeddings, LinkComparison, compare_links
+from headrace_demo.exact_links import TIE, Embeddings
+from headrace_demo.link_comparison import LinkComparison, compare_links
 from headrace_schemas.links import Link, ProductLinks
 
 K = 2

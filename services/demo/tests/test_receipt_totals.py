@@ -4,7 +4,7 @@ import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace_demo.accounts import Accounts, percentiles
+from headrace_demo.receipt_totals import Accounts, percentiles
 from headrace_schemas.receipts import Receipt, Receipts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

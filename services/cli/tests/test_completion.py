@@ -2,7 +2,8 @@
 
 from aiokafka import TopicPartition
 
-from headrace_cli.waiting import Missing, Reader, missing_records, readers_of, stages
+from headrace_cli.completion import Missing, missing_records
+from headrace_cli.topic_graph import Reader, readers_of, stages
 from headrace_schemas.topics import Topics
 
 TOPICS = Topics("t.")

@@ -11,20 +11,19 @@ from numpy.typing import NDArray
 from headrace_cli import environment
 from headrace_cli.environment import DEFAULT_DATA_DIR
 from headrace_cli.errors import NOT_DONE, CommandError
+from headrace_cli.installed_stores import opened_link_stores, opened_stores
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
-from headrace_cli.searching import embedded
 from headrace_cli.servers import say
-from headrace_cli.stores import opened_link_stores, opened_stores
-from headrace_demo.emptiness import refuse_what_is_not_empty
+from headrace_cli.store_search import embedded
+from headrace_demo.demo_run import apply_everything, follow_story, running_workers
+from headrace_demo.empty_servers import own_servers, refuse_what_is_not_empty
 from headrace_demo.findings import Findings
-from headrace_demo.narrative import Telling
-from headrace_demo.own_servers import own_servers
-from headrace_demo.pipeline import apply_everything, follow_story, running_workers
 from headrace_demo.report import as_json as findings_as_json
 from headrace_demo.report import labelled_table, links_table, move_table, stores_table, workers_table
+from headrace_demo.scenario import Story
 from headrace_demo.searches import ENGLISH, search_tables
-from headrace_demo.story import Story
+from headrace_demo.step_log import Telling
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 

@@ -1,10 +1,17 @@
 """Whether a store holds exactly what the changes add up to: the newest version of each entity, deletes included."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace_worker.store import Stored
+from headrace_cli.store_search import holds_vectors
+from headrace_demo.catalogue.events import Event
+from headrace_demo.catalogue.fold import fold
+from headrace_schemas.changes import CHANGES
+from headrace_schemas.fields import Kind
+from headrace_schemas.topics import SOURCE_NAMES
+from headrace_worker.store import Store, Stored
+from headrace_worker.worker import load_worker
 
 DIFFERENCES_KEPT = 20
 
@@ -36,6 +43,14 @@ class Comparison:
         self.different += 1
         if len(self.differences) < DIFFERENCES_KEPT:
             self.differences.append((id, what))
+
+
+async def compared(name: str, store: Store, published: Iterable[Event], model: str) -> dict[Kind, Comparison]:
+    """One store's products and keywords against the fold of what was published."""
+    await store.refresh()
+    wanted = expected(published)
+    of_model = model if holds_vectors(load_worker(name)) else None
+    return {kind: await compare(store.scan(kind), wanted[kind], model=of_model) for kind in SOURCE_NAMES}
 
 
 async def compare(
@@ -76,3 +91,13 @@ def difference(stored: Stored, expected: Expected, model: str | None) -> str | N
     if model is not None and (stored.model != model or not stored.content_hash):
         return f"has no vector of {model}"
     return None
+
+
+def expected(events: Iterable[Event]) -> dict[Kind, dict[str, Expected]]:
+    """The newest change of every entity, as a store holds it."""
+    wanted: dict[Kind, dict[str, Expected]] = {kind: {} for kind in SOURCE_NAMES}
+    for (kind, id), newest in fold(events).items():
+        fields = {} if newest.deleted else CHANGES[kind].model_validate(newest.record).fields()
+        present = {name: value for name, value in fields.items() if value is not None}
+        wanted[kind][id] = Expected(newest.version, newest.deleted, present)
+    return wanted

@@ -4,14 +4,9 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from headrace_cli.source_records import SourceProducer, SourceRecord
+from headrace_cli.source_producer import SourceProducer, SourceRecord
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Event
-from headrace_demo.catalogue.fold import fold
-from headrace_demo.comparison import Expected
-from headrace_schemas.changes import CHANGES
-from headrace_schemas.fields import Kind
-from headrace_schemas.topics import SOURCE_NAMES
 
 SEED = 1
 
@@ -59,16 +54,6 @@ class Story:
             cause = event.cause if isinstance(event, Change) else "malformed"
             counts[cause] = counts.get(cause, 0) + 1
         return counts
-
-
-def expected(events: Iterable[Event]) -> dict[Kind, dict[str, Expected]]:
-    """The newest change of every entity, as a store holds it."""
-    wanted: dict[Kind, dict[str, Expected]] = {kind: {} for kind in SOURCE_NAMES}
-    for (kind, id), newest in fold(events).items():
-        fields = {} if newest.deleted else CHANGES[kind].model_validate(newest.record).fields()
-        present = {name: value for name, value in fields.items() if value is not None}
-        wanted[kind][id] = Expected(newest.version, newest.deleted, present)
-    return wanted
 
 
 def _now() -> datetime:

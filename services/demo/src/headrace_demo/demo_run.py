@@ -10,20 +10,22 @@ from pathlib import Path
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from headrace_cli.readiness import until_ready
-from headrace_cli.source_records import SourceProducer, open_producer
-from headrace_cli.stores import keeps_published_links, prepare_stores
+from headrace_cli.completion import walk
+from headrace_cli.installed_stores import keeps_published_links, prepare_stores
+from headrace_cli.kafka_topics import apply_topics
+from headrace_cli.source_producer import SourceProducer, open_producer
 from headrace_cli.supervisor import Supervisor, worker_command
-from headrace_cli.waiting import installed_readers, readers_of, stages, walk
-from headrace_clients.topics import apply_topics
+from headrace_cli.topic_graph import installed_readers, readers_of, stages
 from headrace_demo.catalogue.events import Event
+from headrace_demo.entity_comparison import compared
 from headrace_demo.findings import Findings, loaded, worker_figures
 from headrace_demo.keyword_move import Moving, plan, side, until_readable
-from headrace_demo.labelled import labelled_links
-from headrace_demo.narrative import Telling
+from headrace_demo.label_recall import labelled_links
+from headrace_demo.link_comparison import compared_links
 from headrace_demo.progress import Following, Standing, following
-from headrace_demo.store_comparison import compared, compared_links
-from headrace_demo.story import Story
+from headrace_demo.readiness import until_ready
+from headrace_demo.scenario import Story
+from headrace_demo.step_log import Telling
 from headrace_local.ports import free_ports
 from headrace_worker.settings import CommonSettings
 from headrace_worker.store import LinkStore, Store

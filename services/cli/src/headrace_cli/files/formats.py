@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from headrace_cli.files.comma_separated import CommaSeparated
+from headrace_cli.files.csv_file import CommaSeparated
 from headrace_cli.files.id_list import IdList
 from headrace_cli.files.json_lines import JsonLines
 from headrace_cli.files.parquet import Parquet

@@ -7,28 +7,18 @@ still on its way. That is exact because every worker commits a record only after
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_cli.stores import refresh_stores, workers
+from headrace_cli.installed_stores import refresh_stores
+from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, readers_of, stages
 from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients, unread
 from headrace_clients.topic_reader import partitions_of
-from headrace_schemas.topics import SOURCE_NAMES, Topics
 from headrace_worker.settings import CommonSettings
 
 LOOK_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A worker as a consumer group, and the topics that it reads. `replay`: where what an operator replays to it is."""
-
-    worker: str
-    group: str
-    topics: frozenset[str]
-    replay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,61 +36,6 @@ class NotYet(Exception):
     def __init__(self, missing: Sequence[Missing]) -> None:
         super().__init__("not everything is in every store")
         self.missing = missing
-
-
-def stages(topics: Topics, model: str) -> list[frozenset[str]]:
-    """The topics from the catalogue to the stores; what a stage's readers write is read in a later stage.
-
-    A sweep marker becomes markers of its parts, and those become requests, all on one topic: it is walked three times.
-    """
-    return [
-        frozenset(topics.source(kind) for kind in SOURCE_NAMES),
-        frozenset(topics.embedded(kind, model) for kind in SOURCE_NAMES),
-        frozenset({topics.receipts}),
-        *relinking(topics),
-        frozenset({topics.product_links}),
-    ]
-
-
-def relinking(topics: Topics) -> list[frozenset[str]]:
-    """The stages from a request, or a sweep, to link sets that are published."""
-    return [frozenset({topics.relink})] * 3
-
-
-def installed_readers(settings: CommonSettings) -> list[Reader]:
-    """Every installed worker that settles changes, with the topics that it says it reads."""
-    return [
-        Reader(
-            worker.name,
-            f"{settings.topic_prefix}{worker.name}",
-            frozenset(worker.inputs(worker.settings())),
-            settings.topics.replay(worker.name),
-        )
-        for worker in workers()
-        if worker.stage is not None
-    ]
-
-
-def installed_listeners(settings: CommonSettings) -> list[Reader]:
-    """What installed workers read beside that, to learn what they have to do; no receipts tell of it."""
-    return [
-        Reader(
-            worker.name,
-            f"{settings.topic_prefix}{worker.name}.{worker.listener.name}",
-            frozenset(worker.listener.inputs(worker.settings())),
-        )
-        for worker in workers()
-        if worker.listener is not None
-    ]
-
-
-def readers_of(stage: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:
-    """Who reads any of the stage's topics, with those topics and with what an operator replays to that worker."""
-    return [
-        replace(reader, topics=reader.topics & stage | ({reader.replay} if reader.replay else set()))
-        for reader in readers
-        if reader.topics & stage
-    ]
 
 
 def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
