@@ -37,10 +37,10 @@ demo: setup ## The main job on real servers, followed into three stores (DOCKER=
 test test-long: export GRPC_ENABLE_FORK_SUPPORT = 0
 
 test: setup browser ## Every test, on real servers that it starts
-	$(BIN)/pytest -m "not long"
+	$(BIN)/python tests/suite.py
 
 test-long: setup browser ## The full-size fault and property suites as well
-	$(BIN)/pytest
+	$(BIN)/python tests/suite.py --long
 
 mutants: export GRPC_ENABLE_FORK_SUPPORT = 0
 

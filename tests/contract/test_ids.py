@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-import pytest
 from harness.sinks import Sink, settle
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
@@ -23,32 +22,28 @@ AWKWARD = {
     "underscore": "_all",
     "percent": "%2F%00",
 }
+ONE_BYTE = ("/", " ", "'", ".", "*")
 
 
-@pytest.mark.parametrize("name", AWKWARD)
-async def test_an_awkward_id_is_fenced_read_back_and_deleted(
-    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, name: str
-) -> None:
-    id = AWKWARD[name] + uuid4().hex
-    await check_life(sink, stage, store, kind, id)
-
-
-async def test_an_id_of_512_bytes_is_fenced_read_back_and_deleted(
+async def test_an_id_of_any_length_and_script_is_fenced_read_back_and_deleted(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind
 ) -> None:
-    ascii_id = uuid4().hex.ljust(MAX_ID_BYTES, "x")
-    wide_id = (uuid4().hex + "전" * MAX_ID_BYTES).encode()[: MAX_ID_BYTES - 3].decode(errors="ignore")
-    wide_id = wide_id.ljust(MAX_ID_BYTES - len(wide_id.encode()) + len(wide_id), "y")
-    for id in (ascii_id, wide_id):
-        assert len(id.encode()) == MAX_ID_BYTES
-        await check_life(sink, stage, store, kind, id)
+    """All ids share one batch and one scan. Each assertion compares every id and shows those that are wrong."""
+    ids = awkward_ids()
+    upserts = {name: sink.upsert(kind, id, 2) for name, id in ids.items()}
+    deletes = {name: sink.delete(kind, id, 4) for name, id in ids.items()}
 
+    assert await outcomes_by_name(stage, upserts) == dict.fromkeys(ids, Applied())
+    assert await store.get(kind, list(ids.values())) == {one.id: sink.stored(one) for one in upserts.values()}
+    assert await outcomes_by_name(stage, deletes) == dict.fromkeys(ids, Applied())
+    late = await outcomes_by_name(stage, {name: sink.upsert(kind, id, 3) for name, id in ids.items()})
+    assert {name: type(outcome) for name, outcome in late.items()} == dict.fromkeys(ids, Superseded)
 
-@pytest.mark.parametrize("id", ["/", " ", "'", ".", "*"])
-async def test_an_id_of_one_byte_is_fenced_read_back_and_deleted(
-    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, id: str
-) -> None:
-    await check_life(sink, stage, store, kind, id)
+    await store.refresh()
+    wanted = set(ids.values())
+    scanned = [entity async for entity in store.scan(kind) if entity.id in wanted]
+    assert {entity.id: entity for entity in scanned} == {one.id: sink.stored(one) for one in deletes.values()}
+    assert len(scanned) == len(ids)
 
 
 async def test_ids_that_differ_in_one_byte_are_two_entities(
@@ -60,12 +55,16 @@ async def test_ids_that_differ_in_one_byte_are_two_entities(
     assert await store.get(kind, ids) == {change.id: sink.stored(change) for change in changes}
 
 
-async def check_life(sink: Sink, stage: Stage[Any], store: Store, kind: Kind, id: str) -> None:
-    upsert, delete = sink.upsert(kind, id, 2), sink.delete(kind, id, 4)
-    assert await settle(stage, [upsert]) == [Applied()]
-    assert await store.get(kind, [id]) == {id: sink.stored(upsert)}
-    assert await settle(stage, [delete]) == [Applied()]
-    (late,) = await settle(stage, [sink.upsert(kind, id, 3)])
-    assert isinstance(late, Superseded)
-    await store.refresh()
-    assert [entity async for entity in store.scan(kind) if entity.id == id] == [sink.stored(delete)]
+def awkward_ids() -> dict[str, str]:
+    """Ids by name: of one byte, of 512 bytes, and with characters that a protocol or a query could misread."""
+    ids = {name: id + uuid4().hex for name, id in AWKWARD.items()}
+    wide = (uuid4().hex + "전" * MAX_ID_BYTES).encode()[: MAX_ID_BYTES - 3].decode(errors="ignore")
+    ids["512 bytes of ASCII"] = uuid4().hex.ljust(MAX_ID_BYTES, "x")
+    ids["512 bytes of UTF-8"] = wide.ljust(MAX_ID_BYTES - len(wide.encode()) + len(wide), "y")
+    assert {len(id.encode()) for name, id in ids.items() if name.startswith("512")} == {MAX_ID_BYTES}
+    return ids | {f"one byte {id!r}": id for id in ONE_BYTE}
+
+
+async def outcomes_by_name(stage: Stage[Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """The outcome of each change of one batch, by the name of its id."""
+    return dict(zip(changes, await settle(stage, list(changes.values())), strict=True))

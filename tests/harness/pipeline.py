@@ -4,7 +4,7 @@ import asyncio
 import itertools
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -31,6 +31,8 @@ from headrace_worker.worker import load_worker, rejecting_names, worker_names
 SETTLED_WITHIN = 180.0
 SESSION_SECONDS = "6"
 """The least that a broker takes: how long the partitions of a killed worker wait for another."""
+REQUEST_SECONDS = "8"
+"""How long a worker waits for a store that stands still before it finds it unavailable."""
 RECORDS_A_POLL = "40"
 """Small, so that a fault in the stream falls into a batch."""
 
@@ -46,6 +48,9 @@ class Pipeline:
             "TOPIC_PREFIX": self.prefix,
             "BATCH__MAX_RECORDS": RECORDS_A_POLL,
             "KAFKA__SESSION_TIMEOUT": SESSION_SECONDS,
+            "QDRANT__TIMEOUT": REQUEST_SECONDS,
+            "ELASTICSEARCH__TIMEOUT": REQUEST_SECONDS,
+            "POSTGRES__TIMEOUT": REQUEST_SECONDS,
         }
         self.settings = servers.settings(WorkerSettings, *SERVERS, **self.variables)
         self._receipts = ReceiptReader(self.settings)
@@ -100,18 +105,26 @@ class Pipeline:
         finally:
             await opened.close()
 
-    async def publish(self, events: Sequence[Event], a_second: float | None = None) -> None:
-        """Publishes in order, so many a second; returns once all are acknowledged."""
+    async def publish_during(self, fault: asyncio.Task[None], events: Iterable[Event], a_second: float) -> list[Event]:
+        """Publishes in order, so many a second, until the fault is over and a second longer.
+
+        Returns the published events once all are acknowledged. Raises AssertionError if the events run out before.
+        """
         client = producer(self.settings.kafka, linger_ms=0)
         await client.start()
         try:
-            sent = []
+            published, sent, left = [], [], a_second
             for event in events:
                 topic = self.settings.topics.source(event.kind)
                 sent.append(await client.send(topic, event.value, key=event.key))
-                if a_second is not None:
-                    await asyncio.sleep(1 / a_second)
+                published.append(event)
+                await asyncio.sleep(1 / a_second)
+                left -= fault.done()
+                if left < 0:
+                    break
+            assert fault.done(), f"{len(published)} events were published before the fault was over"
             await asyncio.gather(*sent)
+            return published
         finally:
             await client.stop()
 

@@ -35,10 +35,10 @@ class WorkerProcess:
             )
 
     def kill(self) -> None:
-        """SIGKILL; returns once it is gone."""
+        """Sends SIGKILL and returns once the process is gone. Raises AssertionError if anything else ended it."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        assert self._process.wait() == -signal.SIGKILL, f"{self.name} had ended before it was killed"
 
     def stop(self) -> int:
         """SIGTERM; its exit status. Raises TimeoutExpired if it takes longer than a supervisor would wait."""

@@ -1,7 +1,7 @@
 """The real servers of a test session, and the faults that tests put on them."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -51,16 +51,19 @@ class Servers:
             return kind()
 
     def kill(self, name: str) -> None:
-        """SIGKILL; returns once it is gone."""
-        self._stack.kill(name)
+        """Sends SIGKILL and returns once the server is gone. Raises AssertionError if it did not run before."""
+        self._break(name, self._stack.kill, "stopped")
 
     def start(self, name: str) -> None:
         """Starts what was killed, on the same port and data; returns once it serves."""
         self._stack.start(name)
 
     def pause(self, name: str) -> None:
-        """SIGSTOP: connections stay open, the kernel accepts new ones, and nothing answers."""
-        self._stack.pause(name)
+        """Sends SIGSTOP: connections stay open, the kernel accepts new ones, and nothing answers.
+
+        Raises AssertionError if the server did not run before.
+        """
+        self._break(name, self._stack.pause, "paused")
 
     def resume(self, name: str) -> None:
         """SIGCONT."""
@@ -69,3 +72,11 @@ class Servers:
     def destroy(self) -> None:
         """Ends them all and removes their data."""
         self._stack.destroy()
+
+    def _break(self, name: str, fault: Callable[[str], None], expected: str) -> None:
+        assert self._state(name) == "running"
+        fault(name)
+        assert self._state(name) == expected
+
+    def _state(self, name: str) -> str:
+        return next(server.state for server in self._stack.status() if server.name == name)

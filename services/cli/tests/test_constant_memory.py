@@ -13,6 +13,8 @@ import pytest
 
 from headrace_demo.catalogue.products import products
 
+pytestmark = pytest.mark.alone
+
 _GROWTH_BYTES = 24 * 2**20
 """Less than any of the large files has on disk (36 MiB and more), and more than allocators waver."""
 

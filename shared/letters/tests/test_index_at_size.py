@@ -17,7 +17,7 @@ from headrace_letters.letter import Letter
 from headrace_letters.selection import EVERYTHING, Selection
 from headrace_runtime.decoder import Position
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 
 LETTERS = 100_000
 REASONS = ("invalid", "not_json", "too_large", "wrong_vector", "refused_by_store")
