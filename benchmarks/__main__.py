@@ -18,8 +18,8 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dead_letters, embedding, linking, memory, pages, replays, runtime, sinks
-from benchmarks.measure import Comparison, Figure
+from benchmarks import dead_letters, embeddings, links, memory, pages, replays, runtime, sinks
+from benchmarks.measurement import Comparison, Figure
 from headrace_letters.index_settings import IndexSettings
 from headrace_local.stack import Stack
 from headrace_worker.settings import WorkerSettings
@@ -57,9 +57,9 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
         case "pgvector":
             return [*await sinks.pgvector(sinks.settings_of("pgvector"), records(4_000))]
         case "embed":
-            return [*await embedding.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
+            return [*await embeddings.run(sinks.settings_of("embed"), records(1_000), directory / "vectors")]
         case "link":
-            return [*await linking.run(environment, records(20_000), records(2_000), changes=100)]
+            return [*await links.run(environment, records(20_000), records(2_000), changes=100)]
         case "dead_letters":
             return [*await dead_letters.run(sinks.settings_of("dead_letters"), records(100_000))]
         case "replays":

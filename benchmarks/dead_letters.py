@@ -11,7 +11,7 @@ from typing import Any
 import asyncpg
 from aiokafka.structs import ConsumerRecord
 
-from benchmarks.measure import WITHIN, Comparison, compared, rate
+from benchmarks.measurement import WITHIN, Comparison, compared, rate
 from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_clients.settings import PostgresSettings
 from headrace_dead_letters.indexing import build

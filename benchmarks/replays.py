@@ -12,7 +12,7 @@ from typing import Any
 
 from aiokafka.structs import ConsumerRecord
 
-from benchmarks.measure import WITHIN, Comparison, compared
+from benchmarks.measurement import WITHIN, Comparison, compared
 from benchmarks.runtime import Nothing
 from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_cli.dead.reindex import reindex

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 
-from benchmarks.measure import Comparison, compared, worker_rate
+from benchmarks.measurement import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
 from headrace_clients.kafka import client_options
 from headrace_schemas.changes import ProductChange

@@ -12,7 +12,7 @@ from elasticsearch import AsyncElasticsearch
 from pgvector.asyncpg import register_vector
 from qdrant_client import AsyncQdrantClient, models
 
-from benchmarks.measure import Comparison, compared, rate, worker_rate
+from benchmarks.measurement import Comparison, compared, rate, worker_rate
 from benchmarks.topics import changes, embedded, fill, fresh_topics
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.embedded import EmbeddedProduct

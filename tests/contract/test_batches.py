@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from harness.sinks import TEXT_FIELDS, Sink, settle
+from harness.sinks import TEXT_FIELDS, Sink, outcomes_of
 
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
@@ -17,7 +17,7 @@ async def test_outcomes_come_in_the_order_of_the_changes(
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
     held = [sink.upsert(kind, new_id(name), 5) for kind in ("product", "keyword") for name in ("x", "y", "z")]
-    await settle(stage, held)
+    await outcomes_of(stage, held)
     batch = [
         sink.upsert("keyword", new_id("x"), 4),
         sink.upsert("product", new_id("new"), 1),
@@ -27,7 +27,7 @@ async def test_outcomes_come_in_the_order_of_the_changes(
         sink.upsert("keyword", new_id("z"), 2**60),
         sink.upsert("product", new_id("z"), 1),
     ]
-    outcomes = await settle(stage, batch)
+    outcomes = await outcomes_of(stage, batch)
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds == [Superseded, Applied, Applied, Applied, Superseded, Applied, Superseded]
     versions = {
@@ -50,7 +50,7 @@ async def test_a_product_and_a_keyword_may_share_an_id(
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
     product, keyword = sink.upsert("product", new_id("a"), 1), sink.delete("keyword", new_id("a"), 2)
-    assert await settle(stage, [product, keyword]) == [Applied(), Applied()]
+    assert await outcomes_of(stage, [product, keyword]) == [Applied(), Applied()]
     assert await store.get("product", [product.id]) == {product.id: sink.stored(product)}
     assert await store.get("keyword", [keyword.id]) == {keyword.id: sink.stored(keyword)}
 
@@ -69,7 +69,7 @@ async def test_one_bad_change_among_500_good_ones_is_rejected_alone(
 ) -> None:
     good = [sink.upsert(kind, new_id(str(number)), 1) for number in range(499)]
     batch = [*good[:321], bad_change(sink, kind, new_id("bad")), *good[321:]]
-    outcomes = await settle(stage, batch)
+    outcomes = await outcomes_of(stage, batch)
     assert isinstance(outcomes.pop(321), Rejected)
     assert outcomes == [Applied()] * 499
     expected = {change.id: sink.stored(change) for change in good}
@@ -81,7 +81,7 @@ async def test_a_rejected_change_leaves_what_was_held_before(
 ) -> None:
     bad = bad_change(sink, kind, new_id("a"))
     good = sink.upsert(kind, new_id("b"), 1)
-    (outcome, _) = await settle(stage, [bad, good])
+    (outcome, _) = await outcomes_of(stage, [bad, good])
     assert isinstance(outcome, Rejected)
     assert set(await store.get(kind, [bad.id, good.id])) == {good.id}
 

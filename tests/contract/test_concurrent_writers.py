@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Superseded
@@ -33,7 +33,7 @@ async def test_writers_of_the_same_ids_end_in_the_highest_versions(
         async def write(stage: Any) -> list[Any]:
             outcomes = []
             while queue:
-                outcomes += await settle(stage, queue.pop())
+                outcomes += await outcomes_of(stage, queue.pop())
             return outcomes
 
         answers = await asyncio.gather(write(one), write(other), write(one), write(other))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Stage
@@ -57,7 +57,7 @@ async def test_null_fields_stay_null(sink: Sink, stage: Stage[Any], store: Store
         "keyword": {"popularity": 1.0},
     }
     id = new_id("a")
-    await settle(stage, [sink.upsert(kind, id, 1, locale="en", **full[kind])])
+    await outcomes_of(stage, [sink.upsert(kind, id, 1, locale="en", **full[kind])])
     await check_kept(sink, stage, store, kind, [sink.upsert(kind, id, 2)])
 
 
@@ -88,7 +88,7 @@ async def test_a_hit_shows_the_entitys_fields(
 ) -> None:
     text = f"word{new_id('')[:-1]}"
     change = sink.upsert(kind, new_id("a"), 1, text=text, locale="en")
-    await settle(stage, [change])
+    await outcomes_of(stage, [change])
     await store.refresh()
     hits = await store.search(Query(text, kind, limit=1, vector=sink.vector(text)))
     assert [(hit.id, hit.fields) for hit in hits] == [(change.id, sink.stored(change).fields)]
@@ -97,7 +97,7 @@ async def test_a_hit_shows_the_entitys_fields(
 async def check_kept(sink: Sink, stage: Stage[Any], store: Store, kind: Kind, changes: list[Any]) -> None:
     """By id and in a scan. All sinks are held to the same values, and so hold the same."""
     expected = {change.id: sink.stored(change) for change in changes}
-    assert await settle(stage, changes) == [Applied()] * len(changes)
+    assert await outcomes_of(stage, changes) == [Applied()] * len(changes)
     assert await store.get(kind, list(expected)) == expected
     await store.refresh()
     assert {entity.id: entity async for entity in store.scan(kind) if entity.id in expected} == expected

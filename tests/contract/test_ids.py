@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
 from headrace_worker.stage import Applied, Stage, Superseded
@@ -51,7 +51,7 @@ async def test_ids_that_differ_in_one_byte_are_two_entities(
 ) -> None:
     ids = [new_id(name) for name in ("a", "A", "á", "a\u0301", "a ", " a", "a/", "ａ")]
     changes = [sink.upsert(kind, id, version) for version, id in enumerate(ids, start=1)]
-    assert await settle(stage, changes) == [Applied()] * len(ids)
+    assert await outcomes_of(stage, changes) == [Applied()] * len(ids)
     assert await store.get(kind, ids) == {change.id: sink.stored(change) for change in changes}
 
 
@@ -67,4 +67,4 @@ def awkward_ids() -> dict[str, str]:
 
 async def outcomes_by_name(stage: Stage[Any], changes: dict[str, Any]) -> dict[str, Any]:
     """The outcome of each change of one batch, by the name of its id."""
-    return dict(zip(changes, await settle(stage, list(changes.values())), strict=True))
+    return dict(zip(changes, await outcomes_of(stage, list(changes.values())), strict=True))

@@ -7,7 +7,7 @@ from typing import Any
 
 from harness.batches import settle_batch
 from harness.link_sinks import LinkSink, link_set, tombstone
-from harness.sinks import Sink, settle, sink_records
+from harness.sinks import Sink, outcomes_of, sink_records
 
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.links import Link, ProductLinks
@@ -23,12 +23,12 @@ async def test_outcomes_of_link_sets_come_in_the_order_of_the_batch(
 ) -> None:
     entities = Sink(link_sink.worker, link_sink.settings, sink_records(link_sink.worker.name))
     x, y, z, a = map(new_id, ("x", "y", "z", "a"))
-    await settle(link_stage, [link_set(id, 5, [a]) for id in (x, y)] + [entities.upsert("product", x, 9)])
+    await outcomes_of(link_stage, [link_set(id, 5, [a]) for id in (x, y)] + [entities.upsert("product", x, 9)])
     batch = [
         link_set(x, 4, []), entities.upsert("product", x, 8), tombstone(y, 6), entities.delete("keyword", a, 1),
         link_set(z, 1, [a, new_id("b")]), entities.upsert("product", z, 1),
     ]  # fmt: skip
-    outcomes = await settle(link_stage, batch)
+    outcomes = await outcomes_of(link_stage, batch)
     assert [type(outcome) for outcome in outcomes] == [Superseded, Superseded, Applied, Applied, Applied, Applied]
     expected = [link_set(x, 5, [a]), batch[2], batch[4]]
     assert await link_store.links_of([x, y, z]) == {links.id: links for links in expected}
@@ -39,7 +39,7 @@ async def test_one_bad_link_set_among_500_good_ones_is_rejected_alone(
 ) -> None:
     good = [link_set(new_id(str(number)), 1, [new_id("a"), new_id("b")]) for number in range(499)]
     bad = impossible(new_id("bad"))
-    outcomes = await settle(link_stage, [*good[:321], bad, *good[321:]])
+    outcomes = await outcomes_of(link_stage, [*good[:321], bad, *good[321:]])
     assert isinstance(outcomes.pop(321), Rejected)
     assert outcomes == [Applied()] * 499
     assert await link_store.links_of([bad.id, *(links.id for links in good)]) == {links.id: links for links in good}
@@ -49,9 +49,9 @@ async def test_a_rejected_link_set_leaves_the_one_before_as_it_was(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     before = link_set(new_id("p"), 1, [new_id("a"), new_id("b")])
-    await settle(link_stage, [before])
+    await outcomes_of(link_stage, [before])
     worse = before.model_copy(update={"version": 2, "links": impossible("any").links})
-    (outcome, other) = await settle(link_stage, [worse, link_set(new_id("q"), 1, [new_id("a")])])
+    (outcome, other) = await outcomes_of(link_stage, [worse, link_set(new_id("q"), 1, [new_id("a")])])
     assert isinstance(outcome, Rejected)
     assert other == Applied()
     assert await link_store.links_of([before.id]) == {before.id: before}
@@ -89,7 +89,7 @@ async def test_writers_of_the_same_link_sets_end_in_the_newest_ones_whole(
 
         async def write(stage: Any) -> None:
             while batches:
-                outcomes = await settle(stage, batches.pop())
+                outcomes = await outcomes_of(stage, batches.pop())
                 assert {type(outcome) for outcome in outcomes} <= {Applied, Superseded}
 
         await asyncio.gather(write(one), write(other), write(one), write(other))

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.link_sinks import LinkSink, link_set, tombstone
 from harness.servers import Servers
-from harness.sinks import settle
+from harness.sinks import outcomes_of
 from harness.store_control import StoreControl
 
 from headrace_schemas.links import ProductLinks
@@ -33,7 +33,7 @@ async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_the
         with pytest.raises(Unavailable):
             await read
     await link_store_control.start()
-    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
     await check_held(link_store, batch)
 
 
@@ -42,7 +42,7 @@ async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_wh
 ) -> None:
     running = asyncio.Event()
     applied = sets(new_id, 1)
-    await settle(link_stage, applied)
+    await outcomes_of(link_stage, applied)
 
     async def replace_until_unavailable() -> tuple[list[ProductLinks], list[ProductLinks]]:
         before = applied
@@ -62,11 +62,11 @@ async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_wh
         await link_store_control.kill()
         before, interrupted = await replacing
     await link_store_control.start()
-    await settle(link_stage, [link_set(new_id("awake"), 1, [])])
+    await outcomes_of(link_stage, [link_set(new_id("awake"), 1, [])])
     held = await link_store.links_of([links.id for links in before])
     for old, new in zip(before, interrupted, strict=True):
         assert held[old.id] in (old, new)
-    assert await settle(link_stage, interrupted) == [Applied()] * len(interrupted)
+    assert await outcomes_of(link_stage, interrupted) == [Applied()] * len(interrupted)
     await check_held(link_store, interrupted)
 
 
@@ -74,11 +74,11 @@ async def test_a_store_killed_after_link_sets_were_applied_holds_them_tombstones
     link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
 ) -> None:
     batch = [tombstone(links.id, 3) if place % 3 == 0 else links for place, links in enumerate(sets(new_id, 3))]
-    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
     await link_store_control.kill()
     await link_store_control.start()
-    assert {type(outcome) for outcome in await settle(link_stage, sets(new_id, 2))} == {Superseded}
-    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    assert {type(outcome) for outcome in await outcomes_of(link_stage, sets(new_id, 2))} == {Superseded}
+    assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
     await check_held(link_store, batch)
 
 
@@ -91,7 +91,7 @@ async def test_a_silent_store_is_unavailable_to_link_sets_within_its_time_limit(
     async with asyncio.timeout(60):
         assert await all_unavailable(link_stage, batch)
     await link_store_control.resume()
-    assert await settle(link_stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
     await check_held(link_store, batch)
 
 

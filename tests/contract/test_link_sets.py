@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from harness.link_sinks import link_set, tombstone
-from harness.sinks import settle
+from harness.sinks import outcomes_of
 
 from headrace_schemas.fields import MAX_VERSION
 from headrace_schemas.links import ProductLinks
@@ -21,7 +21,7 @@ async def test_a_newer_set_replaces_an_older_one_as_a_whole(
 ) -> None:
     product, a, b, c, d = map(new_id, ("p", "a", "b", "c", "d"))
     for links in (link_set(product, 1, [a, b, c]), link_set(product, 2, [d, b]), link_set(product, 3, [b, a, d, c])):
-        assert await settle(link_stage, [links]) == [Applied()]
+        assert await outcomes_of(link_stage, [links]) == [Applied()]
         assert await link_store.links_of([product]) == {product: links}
         assert await linked(link_store, a, b, c, d) == keywords_of(links)
 
@@ -31,8 +31,8 @@ async def test_an_older_set_after_a_newer_one_is_superseded(
 ) -> None:
     product, a, b = map(new_id, ("p", "a", "b"))
     new = link_set(product, 7, [a])
-    await settle(link_stage, [new])
-    (outcome,) = await settle(link_stage, [link_set(product, 6, [b, a])])
+    await outcomes_of(link_stage, [new])
+    (outcome,) = await outcomes_of(link_stage, [link_set(product, 6, [b, a])])
     assert_superseded(outcome, by=7)
     assert await link_store.links_of([product]) == {product: new}
     assert await linked(link_store, a, b) == {a}
@@ -43,7 +43,7 @@ async def test_the_same_set_twice_is_applied_twice(
 ) -> None:
     sets = [link_set(new_id("p"), 3, [new_id("a")]), link_set(new_id("empty"), 3, []), tombstone(new_id("gone"), 3)]
     for _ in range(2):
-        assert await settle(link_stage, sets) == [Applied()] * 3
+        assert await outcomes_of(link_stage, sets) == [Applied()] * 3
     assert await link_store.links_of([links.id for links in sets]) == {links.id: links for links in sets}
 
 
@@ -53,7 +53,7 @@ async def test_of_two_sets_with_one_version_the_first_stays(
     product = new_id("p")
     first = link_set(product, 3, [new_id("a")])
     for links in (first, link_set(product, 3, [new_id("b")]), tombstone(product, 3)):
-        assert await settle(link_stage, [links]) == [Applied()]
+        assert await outcomes_of(link_stage, [links]) == [Applied()]
     assert await link_store.links_of([product]) == {product: first}
 
 
@@ -62,9 +62,9 @@ async def test_a_deleted_product_has_no_links_and_is_remembered(
 ) -> None:
     product, a = new_id("p"), new_id("a")
     gone = tombstone(product, 5)
-    await settle(link_stage, [link_set(product, 3, [a])])
-    assert await settle(link_stage, [gone]) == [Applied()]
-    (outcome,) = await settle(link_stage, [link_set(product, 4, [a])])
+    await outcomes_of(link_stage, [link_set(product, 3, [a])])
+    assert await outcomes_of(link_stage, [gone]) == [Applied()]
+    (outcome,) = await outcomes_of(link_stage, [link_set(product, 4, [a])])
     assert_superseded(outcome, by=5)
     assert await link_store.links_of([product]) == {product: gone}
     assert await linked(link_store, a) == set()
@@ -75,8 +75,8 @@ async def test_an_older_set_after_the_tombstone_of_an_unknown_product_is_superse
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     product, a = new_id("never-seen"), new_id("a")
-    assert await settle(link_stage, [tombstone(product, 5)]) == [Applied()]
-    (outcome,) = await settle(link_stage, [link_set(product, 4, [a])])
+    assert await outcomes_of(link_stage, [tombstone(product, 5)]) == [Applied()]
+    (outcome,) = await outcomes_of(link_stage, [link_set(product, 4, [a])])
     assert_superseded(outcome, by=5)
     assert await linked(link_store, a) == set()
 
@@ -86,8 +86,8 @@ async def test_an_older_tombstone_after_a_newer_set_is_superseded(
 ) -> None:
     product, a = new_id("p"), new_id("a")
     new = link_set(product, 5, [a])
-    await settle(link_stage, [new])
-    (outcome,) = await settle(link_stage, [tombstone(product, 4)])
+    await outcomes_of(link_stage, [new])
+    (outcome,) = await outcomes_of(link_stage, [tombstone(product, 4)])
     assert_superseded(outcome, by=5)
     assert await link_store.links_of([product]) == {product: new}
 
@@ -98,7 +98,7 @@ async def test_a_product_created_again_has_its_new_links_alone(
     product, a, b = map(new_id, ("p", "a", "b"))
     again = link_set(product, 3, [b])
     for links in (link_set(product, 1, [a, b]), tombstone(product, 2), again):
-        assert await settle(link_stage, [links]) == [Applied()]
+        assert await outcomes_of(link_stage, [links]) == [Applied()]
     assert await link_store.links_of([product]) == {product: again}
     assert await linked(link_store, a, b) == {b}
 
@@ -107,8 +107,8 @@ async def test_an_empty_set_keeps_its_version(link_stage: Stage[Any], link_store
     product, a = new_id("p"), new_id("a")
     empty = link_set(product, 4, [])
     for links in (link_set(product, 2, [a]), empty):
-        assert await settle(link_stage, [links]) == [Applied()]
-    (outcome,) = await settle(link_stage, [link_set(product, 3, [a])])
+        assert await outcomes_of(link_stage, [links]) == [Applied()]
+    (outcome,) = await outcomes_of(link_stage, [link_set(product, 3, [a])])
     assert_superseded(outcome, by=4)
     assert await link_store.links_of([product]) == {product: empty}
     assert await linked(link_store, a) == set()
@@ -119,8 +119,8 @@ async def test_neighbouring_link_versions_are_told_apart_in_both_orders(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId, older: int, newer: int
 ) -> None:
     rising, falling, a, b = map(new_id, ("rising", "falling", "a", "b"))
-    await settle(link_stage, [link_set(rising, older, [a]), link_set(falling, newer, [b])])
-    outcomes = await settle(link_stage, [link_set(rising, newer, [b]), link_set(falling, older, [a])])
+    await outcomes_of(link_stage, [link_set(rising, older, [a]), link_set(falling, newer, [b])])
+    outcomes = await outcomes_of(link_stage, [link_set(rising, newer, [b]), link_set(falling, older, [a])])
     assert outcomes[0] == Applied()
     assert_superseded(outcomes[1], by=newer)
     expected = [link_set(rising, newer, [b]), link_set(falling, newer, [b])]

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import uuid4
 
 from harness.link_sinks import link_set, tombstone
-from harness.sinks import settle
+from harness.sinks import outcomes_of
 
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.links import Link, ProductLinks
@@ -29,7 +29,7 @@ async def test_a_keyword_finds_its_products_by_its_rank_among_their_links_then_b
     first = scored(new_id("first"), [(keyword, 0.9), (other, 0.1)])
     last = scored(new_id("last"), [(new_id("x"), 0.8), (other, 0.7), (keyword, 0.6)])
     second_a, second_b = scored(new_id("second-a"), [(keyword, 0.5)]), scored(new_id("second-b"), [(keyword, 0.5)])
-    await settle(link_stage, [third, last, second_b, first, second_a])
+    await outcomes_of(link_stage, [third, last, second_b, first, second_a])
     await link_store.refresh()
     expected = [(first, 1, 0.9), (second_a, 1, 0.5), (second_b, 1, 0.5), (third, 2, 0.98), (last, 3, 0.6)]
     ordered = [LinkedProduct(links.product_id, links.title or "", rank, score) for links, rank, score in expected]
@@ -43,7 +43,7 @@ async def test_a_product_finds_its_keywords_by_rank(
 ) -> None:
     ids = [new_id(f"{number * 37 % 100}") for number in range(100)]
     links = link_set(new_id("p"), 1, ids)
-    await settle(link_stage, [links])
+    await outcomes_of(link_stage, [links])
     held = await link_store.links_of([links.product_id, new_id("unknown")])
     assert held == {links.product_id: links}
     assert [link.keyword_id for link in held[links.product_id].links] == ids
@@ -62,7 +62,7 @@ async def test_links_under_any_id_and_of_any_text_are_kept_value_for_value(
         for place, (id, text) in enumerate(zip(ids, [*AWKWARD, "", "x" * 40_000, "보온병"], strict=True), 1)
     )
     sets = [ProductLinks(product_id=id, version=1, title=f" {id}\n", links=links) for id in ids]
-    assert await settle(link_stage, sets) == [Applied()] * len(sets)
+    assert await outcomes_of(link_stage, sets) == [Applied()] * len(sets)
     assert await link_store.links_of(ids) == {one.product_id: one for one in sets}
     await link_store.refresh()
     for id in ids:
@@ -74,7 +74,7 @@ async def test_every_set_is_scanned_once_tombstones_and_empty_ones_included(
 ) -> None:
     sets = [link_set(new_id(f"p{number}"), 1, [new_id("a"), new_id("b")]) for number in range(40)]
     sets += [tombstone(new_id("gone"), 1), link_set(new_id("empty"), 1, [])]
-    await settle(link_stage, sets)
+    await outcomes_of(link_stage, sets)
     await link_store.refresh()
     prefix = new_id("")
     scanned = [links async for links in link_store.scan_links() if links.id.startswith(prefix)]
@@ -87,11 +87,11 @@ async def test_a_reader_sees_one_set_or_another_and_never_parts_of_two(
     product = new_id("p")
     keywords = [new_id(f"k{number}") for number in range(30)]
     sets = [link_set(product, version, keywords[version % 5 : 10 + version % 20]) for version in range(1, VERSIONS + 1)]
-    await settle(link_stage, sets[:1])
+    await outcomes_of(link_stage, sets[:1])
 
     async def replace() -> None:
         for links in sets[1:]:
-            await settle(link_stage, [links])
+            await outcomes_of(link_stage, [links])
 
     replacing = asyncio.create_task(replace())
     seen = []

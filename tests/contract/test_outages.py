@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness.servers import Servers
-from harness.sinks import Sink, server_sink_names, settle
+from harness.sinks import Sink, outcomes_of, server_sink_names
 from harness.store_control import StoreControl
 
 from headrace_worker.stage import Applied, Outcome, Stage, Superseded, Unavailable
@@ -35,9 +35,9 @@ async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_takes
         with pytest.raises(Unavailable):
             await store.get("product", [first[0].id])
         await store_control.start()
-        assert await settle(stage, first) == [Applied()] * len(first)
+        assert await outcomes_of(stage, first) == [Applied()] * len(first)
         await check_held(sink, store, first)
-        assert await settle(opened_while_down, second) == [Applied()] * len(second)
+        assert await outcomes_of(opened_while_down, second) == [Applied()] * len(second)
         await check_held(sink, store, second)
 
 
@@ -66,9 +66,9 @@ async def test_a_store_killed_during_batches_is_unavailable_and_loses_nothing_th
         await store_control.kill()
         interrupted = await writing
     await store_control.start()
-    await settle(stage, [sink.upsert("product", new_id("awake"), 1)])
+    await outcomes_of(stage, [sink.upsert("product", new_id("awake"), 1)])
     await check_held(sink, store, applied)
-    assert await settle(stage, interrupted) == [Applied()] * len(interrupted)
+    assert await outcomes_of(stage, interrupted) == [Applied()] * len(interrupted)
     await check_held(sink, store, interrupted)
 
 
@@ -77,13 +77,13 @@ async def test_a_store_killed_after_a_batch_holds_it_deletes_included_and_takes_
 ) -> None:
     upserts = changes(sink, new_id, 3)
     batch = [sink.delete("product", change.id, 3) if index % 3 == 0 else change for index, change in enumerate(upserts)]
-    await settle(stage, changes(sink, new_id, 1))
-    assert await settle(stage, batch) == [Applied()] * len(batch)
+    await outcomes_of(stage, changes(sink, new_id, 1))
+    assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
     await store_control.kill()
     await store_control.start()
-    late = await settle(stage, changes(sink, new_id, 2))
+    late = await outcomes_of(stage, changes(sink, new_id, 2))
     assert {type(outcome) for outcome in late} == {Superseded}
-    assert await settle(stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
     await check_held(sink, store, batch)
 
 
@@ -98,7 +98,7 @@ async def test_a_silent_store_is_unavailable_within_its_time_limit(
         with pytest.raises(Unavailable):
             await stage.check()
     await store_control.resume()
-    assert await settle(stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
     await check_held(sink, store, batch)
 
 
@@ -107,11 +107,11 @@ async def test_an_older_upsert_is_superseded_longer_after_a_delete_than_elastics
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
     delete = sink.delete("product", new_id("a"), 3)
-    await settle(stage, [sink.upsert("product", new_id("a"), 1)])
-    await settle(stage, [delete])
+    await outcomes_of(stage, [sink.upsert("product", new_id("a"), 1)])
+    await outcomes_of(stage, [delete])
     await asyncio.sleep(61)
     await store.refresh()
-    (late,) = await settle(stage, [sink.upsert("product", new_id("a"), 2)])
+    (late,) = await outcomes_of(stage, [sink.upsert("product", new_id("a"), 2)])
     assert isinstance(late, Superseded)
     await check_held(sink, store, [delete])
 

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Stage
@@ -15,9 +15,9 @@ async def test_preparing_again_makes_nothing_and_keeps_what_is_held(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: Callable[[str], str]
 ) -> None:
     before, after = sink.upsert(kind, new_id("before"), 1), sink.upsert(kind, new_id("after"), 1)
-    await settle(stage, [before])
+    await outcomes_of(stage, [before])
     assert await store.prepare() == []
-    assert await settle(stage, [after]) == [Applied()]
+    assert await outcomes_of(stage, [after]) == [Applied()]
     assert await store.get(kind, [before.id, after.id]) == {
         before.id: sink.stored(before),
         after.id: sink.stored(after),

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Stage
@@ -17,11 +17,11 @@ async def test_a_delete_hides_an_entity_from_search_and_keeps_its_version(
 ) -> None:
     text = f"word{new_id('')[:-1]}"
     kept, gone = sink.upsert(kind, new_id("kept"), 1, text=text), sink.upsert(kind, new_id("gone"), 1, text=text)
-    await settle(stage, [kept, gone])
+    await outcomes_of(stage, [kept, gone])
     assert await found(sink, store, kind, text) == {kept.id, gone.id}
 
     delete = sink.delete(kind, gone.id, 2)
-    assert await settle(stage, [delete]) == [Applied()]
+    assert await outcomes_of(stage, [delete]) == [Applied()]
     assert await found(sink, store, kind, text) == {kept.id}
     assert await store.get(kind, [gone.id]) == {gone.id: sink.stored(delete)}
     assert [entity async for entity in store.scan(kind) if entity.id == gone.id] == [sink.stored(delete)]
@@ -33,7 +33,7 @@ async def test_a_late_change_of_a_deleted_entity_is_found_by_no_search(
     text = f"word{new_id('')[:-1]}"
     id = new_id("a")
     for change in (sink.upsert(kind, id, 1), sink.delete(kind, id, 3), sink.upsert(kind, id, 2, text=text)):
-        await settle(stage, [change])
+        await outcomes_of(stage, [change])
     assert await found(sink, store, kind, text) == set()
 
 
@@ -47,7 +47,7 @@ async def test_an_entity_created_again_is_found_by_its_new_text_alone(
         sink.delete(kind, id, 2),
         sink.upsert(kind, id, 3, text=after),
     ):
-        await settle(stage, [change])
+        await outcomes_of(stage, [change])
     assert await found(sink, store, kind, after) == {id}
     assert await found(sink, store, kind, before) == set()
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from harness.sinks import Sink, settle, sink_names
+from harness.sinks import Sink, outcomes_of, sink_names
 
 from headrace_schemas.embedded import Embedding
 from headrace_schemas.fields import Kind
@@ -21,9 +21,9 @@ async def test_a_vector_of_the_wrong_dimension_is_rejected_and_nothing_of_it_wri
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId, dimension: int
 ) -> None:
     held = sink.upsert(kind, new_id("a"), 1)
-    await settle(stage, [held])
+    await outcomes_of(stage, [held])
     wrong = sink.upsert(kind, new_id("a"), 2, embedding=sink.embedding("x", dimension=dimension))
-    (outcome,) = await settle(stage, [wrong])
+    (outcome,) = await outcomes_of(stage, [wrong])
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "wrong_vector"
     assert await store.get(kind, [held.id]) == {held.id: sink.stored(held)}
@@ -33,7 +33,7 @@ async def test_a_vector_of_another_model_is_rejected_and_nothing_of_it_written(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     wrong = sink.upsert(kind, new_id("a"), 2, embedding=sink.embedding("x", model="another-model"))
-    (outcome,) = await settle(stage, [wrong])
+    (outcome,) = await outcomes_of(stage, [wrong])
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "wrong_model"
     assert await store.get(kind, [wrong.id]) == {}
@@ -47,7 +47,7 @@ async def test_a_vector_that_is_not_finite_is_rejected(
     values = np.frombuffer(sound.vector, "<f4").copy()
     values[3] = number
     broken = Embedding(model=sound.model, content_hash=sound.content_hash, vector=values.tobytes())
-    (outcome,) = await settle(stage, [sink.upsert(kind, new_id("a"), 1, embedding=broken)])
+    (outcome,) = await outcomes_of(stage, [sink.upsert(kind, new_id("a"), 1, embedding=broken)])
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "wrong_vector"
     assert await store.get(kind, [new_id("a")]) == {}
@@ -60,7 +60,7 @@ async def test_what_is_wrong_with_vectors_has_one_cause_whatever_their_values(
         sink.upsert(kind, new_id(str(size)), 1, embedding=sink.embedding(str(size), dimension=size))
         for size in (7, 8, 9)
     ]
-    outcomes = await settle(stage, wrong)
+    outcomes = await outcomes_of(stage, wrong)
     assert len({(outcome.reason, outcome.cause) for outcome in outcomes if isinstance(outcome, Rejected)}) == 1
 
 
@@ -69,7 +69,7 @@ async def test_a_changed_text_is_found_by_its_new_vector(
 ) -> None:
     old, new = new_id("old text"), new_id("new text")
     for version, text in enumerate((old, new), start=1):
-        assert await settle(stage, [sink.upsert(kind, new_id("a"), version, text=text)]) == [Applied()]
+        assert await outcomes_of(stage, [sink.upsert(kind, new_id("a"), version, text=text)]) == [Applied()]
     await store.refresh()
     (best,) = await store.search(Query(new, kind, limit=1, vector=sink.vector(new)))
     assert best.id == new_id("a")
@@ -82,7 +82,7 @@ async def test_the_score_of_a_hit_is_the_cosine(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     text = new_id("text")
-    await settle(stage, [sink.upsert(kind, new_id("a"), 1, text=text)])
+    await outcomes_of(stage, [sink.upsert(kind, new_id("a"), 1, text=text)])
     await store.refresh()
     away = np.asarray(sink.vector(new_id("something else")))
     there = np.asarray(sink.vector(text))

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import MAX_VERSION, Kind
 from headrace_worker.stage import Applied, Stage, Superseded
@@ -19,9 +19,9 @@ async def test_a_newer_version_replaces_an_older_one(
 ) -> None:
     id = new_id("a")
     old, new = sink.upsert(kind, id, 1), sink.upsert(kind, id, 2)
-    assert await settle(stage, [old]) == [Applied()]
+    assert await outcomes_of(stage, [old]) == [Applied()]
     assert await store.get(kind, [id]) == {id: sink.stored(old)}
-    assert await settle(stage, [new]) == [Applied()]
+    assert await outcomes_of(stage, [new]) == [Applied()]
     assert await store.get(kind, [id]) == {id: sink.stored(new)}
 
 
@@ -30,8 +30,8 @@ async def test_an_older_version_after_a_newer_one_is_superseded(
 ) -> None:
     id = new_id("a")
     new = sink.upsert(kind, id, 7)
-    await settle(stage, [new])
-    (outcome,) = await settle(stage, [sink.upsert(kind, id, 6)])
+    await outcomes_of(stage, [new])
+    (outcome,) = await outcomes_of(stage, [sink.upsert(kind, id, 6)])
     assert_superseded(outcome, by=7)
     assert await store.get(kind, [id]) == {id: sink.stored(new)}
 
@@ -41,7 +41,7 @@ async def test_the_same_change_twice_is_applied_twice(
 ) -> None:
     upsert, delete = sink.upsert(kind, new_id("a"), 3), sink.delete(kind, new_id("b"), 3)
     for _ in range(2):
-        assert await settle(stage, [upsert, delete]) == [Applied(), Applied()]
+        assert await outcomes_of(stage, [upsert, delete]) == [Applied(), Applied()]
     assert await store.get(kind, [upsert.id, delete.id]) == {
         upsert.id: sink.stored(upsert),
         delete.id: sink.stored(delete),
@@ -53,9 +53,9 @@ async def test_of_two_changes_with_one_version_the_first_stays(
 ) -> None:
     id = new_id("a")
     first, second = sink.upsert(kind, id, 3, text="the first"), sink.upsert(kind, id, 3, text="the second")
-    assert await settle(stage, [first]) == [Applied()]
-    assert await settle(stage, [second]) == [Applied()]
-    assert await settle(stage, [sink.delete(kind, id, 3)]) == [Applied()]
+    assert await outcomes_of(stage, [first]) == [Applied()]
+    assert await outcomes_of(stage, [second]) == [Applied()]
+    assert await outcomes_of(stage, [sink.delete(kind, id, 3)]) == [Applied()]
     assert await store.get(kind, [id]) == {id: sink.stored(first)}
 
 
@@ -64,9 +64,9 @@ async def test_an_older_upsert_after_a_delete_is_superseded(
 ) -> None:
     id = new_id("a")
     delete = sink.delete(kind, id, 5)
-    await settle(stage, [sink.upsert(kind, id, 3)])
-    assert await settle(stage, [delete]) == [Applied()]
-    (outcome,) = await settle(stage, [sink.upsert(kind, id, 4)])
+    await outcomes_of(stage, [sink.upsert(kind, id, 3)])
+    assert await outcomes_of(stage, [delete]) == [Applied()]
+    (outcome,) = await outcomes_of(stage, [sink.upsert(kind, id, 4)])
     assert_superseded(outcome, by=5)
     assert await store.get(kind, [id]) == {id: sink.stored(delete)}
 
@@ -76,8 +76,8 @@ async def test_an_older_upsert_after_the_delete_of_an_unknown_id_is_superseded(
 ) -> None:
     id = new_id("never-seen")
     delete = sink.delete(kind, id, 5)
-    assert await settle(stage, [delete]) == [Applied()]
-    (outcome,) = await settle(stage, [sink.upsert(kind, id, 4)])
+    assert await outcomes_of(stage, [delete]) == [Applied()]
+    (outcome,) = await outcomes_of(stage, [sink.upsert(kind, id, 4)])
     assert_superseded(outcome, by=5)
     assert await store.get(kind, [id]) == {id: sink.stored(delete)}
 
@@ -87,8 +87,8 @@ async def test_an_older_delete_after_a_newer_upsert_is_superseded(
 ) -> None:
     id = new_id("a")
     new = sink.upsert(kind, id, 5)
-    await settle(stage, [new])
-    (outcome,) = await settle(stage, [sink.delete(kind, id, 4)])
+    await outcomes_of(stage, [new])
+    (outcome,) = await outcomes_of(stage, [sink.delete(kind, id, 4)])
     assert_superseded(outcome, by=5)
     assert await store.get(kind, [id]) == {id: sink.stored(new)}
 
@@ -99,7 +99,7 @@ async def test_a_deleted_entity_is_created_again_by_a_newer_upsert(
     id = new_id("a")
     again = sink.upsert(kind, id, 3, text="back again")
     for change in (sink.upsert(kind, id, 1), sink.delete(kind, id, 2), again):
-        assert await settle(stage, [change]) == [Applied()]
+        assert await outcomes_of(stage, [change]) == [Applied()]
     assert await store.get(kind, [id]) == {id: sink.stored(again)}
 
 
@@ -108,8 +108,8 @@ async def test_neighbouring_versions_are_told_apart_in_both_orders(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId, older: int, newer: int
 ) -> None:
     rising, falling = new_id("rising"), new_id("falling")
-    await settle(stage, [sink.upsert(kind, rising, older), sink.upsert(kind, falling, newer)])
-    outcomes = await settle(stage, [sink.upsert(kind, rising, newer), sink.upsert(kind, falling, older)])
+    await outcomes_of(stage, [sink.upsert(kind, rising, older), sink.upsert(kind, falling, newer)])
+    outcomes = await outcomes_of(stage, [sink.upsert(kind, rising, newer), sink.upsert(kind, falling, older)])
     assert outcomes[0] == Applied()
     assert_superseded(outcomes[1], by=newer)
     held = await store.get(kind, [rising, falling])

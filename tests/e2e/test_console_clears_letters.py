@@ -200,7 +200,7 @@ async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_not
         await operator.page.get_by_role("link", name="See the letters").wait_for()
     await eventually(lambda: _all_resolved(deploy), within=60)
     assert await deploy.versions(list(DEAR)) == dict.fromkeys(DEAR, 1)
-    replays = await deploy.clearing.replays("pgvector")
+    replays = await deploy.installation.replays("pgvector")
     assert len({record.key for record in replays}) == len(DEAR)
     assert len(replays) <= len(DEAR) + 2, "what was done is skipped; only what a kill left unmarked is sent again"
 

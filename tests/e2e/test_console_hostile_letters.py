@@ -59,7 +59,7 @@ async def test_every_page_shows_hostile_letters_inert(deploy: BadDeploy, operato
     for path in PAGES:
         assert (await operator.visit(path)).status == 200, path
         await no_harm(operator)
-    found = await deploy.clearing.index.page(Selection(), limit=50)
+    found = await deploy.installation.index.page(Selection(), limit=50)
     for one in found.letters:
         assert (await operator.visit("/letter?" + urlencode({"id": one.letter.id}))).status == 200
         await no_harm(operator)
@@ -113,14 +113,14 @@ async def test_previews_replays_and_reasons_are_inert_too(
 async def test_five_megabytes_are_shown_by_their_beginning_and_saved_whole(
     deploy: BadDeploy, operator: Operator
 ) -> None:
-    admin = AIOKafkaAdminClient(**client_options(deploy.clearing.settings.kafka))
+    admin = AIOKafkaAdminClient(**client_options(deploy.installation.settings.kafka))
     await admin.start()
     limits = {"max.message.bytes": "16000000"}
     await admin.create_topics([NewTopic(deploy.foreign_topic, 1, 1, topic_configs=limits)])
     await admin.close()
     value = (SCRIPT * 200_000).encode()[:FIVE_MB]
     headers = [("__connect.errors.topic", b"orders"), ("__connect.errors.connector.name", b"jdbc-sink")]
-    await send(deploy.clearing.settings, [Outgoing(deploy.foreign_topic, b"large", value, headers)])
+    await send(deploy.installation.settings, [Outgoing(deploy.foreign_topic, b"large", value, headers)])
     await deploy.waiting(1)
     await operator.visit("/letters")
     await operator.page.locator("table.rows tbody th a").click()

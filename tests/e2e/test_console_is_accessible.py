@@ -36,7 +36,7 @@ async def test_no_page_has_anything_that_axe_finds(
     await deploy.break_it()
     await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, "dear too": 999.0})
     await deploy.waiting(2)
-    (first, *_) = (await deploy.clearing.index.page(Selection())).letters
+    (first, *_) = (await deploy.installation.index.page(Selection())).letters
     looks: list[tuple[Literal["light", "dark"], dict[str, int]]] = [
         ("light", LAPTOP),
         ("dark", PHONE),

@@ -7,7 +7,7 @@ from typing import Any
 
 import asyncpg
 
-from harness.clearing import Clearing, prepared
+from harness.installation import Installation, prepared
 from harness.letters import letter_of, send
 from harness.processes import WorkerProcess
 from harness.records import eventually
@@ -28,15 +28,15 @@ WITHIN = 60.0
 class BadDeploy:
     """The workers pgvector and dead_letters as processes, on a topic prefix and in a database of their own."""
 
-    def __init__(self, servers: Servers, clearing: Clearing, directory: Path) -> None:
-        self.clearing = clearing
-        self.foreign_topic = clearing.prefix + FOREIGN_TOPIC
-        self.environment = clearing.environment | {"HEADRACE_DEAD__TOPICS": self.foreign_topic}
+    def __init__(self, servers: Servers, installation: Installation, directory: Path) -> None:
+        self.installation = installation
+        self.foreign_topic = installation.prefix + FOREIGN_TOPIC
+        self.environment = installation.environment | {"HEADRACE_DEAD__TOPICS": self.foreign_topic}
         self.dsn = self.environment["HEADRACE_POSTGRES__DSN"]
         self.worker = WorkerProcess("pgvector", self.environment, directory)
         self.indexer = WorkerProcess("dead_letters", self.environment, directory)
         pgvector = load_worker("pgvector")
-        settings = clearing.settings_of(pgvector, POSTGRES__DSN=self.dsn)
+        settings = installation.settings_of(pgvector, POSTGRES__DSN=self.dsn)
         records = {model.kind: model for model in pgvector.inputs(settings).values() if model.kind != "product_links"}
         self.sink = Sink(pgvector, settings, records)  # type: ignore[arg-type]
         self.store: Any = None
@@ -82,7 +82,7 @@ class BadDeploy:
 
     async def statuses(self) -> dict[Any, int]:
         """How many letters there are of each status."""
-        return await self.clearing.index.count(Selection())
+        return await self.installation.index.count(Selection())
 
     async def send_letters(self, records: list[KafkaRecord], rejection: Rejected) -> None:
         """Dead letters of these records, as the worker would write them."""
@@ -100,9 +100,9 @@ class BadDeploy:
 @asynccontextmanager
 async def open_bad_deploy(servers: Servers, directory: Path) -> AsyncIterator[BadDeploy]:
     """Running, and not broken yet."""
-    clearing = Clearing(servers, "pgvector")
-    await clearing.open()
-    deploy = BadDeploy(servers, clearing, directory)
+    installation = Installation(servers, "pgvector")
+    await installation.open()
+    deploy = BadDeploy(servers, installation, directory)
     try:
         await deploy.begin()
         try:
@@ -110,4 +110,4 @@ async def open_bad_deploy(servers: Servers, directory: Path) -> AsyncIterator[Ba
         finally:
             await deploy.end()
     finally:
-        await clearing.close()
+        await installation.close()

@@ -92,7 +92,7 @@ class Sink:
         return self.records[kind](**{ID_FIELDS[kind]: id}, version=version, occurred_at=datetime.now(UTC), **fields)
 
 
-async def settle(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:
+async def outcomes_of(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:
     """What becomes of the changes once the store answers: refused batches bisected, unavailable ones tried again."""
     attempts = Attempts(stage, timeout=within, poison_tries=5)
     outcomes = await attempts.apply(changes)

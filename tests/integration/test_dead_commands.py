@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from harness.clearing import Clearing, in_memory, open_clearing, prepared
+from harness.installation import Installation, in_memory, open_installation, prepared
+from harness.live_workers import running
 from harness.memory import MemoryStage
 from harness.records import eventually, product, publish
-from harness.running import running
 from harness.servers import Servers
 
 from headrace_clients.kafka import client_options
@@ -28,22 +28,22 @@ NAME = "elasticsearch"
 
 
 @pytest.fixture
-async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
+async def installation(servers: Servers) -> AsyncIterator[Installation]:
     servers.need("elasticsearch", "qdrant")
-    async with open_clearing(servers, NAME) as opened:
+    async with open_installation(servers, NAME) as opened:
         worker = load_worker(NAME)
         await (await prepared(worker, opened.settings_of(worker))).close()
         yield opened
 
 
-def command(clearing: Clearing, *arguments: str) -> tuple[list[str], dict[str, str]]:
+def command(installation: Installation, *arguments: str) -> tuple[list[str], dict[str, str]]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return [sys.executable, "-m", "headrace_cli", "dead", *arguments], inherited | clearing.environment
+    return [sys.executable, "-m", "headrace_cli", "dead", *arguments], inherited | installation.environment
 
 
-async def dead(clearing: Clearing, *arguments: str) -> subprocess.CompletedProcess[str]:
+async def dead(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
     """`headrace dead …`, without blocking the workers in this process."""
-    line, environment = command(clearing, *arguments)
+    line, environment = command(installation, *arguments)
 
     def run() -> subprocess.CompletedProcess[str]:
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
@@ -51,9 +51,9 @@ async def dead(clearing: Clearing, *arguments: str) -> subprocess.CompletedProce
     return await asyncio.to_thread(run)
 
 
-async def said(clearing: Clearing, *arguments: str, status: int = 0) -> Any:
+async def said(installation: Installation, *arguments: str, status: int = 0) -> Any:
     """What it prints with --json."""
-    done = await dead(clearing, *arguments, "--json")
+    done = await dead(installation, *arguments, "--json")
     assert (done.returncode, bool(done.stdout)) == (status, True), done.stderr
     return json.loads(done.stdout)
 
@@ -61,151 +61,151 @@ async def said(clearing: Clearing, *arguments: str, status: int = 0) -> Any:
 class Bench:
     """The worker with a stage in memory that rejects ids."""
 
-    def __init__(self, clearing: Clearing) -> None:
-        self.clearing = clearing
+    def __init__(self, installation: Installation) -> None:
+        self.installation = installation
         self.stage = MemoryStage()
         worker = load_worker(NAME)
-        self.settings = clearing.settings_of(worker)
+        self.settings = installation.settings_of(worker)
         self.settings.breaker.allow_rejects = True
         self.worker = in_memory(worker, self.stage)
 
     async def fail(self, *ids: str, **fields: Any) -> None:
         """A letter for each id, indexed."""
-        before = len(await self.clearing.letters(NAME))
+        before = len(await self.installation.letters(NAME))
         self.stage.reject |= set(ids)
         source = self.settings.topics.source("product")
         await publish(self.settings, source, [product(id, 4, **fields) for id in ids])
         async with running(self.worker, self.settings):
             await eventually(lambda: self._has(before + len(ids)))
-        await self.clearing.indexed()
+        await self.installation.indexed()
 
     async def _has(self, count: int) -> bool:
-        return len(await self.clearing.letters(NAME)) == count
+        return len(await self.installation.letters(NAME)) == count
 
 
-async def test_the_operators_way_from_the_cause_to_nothing_waiting(clearing: Clearing) -> None:
-    bench = Bench(clearing)
-    ids = [f"{clearing.prefix}{number}" for number in range(25)]
+async def test_the_operators_way_from_the_cause_to_nothing_waiting(installation: Installation) -> None:
+    bench = Bench(installation)
+    ids = [f"{installation.prefix}{number}" for number in range(25)]
     await bench.fail(*ids)
-    (group,) = await said(clearing, "groups")
+    (group,) = await said(installation, "groups")
     assert (group["worker"], group["reason"], group["count"]) == (NAME, "refused_by_store", 25)
     assert sum(group["series"]) == 25
     cause = ("--fingerprint", group["fingerprint"])
-    ahead = await said(clearing, "preview", *cause)
+    ahead = await said(installation, "preview", *cause)
     assert (ahead["total"], ahead["apply"]) == (25, 25)
-    assert (await said(clearing, "replay", *cause, "--dry-run"))["published"] == 25
+    assert (await said(installation, "replay", *cause, "--dry-run"))["published"] == 25
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        done = await said(clearing, "replay", *cause, "--actor", "night shift", "--reason", "deploy reverted")
+        done = await said(installation, "replay", *cause, "--actor", "night shift", "--reason", "deploy reverted")
     assert (done["state"], done["resolved"], done["unanswered"]) == ("done", 25, 0)
-    await clearing.indexed()
-    assert await said(clearing, "ls", "--status", "waiting") == []
-    assert {letter["status"] for letter in await said(clearing, "ls")} == {"resolved"}
-    shown = await said(clearing, "show", (await said(clearing, "ls"))[0]["id"])
+    await installation.indexed()
+    assert await said(installation, "ls", "--status", "waiting") == []
+    assert {letter["status"] for letter in await said(installation, "ls")} == {"resolved"}
+    shown = await said(installation, "show", (await said(installation, "ls"))[0]["id"])
     assert [(row["actor"], row["name"], row["reason"]) for row in shown["actions"]] == [
         ("night shift", "replay", "deploy reverted")
     ]
 
 
-async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(clearing: Clearing) -> None:
-    bench = Bench(clearing)
-    ids = [f"{clearing.prefix}{number}" for number in range(120)]
+async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(installation: Installation) -> None:
+    bench = Bench(installation)
+    ids = [f"{installation.prefix}{number}" for number in range(120)]
     await bench.fail(*ids)
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        line, environment = command(clearing, "replay", "--all", "--rate", "20", "--canary", "0", "--json")
+        line, environment = command(installation, "replay", "--all", "--rate", "20", "--canary", "0", "--json")
         process = await asyncio.create_subprocess_exec(*line, env=environment, stdout=subprocess.DEVNULL)
-        await eventually(lambda: _has_replays(clearing, 20), within=60)
+        await eventually(lambda: _has_replays(installation, 20), within=60)
         process.kill()
         await process.wait()
-        sent = len(await clearing.replays(NAME))
+        sent = len(await installation.replays(NAME))
         assert 20 <= sent < 120
-        await clearing.answered(NAME, 120 + sent)
-        left = len(await clearing.indexed())
+        await installation.answered(NAME, 120 + sent)
+        left = len(await installation.indexed())
         assert 120 - sent <= left < 120
-        done = await said(clearing, "replay", "--all")
+        done = await said(installation, "replay", "--all")
     assert (done["published"], done["resolved"]) == (left, left)
-    statuses = [one.status for one in await clearing.indexed(Selection())]
+    statuses = [one.status for one in await installation.indexed(Selection())]
     assert statuses == ["resolved"] * 120
     assert bench.stage.versions() == dict.fromkeys(ids, 4)
-    killed, finished = (await clearing.index.audit())[::-1]
+    killed, finished = (await installation.index.audit())[::-1]
     assert killed.outcome is None
     assert finished.outcome is not None
 
 
-async def _has_replays(clearing: Clearing, count: int) -> bool:
-    return len(await clearing.replays(NAME)) >= count
+async def _has_replays(installation: Installation, count: int) -> bool:
+    return len(await installation.replays(NAME)) >= count
 
 
-async def test_what_is_set_aside_or_given_up_is_not_replayed(clearing: Clearing) -> None:
-    bench = Bench(clearing)
-    ids = [f"{clearing.prefix}{number}" for number in range(3)]
+async def test_what_is_set_aside_or_given_up_is_not_replayed(installation: Installation) -> None:
+    bench = Bench(installation)
+    ids = [f"{installation.prefix}{number}" for number in range(3)]
     await bench.fail(*ids)
-    by_entity = {letter["entity_id"]: letter["id"] for letter in await said(clearing, "ls")}
-    assert await said(clearing, "park", "--id", by_entity[ids[0]]) == {"parked": 1}
-    given_up = await said(clearing, "discard", "--key", ids[1], "--reason", "the product was a test")
+    by_entity = {letter["entity_id"]: letter["id"] for letter in await said(installation, "ls")}
+    assert await said(installation, "park", "--id", by_entity[ids[0]]) == {"parked": 1}
+    given_up = await said(installation, "discard", "--key", ids[1], "--reason", "the product was a test")
     assert given_up == {"discarded": 1}
-    assert (await said(clearing, "preview"))["total"] == 1
-    assert (await said(clearing, "preview", "--status", "parked"))["total"] == 1
-    statuses = {letter["entity_id"]: letter["status"] for letter in await said(clearing, "ls")}
+    assert (await said(installation, "preview"))["total"] == 1
+    assert (await said(installation, "preview", "--status", "parked"))["total"] == 1
+    statuses = {letter["entity_id"]: letter["status"] for letter in await said(installation, "ls")}
     assert statuses == {ids[0]: "parked", ids[1]: "discarded", ids[2]: "waiting"}
-    done = await dead(clearing, "discard", "--worker", NAME)
+    done = await dead(installation, "discard", "--worker", NAME)
     assert done.returncode == 2
     assert "--reason" in done.stderr
 
 
-async def test_letters_are_edited_through_a_file(clearing: Clearing, tmp_path: Any, servers: Servers) -> None:
+async def test_letters_are_edited_through_a_file(installation: Installation, tmp_path: Any, servers: Servers) -> None:
     servers.need("qdrant")
     for name in ("pgvector", "qdrant"):
         worker = load_worker(name)
-        settings = clearing.settings_of(worker)
+        settings = installation.settings_of(worker)
         await (await prepared(worker, settings)).close()
-    in_default_database = {"HEADRACE_POSTGRES__DSN": clearing.environment["HEADRACE_POSTGRES__DSN"]}
+    in_default_database = {"HEADRACE_POSTGRES__DSN": installation.environment["HEADRACE_POSTGRES__DSN"]}
     worker = load_worker("pgvector")
     own = servers.settings(
         worker.settings, "kafka", "postgres", POSTGRES__DSN=in_default_database["HEADRACE_POSTGRES__DSN"]
     )
     await (await prepared(worker, own)).close()
-    bench = Bench(clearing)
-    await bench.fail(f"{clearing.prefix}0", f"{clearing.prefix}1")
+    bench = Bench(installation)
+    await bench.fail(f"{installation.prefix}0", f"{installation.prefix}1")
     file = tmp_path / "letters.jsonl"
-    assert (await dead(clearing, "export", "--worker", NAME, "--output", str(file))).returncode == 0
+    assert (await dead(installation, "export", "--worker", NAME, "--output", str(file))).returncode == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 2
     lines[0]["value"]["title"] = "Corrected by hand"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines) + "{nonsense\n")
-    would = await said(clearing, "import", str(file), "--dry-run", status=1)
+    would = await said(installation, "import", str(file), "--dry-run", status=1)
     assert (would["published"], would["unchanged"], len(would["refused"])) == (1, 1, 1)
-    done = await said(clearing, "import", str(file), "--actor", "night shift", status=1)
+    done = await said(installation, "import", str(file), "--actor", "night shift", status=1)
     assert done["versions"] == [{"kind": "product", "id": lines[0]["value"]["product_id"], "version": 1}]
-    statuses = {one.letter.id: one.status for one in await clearing.indexed(Selection())}
+    statuses = {one.letter.id: one.status for one in await installation.indexed(Selection())}
     assert statuses == {lines[0]["dead_id"]: "superseded", lines[1]["dead_id"]: "waiting"}
 
 
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]x[/]\u202egnp.exe\x9b31m"
 
 
-async def test_nothing_that_a_letter_holds_commands_the_terminal(clearing: Clearing) -> None:
-    bench = Bench(clearing)
-    id = f"{clearing.prefix}{HOSTILE}"
+async def test_nothing_that_a_letter_holds_commands_the_terminal(installation: Installation) -> None:
+    bench = Bench(installation)
+    id = f"{installation.prefix}{HOSTILE}"
     await bench.fail(id, title=HOSTILE, attributes={HOSTILE: HOSTILE})
-    (letter,) = await said(clearing, "ls")
+    (letter,) = await said(installation, "ls")
     assert letter["key"] == id
     for call in (["groups"], ["ls"], ["show", letter["id"]], ["preview"]):
-        done = await dead(clearing, *call)
+        done = await dead(installation, *call)
         assert done.returncode == 0, done.stderr
         assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e]", done.stdout), call
-    shown = (await dead(clearing, "show", letter["id"])).stdout
+    shown = (await dead(installation, "show", letter["id"])).stdout
     assert r"\x1b[2J" in shown
     assert "[bold red]x[/]" in shown
-    whole = await said(clearing, "show", letter["id"])
+    whole = await said(installation, "show", letter["id"])
     assert whole["value"]["title"] == HOSTILE
     assert whole["stores"][NAME] is None
 
 
-async def made_topic(clearing: Clearing, name: str) -> str:
+async def made_topic(installation: Installation, name: str) -> str:
     """Its name, once it is there."""
-    admin = AIOKafkaAdminClient(**client_options(clearing.settings.kafka))
+    admin = AIOKafkaAdminClient(**client_options(installation.settings.kafka))
     await admin.start()
     try:
         await admin.create_topics([NewTopic(name, 1, 1)])
@@ -214,8 +214,8 @@ async def made_topic(clearing: Clearing, name: str) -> str:
         await admin.close()
 
 
-async def test_letters_of_kafka_connect_and_spring_are_read_from_their_topics(clearing: Clearing) -> None:
-    topic = await made_topic(clearing, f"{clearing.prefix}orders-dlq")
+async def test_letters_of_kafka_connect_and_spring_are_read_from_their_topics(installation: Installation) -> None:
+    topic = await made_topic(installation, f"{installation.prefix}orders-dlq")
     connect = [
         ("__connect.errors.topic", b"orders"), ("__connect.errors.partition", b"3"), ("__connect.errors.offset", b"42"),
         ("__connect.errors.connector.name", b"jdbc-sink"), ("__connect.errors.stage", b"VALUE_CONVERTER"),
@@ -228,15 +228,15 @@ async def test_letters_of_kafka_connect_and_spring_are_read_from_their_topics(cl
         ("kafka_dlt-exception-fqcn", b"java.lang.IllegalStateException"),
         ("kafka_dlt-exception-message", b"\x1b[31mno rate for KRW"),
     ]  # fmt: skip
-    publisher = Publisher(clearing.settings.kafka)
+    publisher = Publisher(installation.settings.kafka)
     await publisher.publish([Outgoing(topic, b"k1", b'{"a": 1}', connect), Outgoing(topic, b"k2", b"\x00\xff", spring)])
     await publisher.close()
-    letters = {letter["key"]: letter for letter in await said(clearing, "ls", "--topic", topic)}
+    letters = {letter["key"]: letter for letter in await said(installation, "ls", "--topic", topic)}
     assert (letters["k1"]["worker"], letters["k1"]["topic"], letters["k1"]["offset"]) == ("jdbc-sink", "orders", 42)
     assert (letters["k2"]["worker"], letters["k2"]["topic"], letters["k2"]["offset"]) == ("billing", "payments", 2**40)
-    groups = await said(clearing, "groups", "--topic", topic)
+    groups = await said(installation, "groups", "--topic", topic)
     assert {(group["worker"], group["count"]) for group in groups} == {("jdbc-sink", 1), ("billing", 1)}
-    shown = await dead(clearing, "show", letters["k2"]["id"], "--topic", topic)
+    shown = await dead(installation, "show", letters["k2"]["id"], "--topic", topic)
     assert "no rate for KRW" in shown.stdout
     assert "\x1b" not in shown.stdout
     assert "00 ff" in shown.stdout

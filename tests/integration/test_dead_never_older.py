@@ -7,10 +7,10 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from harness.clearing import WAITING, Clearing, Switch, faulty, open_clearing, prepared
+from harness.installation import WAITING, Installation, Switch, faulty, open_installation, prepared
 from harness.link_sinks import link_set, link_sink_names, tombstone
+from harness.live_workers import running
 from harness.records import eventually, read_all, receipts
-from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
@@ -42,8 +42,8 @@ CASES: Mapping[str, tuple[Sequence[Step], Sequence[Step], Outcome]] = {
 
 @pytest.fixture(params=SINKS)
 async def sink(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterator["SinkUnderReplay"]:
-    async with open_clearing(servers, request.param) as clearing:
-        opened = SinkUnderReplay(clearing, request.param)
+    async with open_installation(servers, request.param) as installation:
+        opened = SinkUnderReplay(installation, request.param)
         await opened.open()
         yield opened
         await opened.close()
@@ -52,17 +52,17 @@ async def sink(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterato
 class SinkUnderReplay:
     """One sink whose deploy is bad: it rejects version 5 of everything until `switch` is mended."""
 
-    def __init__(self, clearing: Clearing, name: str) -> None:
-        self.clearing = clearing
+    def __init__(self, installation: Installation, name: str) -> None:
+        self.installation = installation
         self.name = name
         worker = load_worker(name)
-        self.sink = Sink(worker, clearing.settings_of(worker), sink_records(name))
+        self.sink = Sink(worker, installation.settings_of(worker), sink_records(name))
         self.switch = Switch(lambda change: change.version == FAILED)
         self.worker = faulty(worker, self.switch)
         self.run = uuid.uuid4().hex[:8]
         self.published = 0
         self.fold: dict[str, Any] = {}
-        self._publisher = Publisher(clearing.settings.kafka)
+        self._publisher = Publisher(installation.settings.kafka)
 
     async def open(self) -> None:
         self.store = await prepared(self.sink.worker, self.sink.settings)
@@ -89,7 +89,7 @@ class SinkUnderReplay:
         self.published += len(records)
 
     async def settled(self, replays: int = 0) -> None:
-        await self.clearing.answered(self.name, self.published + replays)
+        await self.installation.answered(self.name, self.published + replays)
 
     async def differences(self) -> list[str]:
         """Where the store is not the fold of all that was published."""
@@ -103,7 +103,7 @@ class SinkUnderReplay:
         await self.settled()
         await self.publish([(self.id(case), "upsert", FAILED) for case in cases])
         await self.settled()
-        letters = await self.clearing.indexed()
+        letters = await self.installation.indexed()
         assert len(letters) == len(cases)
         self.switch.broken = False
         await self.publish([(self.id(case), *step) for case, (_, after, _) in cases.items() for step in after])
@@ -116,25 +116,25 @@ async def test_a_replay_does_what_its_preview_said_and_leaves_the_fold(sink: Sin
         letters = await sink.fail_all()
         wanted = {sink.id(case): outcome for case, (_, _, outcome) in CASES.items()}
         by_id = {one.letter.id: str(one.letter.entity_id) for one in letters}
-        predicted = {by_id[id]: outcome for id, outcome in (await sink.clearing.predicted(letters)).items()}
+        predicted = {by_id[id]: outcome for id, outcome in (await sink.installation.predicted(letters)).items()}
         assert predicted == wanted
-        ahead = await sink.clearing.previewed()
+        ahead = await sink.installation.previewed()
         assert dict(ahead.superseded_by) == {8: 3}
 
-        progress = await sink.clearing.replayed()
-        happened = {by_id[id]: one.outcome for id, one in (await sink.clearing.answers(sink.name)).items()}
+        progress = await sink.installation.replayed()
+        happened = {by_id[id]: one.outcome for id, one in (await sink.installation.answers(sink.name)).items()}
     assert happened == {id: receipt_of(outcome) for id, outcome in predicted.items()}
     assert (progress.resolved, progress.superseded, progress.failed) == (4, 3, 0)
     assert await sink.differences() == []
-    assert await sink.clearing.indexed() == []
+    assert await sink.installation.indexed() == []
 
 
 async def test_replaying_twice_changes_nothing(sink: SinkUnderReplay) -> None:
     async with running(sink.worker, sink.sink.settings):
         letters = await sink.fail_all()
-        await sink.clearing.replayed()
+        await sink.installation.replayed()
         before = await sink.store.get("product", list(sink.fold))
-        sent = await sink.clearing.replays(sink.name)
+        sent = await sink.installation.replays(sink.name)
         again = [Outgoing(one.topic, one.key, one.value, one.headers) for one in sent]
         await sink._publisher.publish(again)
         await sink.settled(replays=2 * len(letters))
@@ -147,12 +147,12 @@ async def test_a_replay_in_the_middle_of_the_live_stream_leaves_the_fold(sink: S
     async with running(sink.worker, sink.sink.settings):
         await sink.fail_all(dict.fromkeys(names, ((("upsert", 3),), (), "apply")))
         stream = asyncio.create_task(live_stream(sink, names))
-        progress = await sink.clearing.replayed()
+        progress = await sink.installation.replayed()
         await stream
         await sink.settled(replays=60)
     assert progress.failed == 0
     assert await sink.differences() == []
-    assert await sink.clearing.indexed() == []
+    assert await sink.installation.indexed() == []
 
 
 async def live_stream(sink: SinkUnderReplay, names: Sequence[str]) -> None:
@@ -173,11 +173,11 @@ async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview
         for version in (FAILED, 6):
             await sink.publish([(id, "upsert", version)])
             await sink.settled()
-        await sink.clearing.indexed()
+        await sink.installation.indexed()
         sink.switch.broken = False
-        ahead = await sink.clearing.previewed()
+        ahead = await sink.installation.previewed()
         assert dict(ahead.counts) == {"apply": 1, "superseded": 1}
-        progress = await sink.clearing.replayed()
+        progress = await sink.installation.replayed()
     assert (progress.resolved, progress.superseded) == (1, 1)
     assert await sink.differences() == []
 
@@ -188,18 +188,18 @@ def receipt_of(outcome: Outcome) -> str:
 
 
 async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: Servers) -> None:
-    async with open_clearing(servers, "embed", "qdrant", "pgvector") as clearing, AsyncExitStack() as stack:
+    async with open_installation(servers, "embed", "qdrant", "pgvector") as installation, AsyncExitStack() as stack:
         switch = Switch(lambda change: change.version == FAILED)
         embed = load_worker("embed")
         stores = {}
         for name in ("qdrant", "pgvector"):
             worker = load_worker(name)
-            stores[name] = await prepared(worker, clearing.settings_of(worker))
+            stores[name] = await prepared(worker, installation.settings_of(worker))
             stack.push_async_callback(stores[name].close)
-            await stack.enter_async_context(running(worker, clearing.settings_of(worker)))
-        await stack.enter_async_context(running(faulty(embed, switch), clearing.settings_of(embed)))
+            await stack.enter_async_context(running(worker, installation.settings_of(worker)))
+        await stack.enter_async_context(running(faulty(embed, switch), installation.settings_of(embed)))
         run = uuid.uuid4().hex[:8]
-        publisher = Publisher(clearing.settings.kafka)
+        publisher = Publisher(installation.settings.kafka)
         stack.push_async_callback(publisher.close)
         published: dict[str, int] = {}
 
@@ -207,35 +207,35 @@ async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: S
             records = []
             for case, op, version in steps:
                 id = f"{run}-{case}"
-                change = Sink(embed, clearing.settings_of(embed), sink_records("elasticsearch"))
+                change = Sink(embed, installation.settings_of(embed), sink_records("elasticsearch"))
                 record = getattr(change, op)("product", id, version)
                 assert getattr(record, ID_FIELDS["product"]) == id
                 value = record.model_dump_json(exclude_none=True).encode()
-                records.append(Outgoing(clearing.settings.topics.source("product"), id.encode(), value))
+                records.append(Outgoing(installation.settings.topics.source("product"), id.encode(), value))
             await publisher.publish(records)
             published["records"] = published.get("records", 0) + len(records)
-            await clearing.answered("embed", published["records"])
+            await installation.answered("embed", published["records"])
 
         await publish([(case, *step) for case, (before, _, _) in CASES.items() for step in before])
         await publish([(case, "upsert", FAILED) for case in CASES])
         switch.broken = False
         await publish([(case, *step) for case, (_, after, _) in CASES.items() for step in after])
         for name in stores:
-            await eventually(lambda name=name: _has_read_all(clearing, name), 60)
-        letters = await clearing.indexed()
-        predicted = await clearing.predicted(letters)
+            await eventually(lambda name=name: _has_read_all(installation, name), 60)
+        letters = await installation.indexed()
+        predicted = await installation.predicted(letters)
         by_case = {str(one.letter.entity_id).removeprefix(f"{run}-"): predicted[one.letter.id] for one in letters}
         assert by_case == {case: outcome for case, (_, _, outcome) in CASES.items()}
         before = {name: await versions(store, run) for name, store in stores.items()}
-        progress = await clearing.replayed()
+        progress = await installation.replayed()
         assert progress.resolved == len(CASES)
         for name in stores:
-            await eventually(lambda name=name: _has_read_all(clearing, name), 60)
+            await eventually(lambda name=name: _has_read_all(installation, name), 60)
         for name, store in stores.items():
             expected = before[name] | {case: (FAILED, False) for case in CASES if by_case[case] == "apply"}
             assert await versions(store, run) == expected
-        assert await clearing.indexed(WAITING) == []
-        assert {one.status for one in await clearing.indexed(Selection())} == {"resolved"}
+        assert await installation.indexed(WAITING) == []
+        assert {one.status for one in await installation.indexed(Selection())} == {"resolved"}
 
 
 async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
@@ -244,20 +244,22 @@ async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
     return {id.removeprefix(f"{run}-"): (one.version, one.deleted) for id, one in held.items()}
 
 
-async def _has_read_all(clearing: Clearing, name: str) -> bool:
-    made = await read_all(clearing.settings, clearing.settings.topics.embedded("product", clearing.settings.model))
-    return len(await receipts(clearing.settings, name)) == len(made)
+async def _has_read_all(installation: Installation, name: str) -> bool:
+    made = await read_all(
+        installation.settings, installation.settings.topics.embedded("product", installation.settings.model)
+    )
+    return len(await receipts(installation.settings, name)) == len(made)
 
 
 @pytest.mark.parametrize("name", link_sink_names())
 async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(servers: Servers, name: str) -> None:
-    async with open_clearing(servers, name) as clearing:
+    async with open_installation(servers, name) as installation:
         worker, switch = load_worker(name), Switch(lambda change: change.version == FAILED)
-        settings = clearing.settings_of(worker)
+        settings = installation.settings_of(worker)
         assert worker.links is not None
         store = worker.links(settings)
         await store.prepare()
-        run, publisher = uuid.uuid4().hex[:8], Publisher(clearing.settings.kafka)
+        run, publisher = uuid.uuid4().hex[:8], Publisher(installation.settings.kafka)
         published = 0
 
         async def publish(steps: Sequence[tuple[str, str, int]]) -> None:
@@ -274,20 +276,20 @@ async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(s
             ]
             await publisher.publish(records)
             published += len(records)
-            await clearing.answered(name, published)
+            await installation.answered(name, published)
 
         async with running(faulty(worker, switch), settings):
             await publish([(case, *step) for case, (before, _, _) in CASES.items() for step in before])
             await publish([(case, "upsert", FAILED) for case in CASES])
             switch.broken = False
             await publish([(case, *step) for case, (_, after, _) in CASES.items() for step in after])
-            letters = await clearing.indexed()
-            predicted = await clearing.predicted(letters)
+            letters = await installation.indexed()
+            predicted = await installation.predicted(letters)
             assert {str(one.letter.entity_id): predicted[one.letter.id] for one in letters} == {
                 f"{run}-{case}": outcome for case, (_, _, outcome) in CASES.items()
             }
             before = await store.links_of([f"{run}-{case}" for case in CASES])
-            progress = await clearing.replayed()
+            progress = await installation.replayed()
             after = await store.links_of([f"{run}-{case}" for case in CASES])
         assert (progress.resolved, progress.superseded, progress.failed) == (4, 3, 0)
         for case, (_, _, outcome) in CASES.items():

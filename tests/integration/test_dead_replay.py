@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from harness.clearing import QUICK, WAITING, Clearing, in_memory, open_clearing
+from harness.installation import QUICK, WAITING, Installation, in_memory, open_installation
+from harness.live_workers import running
 from harness.memory import MemoryStage
 from harness.records import eventually, product, publish, receipts
-from harness.running import running
 from harness.servers import Servers
 
 from headrace_letters.replay import replay
@@ -28,21 +28,21 @@ NAME = "elasticsearch"
 
 
 @pytest.fixture
-async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
-    async with open_clearing(servers, NAME) as opened:
+async def installation(servers: Servers) -> AsyncIterator[Installation]:
+    async with open_installation(servers, NAME) as opened:
         yield opened
 
 
 class Running:
     """The worker with a stage in memory that rejects every id in `stage.reject`."""
 
-    def __init__(self, clearing: Clearing, **variables: str) -> None:
+    def __init__(self, installation: Installation, **variables: str) -> None:
         self.stage = MemoryStage()
         worker = load_worker(NAME)
-        self.settings = clearing.settings_of(worker, **variables)
+        self.settings = installation.settings_of(worker, **variables)
         self.settings.breaker.allow_rejects = True
         self.worker = in_memory(worker, self.stage)
-        self._clearing = clearing
+        self._installation = installation
 
     async def fail(self, ids: list[str], version: int = 1) -> None:
         """A dead letter for each id."""
@@ -52,27 +52,27 @@ class Running:
             await eventually(lambda: self._dead(len(ids)))
 
     async def _dead(self, count: int) -> bool:
-        return len(await self._clearing.letters(NAME)) >= count
+        return len(await self._installation.letters(NAME)) >= count
 
 
 def ids(count: int) -> list[str]:
     return [f"p{number}" for number in range(count)]
 
 
-async def test_a_replay_goes_to_the_worker_that_failed_as_the_record_was(clearing: Clearing) -> None:
+async def test_a_replay_goes_to_the_worker_that_failed_as_the_record_was(installation: Installation) -> None:
     traced = [("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"), ("binary", b"\xff\x00"), ("none", None)]
-    bench = Running(clearing)
+    bench = Running(installation)
     bench.stage.reject = {"p0"}
-    source = clearing.settings.topics.source("product")
-    await publish(clearing.settings, source, [product("p0", 7)], headers=traced)
+    source = installation.settings.topics.source("product")
+    await publish(installation.settings, source, [product("p0", 7)], headers=traced)
     async with running(bench.worker, bench.settings):
-        await clearing.answered(NAME, 1)
-        (found,) = await clearing.indexed()
+        await installation.answered(NAME, 1)
+        (found,) = await installation.indexed()
         bench.stage.reject = set()
-        progress = await clearing.replayed()
+        progress = await installation.replayed()
     assert (progress.refusals, progress.published, progress.resolved) == ({}, 1, 1)
-    (letter,) = await clearing.letters(NAME)
-    (sent,) = await clearing.replays(NAME)
+    (letter,) = await installation.letters(NAME)
+    (sent,) = await installation.replays(NAME)
     assert (sent.key, sent.value) == (letter.key, letter.value)
     assert [pair for pair in traced if pair not in sent.headers] == []
     said = dict(sent.headers)
@@ -81,158 +81,162 @@ async def test_a_replay_goes_to_the_worker_that_failed_as_the_record_was(clearin
     assert headers.CONNECT_MESSAGE not in said
     assert headers.DEAD_REASON not in said
     assert bench.stage.versions() == {"p0": 7}
-    (after,) = await clearing.indexed(Selection())
+    (after,) = await installation.indexed(Selection())
     assert after.status == "resolved"
 
 
-async def test_a_second_replay_of_the_same_selection_skips_what_was_done(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_second_replay_of_the_same_selection_skips_what_was_done(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(30))
-    await clearing.indexed()
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        first = await clearing.replayed()
-        second = await clearing.replayed()
+        first = await installation.replayed()
+        second = await installation.replayed()
     assert first.resolved == 30
     assert (second.total, second.published) == (0, 0)
-    assert len(await clearing.replays(NAME)) == 30
+    assert len(await installation.replays(NAME)) == 30
 
 
-async def test_repeated_failures_do_not_make_a_record_grow_and_the_fifth_parks_it(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_repeated_failures_do_not_make_a_record_grow_and_the_fifth_parks_it(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(["p0"])
     async with running(bench.worker, bench.settings):
         for attempt in range(2, 6):
-            (waiting,) = await clearing.indexed()
+            (waiting,) = await installation.indexed()
             assert waiting.letter.attempts == attempt - 1
-            assert (await clearing.replayed()).failed == 1
-            await eventually(lambda wanted=attempt: _count(clearing, wanted))
-        (parked,) = await clearing.indexed(Selection())
+            assert (await installation.replayed()).failed == 1
+            await eventually(lambda wanted=attempt: _count(installation, wanted))
+        (parked,) = await installation.indexed(Selection())
         assert (parked.status, parked.letter.attempts) == ("parked", 5)
         assert len(parked.failures) == 5
-        assert (await clearing.replayed()).total == 0
+        assert (await installation.replayed()).total == 0
         bench.stage.reject = set()
-        assert (await clearing.replayed(Selection(status=("parked",)))).resolved == 1
-    sizes = {sum(len(name) + len(value or b"") for name, value in one.headers) for one in await clearing.letters(NAME)}
+        assert (await installation.replayed(Selection(status=("parked",)))).resolved == 1
+    sizes = {
+        sum(len(name) + len(value or b"") for name, value in one.headers) for one in await installation.letters(NAME)
+    }
     assert max(sizes) - min(sizes) <= 8  # the digits of a time without microseconds
-    assert len({len(one.headers) for one in await clearing.letters(NAME)}) == 1
-    assert len({one.value for one in await clearing.letters(NAME)}) == 1
+    assert len({len(one.headers) for one in await installation.letters(NAME)}) == 1
+    assert len({one.value for one in await installation.letters(NAME)}) == 1
 
 
-async def _count(clearing: Clearing, wanted: int) -> bool:
-    return len(await clearing.letters(NAME)) == wanted
+async def _count(installation: Installation, wanted: int) -> bool:
+    return len(await installation.letters(NAME)) == wanted
 
 
-async def test_replays_that_all_fail_do_not_trip_the_breaker(clearing: Clearing) -> None:
-    bench = Running(clearing, BREAKER__WINDOW="10")
+async def test_replays_that_all_fail_do_not_trip_the_breaker(installation: Installation) -> None:
+    bench = Running(installation, BREAKER__WINDOW="10")
     good = [product(f"good{number}", 1) for number in range(60)]
-    source = clearing.settings.topics.source("product")
-    await publish(clearing.settings, source, good)
+    source = installation.settings.topics.source("product")
+    await publish(installation.settings, source, good)
     async with running(bench.worker, bench.settings):
-        await clearing.answered(NAME, 60)
+        await installation.answered(NAME, 60)
     await bench.fail(ids(30))
     bench.settings.breaker.allow_rejects = False
-    await clearing.indexed()
+    await installation.indexed()
     async with running(bench.worker, bench.settings):
-        progress = await clearing.replayed(WAITING, replace(QUICK, stop_share=1.0))
+        progress = await installation.replayed(WAITING, replace(QUICK, stop_share=1.0))
         assert (progress.state, progress.failed) == ("done", 30)
-        await publish(clearing.settings, source, [product("after", 1)])
+        await publish(installation.settings, source, [product("after", 1)])
         await eventually(lambda: "after" in bench.stage.versions())
 
 
-async def test_a_canary_that_fails_keeps_the_others_back(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_canary_that_fails_keeps_the_others_back(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(40))
-    found = await clearing.indexed()
+    found = await installation.indexed()
     bench.stage.reject = {str(found[3].letter.entity_id)}
     async with running(bench.worker, bench.settings):
-        progress = await clearing.replayed(WAITING, replace(QUICK, canary=5))
+        progress = await installation.replayed(WAITING, replace(QUICK, canary=5))
     assert progress.state == "stopped"
     assert "1 of the first 5 failed again" in progress.why
     assert (progress.published, progress.failed) == (5, 1)
-    assert len(await clearing.replays(NAME)) == 5
-    assert len(await clearing.indexed()) == 36
+    assert len(await installation.replays(NAME)) == 5
+    assert len(await installation.indexed()) == 36
 
 
-async def test_a_canary_that_succeeds_lets_the_others_follow(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_canary_that_succeeds_lets_the_others_follow(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(40))
-    await clearing.indexed()
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        progress = await clearing.replayed(WAITING, replace(QUICK, canary=5))
+        progress = await installation.replayed(WAITING, replace(QUICK, canary=5))
     assert (progress.state, progress.resolved) == ("done", 40)
 
 
 async def test_a_replay_stops_when_more_than_a_share_fails_again(
-    clearing: Clearing, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace_letters.replay.CHUNK", 50)
     monkeypatch.setattr("headrace_letters.replay.UNANSWERED", 50)
-    bench = Running(clearing)
+    bench = Running(installation)
     await bench.fail(ids(400))
-    await clearing.indexed()
+    await installation.indexed()
     async with running(bench.worker, bench.settings):
-        progress = await clearing.replayed(WAITING, replace(QUICK, stop_share=0.2))
+        progress = await installation.replayed(WAITING, replace(QUICK, stop_share=0.2))
     assert progress.state == "stopped"
     assert progress.published <= 150
     assert "failed again" in progress.why
 
 
-async def test_without_an_answer_a_replay_ends_and_says_so(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_without_an_answer_a_replay_ends_and_says_so(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(3))
-    await clearing.indexed()
-    progress = await clearing.replayed(WAITING, replace(QUICK, answer_within=1.0, canary=2))
+    await installation.indexed()
+    progress = await installation.replayed(WAITING, replace(QUICK, answer_within=1.0, canary=2))
     assert progress.state == "stopped"
     assert "2 replays have no answer" in progress.why
     assert progress.published == 2
 
 
-async def test_a_limit_and_a_rate_are_kept(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_limit_and_a_rate_are_kept(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(50))
-    await clearing.indexed()
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
         began = time.monotonic()
-        progress = await clearing.replayed(WAITING, replace(QUICK, limit=30, rate=20.0))
+        progress = await installation.replayed(WAITING, replace(QUICK, limit=30, rate=20.0))
         seconds = time.monotonic() - began
-    assert progress.published == len(await clearing.replays(NAME)) == 30
+    assert progress.published == len(await installation.replays(NAME)) == 30
     assert seconds >= 25 / 20
 
 
-async def test_a_dry_run_changes_nothing(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_dry_run_changes_nothing(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(3))
-    await clearing.indexed()
-    progress = await clearing.replayed(WAITING, replace(QUICK, dry_run=True))
+    await installation.indexed()
+    progress = await installation.replayed(WAITING, replace(QUICK, dry_run=True))
     assert (progress.state, progress.published, progress.refused) == ("done", 3, 0)
-    assert await clearing.replays(NAME) == []
-    assert await clearing.index.audit() == []
-    assert len(await clearing.indexed()) == 3
+    assert await installation.replays(NAME) == []
+    assert await installation.index.audit() == []
+    assert len(await installation.indexed()) == 3
 
 
-async def test_a_letter_too_old_or_of_no_worker_here_is_refused_and_the_others_go_on(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_a_letter_too_old_or_of_no_worker_here_is_refused_and_the_others_go_on(
+    installation: Installation,
+) -> None:
+    bench = Running(installation)
     await bench.fail(ids(2))
-    letters = await clearing.letters(NAME)
+    letters = await installation.letters(NAME)
     ancient = (datetime.now(UTC) - timedelta(days=15)).isoformat().encode()
-    await _publish_letter(clearing, letters[0], {headers.DEAD_ID: b"old", headers.DEAD_FIRST_FAILED_AT: ancient})
-    await _publish_letter(clearing, letters[0], {headers.DEAD_ID: None})
-    await clearing.indexed()
+    await _publish_letter(installation, letters[0], {headers.DEAD_ID: b"old", headers.DEAD_FIRST_FAILED_AT: ancient})
+    await _publish_letter(installation, letters[0], {headers.DEAD_ID: None})
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        progress = await clearing.replayed()
+        progress = await installation.replayed()
     assert (progress.published, progress.resolved) == (2, 2)
     assert progress.refusals == {"expired": 1, "foreign": 1}
-    assert {one.letter.origin for one in await clearing.indexed()} == {"headrace", "connect"}
-    preview = await clearing.previewed()
+    assert {one.letter.origin for one in await installation.indexed()} == {"headrace", "connect"}
+    preview = await installation.previewed()
     assert dict(preview.counts) == {"expired": 1, "foreign": 1}
 
 
-async def _publish_letter(clearing: Clearing, letter: Any, replaced: dict[str, bytes | None]) -> None:
-    publisher = Publisher(clearing.settings.kafka)
+async def _publish_letter(installation: Installation, letter: Any, replaced: dict[str, bytes | None]) -> None:
+    publisher = Publisher(installation.settings.kafka)
     said = [(name, replaced.get(name, value)) for name, value in letter.headers]
     said = [(name, value) for name, value in said if value is not None]
     await publisher.publish([Outgoing(letter.topic, letter.key, letter.value, said)])
@@ -240,16 +244,16 @@ async def _publish_letter(clearing: Clearing, letter: Any, replaced: dict[str, b
 
 
 async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_how_far_it_came(
-    clearing: Clearing, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace_letters.replay.CHUNK", 10)
-    bench = Running(clearing)
+    bench = Running(installation)
     await bench.fail(ids(40))
-    await clearing.indexed()
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
         begun = replay(
-            clearing.index, clearing.reader, clearing.stores, clearing.settings, WAITING, QUICK,
+            installation.index, installation.reader, installation.stores, installation.settings, WAITING, QUICK,
             actor="night shift", reason="fixed",
         )  # fmt: skip
         async with aclosing(begun):
@@ -257,31 +261,31 @@ async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_ho
                 if progress.published >= 10:
                     break
         sent = progress.published
-        await clearing.answered(NAME, 40 + sent)
-    (row,) = await clearing.index.audit()
+        await installation.answered(NAME, 40 + sent)
+    (row,) = await installation.index.audit()
     assert (row.actor, row.name, row.reason, row.count) == ("night shift", "replay", "fixed", sent)
     assert "stopped" in str(row.outcome)
     assert sent < 40
-    assert len(await clearing.indexed()) == 40 - sent
+    assert len(await installation.indexed()) == 40 - sent
 
 
-async def test_two_replays_of_one_selection_at_once_apply_each_letter_once(clearing: Clearing) -> None:
-    bench = Running(clearing)
+async def test_two_replays_of_one_selection_at_once_apply_each_letter_once(installation: Installation) -> None:
+    bench = Running(installation)
     await bench.fail(ids(200))
-    await clearing.indexed()
+    await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        await asyncio.gather(clearing.replayed(), clearing.replayed(actor="day shift"))
-        sent = len(await clearing.replays(NAME))
-        await clearing.answered(NAME, 200 + sent)
+        await asyncio.gather(installation.replayed(), installation.replayed(actor="day shift"))
+        sent = len(await installation.replays(NAME))
+        await installation.answered(NAME, 200 + sent)
     assert bench.stage.versions() == dict.fromkeys(ids(200), 1)
-    statuses = await clearing.index.count(Selection())
-    assert await clearing.indexed() == []
-    assert sum((await clearing.index.count(Selection())).values()) == 200, statuses
+    statuses = await installation.index.count(Selection())
+    assert await installation.indexed() == []
+    assert sum((await installation.index.count(Selection())).values()) == 200, statuses
 
 
-async def test_a_failed_link_is_asked_for_anew(clearing: Clearing, servers: Servers) -> None:
-    async with open_clearing(servers, "link") as links:
+async def test_a_failed_link_is_asked_for_anew(installation: Installation, servers: Servers) -> None:
+    async with open_installation(servers, "link") as links:
         stage = MemoryStage()
         stage.reject = {"p1", "sweep"}
         worker = load_worker("link")

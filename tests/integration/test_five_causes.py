@@ -19,9 +19,9 @@ from typing import Any
 
 import pytest
 from elasticsearch import AsyncElasticsearch
-from harness.clearing import Clearing, open_clearing, prepared
+from harness.installation import Installation, open_installation, prepared
+from harness.live_workers import running
 from harness.records import eventually
-from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
@@ -54,23 +54,23 @@ SUPERSEDED_OF, DELETED_OF = 10, 20
 class Night:
     """Two sinks on real servers, what was published to them, and what each store should hold in the end."""
 
-    def __init__(self, clearing: Clearing, each: int) -> None:
-        self.clearing = clearing
+    def __init__(self, installation: Installation, each: int) -> None:
+        self.installation = installation
         self.each = each
         self.run = uuid.uuid4().hex[:6]
         self.model = f"m{self.run}"
-        clearing.variables = {
+        installation.variables = {
             "MODEL": self.model, "DIMENSION": str(DIMENSION), "BREAKER__ALLOW_REJECTS": "true"
         }  # fmt: skip
         self.elasticsearch = load_worker("elasticsearch")
         self.qdrant = load_worker("qdrant")
-        self.of_elasticsearch = clearing.settings_of(self.elasticsearch)
-        self.of_qdrant = clearing.settings_of(self.qdrant)
+        self.of_elasticsearch = installation.settings_of(self.elasticsearch)
+        self.of_qdrant = installation.settings_of(self.qdrant)
         self.vectors = Sink(self.qdrant, self.of_qdrant, sink_records("qdrant"))
         self.documents: dict[str, Expected] = {}
         self.points: dict[str, Expected] = {}
         self.published = {"elasticsearch": 0, "qdrant": 0}
-        self.publisher = Publisher(clearing.settings.kafka)
+        self.publisher = Publisher(installation.settings.kafka)
 
     async def send(self, worker: str, records: Sequence[Outgoing]) -> None:
         """Publishes to what the worker reads."""
@@ -91,7 +91,7 @@ class Night:
 
     @property
     def source(self) -> str:
-        return self.clearing.settings.topics.source("product")
+        return self.installation.settings.topics.source("product")
 
     def names(self, cause: str) -> list[str]:
         return [f"{self.run}-{cause}-{number}" for number in range(self.each)]
@@ -103,7 +103,7 @@ class Night:
         records += [self.product(id + "x" * (513 + number % 90), 3) for number, id in enumerate(self.names("long"))]
         records += [self.cut_short(id, number) for number, id in enumerate(self.names("cut"))]
         await self.send("elasticsearch", records)
-        topic = self.clearing.settings.topics.embedded("product", self.model)
+        topic = self.installation.settings.topics.embedded("product", self.model)
         embedded = []
         for id in self.names("dimension"):
             change = self.vectors.upsert("product", id, 3)
@@ -130,7 +130,7 @@ class Night:
         await eventually(lambda: self._have_settled(wanted), within=900)
 
     async def _have_settled(self, wanted: dict[str, int]) -> bool:
-        accounts = await read_accounts(self.clearing.settings)
+        accounts = await read_accounts(self.installation.settings)
         return all(accounts.of(worker).consumed >= records for worker, records in wanted.items())
 
     async def differences(self) -> list[Any]:
@@ -152,9 +152,9 @@ NOW = datetime.now(UTC).isoformat()
 
 
 @pytest.fixture
-async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
+async def installation(servers: Servers) -> AsyncIterator[Installation]:
     servers.need("elasticsearch", "qdrant")
-    async with open_clearing(servers, "elasticsearch", "qdrant") as opened:
+    async with open_installation(servers, "elasticsearch", "qdrant") as opened:
         yield opened
 
 
@@ -162,21 +162,21 @@ async def clearing(servers: Servers) -> AsyncIterator[Clearing]:
     "each", [300, pytest.param(20_000, marks=[pytest.mark.long, pytest.mark.timeout(3600)])], ids=lambda each: 5 * each
 )
 async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
-    clearing: Clearing, each: int, monkeypatch: pytest.MonkeyPatch
+    installation: Installation, each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night = Night(clearing, each)
+    night = Night(installation, each)
     await apply_topics(night.of_qdrant, ["elasticsearch", "qdrant"])
     pgvector = load_worker("pgvector")
-    await (await prepared(pgvector, clearing.settings_of(pgvector))).close()
+    await (await prepared(pgvector, installation.settings_of(pgvector))).close()
     await an_index_without_locale(night)
     await a_collection_of_another_dimension(night)
     try:
         await night.happens()
         async with both_running(night):
             await night.settled()
-        await clearing.indexed(Selection(ids=()))
+        await installation.indexed(Selection(ids=()))
 
-        groups = {group["reason"]: group for group in await told(clearing, "groups")}
+        groups = {group["reason"]: group for group in await told(installation, "groups")}
         assert {reason: group["count"] for reason, group in groups.items()} == {
             "refused_by_store": each, "unknown_schema": each, "wrong_vector": each, "invalid": each, "not_json": each,
         }  # fmt: skip
@@ -198,11 +198,11 @@ async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
                 "not_json": {"undecodable": each},
             }
             for reason, counts in wanted.items():
-                ahead = await clearing.previewed(cause[reason])
+                ahead = await installation.previewed(cause[reason])
                 assert {outcome: count for outcome, count in ahead.counts.items() if count} == counts
             for reason in ("refused_by_store", "unknown_schema", "wrong_vector"):
                 began = time.monotonic()
-                done = await clearing.replayed(cause[reason], OPTIONS)
+                done = await installation.replayed(cause[reason], OPTIONS)
                 print(f"{done.published / (time.monotonic() - began):,.0f} {reason} letters a second")
                 assert (done.state, done.published, done.failed) == ("done", each, 0)
                 assert done.resolved == wanted[reason]["apply"]
@@ -210,8 +210,8 @@ async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
             await sent_whole(night, cause["not_json"])
             await night.settled(elasticsearch=2 * each + edited, qdrant=each)
         assert await night.differences() == []
-        await clearing.indexed(Selection(ids=()))
-        left = await clearing.index.count(Selection())
+        await installation.indexed(Selection(ids=()))
+        left = await installation.index.count(Selection())
         assert left == {
             "resolved": 3 * each - newer, "superseded": newer + each, "discarded": each,
         }  # fmt: skip
@@ -273,18 +273,18 @@ async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -
 
 async def shortened(night: Night, selection: Selection) -> int:
     """The letters with long ids, edited: each id cut, and published as a new change; how many."""
-    clearing, count = night.clearing, 0
-    lines = [line async for line in exported(clearing.index, clearing.reader, selection)]
+    installation, count = night.installation, 0
+    lines = [line async for line in exported(installation.index, installation.reader, selection)]
     for part in parts(lines):
         for line in part:
             value = line["value"]
             value["product_id"] = value["product_id"].rstrip("x")
             held = {name: one for name, one in value.items() if name in ProductChange.field_names}
             night.documents[value["product_id"]] = Expected(1, False, held)
-        results = await edits(part, clearing.index, clearing.stores, clearing.settings)
+        results = await edits(part, installation.index, installation.stores, installation.settings)
         chosen = [one for one in results if isinstance(one, Edit)]
         assert len(chosen) == len(part), results[:3]
-        await publish_edits(chosen, clearing.index, clearing.settings, actor="night shift", reason="ids cut")
+        await publish_edits(chosen, installation.index, installation.settings, actor="night shift", reason="ids cut")
         count += len(chosen)
     return count
 
@@ -293,7 +293,7 @@ async def sent_whole(night: Night, selection: Selection) -> None:
     """The catalogue sends again what was cut short, and the letters are given up."""
     await night.send("elasticsearch", [night.product(id, 4, major=2) for id in night.names("cut")])
     action = Action("night shift", "discard", selection, "the catalogue has sent them again")
-    assert await night.clearing.index.discard(action) == night.each
+    assert await night.installation.index.discard(action) == night.each
 
 
 def parts(lines: list[Any]) -> Iterator[list[Any]]:
@@ -302,13 +302,13 @@ def parts(lines: list[Any]) -> Iterator[list[Any]]:
         yield part
 
 
-async def told(clearing: Clearing, *arguments: str) -> Any:
+async def told(installation: Installation, *arguments: str) -> Any:
     """What `headrace dead … --json` prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     line = [sys.executable, "-m", "headrace_cli", "dead", *arguments, "--json"]
 
     def run() -> subprocess.CompletedProcess[str]:
-        environment = inherited | clearing.environment
+        environment = inherited | installation.environment
         return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
     done = await asyncio.to_thread(run)

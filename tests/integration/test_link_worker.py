@@ -12,9 +12,9 @@ import pytest_asyncio
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from harness.linking import Linking
+from harness.live_workers import running
 from harness.processes import WorkerProcess
 from harness.records import eventually, read_all, receipts
-from harness.running import running
 from harness.servers import Servers
 
 from headrace_clients.kafka import client_options, producer

@@ -12,9 +12,9 @@ from aiokafka.errors import PolicyViolationError
 from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
+from harness.live_workers import running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
-from harness.running import running
 
 from headrace_clients.kafka import client_options
 from headrace_schemas import headers

@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
+from harness.live_workers import running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all, receipts
-from harness.running import running
 
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers

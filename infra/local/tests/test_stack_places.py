@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from headrace_local import account
-from headrace_local.account import Account
+from headrace_local import system_user
 from headrace_local.errors import StackError
 from headrace_local.ports import HIGHEST, LOWEST, free_ports
 from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
 from headrace_local.stack import Stack
+from headrace_local.system_user import SystemUser
 
-STRANGER = Account(uid=54321, gid=54321)
+STRANGER = SystemUser(uid=54321, gid=54321)
 
 
 def test_ports_are_different_and_below_those_of_outgoing_connections() -> None:
@@ -46,15 +46,15 @@ def test_settings_are_private_from_the_first_byte(tmp_path: Path) -> None:
 def test_a_directory_that_the_servers_user_cannot_enter_is_replaced_by_a_link(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(account, "STATE", tmp_path / "state")
+    monkeypatch.setattr(system_user, "STATE", tmp_path / "state")
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
-    place = account.home(closed, "postgres", STRANGER)
+    place = system_user.home(closed, "postgres", STRANGER)
     assert place.parent.parent == tmp_path / "state"
     assert (closed / "postgres").resolve() == place
-    assert account.home(closed, "postgres", STRANGER) == place
+    assert system_user.home(closed, "postgres", STRANGER) == place
     (place / "data").mkdir()
-    account.forget(closed)
+    system_user.forget(closed)
     assert not place.exists()
     assert not closed.exists()
 
@@ -63,7 +63,7 @@ def test_data_that_its_server_can_no_longer_reach_is_explained(tmp_path: Path) -
     (tmp_path / "postgres").mkdir()
     tmp_path.chmod(0o700)
     with pytest.raises(StackError, match=r"chmod o\+x"):
-        account.home(tmp_path, "postgres", STRANGER)
+        system_user.home(tmp_path, "postgres", STRANGER)
 
 
 def test_what_a_user_can_reach_depends_on_every_parent() -> None:
@@ -75,7 +75,7 @@ def test_what_a_user_can_reach_depends_on_every_parent() -> None:
         assert STRANGER.can_reach(below)
         (top / "inner").chmod(0o700)
         assert not STRANGER.can_reach(below)
-        assert Account(os.getuid(), os.getgid()).can_reach(below)
+        assert SystemUser(os.getuid(), os.getgid()).can_reach(below)
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:

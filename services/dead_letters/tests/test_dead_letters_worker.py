@@ -15,9 +15,9 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.structs import TopicPartition
 from harness.kafka_record import kafka_record
 from harness.letters import letter_of, send
+from harness.live_workers import running
 from harness.processes import WorkerProcess
 from harness.records import eventually, product
-from harness.running import running
 from harness.servers import Servers
 
 from headrace_clients.kafka import client_options

@@ -6,8 +6,8 @@ from typing import Any
 import asyncpg
 from harness.kafka_record import kafka_record
 from harness.letters import letter_of, send
+from harness.live_workers import running
 from harness.records import eventually, product
-from harness.running import running
 
 from headrace_cli.dead.reindex import Reindexed, reindex
 from headrace_dead_letters.app import worker

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness.live_workers import running
 from harness.records import delete, eventually, product, publish, read_all, receipts
-from harness.running import running
 from harness.servers import Servers
 
 from headrace_cli.kafka_topics import apply_topics

@@ -5,7 +5,7 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 from pydantic import SecretStr
 
 from headrace_clients.settings import PostgresSettings
@@ -106,7 +106,7 @@ async def test_connections_that_the_server_ended_are_replaced(sink: Sink, stage:
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
         "WHERE application_name = 'headrace' AND datname = current_database()"
     )
-    assert await settle(stage, [sink.upsert("product", "a", 2)], within=10) == [Applied()]
+    assert await outcomes_of(stage, [sink.upsert("product", "a", 2)], within=10) == [Applied()]
 
 
 async def test_a_wrong_password_is_unavailable_and_is_not_repeated(settings: PgvectorSettings) -> None:

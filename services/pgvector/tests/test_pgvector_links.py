@@ -6,7 +6,7 @@ from typing import TypeAlias
 import asyncpg
 from harness.link_sinks import link_set, tombstone
 from harness.records import eventually
-from harness.sinks import settle
+from harness.sinks import outcomes_of
 
 from headrace_pgvector.links import PRODUCTS_OF
 from headrace_pgvector.settings import PgvectorSettings
@@ -71,7 +71,7 @@ async def test_writers_that_take_the_same_sets_in_opposite_orders_do_not_deadloc
 async def test_a_refused_link_is_named_by_its_column_and_its_set_is_not_written(stage: PgvectorStage, sql: Sql) -> None:
     good = link_set("good", 1, ["x"])
     bad = good.links[0].model_copy(update={"text": "nul \x00 byte"})
-    outcome, other = await settle(stage, [good.model_copy(update={"product_id": "bad", "links": (bad,)}), good])
+    outcome, other = await outcomes_of(stage, [good.model_copy(update={"product_id": "bad", "links": (bad,)}), good])
     assert isinstance(outcome, Rejected)
     assert (outcome.reason, outcome.cause) == ("refused_by_store", ("postgres", "22021", "text"))
     assert other == Applied()

@@ -2,8 +2,8 @@
 
 import uuid
 
+from harness.live_workers import running
 from harness.records import eventually, publish, read_all, receipts
-from harness.running import running
 from harness.servers import Servers
 from harness.sinks import Sink
 

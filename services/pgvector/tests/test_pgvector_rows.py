@@ -7,7 +7,7 @@ from typing import TypeAlias
 import asyncpg
 import numpy as np
 from harness.records import eventually
-from harness.sinks import Sink, settle
+from harness.sinks import Sink, outcomes_of
 from pgvector.asyncpg import register_vector
 
 from headrace_pgvector.settings import PgvectorSettings
@@ -69,7 +69,7 @@ async def test_text_that_postgres_refuses_is_found_by_bisecting_and_named_by_its
     bad = sink.upsert("product", "bad", 1).model_copy(update={"brand": "nul \x00 byte"})
     batch = [sink.upsert("product", str(number), 1) for number in range(200)]
     batch.insert(77, bad)
-    outcomes = await settle(stage, batch)
+    outcomes = await outcomes_of(stage, batch)
     rejected = outcomes.pop(77)
     assert isinstance(rejected, Rejected)
     assert (rejected.reason, rejected.cause) == ("refused_by_store", ("postgres", "22021", "brand"))
@@ -81,7 +81,7 @@ async def test_a_refused_share_of_a_batch_writes_neither_its_rows_nor_its_vector
     sink: Sink, settings: PgvectorSettings, stage: PgvectorStage, sql: Sql
 ) -> None:
     await sql.execute(f"ALTER TABLE {VECTORS} ADD CONSTRAINT short CHECK (length(content_hash) < 10)")
-    outcomes = await settle(stage, [sink.upsert("product", "a", 1), sink.upsert("product", "b", 1)])
+    outcomes = await outcomes_of(stage, [sink.upsert("product", "a", 1), sink.upsert("product", "b", 1)])
     assert [outcome.cause for outcome in outcomes if isinstance(outcome, Rejected)] == [
         ("postgres", "23514", "short")
     ] * 2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from headrace_local.account import Account, unprivileged
 from headrace_local.errors import StackError
+from headrace_local.system_user import SystemUser, unprivileged
 
 SHARED = Path("/var/cache/headrace")
 
@@ -22,8 +22,8 @@ def cache_dir() -> Path:
     As root, where servers run as another user who cannot enter root's home, it is /var/cache/headrace.
     """
     own = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace"
-    account = unprivileged()
-    return own if account is None or _open_to(own, account) else SHARED
+    user = unprivileged()
+    return own if user is None or _open_to(own, user) else SHARED
 
 
 def cached(name: str, fill: Callable[[Path], None]) -> Path:
@@ -72,6 +72,6 @@ def fetch_with_maven(server: str, into: Path) -> None:
         raise StackError(f"downloading {server} gave other files than expected: {', '.join(wrong[:5])}")
 
 
-def _open_to(path: Path, account: Account) -> bool:
+def _open_to(path: Path, user: SystemUser) -> bool:
     existing = next(parent for parent in (path, *path.parents) if parent.exists())
-    return account.can_reach(existing)
+    return user.can_reach(existing)

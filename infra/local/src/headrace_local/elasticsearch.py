@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
-from headrace_local.account import unprivileged
 from headrace_local.downloads import cached, fetch_with_maven
 from headrace_local.ports import HOST
 from headrace_local.prerequisites import java_home
 from headrace_local.server import Command, base_environment
+from headrace_local.system_user import unprivileged
 
 VERSION = "8.19.21"
 HEAP = "-Xms256m -Xmx256m"
@@ -41,11 +41,11 @@ class Elasticsearch:
         shutil.copytree(self._programs() / "config", config)
         options = config / "jvm.options"
         options.write_text(_jvm_options(options.read_text(), self.home))
-        account = unprivileged()
+        user = unprivileged()
         for name in OWN_DIRECTORIES:
             (self.home / name).mkdir(mode=0o700, exist_ok=True)
-            if account is not None:
-                account.owns(self.home / name)
+            if user is not None:
+                user.owns(self.home / name)
 
     def command(self) -> Command:
         environment = base_environment(self.home) | {

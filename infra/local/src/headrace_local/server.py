@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Protocol
 
-from headrace_local.account import Account
+from headrace_local.system_user import SystemUser
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +16,7 @@ class Command:
 
     argv: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
-    account: Account | None = None
+    user: SystemUser | None = None
     stop_signal: int = signal.SIGTERM
 
 

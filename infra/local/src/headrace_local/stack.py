@@ -20,15 +20,15 @@ from typing import Literal
 
 from filelock import FileLock, Timeout
 
-from headrace_local.account import forget
 from headrace_local.errors import StackError
-from headrace_local.fleet import build, kafka_names, port_names, server_names
+from headrace_local.known_servers import build, kafka_names, port_names, server_names
 from headrace_local.ports import free_ports, is_free
 from headrace_local.prerequisites import missing_prerequisites
 from headrace_local.process import Process
 from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
 from headrace_local.server import Server
-from headrace_local.starting import Ended, await_ready, launch_server
+from headrace_local.startup import Ended, await_ready, launch_server
+from headrace_local.system_user import forget
 
 STOP_TIMEOUT = 20.0
 HASTY_TIMEOUT = 5.0

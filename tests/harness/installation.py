@@ -79,7 +79,7 @@ def in_memory(worker: Worker, stage: Any | None = None) -> Worker:
     return replace(worker, stage=opened)
 
 
-class Clearing:
+class Installation:
     """One installation's dead letters: a topic prefix and a database for the index of their own."""
 
     def __init__(self, servers: Servers, *names: str) -> None:
@@ -173,14 +173,14 @@ class Clearing:
 
 
 @asynccontextmanager
-async def open_clearing(servers: Servers, *names: str) -> AsyncIterator[Clearing]:
+async def open_installation(servers: Servers, *names: str) -> AsyncIterator[Installation]:
     """For these workers."""
-    clearing = Clearing(servers, *names)
-    await clearing.open()
+    installation = Installation(servers, *names)
+    await installation.open()
     try:
-        yield clearing
+        yield installation
     finally:
-        await clearing.close()
+        await installation.close()
 
 
 async def prepared(worker: Worker, settings: Any) -> Any:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from headrace_local.account import home, unprivileged
 from headrace_local.elasticsearch import Elasticsearch
 from headrace_local.kafka import Kafka, Node
 from headrace_local.postgres import Postgres
 from headrace_local.qdrant import Qdrant
 from headrace_local.record import Record
 from headrace_local.server import Server
+from headrace_local.system_user import home, unprivileged
 from headrace_local.triton import Triton
 
 SINGLE: dict[str, Callable[[str, Path, Mapping[str, int]], Server]] = {

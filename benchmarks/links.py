@@ -22,7 +22,7 @@ from elasticsearch import AsyncElasticsearch
 from numpy.typing import NDArray
 from qdrant_client import AsyncQdrantClient, models
 
-from benchmarks.measure import Comparison, Figure, compared, rate
+from benchmarks.measurement import Comparison, Figure, compared, rate
 from benchmarks.processes import working
 from benchmarks.topics import SEED, fill
 from headrace_cli.kafka_topics import apply_topics

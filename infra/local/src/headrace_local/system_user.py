@@ -15,7 +15,7 @@ STATE = Path("/var/lib/headrace")
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class SystemUser:
     """An unprivileged user of this system."""
 
     uid: int
@@ -38,7 +38,7 @@ class Account:
         return bool(status.st_mode & (0o100 if status.st_uid == self.uid else 0o001))
 
 
-def unprivileged() -> Account | None:
+def unprivileged() -> SystemUser | None:
     """The user for servers that refuse root, or None where this process is an ordinary user's anyway."""
     if os.geteuid() != 0:
         return None
@@ -46,27 +46,27 @@ def unprivileged() -> Account | None:
         entry = pwd.getpwnam(NAME)
     except KeyError:
         raise StackError(f"running as root needs a user named {NAME}; create it, or run as an ordinary user") from None
-    return Account(entry.pw_uid, entry.pw_gid)
+    return SystemUser(entry.pw_uid, entry.pw_gid)
 
 
-def run_as(account: Account | None) -> dict[str, Any]:
+def run_as(user: SystemUser | None) -> dict[str, Any]:
     """The arguments with which `subprocess.run` becomes that user, giving up every group of this one."""
-    return {} if account is None else {"user": account.uid, "group": account.gid, "extra_groups": []}
+    return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
 
 
-def home(data_dir: Path, name: str, account: Account | None) -> Path:
+def home(data_dir: Path, name: str, user: SystemUser | None) -> Path:
     """The directory of one server, `data_dir/name`, made if missing.
 
-    Where the account cannot reach it (a data directory inside root's closed home), it is a link to a directory
+    Where the user cannot reach it (a data directory inside root's closed home), it is a link to a directory
     of the same purpose under /var/lib/headrace.
 
     Raises
     ------
     StackError
-        If there is a directory already that the account cannot reach.
+        If there is a directory already that the user cannot reach.
     """
     place = data_dir / name
-    if account is None or account.can_reach(data_dir):
+    if user is None or user.can_reach(data_dir):
         place.mkdir(mode=0o755, exist_ok=True)
         return place
     if place.exists() and not place.is_symlink():

@@ -7,7 +7,7 @@ from typing import Any
 
 import onnxruntime
 
-from benchmarks.measure import Comparison, compared, worker_rate
+from benchmarks.measurement import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
 from headrace_embed.buckets import padded, plan_batches
 from headrace_embed.model_files import TOKENIZER, model_files
