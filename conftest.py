@@ -18,7 +18,8 @@ os.environ.setdefault("KAFKA_HEAP_OPTS", "-Xmx512m -XX:TieredStopAtLevel=1")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """This process's servers. Each starts when a test first needs it; all end, with their data, after the last test.
 
-    With TEST_STACK they are those of that directory, and keep running: several sessions, one after the other, share them.
+    With TEST_STACK they are the servers of that directory, and keep running: several sessions, one after the other,
+    share them.
     """
     shared = os.environ.get("TEST_STACK")
     running = Servers(Path(shared) if shared else tmp_path_factory.mktemp("stack"))
