@@ -1,14 +1,14 @@
-"""The console without its servers: what its guard decides is decided before any of them is asked."""
+"""The console without its servers: a request is refused before the console asks any of them."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
-from headrace_console.app import create_app
+from headrace_console.app import create_app, protected
 from headrace_console.backend import Backend
-from headrace_console.guard.middleware import Guard
 from headrace_console.jobs import Jobs
 from headrace_console.letter_records import Records
 from headrace_console.monitor.worker_monitor import WorkerMonitor
@@ -32,24 +32,24 @@ async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
 
 
 @pytest.fixture
-async def application(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Guard]:
+async def application(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]:
     monkeypatch.setenv("HEADRACE_POSTGRES__DSN", "postgresql://nobody:secret@127.0.0.1:1/nothing")
-    guarded = create_app(ConsoleSettings(), TOKEN, port=PORT, opened=without_servers)
-    async with guarded.application.router.lifespan_context(guarded.application):
-        yield guarded
+    made = create_app(ConsoleSettings(), TOKEN, port=PORT, opened=without_servers)
+    async with made.router.lifespan_context(made):
+        yield made
 
 
 @asynccontextmanager
-async def browser(application: Guard, origin: str = ORIGIN) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(application: FastAPI, origin: str = ORIGIN) -> AsyncIterator[httpx.AsyncClient]:
     """Keeps cookies, follows no redirect, and says what a browser says."""
-    transport = httpx.ASGITransport(application, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(protected(application), raise_app_exceptions=False)
     headers = {"accept": "text/html"}
     async with httpx.AsyncClient(transport=transport, base_url=origin, headers=headers) as client:
         yield client
 
 
 @pytest.fixture
-async def stranger(application: Guard) -> AsyncIterator[httpx.AsyncClient]:
+async def stranger(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """Nobody has signed in."""
     async with browser(application) as client:
         yield client

@@ -1,31 +1,34 @@
 """Nobody gets in without the token, and no other site can act through the browser of somebody who is in."""
 
 import re
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from starlette.routing import Mount
 
-from headrace_console.guard.forms import MOST_BYTES
-from headrace_console.guard.middleware import Guard
+from headrace_console.app import create_app, protected
+from headrace_console.guard.forms import MAX_FIELDS, MAX_FORM_BYTES
 from headrace_console.guard.tokens import WRONG_TRIES
+from headrace_console.settings import ConsoleSettings
 
 TOKEN = "a token that is long enough"
 ORIGIN = "http://127.0.0.1:8484"
 OPEN = {"/sign-in", "/static"}
 
 
-def routes(guarded: Guard, method: str) -> list[str]:
+def routes(application: FastAPI, method: str) -> list[str]:
     """The paths of every route of a method, with something for each parameter."""
     found = []
-    for included in guarded.application.routes:
+    for included in application.routes:
         for route in getattr(getattr(included, "original_router", None), "routes", [included]):
             if not isinstance(route, Mount) and method in route.methods:
                 found.append(re.sub(r"{.*?}", "x", route.path))
     return found
 
 
-async def test_every_page_sends_a_stranger_to_the_sign_in(application: Guard, stranger: httpx.AsyncClient) -> None:
+async def test_every_page_sends_a_stranger_to_the_sign_in(application: FastAPI, stranger: httpx.AsyncClient) -> None:
     paths = [path for path in routes(application, "GET") if path not in OPEN]
     assert len(paths) > 12
     for path in paths:
@@ -34,7 +37,7 @@ async def test_every_page_sends_a_stranger_to_the_sign_in(application: Guard, st
         assert (await stranger.get(path, headers={"accept": "*/*"})).status_code == 401, path
 
 
-async def test_no_form_is_taken_without_the_secret_of_a_page(application: Guard, ada: httpx.AsyncClient) -> None:
+async def test_no_form_is_taken_without_the_secret_of_a_page(application: FastAPI, ada: httpx.AsyncClient) -> None:
     paths = [path for path in routes(application, "POST") if path not in OPEN]
     assert len(paths) >= 6
     for path in paths:
@@ -43,8 +46,8 @@ async def test_no_form_is_taken_without_the_secret_of_a_page(application: Guard,
             assert answer.status_code == 403, path
 
 
-async def test_no_form_is_taken_from_another_origin(application: Guard, ada: httpx.AsyncClient) -> None:
-    csrf = re.findall('name="csrf" value="(.+?)"', (await ada.get("/replays")).text)[0]
+async def test_no_form_is_taken_from_another_origin(application: FastAPI, ada: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(ada)
     elsewhere: list[dict[str, str]] = [
         {},
         {"origin": "null"},
@@ -67,7 +70,7 @@ async def test_no_form_is_taken_from_another_origin(application: Guard, ada: htt
 async def test_a_name_that_was_made_to_point_here_is_answered_nothing(ada: httpx.AsyncClient, host: str) -> None:
     for path in ("/", "/sign-in", "/static/console.css"):
         answer = await ada.get(path, headers={"host": host})
-        assert (answer.status_code, "Headrace" in answer.text) == (421, False)
+        assert (answer.status_code, "Headrace" in answer.text) == (400, False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8484", "localhost:8484", "LOCALHOST", "[::1]:8484"])
@@ -107,9 +110,9 @@ async def test_a_name_is_short_and_printable(stranger: httpx.AsyncClient, name: 
     assert (await stranger.get("/replays")).status_code == 303
 
 
-async def test_every_answer_forbids_scripts_frames_and_guesses(application: Guard, ada: httpx.AsyncClient) -> None:
+async def test_every_answer_forbids_scripts_frames_and_guesses(application: FastAPI, ada: httpx.AsyncClient) -> None:
     broken = [await ada.get("/"), await ada.get("/no-such-page"), await ada.get("/", headers={"host": "evil.example"})]
-    assert [answer.status_code for answer in broken] == [503, 404, 421]
+    assert [answer.status_code for answer in broken] == [503, 404, 400]
     for answer in [*broken, *[await ada.get(path) for path in routes(application, "GET")]]:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
@@ -121,6 +124,50 @@ async def test_every_answer_forbids_scripts_frames_and_guesses(application: Guar
         assert not re.search(r"<script(?! src=\"/static/)|\son\w+=|javascript:|style=", answer.text)
 
 
-async def test_a_form_that_is_too_large_is_not_read(ada: httpx.AsyncClient) -> None:
-    answer = await ada.post("/park", content=b"a" * (MOST_BYTES + 1), headers={"origin": ORIGIN})
+async def csrf_of(client: httpx.AsyncClient) -> str:
+    """The secret of the client's session."""
+    return re.findall('name="csrf" value="(.+?)"', (await client.get("/replays")).text)[0]
+
+
+async def test_a_form_that_is_too_large_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
+    form = {"csrf": await csrf_of(ada), "why": "x" * MAX_FORM_BYTES}
+    answer = await ada.post("/park", data=form, headers={"origin": ORIGIN})
     assert answer.status_code == 413
+    small = await ada.post("/park", data=form | {"why": "x"}, headers={"origin": ORIGIN})
+    assert small.status_code == 503, "only the size kept the form from the index, which does not answer"
+
+
+async def test_a_form_that_does_not_say_its_size_is_refused_once_it_is_too_large(ada: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(ada)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield f"csrf={csrf}&why=".encode()
+        for _ in range(MAX_FORM_BYTES // 1024):
+            yield b"x" * 1024
+
+    headers = {"origin": ORIGIN, "content-type": "application/x-www-form-urlencoded"}
+    assert (await ada.post("/park", content=chunks(), headers=headers)).status_code == 413
+
+
+async def test_a_form_of_too_many_fields_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(ada)
+
+    async def status(fields: int) -> int:
+        form = {"csrf": csrf} | {f"f{number}": "x" for number in range(fields - 1)}
+        return (await ada.post("/park", data=form, headers={"origin": ORIGIN})).status_code
+
+    assert (await status(MAX_FIELDS), await status(MAX_FIELDS + 1)) == (503, 400)
+
+
+async def test_a_file_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
+    form = {"csrf": await csrf_of(ada)}
+    answer = await ada.post("/park", data=form, files={"why": b"x"}, headers={"origin": ORIGIN})
+    assert answer.status_code == 400
+
+
+async def test_a_host_without_its_www_is_not_redirected_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_CONSOLE__ALLOWED_HOSTS", "www.console.example")
+    transport = httpx.ASGITransport(protected(create_app(ConsoleSettings(), TOKEN, port=8484)))
+    async with httpx.AsyncClient(transport=transport, base_url=ORIGIN) as client:
+        assert (await client.get("/sign-in", headers={"host": "console.example"})).status_code == 400
+        assert (await client.get("/sign-in", headers={"host": "www.console.example"})).status_code == 200

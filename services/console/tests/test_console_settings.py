@@ -33,6 +33,12 @@ def test_another_address_is_called_by_the_first_name_that_is_allowed() -> None:
     assert {"console.example", "localhost", "127.0.0.1"} <= options.names
 
 
+@pytest.mark.parametrize("hosts", ["*", "*.example", "console.example, *"])
+def test_a_pattern_is_no_allowed_host(hosts: str) -> None:
+    with pytest.raises(ValidationError, match="full names"):
+        ConsoleOptions(allowed_hosts=hosts)
+
+
 @pytest.mark.parametrize("given", [{"tls_cert_file": "a"}, {"tls_key_file": "a"}])
 def test_half_of_a_certificate_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="together"):

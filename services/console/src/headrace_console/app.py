@@ -1,4 +1,4 @@
-"""The console as an application: its routes, its guard, and how it says what went wrong."""
+"""The console as a web application: its routes, what protects them, and its error pages."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -10,15 +10,20 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException
+from starlette.middleware.body_limit import RequestBodyLimitMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
 
 from headrace_console.backend import Backend, open_backend
-from headrace_console.guard.middleware import Guard
+from headrace_console.guard.admission import Admission
+from headrace_console.guard.forms import MAX_FORM_BYTES
+from headrace_console.guard.security_headers import SecurityHeaders
 from headrace_console.guard.sessions import Sessions
 from headrace_console.guard.tokens import Token
 from headrace_console.page_templates import page
 from headrace_console.pages import actions, audit, entities, groups, jobs, letters, sign_in, workers
 from headrace_console.selection_fields import WrongSelection
-from headrace_console.settings import ConsoleSettings
+from headrace_console.settings import ConsoleOptions, ConsoleSettings
 from headrace_worker.stage import Unavailable
 
 STATIC = Path(__file__).parent / "static"
@@ -30,8 +35,11 @@ def create_app(
     *,
     port: int,
     opened: Callable[[ConsoleSettings], AbstractAsyncContextManager[Backend]] = open_backend,
-) -> Guard:
-    """`token`: what an operator signs in with. `port`: where it listens, which its cookie is named after."""
+) -> FastAPI:
+    """The routes; serve them only as `protected`.
+
+    `token`: what an operator signs in with. `port`: the port that the console listens on.
+    """
 
     @asynccontextmanager
     async def lifespan(application: FastAPI) -> AsyncIterator[None]:
@@ -40,19 +48,33 @@ def create_app(
             yield
 
     application = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    options = settings.console
-    sessions = Sessions(options.session_hours * 3600)
-    state = application.state
-    state.sessions, state.token, state.encrypted = sessions, Token(token), options.encrypted
-    # Cookies know no port: two consoles on one machine would sign each other out.
+    options, state = settings.console, application.state
+    state.options, state.token = options, Token(token)
+    state.sessions = Sessions(options.session_hours * 3600)
+    # Browsers send a cookie to every port of a host. Without the port in its name, the operators of two consoles on one
+    # machine would sign each other out.
     state.cookie = f"{'__Host-' if options.encrypted else ''}headrace-console-{port}"
-    schemes = {"https"} if options.encrypted else {"http", "https"} if options.allow_http else {"http"}
     for part in (sign_in, groups, letters, actions, jobs, audit, workers, entities):
         application.include_router(part.router)
     application.mount("/static", StaticFiles(directory=STATIC))
     _explain_errors(application)
-    # Outside of everything, so that no answer goes past it, that of a fault neither.
-    return Guard(application, names=options.names, sessions=sessions, cookie=state.cookie, schemes=schemes)
+    return application
+
+
+def protected(application: FastAPI) -> ASGIApp:
+    """The application that `create_app` made, behind everything that a request has to pass.
+
+    These are no middlewares of FastAPI's own, because its answers to internal errors do not pass those.
+    """
+    options: ConsoleOptions = application.state.options
+    schemes = {"https"} if options.encrypted else {"http", "https"} if options.allow_http else {"http"}
+    admission = Admission(
+        application, sessions=application.state.sessions, cookie=application.state.cookie, schemes=schemes
+    )
+    limited = RequestBodyLimitMiddleware(admission, MAX_FORM_BYTES)
+    # DNS rebinding: a page of another site whose name points to this machine still sends that name.
+    named = TrustedHostMiddleware(limited, allowed_hosts=sorted(options.names), www_redirect=False)
+    return SecurityHeaders(named)
 
 
 def _explain_errors(application: FastAPI) -> None:
@@ -64,16 +86,16 @@ def _explain_errors(application: FastAPI) -> None:
         return _problem(request, 400, str(error))
 
     async def unreadable(request: Request, error: Exception) -> Response:
-        return _problem(request, 400, "the address is not one that this console gives")
+        return _problem(request, 400, "the console does not know this address")
 
     async def unavailable(request: Request, error: Exception) -> Response:
-        return _problem(request, 503, f"{error}. The page works again once that answers.")
+        return _problem(request, 503, f"{error}. The page works again when it answers.")
 
     async def no_kafka(request: Request, error: Exception) -> Response:
         return _problem(request, 503, f"Kafka does not answer ({type(error).__name__}).")
 
     async def fault(request: Request, error: Exception) -> Response:
-        return _problem(request, 500, "This is a fault of the console. Its log has more.")
+        return _problem(request, 500, "This is an error in the console. See its log.")
 
     application.add_exception_handler(Exception, fault)
     application.add_exception_handler(HTTPException, http)

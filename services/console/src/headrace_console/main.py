@@ -9,8 +9,8 @@ import structlog
 import uvicorn
 import uvloop
 
-from headrace_console.app import create_app
-from headrace_console.guard.middleware import SIGN_IN
+from headrace_console.app import create_app, protected
+from headrace_console.guard.admission import SIGN_IN
 from headrace_console.guard.tokens import new_token
 from headrace_console.settings import ConsoleSettings
 from headrace_runtime import logs
@@ -33,7 +33,7 @@ def run(port: int | None = None) -> int:
     sys.stdout.write(_invitation(settings, bound, made))
     sys.stdout.flush()
     config = uvicorn.Config(
-        create_app(settings, token, port=bound),
+        protected(create_app(settings, token, port=bound)),
         log_config=None,
         access_log=False,
         server_header=False,

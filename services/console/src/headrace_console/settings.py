@@ -71,6 +71,13 @@ class ConsoleOptions(BaseModel):
         return {name.strip(): url.strip().rstrip("/") for name, _, url in _pairs(self.workers)}
 
     @model_validator(mode="after")
+    def _hosts_are_full_names(self) -> Self:
+        # TrustedHostMiddleware would read * as a pattern.
+        if "*" in self.allowed_hosts:
+            raise ValueError("ALLOWED_HOSTS is a list of full names; * is not allowed")
+        return self
+
+    @model_validator(mode="after")
     def _the_files_come_together(self) -> Self:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
             raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE are given together")

@@ -1,53 +1,45 @@
-"""The fields of a form, read only if a page of the operator's own session sent them."""
+"""The fields of a form; the form must come from a page of the operator's own session."""
 
 from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import parse_qs
 
 from fastapi import Depends, HTTPException, Request
+from starlette.datastructures import FormData
 
 from headrace_console.guard.sessions import Session
 
-MOST_BYTES = 262_144
-MOST_FIELDS = 2000
+MAX_FORM_BYTES = 262_144
+MAX_FIELDS = 2000
 CSRF_FIELD = "csrf"
 
 
 class Form:
-    """What a form sent; a field may come several times."""
+    """The fields that a form sent; a field may occur several times."""
 
-    def __init__(self, fields: dict[str, list[str]]) -> None:
+    def __init__(self, fields: FormData) -> None:
         self._fields = fields
 
-    def get(self, name: str, default: str = "") -> str:
-        """The field without white space around it."""
-        return self._fields.get(name, [default])[0].strip()
+    def get(self, name: str) -> str:
+        """The field without surrounding white space; "" if it is missing."""
+        return str(self._fields.get(name, "")).strip()
 
     def pairs(self) -> Sequence[tuple[str, str]]:
-        """Every field but the session's secret, in the order sent."""
-        return [(name, value) for name, values in self._fields.items() if name != CSRF_FIELD for value in values]
+        """All fields in the order sent, without the session's secret."""
+        return [(name, str(value)) for name, value in self._fields.multi_items() if name != CSRF_FIELD]
 
 
 async def read_form(request: Request) -> Form:
-    """The fields as they came. Raises HTTPException 413 or 400 where they are none."""
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MOST_BYTES:
-            raise HTTPException(413, "the form is too large")
-    try:
-        return Form(parse_qs(body.decode("ascii"), keep_blank_values=True, max_num_fields=MOST_FIELDS))
-    except ValueError:
-        raise HTTPException(400, "the form cannot be read") from None
+    """The fields as they were sent. Raises HTTPException 400 for too many fields or a file, 413 for too many bytes."""
+    return Form(await request.form(max_files=0, max_fields=MAX_FIELDS, max_part_size=MAX_FORM_BYTES))
 
 
 async def _checked_form(request: Request) -> Form:
     form = await read_form(request)
     session: Session | None = request.state.session
     if session is None or not session.owns(form.get(CSRF_FIELD)):
-        raise HTTPException(403, "the page was too old: go back, load it again and send the form once more")
+        raise HTTPException(403, "this page is too old: go back, reload it and send the form again")
     return form
 
 
 CheckedForm = Annotated[Form, Depends(_checked_form)]
-"""What every route takes that changes something."""
+"""Each route that changes something takes this."""

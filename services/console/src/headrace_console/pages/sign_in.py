@@ -5,8 +5,8 @@ from typing import cast
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import RedirectResponse, Response
 
+from headrace_console.guard.admission import SIGN_IN
 from headrace_console.guard.forms import CSRF_FIELD, CheckedForm, read_form
-from headrace_console.guard.middleware import SIGN_IN
 from headrace_console.guard.sessions import Session, Sessions
 from headrace_console.guard.tokens import Token, TooManyTries
 from headrace_console.page_templates import page
@@ -67,6 +67,6 @@ def _matches(request: Request, given: str) -> bool:
 
 
 def _with_cookie(request: Request, answer: Response, secret: str) -> Response:
-    encrypted: bool = request.app.state.encrypted
+    encrypted: bool = request.app.state.options.encrypted
     answer.set_cookie(request.app.state.cookie, secret, httponly=True, samesite="strict", secure=encrypted, path="/")
     return answer
