@@ -6,7 +6,7 @@ import pytest
 from mutation.mutants import Mutant, read_mutants
 
 ROOT = Path(__file__).parents[2]
-MUTANTS = read_mutants(ROOT / "tests/mutation/mutants.toml")
+MUTANTS = read_mutants(ROOT / "tests/mutation/guarantees")
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -1,7 +1,7 @@
 """Weakens the product, one guarantee at a time, and shows that the tests notice: `make mutants`.
 
-Each mutant of mutants.toml changes one place of a copy of the project. One of the tests that it names must fail there,
-and pass again once the place is as it was.
+Each mutant of the files in guarantees/ changes one place of a copy of the project. One of the tests that it names must
+fail there, and pass again once the place is as it was.
 """
 
 from pathlib import Path
@@ -16,7 +16,7 @@ from mutation.mutants import Mutant, read_mutants
 from mutation.verdicts import Verdict, judge
 
 ROOT = Path(__file__).parents[2]
-LISTED = Path(__file__).with_name("mutants.toml")
+LISTED = Path(__file__).with_name("guarantees")
 
 
 def main(

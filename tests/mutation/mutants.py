@@ -1,4 +1,4 @@
-"""The mutants, as mutants.toml lists them."""
+"""The mutants: tests/mutation/guarantees has one file for each guarantee."""
 
 import tomllib
 from dataclasses import dataclass
@@ -33,7 +33,11 @@ class Mutant:
         return text.replace(self.old, self.new)
 
 
-def read_mutants(path: Path) -> list[Mutant]:
-    """Every mutant of a TOML file. Raises TypeError for an entry that lacks a field."""
-    listed = tomllib.loads(path.read_text())["mutant"]
-    return [Mutant(**{**fields, "tests": tuple(fields["tests"])}) for fields in listed]
+def read_mutants(folder: Path) -> list[Mutant]:
+    """The mutants of every TOML file, in the order of their names. Raises TypeError for an entry that lacks a field."""
+    mutants = []
+    for file in sorted(folder.glob("*.toml")):
+        listed = tomllib.loads(file.read_text())
+        for fields in listed["mutant"]:
+            mutants.append(Mutant(guarantee=listed["guarantee"], **fields | {"tests": tuple(fields["tests"])}))
+    return mutants
