@@ -13,6 +13,7 @@ from rich.table import Table
 
 from mutation.copies import project_copy
 from mutation.mutants import Mutant, read_mutants
+from mutation.runs import import_libraries
 from mutation.verdicts import Verdict, judge
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +26,14 @@ def main(
     """Run every mutant and print what became of it. Exit status 0 only if the tests kill all of them."""
     mutants = [one for one in read_mutants(LISTED) if any(only in text for text in (one.name, one.guarantee, one.file))]
     console = Console()
+    import_libraries()
     with project_copy(ROOT) as copy:
         verdicts = []
         for number, mutant in enumerate(mutants, 1):
             verdict = judge(copy, mutant)
             verdicts.append(verdict)
             shown = f"{number}/{len(mutants)} {mutant.name}: {verdict.result}, {verdict.seconds:.0f} s"
-            console.print(shown if verdict.result == "killed" else f"{shown}: {verdict.killed_by}", markup=False)
+            console.print(shown if verdict.result == "killed" else f"{shown}: {verdict.why}", markup=False)
     console.print(table(mutants, verdicts))
     survivors = sum(verdict.result != "killed" for verdict in verdicts)
     seconds = sum(verdict.seconds for verdict in verdicts)
@@ -44,7 +46,7 @@ def table(mutants: list[Mutant], verdicts: list[Verdict]) -> Table:
     shown = Table("guarantee", "mutant", "result", "by", "seconds")
     rows = sorted(zip(mutants, verdicts, strict=True), key=lambda row: row[0].guarantee)
     for mutant, verdict in rows:
-        test = verdict.killed_by.rpartition("::")[2]
+        test = verdict.why.rpartition("::")[2]
         shown.add_row(mutant.guarantee, mutant.name, verdict.result, test, f"{verdict.seconds:.0f}")
     return shown
 

@@ -1,12 +1,12 @@
 """A copy of the project whose source files shadow the installed ones, with servers of its own."""
 
-import os
 import shutil
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib.util import cache_from_source
 from pathlib import Path
 
 from headrace_local.stack import Stack
@@ -22,14 +22,16 @@ class Copy:
     servers: Path
 
     @property
-    def environment(self) -> dict[str, str]:
-        """The environment in which Python imports the copy's packages, in child processes too."""
-        sources = [str(path) for pattern in SOURCES for path in sorted(self.root.glob(pattern))]
-        return os.environ | {
-            "PYTHONPATH": os.pathsep.join(sources),
-            "PYTHONDONTWRITEBYTECODE": "1",
-            "TEST_STACK": str(self.servers),
-        }
+    def sources(self) -> list[str]:
+        """The directories that hold the copy's packages."""
+        return [str(path) for pattern in SOURCES for path in sorted(self.root.glob(pattern))]
+
+    def write(self, file: str, text: str) -> None:
+        """Replaces a file's text. Python compares times by the second, so its compiled file has to go as well."""
+        path = self.root / file
+        path.write_text(text)
+        if path.suffix == ".py":
+            Path(cache_from_source(path)).unlink(missing_ok=True)
 
     def forget_servers(self) -> None:
         """Ends the servers and removes their data. The next test run starts new ones."""

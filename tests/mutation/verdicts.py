@@ -1,40 +1,26 @@
-"""Runs tests on a copy of the project and says what became of a mutant."""
+"""What became of a mutant."""
 
-import subprocess
-import sys
-import tempfile
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 from mutation.copies import Copy
-from mutation.failures import TOTAL, VARIABLE
 from mutation.mutants import Mutant
+from mutation.runs import NoAnswer, run_tests
 
-LONGEST_RUN = 900.0
-LONGEST_TEST = 120
-"""Seconds. A mutant may make a test wait for ever: the test has failed then."""
 TESTS_FAILED = 1
 """Exit status of pytest when tests ran and some failed; every other one but 0 says that they did not run as planned."""
+
+Result = Literal["killed", "survived", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What became of a mutant. `killed_by`: the first test that failed, or why nothing can be said."""
+    """`why`: the first test that failed, or why nothing can be said. `seconds`: what it took."""
 
-    result: Literal["killed", "survived", "broken"]
-    killed_by: str
+    result: Result
+    why: str
     seconds: float
-
-
-class _Run(NamedTuple):
-    """`status`: pytest's exit status. `failed`: the ids of the tests whose body failed. `passed`: how many did not."""
-
-    status: int
-    failed: Sequence[str]
-    passed: int
 
 
 def judge(copy: Copy, mutant: Mutant) -> Verdict:
@@ -52,36 +38,20 @@ def judge(copy: Copy, mutant: Mutant) -> Verdict:
     return Verdict(result, why, time.monotonic() - began)
 
 
-def _trial(copy: Copy, mutant: Mutant) -> tuple[Literal["killed", "survived", "broken"], str]:
-    file = copy.root / mutant.file
-    original = file.read_text()
-    file.write_text(mutant.applied(copy.root))
+def _trial(copy: Copy, mutant: Mutant) -> tuple[Result, str]:
+    original = (copy.root / mutant.file).read_text()
+    copy.write(mutant.file, mutant.applied(copy.root))
     try:
-        with_mutant = _run(copy, mutant.tests, () if mutant.every else ("--exitfirst",))
-        file.write_text(original)
+        with_mutant = run_tests(copy, mutant.tests, exit_first=not mutant.every)
+        copy.write(mutant.file, original)
         if with_mutant.status == 0 or (mutant.every and with_mutant.passed):
             return "survived", f"{with_mutant.passed} tests passed"
         if with_mutant.status != TESTS_FAILED or not with_mutant.failed:
             return "broken", f"pytest ended with {with_mutant.status}, and no test failed"
         first = with_mutant.failed[0]
-        without = _run(copy, [first])
-    except subprocess.TimeoutExpired:
-        return "broken", f"no answer within {LONGEST_RUN:g} s"
+        without = run_tests(copy, [first])
+    except NoAnswer:
+        return "broken", "the tests did not end"
     finally:
-        file.write_text(original)
+        copy.write(mutant.file, original)
     return ("killed", first) if without.status == 0 else ("broken", f"fails without the mutant: {first}")
-
-
-def _run(copy: Copy, tests: Sequence[str], options: Sequence[str] = ()) -> _Run:
-    with tempfile.NamedTemporaryFile() as outcomes:
-        plugins = ["-p", "no:cacheprovider", "-p", "mutation.failures"]
-        ended = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", *plugins, f"--timeout={LONGEST_TEST}", *options, *tests],
-            cwd=copy.root,
-            env=copy.environment | {VARIABLE: outcomes.name},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=LONGEST_RUN,
-        )
-        *failed, total = Path(outcomes.name).read_text().splitlines() or [f"{TOTAL}0"]
-        return _Run(ended.returncode, failed, int(total.removeprefix(TOTAL)))
