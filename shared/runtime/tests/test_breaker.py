@@ -22,6 +22,12 @@ def test_exactly_the_share_does_not() -> None:
     assert breaker().opened_by([None] * 10 + ["f"] * 10) is None
 
 
+def test_a_success_that_completes_the_first_window_opens_it() -> None:
+    one = breaker()
+    assert one.opened_by([*[None] * 8, *["f"] * 11]) is None
+    assert one.opened_by([None]) == "f"
+
+
 @pytest.mark.parametrize("count", [1, WINDOW - 1])
 def test_fewer_changes_than_the_window_never_open_it(count: int) -> None:
     assert breaker().opened_by(["f"] * count) is None

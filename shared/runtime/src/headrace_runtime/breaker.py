@@ -26,8 +26,10 @@ class Breaker:
             return None
         recent = self._recent.copy()
         for rejection in rejections:
+            was_full = len(recent) == self._settings.window
             recent.append(rejection)
-            if rejection is not None and len(recent) == self._settings.window:
+            # Only a rejection can raise a share, except where a success completes the first window.
+            if len(recent) == self._settings.window and (rejection is not None or not was_full):
                 worst = _most_common(recent)
                 if worst is not None and worst[1] > self._settings.share * len(recent):
                     return worst[0]
