@@ -118,8 +118,8 @@ async def test_a_sweep_survives_kill_9(servers: Servers, linking: Linking, tmp_p
     """Killed again and again while it sweeps and links, at whatever moment it is in."""
     vectors = {f"p{number}": (1.0, number / 1000, 0.0, 0.0) for number in range(1500)}
     await linking.put_many("product", vectors)
-    await linking.quiet()
-    await linking.forget_receipts(linking.put("keyword", "k", (1, 0.3, 0, 0)))
+    await linking.drain()
+    await linking.lose_receipts(linking.put("keyword", "k", (1, 0.3, 0, 0)))
     await linking.sweep()
     process = WorkerProcess("link", dict(servers.need()) | _variables(linking), tmp_path)
     try:

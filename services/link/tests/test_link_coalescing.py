@@ -26,64 +26,64 @@ def vectors(name: str, count: int) -> dict[str, list[float]]:
 async def test_a_storm_of_requests_for_one_product_is_one_turn(linking: Linking) -> None:
     await linking.put("keyword", "k", (1, 0, 0, 0))
     await linking.put("product", "p", (1, 0, 0, 0))
-    await linking.quiet()
+    await linking.drain()
     linking.consumer.forget()
     for _ in range(10):
-        await linking.ask(*["p"] * 100)
+        await linking.request(*["p"] * 100)
     while await linking.consumer.work(at_once=50):
         pass
     # Those of the first batch stand for one, and its read covers all that were published before it.
-    assert linking.consumer.points.opens == ["p"]
+    assert linking.consumer.points.opened == ["p"]
     assert Counter(map(type, linking.consumer.outcomes)) == {Applied: 1, Superseded: 999}
     await linking.check()
 
 
 async def test_a_request_that_comes_after_the_read_is_not_covered_by_it(linking: Linking) -> None:
     await linking.put("product", "p", (1, 0, 0, 0))
-    await linking.quiet()
+    await linking.drain()
     linking.consumer.forget()
 
     async def asked_again() -> None:
-        await linking.ask("p")
+        await linking.request("p")
 
     for step in ("open", "read"):
         linking.consumer.hooks.after(step, asked_again)  # type: ignore[arg-type]
-    await linking.ask("p")
-    await linking.quiet()
+    await linking.request("p")
+    await linking.drain()
     # One that comes after opening may be covered or not, according to when the topic's end was noted.
-    assert linking.consumer.points.opens == ["p", "p"]
+    assert linking.consumer.points.opened == ["p", "p"]
 
 
 async def test_a_failed_turn_covers_nothing(linking: Linking) -> None:
-    await linking.put("product", "p", (1, 0, 0, 0))
-    await linking.hear()
-    again = await linking.new_consumer()
-    await again.die_after("read")
     await linking.put("keyword", "k", (1, 0, 0, 0))
-    await linking.hear()
-    await again.work()
+    await linking.put("product", "p", (1, 0, 0, 0))
+    await linking.handle_receipts()
+    assert await linking.consumer.die_after("read")
+    # The same stage gets the same request again.
+    await linking.consumer.work()
     assert await linking.linked("p") == ["k"]
+    await linking.check()
 
 
 async def test_products_and_then_keywords_are_one_relink_each_and_one_sweep(new_linking: NewLinking) -> None:
     linking = await new_linking(k=5, sweep_threshold=THRESHOLD)
     await linking.put_many("product", vectors("p", PRODUCTS))
-    await linking.quiet()
+    await linking.drain()
     await linking.put_many("keyword", vectors("k", KEYWORDS))
-    await linking.quiet()
+    await linking.drain()
     assert linking.sweeps == 1
-    assert len(linking.consumer.points.opens) == 2 * PRODUCTS
+    assert len(linking.consumer.points.opened) == 2 * PRODUCTS
     await linking.check()
 
 
 async def test_keywords_and_then_products_are_one_relink_each(new_linking: NewLinking) -> None:
     linking = await new_linking(k=5, sweep_threshold=THRESHOLD)
     await linking.put_many("keyword", vectors("k", KEYWORDS))
-    await linking.quiet()
+    await linking.drain()
     await linking.put_many("product", vectors("p", PRODUCTS))
-    await linking.quiet()
+    await linking.drain()
     assert linking.sweeps == 0
-    assert len(linking.consumer.points.opens) == PRODUCTS
+    assert len(linking.consumer.points.opened) == PRODUCTS
     await linking.check()
 
 
@@ -93,30 +93,30 @@ async def test_both_at_once_are_one_relink_each_and_one_sweep(new_linking: NewLi
     for part in range(10):
         await linking.put_many("product", dict(list(products.items())[part * 30 : part * 30 + 30]))
         await linking.put_many("keyword", dict(list(keywords.items())[part * 15 : part * 15 + 15]))
-        await linking.hear()
-    await linking.quiet()
-    assert len(linking.consumer.points.opens) <= 2 * PRODUCTS
+        await linking.handle_receipts()
+    await linking.drain()
+    assert len(linking.consumer.points.opened) <= 2 * PRODUCTS
     await linking.check()
 
 
 async def test_markers_that_wait_together_are_one_sweep(linking: Linking) -> None:
     await linking.put_many("product", vectors("p", 20))
-    await linking.quiet()
+    await linking.drain()
     linking.consumer.forget()
     for _ in range(5):
         await linking.publish([records.sweep(linking.settings.topics.relink)] * 4)
     while await linking.consumer.work(at_once=2):
         pass
-    assert len(linking.consumer.points.opens) == 20
+    assert len(linking.consumer.points.opened) == 20
 
 
 async def test_more_keywords_than_a_poll_may_probe_are_a_sweep_without_a_probe(new_linking: NewLinking) -> None:
     linking = await new_linking(sweep_keywords=10)
     await linking.put("product", "p", (1, 0, 0, 0))
-    await linking.quiet()
+    await linking.drain()
     await linking.put_many("keyword", vectors("k", 11))
-    assert (await linking.hear(), linking.sweeps) == (1, 1)
-    await linking.quiet()
+    assert (await linking.handle_receipts(), linking.sweeps) == (1, 1)
+    await linking.drain()
     await linking.check()
 
 
@@ -125,14 +125,14 @@ async def test_keywords_that_come_one_after_the_other_and_concern_very_many_end_
 ) -> None:
     linking = await new_linking(k=50, sweep_threshold=25)
     await linking.put_many("product", vectors("p", 10))
-    await linking.quiet()
+    await linking.drain()
     for id, vector in vectors("k", 6).items():
         # Fewer keywords than K: each concerns every product.
         await linking.put("keyword", id, vector)
-        await linking.hear()
+        await linking.handle_receipts()
         await linking.consumer.work()
     assert linking.sweeps == 4
-    await linking.quiet()
+    await linking.drain()
     await linking.check()
 
 
@@ -151,11 +151,11 @@ async def _publish_keywords(linking: Linking, count: int) -> None:
 async def test_the_first_keywords_of_a_bulk_load_speak_for_those_that_are_to_come(new_linking: NewLinking) -> None:
     linking = await new_linking(k=5, sweep_threshold=THRESHOLD)
     await linking.put_many("product", vectors("p", 20))
-    await linking.quiet()
+    await linking.drain()
     await _publish_keywords(linking, 100)
     await linking.put("keyword", "first", (1, 0, 0, 0))
-    assert (await linking.hear(), linking.sweeps) == (1, 1)
-    await linking.quiet()
+    assert (await linking.handle_receipts(), linking.sweeps) == (1, 1)
+    await linking.drain()
     await linking.check()
 
 
@@ -164,7 +164,7 @@ async def test_a_bulk_of_keywords_that_concern_nobody_is_no_sweep(new_linking: N
     keywords = vectors("k", KEYWORDS)
     await linking.put_many("keyword", keywords)
     await linking.put_many("product", vectors("p", 20))
-    await linking.quiet()
+    await linking.drain()
     await _publish_keywords(linking, 1000)
     await linking.put_many("keyword", keywords)
-    assert (await linking.hear(), linking.sweeps) == (0, 0)
+    assert (await linking.handle_receipts(), linking.sweeps) == (0, 0)

@@ -1,14 +1,18 @@
-"""Every moment at which a change can fall into a turn of the protocol, on real servers: in the end the links are right.
+"""Changes, deaths and rebalances between any two steps of the link protocol, on real servers: the links end right.
 
-What a test makes happen after a step, happens between that step and the next.
+A test's code that runs after a step runs between this step and the next. Each test asserts that its interruption took
+place, or it would pass without one.
+
+A scenario runs at the steps where its interruption differs. Only `read` reads products and keywords; only `open` and
+`close` write what the handling of receipts reads; `look` and `read` write nothing.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
 import pytest
 import pytest_asyncio
-from harness.linking import STEPS, Linking, Paused, Step
+from harness.link_consumer import STEPS, Hooks, Step
+from harness.linking import Linking
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -18,189 +22,217 @@ NEAR, CLOSE, FAR = (1, 0.1, 0, 0), (1, 0.5, 0, 0), (0.2, 1, 0, 0)
 Change = Callable[[Linking], Awaitable[None]]
 
 
-async def a_keyword_comes(linking: Linking) -> None:
+async def new_keyword(linking: Linking) -> None:
     await linking.put("keyword", "near", NEAR)
 
 
-async def a_keyword_goes(linking: Linking) -> None:
+async def deleted_keyword(linking: Linking) -> None:
     await linking.delete("keyword", "close")
 
 
-async def a_keyword_is_reworded(linking: Linking) -> None:
+async def reworded_keyword(linking: Linking) -> None:
     await linking.put("keyword", "close", (-1, 0.2, 0, 0), "something else")
 
 
-async def a_keyword_goes_and_comes_back(linking: Linking) -> None:
+async def recreated_keyword(linking: Linking) -> None:
     await linking.delete("keyword", "close")
     await linking.put("keyword", "close", CLOSE)
 
 
-async def the_product_goes(linking: Linking) -> None:
+async def deleted_product(linking: Linking) -> None:
     await linking.delete("product", "p")
 
 
-async def the_product_is_reworded(linking: Linking) -> None:
+async def reworded_product(linking: Linking) -> None:
     await linking.put("product", "p", FAR)
 
 
-async def the_product_goes_and_comes_back(linking: Linking) -> None:
+async def recreated_product(linking: Linking) -> None:
     await linking.delete("product", "p")
     await linking.put("product", "p", P)
 
 
-async def both_sides_change(linking: Linking) -> None:
+async def changes_of_both_kinds(linking: Linking) -> None:
     await linking.put("keyword", "near", NEAR)
     await linking.put("product", "p", Q)
     await linking.delete("keyword", "far")
 
 
 CHANGES: tuple[Change, ...] = (
-    a_keyword_comes,
-    a_keyword_goes,
-    a_keyword_is_reworded,
-    a_keyword_goes_and_comes_back,
-    the_product_goes,
-    the_product_is_reworded,
-    the_product_goes_and_comes_back,
-    both_sides_change,
+    new_keyword,
+    deleted_keyword,
+    reworded_keyword,
+    recreated_keyword,
+    deleted_product,
+    reworded_product,
+    recreated_product,
+    changes_of_both_kinds,
 )
-steps = pytest.mark.parametrize("step", STEPS)
 changes = pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
 
 
+def after(*steps: Step) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("step", steps)
+
+
 @pytest_asyncio.fixture(loop_scope="module")
-async def asked(linking: Linking) -> Linking:
+async def requested(linking: Linking) -> Linking:
     """A product that is linked, with another request for it on the topic."""
     await linking.put("keyword", "far", FAR)
     await linking.put("keyword", "close", CLOSE)
     await linking.put("product", "p", P)
-    await linking.quiet()
-    await linking.ask("p")
+    await linking.drain()
+    await linking.request("p")
+    linking.consumer.forget()
     return linking
 
 
 @changes
-@steps
-async def test_a_change_that_is_heard_of_at_once(asked: Linking, step: Step, change: Change) -> None:
-    async def visible_and_heard() -> None:
-        await change(asked)
-        await asked.hear()
-
-    asked.consumer.hooks.after(step, visible_and_heard)
-    await asked.consumer.work()
-    await asked.quiet()
-    await asked.check()
-
-
-@changes
-@steps
-async def test_a_change_whose_receipt_comes_late(asked: Linking, step: Step, change: Change) -> None:
-    asked.consumer.hooks.after(step, lambda: change(asked))
-    await asked.consumer.work()
-    await asked.quiet()
-    await asked.check()
-
-
-@changes
-@steps
-async def test_the_consumer_dies_and_another_takes_over(asked: Linking, step: Step, change: Change) -> None:
-    dying = await asked.new_consumer()
-    await dying.die_after(step)
-    await change(asked)
-    await asked.quiet()
-    await asked.check()
-
-
-@changes
-@steps
-async def test_a_change_during_a_turn_that_is_never_finished(asked: Linking, step: Step, change: Change) -> None:
-    """The one that dies had lost its partition: nobody owes its turn."""
-    old = await asked.new_consumer()
-    paused = Paused(old, step)
-    going_on = asyncio.create_task(old.work())
-    await paused.reached.wait()
-    await asked.consumer.work()
-    await change(asked)
-    going_on.cancel()
-    await asyncio.gather(going_on, return_exceptions=True)
-    await asked.quiet()
-    await asked.check()
-
-
-@changes
-@steps
-async def test_an_old_consumer_goes_on_after_a_rebalance(asked: Linking, step: Step, change: Change) -> None:
-    old = await asked.new_consumer()
-    paused = Paused(old, step)
-    going_on = asyncio.create_task(old.work())
-    await paused.reached.wait()
-    await change(asked)
-    await asked.quiet()
-    paused.go_on.set()
-    await going_on
-    await asked.quiet()
-    await asked.check()
-
-
-@steps
-@pytest.mark.parametrize("new_step", STEPS)
-async def test_two_consumers_that_wait_for_each_other_at_any_two_steps(
-    asked: Linking, step: Step, new_step: Step
+@after("look", "open", "read", "close")
+async def test_a_change_whose_receipt_is_handled_during_the_turn(
+    requested: Linking, step: Step, change: Change
 ) -> None:
-    old, new = await asked.new_consumer(), await asked.new_consumer()
-    old_paused = Paused(old, step)
-    old_turn = asyncio.create_task(old.work())
-    await old_paused.reached.wait()
-    new_paused = Paused(new, new_step)
-    new_turn = asyncio.create_task(new.work())
-    await new_paused.reached.wait()
-    await a_keyword_comes(asked)
-    await asked.hear()
-    old_paused.go_on.set()
-    await old_turn
-    new_paused.go_on.set()
-    await new_turn
-    await asked.quiet()
-    await asked.check()
+    async def change_and_receipt() -> None:
+        await change(requested)
+        await requested.handle_receipts()
+
+    assert await requested.consumer.interrupt(step, change_and_receipt)
+    await requested.drain()
+    await requested.check()
 
 
-@steps
+@changes
+@after("open", "read")
+async def test_a_change_whose_receipt_is_handled_after_the_turn(requested: Linking, step: Step, change: Change) -> None:
+    assert await requested.consumer.interrupt(step, lambda: change(requested))
+    await requested.drain()
+    await requested.check()
+
+
+@changes
+@after("open", "publish", "close")
+async def test_a_change_after_the_death_of_a_consumer_whose_request_another_takes(
+    requested: Linking, step: Step, change: Change
+) -> None:
+    dying = requested.new_consumer()
+    assert await dying.die_after(step)
+    await change(requested)
+    await requested.drain()
+    assert "p" in requested.consumer.points.opened
+    await requested.check()
+
+
+@pytest.mark.parametrize("change", [new_keyword, deleted_product, reworded_product], ids=lambda change: change.__name__)
+@after("open", "publish", "close")
+async def test_a_consumer_that_dies_in_the_turn_of_a_change(requested: Linking, step: Step, change: Change) -> None:
+    """What the change makes of the set is published, although the next turn may find the point closed with it."""
+    await requested.consumer.work()
+    await change(requested)
+    assert await requested.handle_receipts() == 1
+    dying = requested.new_consumer()
+    assert await dying.die_after(step)
+    requested.consumer.forget()
+    await requested.drain()
+    assert requested.consumer.points.opened == ["p"]
+    await requested.check()
+
+
+@changes
+@after("open", "publish")
+async def test_a_change_after_the_death_of_an_old_consumer_whose_request_is_committed(
+    requested: Linking, step: Step, change: Change
+) -> None:
+    """The old consumer had lost its partition: nobody takes its request again, and its point stays open."""
+    old = requested.new_consumer()
+    await requested.consumer.work()
+    assert await old.die_after(step)
+    assert await old.points.open_now() == {"p"}
+    await change(requested)
+    await requested.drain()
+    await requested.check()
+
+
+@changes
+@after("look", "open", "read", "publish")
+async def test_an_old_consumer_that_goes_on_after_a_rebalance(requested: Linking, step: Step, change: Change) -> None:
+    turn = requested.new_consumer().pause_after(step)
+    assert await turn.reached()
+    await change(requested)
+    await requested.drain()
+    assert "p" in requested.consumer.points.opened
+    await turn.go_on()
+    await requested.drain()
+    await requested.check()
+
+
+@pytest.mark.parametrize(
+    ("away", "back"),
+    [
+        pytest.param(("keyword", "close", (-1, 0, 0, 0)), ("keyword", "close", CLOSE), id="keyword"),
+        pytest.param(("product", "p", FAR), ("product", "p", P), id="product"),
+    ],
+)
+async def test_an_old_consumer_that_looked_at_a_set_which_comes_back(
+    requested: Linking, away: tuple[str, str, tuple[float, ...]], back: tuple[str, str, tuple[float, ...]]
+) -> None:
+    """It reads the set that it has looked at, while the stores contain another: it must look again before it opens."""
+    old = requested.new_consumer()
+    turn = old.pause_after("look")
+    assert await turn.reached()
+    before = (await requested.published())["p"]
+    await requested.put(*away)  # type: ignore[arg-type]
+    await requested.drain()
+    assert (await requested.published())["p"].model_copy(update={"version": before.version}) != before
+    await requested.put(*back)  # type: ignore[arg-type]
+    await turn.go_on()
+    assert old.points.opened == ["p"]
+    await requested.drain()
+    await requested.check()
+
+
+@after("look", "open", "read", "publish")
+@pytest.mark.parametrize("new_step", STEPS)
+async def test_two_consumers_that_pause_after_any_two_steps(requested: Linking, step: Step, new_step: Step) -> None:
+    old, new = requested.new_consumer(), requested.new_consumer()
+    old_turn = old.pause_after(step)
+    assert await old_turn.reached()
+    new_turn = new.pause_after(new_step)
+    assert await new_turn.reached()
+    await new_keyword(requested)
+    await requested.handle_receipts()
+    await old_turn.go_on()
+    await new_turn.go_on()
+    await requested.drain()
+    await requested.check()
+
+
+@after(*STEPS)
 async def test_a_product_that_is_new_to_two_consumers_at_once(linking: Linking, step: Step) -> None:
     await linking.put("keyword", "close", CLOSE)
     await linking.put("product", "p", P)
-    await linking.hear()
-    old = await linking.new_consumer()
-    paused = Paused(old, step)
-    going_on = asyncio.create_task(old.work())
-    await paused.reached.wait()
+    await linking.handle_receipts()
+    turn = linking.new_consumer().pause_after(step)
+    assert await turn.reached()
     await linking.put("keyword", "near", NEAR)
     await linking.consumer.work()
-    paused.go_on.set()
-    await going_on
-    await linking.quiet()
+    assert linking.consumer.points.opened == ["p"]
+    await turn.go_on()
+    await linking.drain()
     await linking.check()
 
 
-async def test_a_point_that_opens_between_the_looks_of_a_keyword_and_is_never_closed(asked: Linking) -> None:
-    """What the model found: the holders are looked up, the point opens, its floor is gone, and its writer dies."""
-    listener = asked.new_listener()
-    await asked.consumer.work()
-    old = await asked.new_consumer()
-    await a_keyword_comes(asked)
-    looked_up, let_go = asyncio.Event(), asyncio.Event()
-    lookup = listener.points.open_or_outdated
+async def test_a_point_that_opens_between_the_queries_of_a_receipt_and_is_never_closed(requested: Linking) -> None:
+    """The model found this: holders are queried, the point opens, its floor is gone, and its writer dies."""
+    old = requested.new_consumer()
+    await requested.consumer.work()
+    await new_keyword(requested)
 
-    async def looked(contents: dict[str, str | None]) -> set[str]:
-        found = await lookup(contents)
-        looked_up.set()
-        await let_go.wait()
-        return found
+    async def open_and_die() -> None:
+        assert await old.die_after("open")
 
-    listener.points.open_or_outdated = looked  # type: ignore[method-assign,assignment]
-    hearing = asyncio.create_task(asked.hear(listener=listener))
-    await looked_up.wait()
-    await old.die_after("open")
-    let_go.set()
-    assert await hearing == 1
-    await asked.quiet()
-    await asked.check()
+    hooks = Hooks()
+    hooks.after("holders", open_and_die)
+    assert await requested.handle_receipts(listener=requested.new_listener(hooks)) == 1
+    assert hooks.clear()
+    await requested.drain()
+    await requested.check()

@@ -22,18 +22,18 @@ async def put(linking: Linking, **keywords: Any) -> None:
 async def test_a_product_is_linked_to_its_k_nearest_keywords_best_first(linking: Linking) -> None:
     await put(linking, far=FAR, near=NEAR, close=CLOSE, opposite=OPPOSITE)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     assert await linking.linked("p") == ["near", "close"]
     await linking.check()
 
 
 async def test_a_product_with_fewer_keywords_than_k_takes_every_one_that_comes(linking: Linking) -> None:
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     assert await linking.linked("p") == []
     for id, vector in {"opposite": OPPOSITE, "far": FAR, "near": NEAR}.items():
         await linking.put("keyword", id, vector)
-        await linking.quiet()
+        await linking.drain()
         await linking.check()
     assert await linking.linked("p") == ["near", "far"]
 
@@ -41,9 +41,9 @@ async def test_a_product_with_fewer_keywords_than_k_takes_every_one_that_comes(l
 async def test_a_keyword_above_the_floor_takes_the_place_of_the_last(linking: Linking) -> None:
     await put(linking, far=FAR, near=NEAR)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     await put(linking, close=CLOSE)
-    await linking.quiet()
+    await linking.drain()
     assert await linking.linked("p") == ["near", "close"]
     await linking.check()
 
@@ -51,23 +51,23 @@ async def test_a_keyword_above_the_floor_takes_the_place_of_the_last(linking: Li
 async def test_a_keyword_below_the_floor_concerns_nobody(linking: Linking) -> None:
     await put(linking, close=CLOSE, near=NEAR)
     await linking.put("product", "p", P)
-    await linking.quiet()
-    linking.consumer.points.opens.clear()
+    await linking.drain()
+    linking.consumer.points.opened.clear()
     await put(linking, far=FAR)
-    assert await linking.hear() == 0
-    await linking.quiet()
-    assert linking.consumer.points.opens == []
+    assert await linking.handle_receipts() == 0
+    await linking.drain()
+    assert linking.consumer.points.opened == []
     await linking.check()
 
 
 async def test_a_score_equal_to_the_floor_is_asked_for_and_either_may_be_linked(linking: Linking) -> None:
     await put(linking, near=NEAR, left=(1, 0.5, 0, 0))
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     # The same cosine, by another way.
     await put(linking, right=(1, 0, 0.5, 0))
-    assert await linking.hear() == 1
-    await linking.quiet()
+    assert await linking.handle_receipts() == 1
+    await linking.drain()
     links = await linking.linked("p")
     assert links is not None
     assert (links[0], links[1] in ("left", "right")) == ("near", True)
@@ -78,7 +78,7 @@ async def test_no_link_scores_below_min_score(new_linking: NewLinking) -> None:
     linking = await new_linking(k=3, min_score=0.5)
     await put(linking, near=NEAR, close=CLOSE, far=FAR, opposite=OPPOSITE)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     assert await linking.linked("p") == ["near", "close"]
     await linking.check()
 
@@ -86,12 +86,12 @@ async def test_no_link_scores_below_min_score(new_linking: NewLinking) -> None:
 async def test_a_keyword_below_min_score_concerns_nobody_even_if_k_is_not_filled(new_linking: NewLinking) -> None:
     linking = await new_linking(k=3, min_score=0.5)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     await put(linking, far=FAR)
-    assert await linking.hear() == 0
+    assert await linking.handle_receipts() == 0
     await put(linking, near=NEAR)
-    assert await linking.hear() == 1
-    await linking.quiet()
+    assert await linking.handle_receipts() == 1
+    await linking.drain()
     assert await linking.linked("p") == ["near"]
     await linking.check()
 
@@ -99,10 +99,10 @@ async def test_a_keyword_below_min_score_concerns_nobody_even_if_k_is_not_filled
 async def test_a_keyword_that_scores_exactly_min_score_may_go_either_way(new_linking: NewLinking) -> None:
     linking = await new_linking(k=3, min_score=0.6)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     await put(linking, edge=(0.6, 0.8, 0, 0))
-    assert await linking.hear() == 1
-    await linking.quiet()
+    assert await linking.handle_receipts() == 1
+    await linking.drain()
     await linking.check()
 
 
@@ -110,10 +110,10 @@ async def test_a_deleted_keyword_leaves_every_set_and_makes_room(linking: Linkin
     await put(linking, near=NEAR, close=CLOSE, far=FAR)
     for id in ("p", "q"):
         await linking.put("product", id, P)
-    await linking.quiet()
+    await linking.drain()
     await linking.delete("keyword", "near")
-    assert await linking.hear() == 2
-    await linking.quiet()
+    assert await linking.handle_receipts() == 2
+    await linking.drain()
     assert [await linking.linked(id) for id in ("p", "q")] == [["close", "far"]] * 2
     await linking.check()
 
@@ -121,14 +121,14 @@ async def test_a_deleted_keyword_leaves_every_set_and_makes_room(linking: Linkin
 async def test_a_deleted_product_leaves_a_tombstone_that_no_keyword_finds(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     await linking.delete("product", "p")
-    await linking.quiet()
+    await linking.drain()
     assert (await linking.published())["p"].deleted
     await put(linking, close=CLOSE)
-    assert await linking.hear() == 0
+    assert await linking.handle_receipts() == 0
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     assert await linking.linked("p") == ["near", "close"]
     await linking.check()
 
@@ -137,21 +137,21 @@ async def test_a_product_made_again_as_it_was_is_linked_again(linking: Linking) 
     await put(linking, near=NEAR)
     for _ in range(2):
         await linking.put("product", "p", P)
-        await linking.quiet()
+        await linking.drain()
         assert await linking.linked("p") == ["near"]
         await linking.delete("product", "p")
-        await linking.quiet()
+        await linking.drain()
     await linking.check()
 
 
 async def test_a_change_of_white_space_alone_reaches_the_links(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P, "A lamp")
-    await linking.quiet()
+    await linking.drain()
     # The embedded text, and so the vector, are the same; what readers see is not.
     await linking.rename("product", "p", "A  lamp")
     await linking.rename("keyword", "near", "near  it")
-    await linking.quiet()
+    await linking.drain()
     links = (await linking.published())["p"]
     assert (links.title, links.links[0].text) == ("A  lamp", "near  it")
     await linking.check()
@@ -162,29 +162,29 @@ async def test_a_change_of_price_or_popularity_relinks_nothing(linking: Linking,
     await put(linking, near=NEAR, close=CLOSE, far=FAR)
     for id in ("p", "q"):
         await linking.put("product", id, P, "the same text")
-    await linking.quiet()
+    await linking.drain()
     before = await linking.published()
-    linking.consumer.points.opens.clear()
+    linking.consumer.points.opened.clear()
     if kind == "product":
         for id in ("p", "q"):
             await linking.put("product", id, P, "the same text", price=9.5)
     else:
         for id, vector in {"near": NEAR, "close": CLOSE, "far": FAR}.items():
             await linking.put("keyword", id, vector, popularity=0.5)
-    assert await linking.hear() == 0
-    await linking.quiet()
-    assert linking.consumer.points.opens == []
+    assert await linking.handle_receipts() == 0
+    await linking.drain()
+    assert linking.consumer.points.opened == []
     assert await linking.published() == before
 
 
 async def test_what_is_computed_again_and_is_the_same_is_not_published_again(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P)
-    await linking.quiet()
+    await linking.drain()
     before = await linking.published()
-    await linking.ask("p")
-    await linking.quiet()
-    assert linking.consumer.points.opens == ["p", "p"]
+    await linking.request("p")
+    await linking.drain()
+    assert linking.consumer.points.opened == ["p", "p"]
     assert await linking.published() == before
     await linking.check()
 
@@ -192,11 +192,11 @@ async def test_what_is_computed_again_and_is_the_same_is_not_published_again(lin
 async def test_a_set_that_is_lost_from_qdrant_is_published_above_what_the_stores_hold(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P)
-    await linking.quiet()
-    await linking.lose_the_state()
+    await linking.drain()
+    await linking.empty_collection()
     await put(linking, close=CLOSE)
-    await linking.quiet()
-    await linking.ask("p")
-    await linking.quiet()
+    await linking.drain()
+    await linking.request("p")
+    await linking.drain()
     assert await linking.linked("p") == ["near", "close"]
     await linking.check()
