@@ -69,7 +69,7 @@ def test_a_name_that_is_not_a_field_of_ours_is_not_a_cause() -> None:
 def test_a_failed_request_is_unavailable_and_suspect_only_if_the_server_broke_on_it(
     status: int, body: Any, suspect: bool
 ) -> None:
-    outcome = request_error(api_error(status, body))
+    outcome = request_error(api_error(status, body), 100)
 
     assert isinstance(outcome, Unavailable)
     assert outcome.suspect is suspect
@@ -78,11 +78,11 @@ def test_a_failed_request_is_unavailable_and_suspect_only_if_the_server_broke_on
 def test_a_request_refused_for_its_content_rejects_the_batch() -> None:
     body = {"error": {"type": "action_request_validation_exception", "reason": "id [x] is too long"}}
 
-    outcome = request_error(api_error(400, body))
+    outcome = request_error(api_error(400, body), 100)
 
     assert isinstance(outcome, BatchRejected)
     assert outcome.rejection.cause == ("elasticsearch", "action_request_validation_exception")
 
 
 def test_a_timeout_is_unavailable_in_words_without_the_request() -> None:
-    assert str(request_error(ConnectionTimeout("timed out on {…}"))) == "elasticsearch: ConnectionTimeout"
+    assert str(request_error(ConnectionTimeout("timed out on {…}"), 100)) == "elasticsearch: ConnectionTimeout"

@@ -1,4 +1,4 @@
-"""A store that cannot write now: nothing is rejected, nothing created, and what can be written is."""
+"""A store that cannot write now: no change is rejected, no index is created, and the other changes are written."""
 
 import socket
 from typing import Any
@@ -72,20 +72,33 @@ async def test_a_closed_index_is_unavailable_until_it_is_opened(
     assert await stage.apply([product("a")]) == [Applied()]
 
 
-async def test_a_conflict_that_cannot_be_looked_up_is_unavailable(
+class ClosingBeforeLookUp:
+    """The client, whose index is closed between a bulk request and the look-up of its conflicts."""
+
+    def __init__(self, client: AsyncElasticsearch, physical: str) -> None:
+        self._client = client
+        self._physical = physical
+        self.looked_up = False
+
+    async def mget(self, **options: Any) -> Any:
+        self.looked_up = True
+        await self._client.indices.close(index=self._physical)
+        return await self._client.mget(**options)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+
+async def test_a_conflict_whose_version_cannot_be_read_is_unavailable(
     stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
 ) -> None:
     await stage.apply([product("a", 2)])
-    settled = stage._settle
-
-    async def after_closing(contests: Any) -> Any:
-        await client.indices.close(index=names["product"].physical)
-        return await settled(contests)
-
-    stage._settle = after_closing  # type: ignore[method-assign]
+    closing: Any = ClosingBeforeLookUp(client, names["product"].physical)
 
     with pytest.raises(Unavailable):
-        await stage.apply([product("a", 1)])
+        await ElasticsearchStage(closing, names).apply([product("a", 1)])
+
+    assert closing.looked_up
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")

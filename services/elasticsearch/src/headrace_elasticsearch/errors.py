@@ -1,6 +1,6 @@
-"""What an error of Elasticsearch means: that a change can never succeed, or that nothing can be said yet.
+"""Which of Elasticsearch's errors are about the data, and which mean that the store is unavailable.
 
-An error speaks of the data only if its type is on a list; every other means that the store is not there for us now.
+An error is about the data only if its type is in a list here.
 """
 
 import re
@@ -22,11 +22,11 @@ DATA_ERRORS = frozenset({
     "x_content_parse_exception", "max_bytes_length_exceeded_exception",
 })  # fmt: skip
 REQUEST_ERRORS = frozenset({
-    # What a request of ours can be refused for as a whole: an id that is too long, a version out of range.
+    # For these Elasticsearch refuses a whole request: an id that is too long, a version out of range.
     "action_request_validation_exception", "illegal_argument_exception", "x_content_parse_exception",
 })  # fmt: skip
 STATES = frozenset({"index_closed_exception"})
-"""Types with a data error's status that speak of the index, so that no change is suspect."""
+"""Types with the status of a data error that are about the index: no change is suspect."""
 STATES_STATUS = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 
 _FIELD = re.compile(
@@ -44,8 +44,11 @@ def item_error(status: int, error: Mapping[str, Any]) -> Rejected | Unavailable:
     return Unavailable(STORE, f"{status} {kind}", suspect=status not in STATES_STATUS and kind not in STATES)
 
 
-def request_error(error: ApiError | TransportError) -> Unavailable | BatchRejected:
-    """What the failure of a whole bulk request means for its changes."""
+def request_error(error: ApiError | TransportError, size: int) -> Unavailable | BatchRejected:
+    """What the failure of a whole bulk request of `size` bytes means for its changes."""
+    if isinstance(error, ApiError) and error.status_code == TOO_LARGE:
+        detail = f"{size} bytes are more than Elasticsearch takes in one request"
+        return BatchRejected(Rejected("too_large", detail, (STORE, str(TOO_LARGE))))
     if isinstance(error, ApiError) and error.status_code == 400:
         kind = error_type(error)
         if kind in REQUEST_ERRORS:
@@ -54,7 +57,7 @@ def request_error(error: ApiError | TransportError) -> Unavailable | BatchReject
 
 
 def unavailable(error: ApiError | TransportError) -> Unavailable:
-    """The failure of a request as Unavailable, in words that hold no value of the data."""
+    """The failure of a request as Unavailable, in a text without values of the data."""
     if isinstance(error, ApiError):
         status = error.status_code
         return Unavailable(STORE, f"{status} {error_type(error)}", suspect=status not in STATES_STATUS)
@@ -62,13 +65,13 @@ def unavailable(error: ApiError | TransportError) -> Unavailable:
 
 
 def rejected(kind: str, reason: str) -> Rejected:
-    """A refusal whose cause names the error's type and, where it can be told, our field, and never a value."""
+    """A refusal. Its cause names the error's type and, if the reason names one, the field; it never has a value."""
     field = _field(reason)
     return Rejected("refused_by_store", reason[:_DETAIL_LENGTH], (STORE, kind, *([field] if field else [])))
 
 
 def error_type(error: ApiError) -> str:
-    """The `type` that Elasticsearch gives the error; that of the exception if something before it answered."""
+    """The `type` in Elasticsearch's response; the exception's name if a proxy answered instead."""
     body = error.body
     if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
         return str(body["error"].get("type"))
@@ -76,7 +79,7 @@ def error_type(error: ApiError) -> str:
 
 
 def _field(reason: str) -> str | None:
-    """The field that a reason names, if it is one of ours: another could be a value that looks like one."""
+    """The field that a reason names, if the mapping has it: another name may be a value that looks like a field."""
     found = _FIELD.search(reason)
     name = next(filter(None, found.groups())) if found else ""
     return name if name.partition(".")[0] in _FIELDS and name.removesuffix(".keyword") in _FIELDS else None
