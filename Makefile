@@ -23,10 +23,10 @@ prerequisites:
 browser:
 	@bash infra/prerequisites.sh browser
 
-$(READY): requirements.txt pyproject.toml $(wildcard */pyproject.toml shared/*/pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
+$(READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard */pyproject.toml shared/*/pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r infra/uv.txt
-	$(BIN)/uv pip sync --quiet --require-hashes requirements.txt
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.txt requirements-dev.txt
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
 	touch $@
 
@@ -60,11 +60,14 @@ format: setup ## Format the code
 bench: setup ## Ratios against raw clients, side by side in one run
 	$(BIN)/python -m benchmarks
 
-lock: ## Resolve the dependencies again and pin them with hashes
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-		--group dev pyproject.toml $(foreach member,$(MEMBERS),--no-emit-package headrace-$(notdir $(member))) \
-		-o requirements.txt
-	grep -A 9999 '^uv==' requirements.txt | awk 'NR > 1 && /^[a-z]/ { exit } { print }' | sed '$$ s/ *\\$$//' > infra/uv.txt
+COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
+	$(foreach member,$(MEMBERS),--no-emit-package headrace-$(notdir $(member))) pyproject.toml
+
+lock: ## Pin the dependencies with hashes: what runs, and apart from it what only a checkout needs
+	$(COMPILE) -o requirements.txt
+	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt \
+		$$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.txt)
+	sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt > infra/uv.txt
 
 clean: ## Stop the servers and remove what was built
 	-[ -x $(BIN)/headrace ] && $(BIN)/headrace down

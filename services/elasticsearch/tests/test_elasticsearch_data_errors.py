@@ -8,7 +8,7 @@ from elasticsearch import AsyncElasticsearch
 from headrace_elasticsearch.indices import Index, Indices
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_schemas.changes import ProductChange
-from headrace_worker.stage import Applied, BatchRejected, Rejected
+from headrace_worker.stage import Applied, Rejected
 
 
 async def create_with(client: AsyncElasticsearch, index: Index, properties: dict[str, Any]) -> None:
@@ -100,13 +100,14 @@ async def test_nothing_a_valid_record_may_hold_is_refused_by_our_own_mapping(
     assert held["mixed"].fields["attributes"] == changes[3].attributes
 
 
-async def test_a_request_refused_as_a_whole_names_no_change_and_writes_none(
+async def test_a_change_for_which_a_whole_request_is_refused_is_found_and_the_others_are_written(
     stage: ElasticsearchStage, store: Any, product: Any
 ) -> None:
     too_long = ProductChange.model_construct(**product("x").model_dump() | {"product_id": "x" * 513})
 
-    with pytest.raises(BatchRejected) as caught:
-        await stage.apply([product("a"), too_long])
+    written, rejection = await stage.apply([product("a"), too_long])
 
-    assert caught.value.rejection.cause == ("elasticsearch", "action_request_validation_exception")
-    assert await store.get("product", ["a"]) == {}
+    assert written == Applied()
+    assert isinstance(rejection, Rejected)
+    assert rejection.cause == ("elasticsearch", "action_request_validation_exception")
+    assert set(await store.get("product", ["a", too_long.id])) == {"a"}

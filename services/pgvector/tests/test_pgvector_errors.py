@@ -1,4 +1,4 @@
-"""Which answers of PostgreSQL are about the data, and which only mean that it cannot be used now."""
+"""Which errors of PostgreSQL are about the data, and which mean that the server is unavailable."""
 
 import asyncio
 from typing import TypeAlias
@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from headrace_clients.settings import PostgresSettings
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
-from headrace_worker.stage import Applied, BatchRejected, Unavailable
+from headrace_worker.stage import Applied, Rejected, Unavailable
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 UNAVAILABLE = [
@@ -23,7 +23,7 @@ DATA = ["22000", "22003", "22021", "22P02", "22P05", "23502", "23505", "23514", 
 
 
 @pytest.mark.parametrize("code", UNAVAILABLE)
-async def test_an_answer_about_the_server_is_unavailable(sink: Sink, stage: PgvectorStage, sql: Sql, code: str) -> None:
+async def test_an_error_of_the_server_is_unavailable(sink: Sink, stage: PgvectorStage, sql: Sql, code: str) -> None:
     await answer_with(sql, code)
     with pytest.raises(Unavailable) as caught:
         await stage.apply([sink.upsert("product", "a", 1)])
@@ -43,18 +43,18 @@ async def test_an_internal_error_is_unavailable_and_makes_the_batch_suspect(
 
 
 @pytest.mark.parametrize("code", DATA)
-async def test_an_answer_about_the_data_refuses_the_batch(
+async def test_an_error_about_the_data_rejects_the_change(
     sink: Sink, stage: PgvectorStage, sql: Sql, code: str
 ) -> None:
     await answer_with(sql, code)
-    with pytest.raises(BatchRejected) as caught:
-        await stage.apply([sink.upsert("product", "a", 1)])
-    assert caught.value.rejection.reason == "refused_by_store"
-    assert caught.value.rejection.cause == ("postgres", code)
+    (rejection,) = await stage.apply([sink.upsert("product", "a", 1)])
+    assert isinstance(rejection, Rejected)
+    assert rejection.reason == "refused_by_store"
+    assert rejection.cause == ("postgres", code)
     await check_recovered(sink, stage, sql)
 
 
-async def test_a_share_that_fails_leaves_the_others_applied(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
+async def test_a_part_that_fails_leaves_the_others_applied(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
     await answer_with(sql, "53100")
     keyword, product = sink.upsert("keyword", "k", 1), sink.upsert("product", "a", 1)
     outcomes = list(await stage.apply([keyword, product]))
@@ -130,7 +130,7 @@ async def answer_with(sql: Sql, code: str) -> None:
 
 
 async def check_recovered(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
-    """The stage goes on once the server answers as usual, and nothing of the failed write is left."""
+    """Nothing of the failed write is stored, and the stage writes again when the server answers without errors."""
     assert await sql.fetchval("SELECT count(*) FROM headrace.products") == 0
     await sql.execute("DROP TRIGGER refuse ON headrace.products")
     assert list(await stage.apply([sink.upsert("product", "a", 1)])) == [Applied()]

@@ -1,0 +1,65 @@
+"""The lock files pin what is declared: requirements.txt what runs, requirements-dev.txt what only a checkout needs."""
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LOCKS = ("requirements.txt", "requirements-dev.txt")
+DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
+
+
+def normalized(requirement: str) -> str:
+    """The package's name, without extras, version and marker (PEP 503)."""
+    return re.sub(r"[-_.]+", "-", re.split(r"[^\w.-]", requirement, maxsplit=1)[0]).lower()
+
+
+def declared(pyproject: Path) -> set[str]:
+    """What a package declares, without the packages of this project."""
+    names = map(normalized, tomllib.loads(pyproject.read_text())["project"].get("dependencies", []))
+    return {name for name in names if not name.startswith("headrace-")}
+
+
+def pinned(lock: str) -> set[str]:
+    return set(map(normalized, re.findall(r"^[\w.-]+(?===)", (ROOT / lock).read_text(), re.M)))
+
+
+@pytest.fixture
+def runtime() -> set[str]:
+    """What the packages of the workspace declare."""
+    members = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
+    return {name for member in members for folder in ROOT.glob(member) for name in declared(folder / "pyproject.toml")}
+
+
+def test_each_declared_dependency_is_pinned_in_the_lock_file_of_its_use(runtime: set[str]) -> None:
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    assert runtime - pinned("requirements.txt") == set()
+    assert set(map(normalized, groups["dev"])) - pinned("requirements-dev.txt") - pinned("requirements.txt") == set()
+
+
+def test_what_runs_and_what_only_a_checkout_needs_are_locked_apart() -> None:
+    assert pinned("requirements.txt") & pinned("requirements-dev.txt") == set()
+    assert pinned("requirements.txt") & {"pytest", "mypy", "ruff", "playwright", "hypothesis", "uv"} == set()
+
+
+@pytest.mark.parametrize("lock", [*LOCKS, "infra/uv.txt"])
+def test_every_pin_has_hashes_and_no_address(lock: str) -> None:
+    text = (ROOT / lock).read_text()
+    pins = re.findall(r"^[\w.-]+==(?:.*\\\n)*.*", text, re.M)
+    assert pins
+    assert [pin.splitlines()[0] for pin in pins if "--hash=sha256:" not in pin] == []
+    assert "://" not in text
+
+
+def test_the_installer_is_the_version_that_the_lock_file_pins() -> None:
+    assert (ROOT / "infra/uv.txt").read_text() in (ROOT / "requirements-dev.txt").read_text()
+
+
+def test_the_image_installs_only_what_runs() -> None:
+    assert re.findall(r"requirements\S*\.txt", DOCKERFILE) == ["requirements.txt"] * 2
+    assert "uv pip sync --require-hashes requirements.txt" in DOCKERFILE
+    assert "uninstall" not in DOCKERFILE
+    copied = re.findall(r"^COPY --from=build \S+ (\S+)|^COPY --from=build --chown=\S+ (\S+)", DOCKERFILE, re.M)
+    assert "/opt/installer" not in str(copied)
