@@ -1,5 +1,6 @@
-"""With a fingerprint, only a server whose certificate that very authority has signed is spoken to."""
+"""The client connects only to a server whose certificate the authority of the settings has signed."""
 
+import asyncio
 import hashlib
 import ssl
 import subprocess
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from pydantic import ValidationError
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.indices import indices
@@ -31,16 +33,23 @@ class Authority:
         return cls(home)
 
     @property
+    def file(self) -> Path:
+        return self.home / "authority.pem"
+
+    @property
     def fingerprint(self) -> str:
-        der = ssl.PEM_cert_to_DER_cert((self.home / "authority.pem").read_text())
+        der = ssl.PEM_cert_to_DER_cert(self.file.read_text())
         digest = hashlib.sha256(der).hexdigest().upper()
         return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
     def sign(self, name: str) -> Path:
-        """A server's certificate and its key, in one file."""
+        """A certificate for 127.0.0.1 and its key, in one file."""
+        (self.home / "san").write_text("subjectAltName = IP:127.0.0.1")
         openssl(self.home, "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=node "
                            f"-keyout {name}.key -out {name}.csr")  # fmt: skip
-        openssl(self.home, f"x509 -req -in {name}.csr -CA authority.pem -CAkey authority.key -out {name}.crt")
+        openssl(
+            self.home, f"x509 -req -in {name}.csr -CA authority.pem -CAkey authority.key -extfile san -out {name}.crt"
+        )
         pem = self.home / f"{name}.pem"
         pem.write_text((self.home / f"{name}.crt").read_text() + (self.home / f"{name}.key").read_text())
         return pem
@@ -57,7 +66,9 @@ def authority(tmp_path: Path) -> Authority:
 
 @pytest.fixture
 async def served(tmp_path: Path, authority: Authority) -> AsyncIterator[dict[str, str]]:
-    """URLs: `genuine` shows a certificate of the authority; `forged` another's, with the authority's own beside it."""
+    """URLs. `genuine` has a certificate that the authority signed; `forged` has one of another authority of the same
+    name, and sends the authority's certificate with it.
+    """
 
     async def healthy(request: web.Request) -> web.Response:
         return web.json_response({"status": "green"}, headers={"X-Elastic-Product": "Elasticsearch"})
@@ -66,7 +77,7 @@ async def served(tmp_path: Path, authority: Authority) -> AsyncIterator[dict[str
     app.router.add_route("*", "/{path:.*}", healthy)
     runner = web.AppRunner(app)
     await runner.setup()
-    public = (authority.home / "authority.pem").read_text()
+    public = authority.file.read_text()
     chains = {"genuine": authority.sign("node"), "forged": Authority.create(tmp_path / "theirs").sign("node")}
     for pem in chains.values():
         pem.write_text(pem.read_text() + public)
@@ -77,23 +88,79 @@ async def served(tmp_path: Path, authority: Authority) -> AsyncIterator[dict[str
     await runner.cleanup()
 
 
-async def check(url: str, fingerprint: str | None) -> None:
-    async with connect(ElasticsearchSettings(url=url, ca_fingerprint=fingerprint, timeout=5)) as client:
+async def check(url: str, fingerprint: str | None = None, file: Path | None = None) -> None:
+    """Raises Unavailable unless the stage reaches the server."""
+    settings = ElasticsearchSettings(
+        url=url, ca_fingerprint=fingerprint, ca_file=str(file) if file else None, timeout=5
+    )
+    async with connect(settings) as client:
         await ElasticsearchStage(client, indices()).check()
 
 
-async def test_a_server_of_the_authority_is_spoken_to(served: dict[str, str], authority: Authority) -> None:
+async def test_a_server_of_the_pinned_authority_is_reached(served: dict[str, str], authority: Authority) -> None:
     await check(served["genuine"], authority.fingerprint)
     await check(served["genuine"], authority.fingerprint.replace(":", "").lower())
 
 
-async def test_a_server_that_only_shows_the_authority_is_not(served: dict[str, str], authority: Authority) -> None:
+async def test_a_server_that_only_sends_the_pinned_authority_is_refused(
+    served: dict[str, str], authority: Authority
+) -> None:
     with pytest.raises(Unavailable, match="TlsError"):
         await check(served["forged"], authority.fingerprint)
 
 
-async def test_another_fingerprint_or_none_is_not_enough(served: dict[str, str]) -> None:
+async def test_every_request_after_the_first_is_verified_too(served: dict[str, str], authority: Authority) -> None:
+    settings = ElasticsearchSettings(url=served["genuine"], ca_fingerprint=authority.fingerprint, timeout=5)
+    async with connect(settings) as client:
+        stage = ElasticsearchStage(client, indices())
+        for _ in range(3):
+            await stage.check()
+
+
+async def test_another_fingerprint_is_refused(served: dict[str, str]) -> None:
     with pytest.raises(Unavailable, match="TlsError"):
         await check(served["genuine"], "00" * 32)
+
+
+async def test_a_server_of_the_authority_in_the_file_is_reached(served: dict[str, str], authority: Authority) -> None:
+    await check(served["genuine"], file=authority.file)
+
+
+async def test_a_server_of_another_authority_than_that_in_the_file_is_refused(
+    served: dict[str, str], authority: Authority, tmp_path: Path
+) -> None:
     with pytest.raises(Unavailable, match="TlsError"):
-        await check(served["genuine"], None)
+        await check(served["forged"], file=authority.file)
+    with pytest.raises(Unavailable, match="TlsError"):
+        await check(served["genuine"], file=Authority.create(tmp_path / "other").file)
+
+
+async def test_with_the_authority_in_a_file_the_host_name_is_compared(
+    served: dict[str, str], authority: Authority
+) -> None:
+    with pytest.raises(Unavailable, match="TlsError"):
+        await check(served["genuine"].replace("127.0.0.1", "localhost"), file=authority.file)
+
+
+async def test_without_a_setting_only_public_authorities_are_trusted(served: dict[str, str]) -> None:
+    with pytest.raises(Unavailable, match="TlsError"):
+        await check(served["genuine"])
+
+
+async def test_a_server_that_does_not_speak_tls_or_is_not_there_is_unavailable(authority: Authority) -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    plain = await asyncio.start_server(answer, "127.0.0.1", 0)
+    port = plain.sockets[0].getsockname()[1]
+    async with plain:
+        with pytest.raises(Unavailable, match="TlsError"):
+            await check(f"https://127.0.0.1:{port}", authority.fingerprint)
+    with pytest.raises(Unavailable, match="TlsError"):
+        await check(f"https://127.0.0.1:{port}", authority.fingerprint)
+
+
+def test_a_file_and_a_fingerprint_at_once_are_refused() -> None:
+    with pytest.raises(ValidationError, match="not both"):
+        ElasticsearchSettings(ca_file="authority.pem", ca_fingerprint="00" * 32)

@@ -10,8 +10,8 @@ from headrace_worker.settings import WorkerSettings
 class SqliteSettings(BaseModel):
     """Where the database is."""
 
-    path: Path = Field(Path("headrace.sqlite3"), description="file of the database; made if missing")
-    timeout: float = Field(5.0, gt=0, description="of the wait for another writer's lock, seconds")
+    path: Path = Field(Path("headrace.sqlite3"), description="file of the database; created if it is missing")
+    timeout: float = Field(5.0, gt=0, description="longest wait for the lock of another writer, seconds")
 
 
 class SqliteWorkerSettings(WorkerSettings):

@@ -5,7 +5,6 @@ from typing import Any
 
 from elasticsearch import AsyncElasticsearch
 
-from headrace_elasticsearch.pinned import PinnedNode
 from headrace_elasticsearch.settings import ElasticsearchSettings
 
 # At DEBUG this logger writes every request out, with the key and the documents.
@@ -13,13 +12,22 @@ logging.getLogger("elastic_transport.node").setLevel(logging.INFO)
 
 
 def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
-    """A client that does not retry: waiting and trying again is the worker's, which must know what it waits for."""
-    pinned: dict[str, Any] = {"ssl_assert_fingerprint": settings.ca_fingerprint, "node_class": PinnedNode}
+    """A client that does not retry: the worker retries, because it must know what it waits for."""
     return AsyncElasticsearch(
         settings.url,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         request_timeout=settings.timeout,
         max_retries=0,
         retry_on_timeout=False,
-        **(pinned if settings.ca_fingerprint else {}),
+        **_trust(settings),
     )
+
+
+def _trust(settings: ElasticsearchSettings) -> dict[str, Any]:
+    """The authority to trust for https; without a setting, the public authorities that the client knows."""
+    if settings.ca_fingerprint:
+        # Only who pins an authority pays for the import of a second TLS library.
+        from headrace_elasticsearch.pinned import PinnedNode
+
+        return {"ssl_assert_fingerprint": settings.ca_fingerprint, "node_class": PinnedNode}
+    return {"ca_certs": settings.ca_file} if settings.ca_file else {}

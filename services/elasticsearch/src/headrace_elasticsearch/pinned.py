@@ -1,9 +1,12 @@
-"""TLS to a server whose authority is known by its fingerprint alone, as Elasticsearch prints it at its first start.
+"""TLS to a server whose authority is known only by a fingerprint, which Elasticsearch prints at its first start.
 
-The client's own check of a fingerprint compares, under aiohttp, the server's certificate and never its authority's.
-Here the authority is taken from the chain that the server presents, recognised by its SHA-256, and trusted; every
-connection is then verified against it as usual. The host name is not compared: a private authority vouches for the
-cluster's own nodes only, and their certificates seldom name what clients call them.
+The client's own check of a fingerprint is of no use here. Under aiohttp it compares the server's certificate and not
+the authority's. Under urllib3 it does not check that the authority signed the server's certificate: any server passes
+that sends a copy of the authority's certificate.
+
+Here the authority's certificate is taken from the chain that the server sends, recognised by its SHA-256, and trusted.
+Then every connection is verified against it as usual. The host name is not compared: a private authority signs only for
+the nodes of its cluster, and their certificates seldom have the name that clients use.
 """
 
 import asyncio
@@ -12,14 +15,17 @@ import ssl
 from dataclasses import replace
 from typing import Any
 
+from cryptography.hazmat.primitives.serialization import Encoding
 from elastic_transport import AiohttpHttpNode, HttpHeaders, NodeConfig, TlsError
 from elastic_transport.client_utils import DEFAULT, DefaultType
+from OpenSSL import SSL
 
-HANDSHAKE_TIMEOUT = 10.0
+HANDSHAKE_SECONDS = 10.0
+CHUNK = 65_536
 
 
 class PinnedNode(AiohttpHttpNode):
-    """A node that learns whom to trust, by `ssl_assert_fingerprint`, before its first request."""
+    """A node that learns from `ssl_assert_fingerprint`, before its first request, which authority to trust."""
 
     def __init__(self, config: NodeConfig) -> None:
         assert config.ssl_assert_fingerprint is not None
@@ -27,7 +33,6 @@ class PinnedNode(AiohttpHttpNode):
         self._trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._trust.check_hostname = False
         self._trust.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        self._trusts = False
         super().__init__(replace(config, ssl_assert_fingerprint=None, ssl_context=self._trust))
 
     async def perform_request(  # type: ignore[override]  # as in AiohttpHttpNode: the base class is synchronous
@@ -38,32 +43,45 @@ class PinnedNode(AiohttpHttpNode):
         headers: HttpHeaders | None = None,
         request_timeout: DefaultType | float | None = DEFAULT,
     ) -> Any:
-        if not self._trusts:
+        if not self._trust.cert_store_stats()["x509"]:
             self._trust.load_verify_locations(cadata=await self._authority())
-            self._trusts = True
         return await super().perform_request(method, target, body, headers, request_timeout)
 
     async def _authority(self) -> bytes:
-        """The certificate of the fingerprint, DER, from what the server presents."""
-        for certificate in await _presented(self.host, self.port):
+        """The certificate with the fingerprint, DER, from the chain that the server sends. Raises TlsError."""
+        for certificate in await certificate_chain(self.host, self.port):
             if hashlib.sha256(certificate).hexdigest() == self._fingerprint:
                 return certificate
-        raise TlsError(f"{self.base_url} presents no certificate with the fingerprint that is set")
+        raise TlsError(f"{self.base_url} sends no certificate with the fingerprint that is set")
 
 
-async def _presented(host: str, port: int) -> list[bytes]:
-    """Every certificate of a server's chain, DER, none of them verified."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
+async def certificate_chain(host: str, port: int) -> list[bytes]:
+    """Every certificate that a server sends in its handshake, DER, unverified. Raises TlsError.
+
+    pyOpenSSL makes the handshake, because Python's own `ssl` gives only the first certificate before Python 3.13.
+    """
+    connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
+    connection.set_connect_state()
     try:
-        async with asyncio.timeout(HANDSHAKE_TIMEOUT):
-            _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except (OSError, TimeoutError) as error:
+        async with asyncio.timeout(HANDSHAKE_SECONDS):
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                await _handshake(connection, reader, writer)
+            finally:
+                writer.close()
+    except (OSError, TimeoutError, SSL.Error) as error:
         raise TlsError(f"no handshake with {host}:{port}: {type(error).__name__}") from None
-    try:
-        # Public only from Python 3.13, where it gives bytes.
-        chain = writer.get_extra_info("ssl_object")._sslobj.get_unverified_chain()
-        return [ssl.PEM_cert_to_DER_cert(certificate.public_bytes()) for certificate in chain]
-    finally:
-        writer.close()
+    chain = connection.get_peer_cert_chain(as_cryptography=True) or []
+    return [certificate.public_bytes(Encoding.DER) for certificate in chain]
+
+
+async def _handshake(connection: SSL.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while True:
+        try:
+            return connection.do_handshake()
+        except SSL.WantReadError:
+            writer.write(connection.bio_read(CHUNK))
+            received = await reader.read(CHUNK)
+            if not received:
+                raise ConnectionError from None
+            connection.bio_write(received)

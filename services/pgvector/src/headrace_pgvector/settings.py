@@ -7,9 +7,9 @@ from headrace_worker.settings import BatchSettings, VectorStoreSettings
 
 
 class PgvectorBatchSettings(BatchSettings):
-    """A batch large enough to keep all writers busy."""
+    """A poll is large enough for every transaction that the stage has open."""
 
-    max_records: int = Field(2000, ge=1, description="records of one poll")
+    max_records: int = Field(2000, ge=1, description="most records of one poll")
 
 
 class PgvectorSettings(VectorStoreSettings):

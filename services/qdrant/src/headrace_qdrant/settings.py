@@ -7,9 +7,9 @@ from headrace_worker.settings import BatchSettings, VectorStoreSettings
 
 
 class QdrantBatchSettings(BatchSettings):
-    """A batch large enough to keep all writers busy."""
+    """A poll is large enough for every request that the stage has in flight."""
 
-    max_records: int = Field(2048, ge=1, description="records of one poll")
+    max_records: int = Field(2048, ge=1, description="most records of one poll")
 
 
 class QdrantWorkerSettings(VectorStoreSettings):

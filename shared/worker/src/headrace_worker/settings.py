@@ -17,25 +17,29 @@ ENV_PREFIX = "HEADRACE_"
 class KafkaSettings(BaseModel):
     """How to reach the brokers."""
 
-    bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port, more of them separated by commas")
+    bootstrap_servers: str = Field(
+        "127.0.0.1:9092", description="host:port of one or more brokers, separated by commas"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
-        "PLAINTEXT", description="as in Kafka's own clients"
+        "PLAINTEXT", description="security protocol, named as in Kafka's own clients"
     )
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
-        "SCRAM-SHA-512", description="with SASL_PLAINTEXT or SASL_SSL"
+        "SCRAM-SHA-512", description="SASL mechanism, with SASL_PLAINTEXT or SASL_SSL"
     )
-    sasl_username: str | None = Field(None, description="with SASL_PLAINTEXT or SASL_SSL")
-    sasl_password: SecretStr | None = Field(None, description="with SASL_PLAINTEXT or SASL_SSL")
+    sasl_username: str | None = Field(None, description="user, with SASL_PLAINTEXT or SASL_SSL")
+    sasl_password: SecretStr | None = Field(None, description="password, with SASL_PLAINTEXT or SASL_SSL")
     ssl_ca_file: str | None = Field(None, description="PEM file of the authorities to trust; default: the system's")
     ssl_cert_file: str | None = Field(None, description="PEM file of the client's certificate")
     ssl_key_file: str | None = Field(None, description="PEM file of the client's key")
     session_timeout: float = Field(
         45.0, ge=6, description="seconds without a heartbeat until a consumer's partitions go to another"
     )
-    partitions: int = Field(6, ge=1, description="of every topic; never changed once a topic is in use")
-    replication_factor: int = Field(1, ge=1, description="of every topic; 3 in production")
-    min_insync_replicas: int = Field(1, ge=1, description="of every topic; 2 in production")
-    max_record_bytes: int = Field(1_048_576, ge=1024, description="largest source record; derived topics take twice it")
+    partitions: int = Field(6, ge=1, description="partitions of each topic; do not change it once a topic is in use")
+    replication_factor: int = Field(1, ge=1, description="replicas of each topic; 3 in production")
+    min_insync_replicas: int = Field(1, ge=1, description="min.insync.replicas of each topic; 2 in production")
+    max_record_bytes: int = Field(
+        1_048_576, ge=1024, description="largest source record, bytes; derived topics take twice as much"
+    )
 
 
 def _without_credentials(url: str) -> str:
@@ -51,33 +55,41 @@ class HttpSettings(BaseModel):
     """Where a worker answers /healthz, /readyz and /metrics."""
 
     host: str = Field("127.0.0.1", description="address to listen on; in a container 0.0.0.0")
-    port: int = Field(0, ge=0, le=65535, description="0: any free port, named in the log")
+    port: int = Field(0, ge=0, le=65535, description="port; 0: any free port, which the log names")
 
 
 class TelemetrySettings(BaseModel):
     """Where traces go."""
 
-    otlp_endpoint: Url | None = Field(None, description="OTLP over HTTP, for example http://127.0.0.1:4318")
+    otlp_endpoint: Url | None = Field(None, description="OTLP endpoint over HTTP, for example http://127.0.0.1:4318")
 
 
 class BatchSettings(BaseModel):
     """How much a worker takes at once and how long it waits for a store before it gives a batch back."""
 
-    max_records: int = Field(4000, ge=1, description="records of one poll")
+    max_records: int = Field(4000, ge=1, description="most records of one poll")
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(
-        60.0, gt=0, description="seconds of retrying before a batch goes back to Kafka; far below max.poll.interval"
+        60.0, gt=0, description="seconds of retries before a batch goes back to Kafka; far below max.poll.interval"
     )
     backoff_max: float = Field(30.0, gt=0, description="longest pause between two tries, seconds")
-    poison_tries: int = Field(5, ge=2, description="lone failures on a healthy store before a change is a dead letter")
+    poison_tries: int = Field(
+        5, ge=2, description="failures of one change alone, on a healthy store, before it is a dead letter"
+    )
 
 
 class BreakerSettings(BaseModel):
     """When a worker stops taking records instead of dead-lettering the catalogue."""
 
-    window: int = Field(200, ge=1, description="live changes looked back on; fewer never open it")
-    share: float = Field(0.5, gt=0, le=1, description="of them rejected for one fingerprint opens it")
-    allow_rejects: bool = Field(False, description="dead-letter them all the same; headrace work NAME --allow-rejects")
+    window: int = Field(
+        200, ge=1, description="number of latest live changes to look at; the breaker never opens on fewer"
+    )
+    share: float = Field(
+        0.5, gt=0, le=1, description="share of them, rejected for one fingerprint, above which the breaker opens"
+    )
+    allow_rejects: bool = Field(
+        False, description="write dead letters and never open the breaker; as headrace work NAME --allow-rejects"
+    )
 
 
 class CommonSettings(BaseSettings):
@@ -89,8 +101,10 @@ class CommonSettings(BaseSettings):
     )
 
     kafka: KafkaSettings = KafkaSettings()
-    topic_prefix: str = Field(DEFAULT_PREFIX, description="of every topic and consumer group")
-    model: str = Field("minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id in the model catalogue")
+    topic_prefix: str = Field(DEFAULT_PREFIX, description="prefix of each topic and consumer group")
+    model: str = Field(
+        "minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id of the model in the model catalogue"
+    )
 
     @property
     def topics(self) -> Topics:
@@ -106,16 +120,17 @@ class WorkerSettings(CommonSettings):
     batch: BatchSettings = BatchSettings()
     breaker: BreakerSettings = BreakerSettings()
     null_without_version: Literal["dead-letter", "ignore"] = Field(
-        "dead-letter", description="a null record without a headrace-version header, as Debezium sends after a delete"
+        "dead-letter",
+        description="what becomes of a null record without a headrace-version header, as Debezium sends after a delete",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
 
 
 class VectorStoreSettings(WorkerSettings):
     """What a worker reads that keeps vectors."""
 
     dimension: int | None = Field(
-        None, ge=1, le=65_536, description="of the model's vectors; default: what the catalogue says of the model"
+        None, ge=1, le=65_536, description="dimension of the model's vectors; default: as in the model catalogue"
     )
 
     @property
