@@ -50,22 +50,24 @@ mutants: setup ## Weaken each guarantee in a copy, and show that the tests notic
 check: setup ## Lint, format, types and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy $(PACKAGES)
-	$(BIN)/lint-imports
+	MYPYPATH=$(subst $() ,:,$(PACKAGES)) $(BIN)/mypy $(PACKAGES)
+	$(BIN)/python infra/import_contracts.py
 
-format: setup ## Format the code
+format: setup ## Format the code, and write the settings page from it
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	$(BIN)/python docs/settings_page.py > $(VENV)/settings.md
+	cp $(VENV)/settings.md docs/settings.md
 
 bench: setup ## Ratios against raw clients, side by side in one run
 	$(BIN)/python -m benchmarks
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
-	$(foreach member,$(MEMBERS),--no-emit-package headrace-$(notdir $(member))) pyproject.toml
+	$(foreach member,$(MEMBERS),$(member)/pyproject.toml --no-emit-package headrace-$(notdir $(member)))
 
 lock: ## Pin the dependencies with hashes: what runs, and apart from it what only a checkout needs
 	$(COMPILE) -o requirements.txt
-	$(COMPILE) --group dev -c requirements.txt -o requirements-dev.txt \
+	$(COMPILE) --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt \
 		$$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.txt)
 	sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt > infra/uv.txt
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from harness.link_sinks import LinkSink, link_set, tombstone
+from harness.link_sinks import LinkSink, link_set, link_sink_names, tombstone
 from harness.servers import Servers
 from harness.sinks import outcomes_of
 from harness.store_control import StoreControl
@@ -15,6 +15,7 @@ from headrace_worker.stage import Applied, Outcome, Stage, Superseded, Unavailab
 from headrace_worker.store import LinkStore
 
 NewId = Callable[[str], str]
+pytestmark = pytest.mark.parametrize("link_sink", link_sink_names(on_servers=True), indirect=True)
 
 
 @pytest.fixture

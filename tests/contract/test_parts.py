@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from harness.proxy import Proxy, proxy
 from harness.servers import Servers
-from harness.sinks import Sink, server_sink_names, settle
+from harness.sinks import Sink, outcomes_of, server_sink_names
 
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_worker.stage import Applied, Rejected, Stage, Superseded, Unavailable
@@ -54,7 +54,7 @@ async def test_a_part_that_is_unavailable_does_not_touch_the_others(
     )
 
     path.proxy.forbidden = None
-    assert await settle(path.stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(path.stage, batch) == [Applied()] * len(batch)
     await check_stored(sink, store, batch)
 
 
@@ -88,7 +88,7 @@ async def test_when_every_part_is_unavailable_the_batch_is(sink: Sink, path: Pat
         await path.stage.apply(batch)
     assert path.proxy.cut > 1
     path.proxy.forbidden = None
-    assert await settle(path.stage, batch) == [Applied()] * len(batch)
+    assert await outcomes_of(path.stage, batch) == [Applied()] * len(batch)
     await check_stored(sink, store, batch)
 
 
@@ -101,8 +101,8 @@ async def test_a_redelivery_of_a_batch_with_a_failed_part_steps_nothing_back(
     await path.stage.apply(batch)
     assert path.proxy.cut == 1
     path.proxy.forbidden = None
-    assert await settle(path.stage, [newer]) == [Applied()]
-    counts = Counter(type(outcome) for outcome in await settle(path.stage, batch))
+    assert await outcomes_of(path.stage, [newer]) == [Applied()]
+    counts = Counter(type(outcome) for outcome in await outcomes_of(path.stage, batch))
     assert counts == {Applied: len(batch) - 1, Superseded: 1}
     await check_stored(sink, store, [newer, *batch[1:]])
 

@@ -5,12 +5,12 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from harness.sinks import servers_of
+from harness.sinks import candidates, load_sink, servers_of
 from headrace_schemas.links import Link, ProductLinks
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Stage
 from headrace_worker.store import LinkStore
-from headrace_worker.worker import Worker, load_worker, worker_names
+from headrace_worker.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -34,9 +34,10 @@ class LinkSink:
         return self.worker.links(self.settings)
 
 
-def link_sink_names() -> list[str]:
-    """The workers that read link sets and keep them."""
-    return [name for name in worker_names() if keeps_links(load_worker(name))]
+def link_sink_names(*, on_servers: bool = False) -> list[str]:
+    """The sinks that store link sets; with `on_servers` only those on a server which the tests can break."""
+    names = [name for name in candidates() if keeps_links(load_sink(name))]
+    return [name for name in names if servers_of(load_sink(name))] if on_servers else names
 
 
 def keeps_links(worker: Worker) -> bool:

@@ -1,6 +1,6 @@
 """Every installed sink, as the contract suite drives it: through its entry point, its stage and its store.
 
-The worked example of CONTRIBUTING.md counts as installed here, though it is none of the product's workers.
+The worked example of CONTRIBUTING.md counts as installed here, although it is not one of the product's workers.
 """
 
 import asyncio
@@ -107,8 +107,8 @@ async def outcomes_of(stage: Stage[Any], changes: Sequence[Any], within: float =
 
 @cache
 def load_sink(name: str) -> Worker:
-    """The worker of a sink, from what is installed or from the example's own declaration."""
-    return example().load() if name == example().name else load_worker(name)
+    """The worker of a sink, from what is installed or else from the example's own declaration."""
+    return load_worker(name) if name in worker_names() else example().load()
 
 
 @cache
@@ -132,12 +132,17 @@ def sink_records(name: str) -> Mapping[Kind, type[Change]]:
 
 def sink_names(*, vectors: bool = False) -> list[str]:
     """The installed sinks and the example; with `vectors` only those that take vectors."""
-    names = [name for name in (*worker_names(), example().name) if sink_records(name)]
+    names = [name for name in candidates() if sink_records(name)]
     return [name for name in names if takes_vectors(sink_records(name))] if vectors else names
 
 
+def candidates() -> list[str]:
+    """Every installed worker, and the example, which may be installed too."""
+    return list(dict.fromkeys((*worker_names(), example().name)))
+
+
 def server_sink_names() -> list[str]:
-    """The sinks that write to a server which this project's stack can break."""
+    """The sinks that write to a server which the tests can break."""
     return [name for name in sink_names() if servers_of(load_sink(name))]
 
 

@@ -23,8 +23,21 @@ BUILT_HERE = "headrace-worker"
 
 @pytest.fixture(scope="module")
 def compose() -> dict[str, Any]:
-    found: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    found: dict[str, Any] = {}
+    for file in (ROOT / "docker-compose.yml", *sorted(ROOT.glob("services/*/compose.yaml"))):
+        found = merged(found, yaml.safe_load(file.read_text()))
     return found
+
+
+def merged(one: dict[str, Any], other: dict[str, Any]) -> dict[str, Any]:
+    """Two compose files merged as compose does it: mappings by key, the lists of volumes one after the other."""
+    both = one | other
+    for name in one.keys() & other.keys():
+        if isinstance(one[name], dict):
+            both[name] = merged(one[name], other[name])
+        elif isinstance(one[name], list) and name == "volumes":
+            both[name] = [*one[name], *other[name]]
+    return both
 
 
 @pytest.fixture(scope="module")

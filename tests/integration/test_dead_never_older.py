@@ -251,7 +251,7 @@ async def _has_read_all(installation: Installation, name: str) -> bool:
     return len(await receipts(installation.settings, name)) == len(made)
 
 
-@pytest.mark.parametrize("name", link_sink_names())
+@pytest.mark.parametrize("name", link_sink_names(on_servers=True))
 async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(servers: Servers, name: str) -> None:
     async with open_installation(servers, name) as installation:
         worker, switch = load_worker(name), Switch(lambda change: change.version == FAILED)

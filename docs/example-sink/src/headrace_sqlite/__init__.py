@@ -1,1 +1,1 @@
-"""The worked example of a sink: products and keywords in one SQLite file."""
+"""The worked example of a sink: products, keywords and link sets in one SQLite file."""

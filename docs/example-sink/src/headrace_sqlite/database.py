@@ -1,4 +1,4 @@
-"""One connection to the file, used from one thread at a time, and what its errors mean."""
+"""The connection to the file, used by one thread at a time, and what its errors mean."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ STORE = "sqlite"
 
 
 def connect(settings: SqliteSettings) -> sqlite3.Connection:
-    """A connection that commits only what asks for it. Raises Unavailable if the file cannot be opened."""
+    """A connection without implicit transactions. Raises Unavailable if the file cannot be opened."""
     with sqlite_errors():
         connection = sqlite3.connect(
             settings.path, timeout=settings.timeout, isolation_level=None, check_same_thread=False
@@ -23,7 +23,7 @@ def connect(settings: SqliteSettings) -> sqlite3.Connection:
 
 @contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """All or nothing. The lock of a writer is taken at once, so that two writers wait and never deadlock."""
+    """All or nothing. It takes the write lock at once, so that two writers wait for each other and never deadlock."""
     with sqlite_errors():
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -36,7 +36,7 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
 
 @contextmanager
 def sqlite_errors() -> Iterator[None]:
-    """A broken constraint is about the data, though of which change it does not say; all else is about the store."""
+    """A broken constraint is about the data, and SQLite does not name the row; other errors are about the store."""
     try:
         yield
     except sqlite3.IntegrityError as error:

@@ -15,6 +15,6 @@ class SqliteSettings(BaseModel):
 
 
 class SqliteWorkerSettings(WorkerSettings):
-    """A worker's settings, and the file."""
+    """The settings of every worker, and the file."""
 
     sqlite: SqliteSettings = SqliteSettings()

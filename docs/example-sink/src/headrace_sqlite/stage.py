@@ -1,4 +1,4 @@
-"""Changes into SQLite, fenced by the version that each row holds."""
+"""Changes into SQLite, fenced by the version that each row stores."""
 
 import asyncio
 import json
@@ -7,12 +7,16 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from headrace_schemas.changes import Change
+from headrace_schemas.links import ProductLinks
 from headrace_sqlite.database import connect, transaction
+from headrace_sqlite.links import replace_links
 from headrace_sqlite.settings import SqliteWorkerSettings
 from headrace_worker.stage import Applied, Outcome, Superseded
 
-# The fence: the comparison with what is stored and the write are one step. A delete is a row as well, without fields,
-# because only what is remembered can keep an older change out.
+Written = Change | ProductLinks
+
+# The fence: SQLite compares the versions and writes in one step. A delete is written too, as a row without fields: the
+# stored version keeps a late older change out.
 UPSERT = """
     INSERT INTO entities (kind, id, version, deleted, fields) VALUES (?, ?, ?, ?, ?)
     ON CONFLICT (kind, id) DO UPDATE
@@ -23,7 +27,7 @@ UPSERT = """
 
 @asynccontextmanager
 async def open_stage(settings: SqliteWorkerSettings) -> AsyncIterator["SqliteStage"]:
-    """The stage on a connection of its own, which is closed on exit."""
+    """The stage with its connection, which is closed on exit."""
     connection = await asyncio.to_thread(connect, settings.sqlite)
     try:
         yield SqliteStage(connection)
@@ -32,13 +36,17 @@ async def open_stage(settings: SqliteWorkerSettings) -> AsyncIterator["SqliteSta
 
 
 class SqliteStage:
-    """Keeps one table equal to the newest version of each entity."""
+    """Keeps the tables equal to the newest version of each entity and link set.
+
+    A batch is one transaction. A store that takes a batch in several requests writes it with
+    `headrace_worker.parts.write_parts`.
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._alone = asyncio.Lock()
 
-    async def apply(self, changes: Sequence[Change]) -> Sequence[Outcome]:
+    async def apply(self, changes: Sequence[Written]) -> Sequence[Outcome]:
         async with self._alone:
             return await asyncio.to_thread(self._write, changes)
 
@@ -46,25 +54,29 @@ class SqliteStage:
         async with self._alone:
             await asyncio.to_thread(self._write, [])
 
-    def _write(self, changes: Sequence[Change]) -> list[Outcome]:
+    def _write(self, changes: Sequence[Written]) -> list[Outcome]:
         with transaction(self._connection) as connection:
-            connection.executemany(UPSERT, map(row, changes))
-            return [outcome(change, held_version(connection, change)) for change in changes]
+            for change in changes:
+                written = connection.execute(UPSERT, row(change)).rowcount
+                if written and isinstance(change, ProductLinks):
+                    replace_links(connection, change)
+            return [outcome(change, stored_version(connection, change)) for change in changes]
 
 
-def row(change: Change) -> tuple[object, ...]:
+def row(change: Written) -> tuple[object, ...]:
     """A row of `entities`."""
-    fields = {} if change.deleted else {name: value for name, value in change.fields().items() if value is not None}
+    values = {"title": change.title} if isinstance(change, ProductLinks) else change.fields()
+    fields = {} if change.deleted else {name: value for name, value in values.items() if value is not None}
     return change.kind, change.id, change.version, change.deleted, json.dumps(fields, ensure_ascii=False)
 
 
-def held_version(connection: sqlite3.Connection, change: Change) -> int:
-    """What the table holds after the write: this version, or a newer one."""
+def stored_version(connection: sqlite3.Connection, change: Written) -> int:
+    """The version that is stored after the write: the change's own, or a newer one."""
     statement = "SELECT version FROM entities WHERE kind = ? AND id = ?"
     (version,) = connection.execute(statement, (change.kind, change.id)).fetchone()
     return int(version)
 
 
-def outcome(change: Change, held: int) -> Outcome:
-    """A version that was there already counts as applied: that is how a redelivery finds it."""
-    return Superseded(by=held) if held > change.version else Applied()
+def outcome(change: Written, stored: int) -> Outcome:
+    """A redelivered change finds its own version, which is Applied."""
+    return Superseded(by=stored) if stored > change.version else Applied()

@@ -1,4 +1,4 @@
-"""What the file holds, for the command line."""
+"""The read side: what is stored, for the command line."""
 
 import asyncio
 import json
@@ -7,9 +7,11 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
+from headrace_schemas.links import ProductLinks
+from headrace_sqlite import links
 from headrace_sqlite.database import connect, sqlite_errors
 from headrace_sqlite.settings import SqliteWorkerSettings
-from headrace_worker.store import Hit, Query, Stored
+from headrace_worker.store import Hit, LinkedProduct, Query, Stored
 
 TABLE = f"""
     CREATE TABLE IF NOT EXISTS entities (
@@ -21,8 +23,9 @@ TABLE = f"""
         PRIMARY KEY (kind, id)
     ) WITHOUT ROWID
 """
+TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
 COLUMNS = "id, version, deleted, fields"
-HELD = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
+STORED = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 PAGE = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id > ? ORDER BY id LIMIT 1000"  # noqa: S608
 SEARCH = f"""
     SELECT {COLUMNS} FROM (
@@ -34,15 +37,16 @@ SEARCH = f"""
 
 
 class SqliteStore:
-    """The read side of the file, and its table."""
+    """The read side of the file, and its tables."""
 
     def __init__(self, settings: SqliteWorkerSettings) -> None:
         self._connection = connect(settings.sqlite)
 
     async def prepare(self) -> list[str]:
-        known = await self._rows("SELECT name FROM sqlite_schema WHERE name = 'entities'")
-        await self._rows(TABLE)
-        return [] if known else ["table entities"]
+        before = await self._rows(TABLES)
+        for statement in (TABLE, links.TABLE, links.INDEX):
+            await self._rows(statement)
+        return [f"table {name}" for (name,) in await self._rows(TABLES) if (name,) not in before]
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""
@@ -50,17 +54,31 @@ class SqliteStore:
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
         last = ""
         while page := await self._rows(PAGE, kind, last):
-            for held in page:
-                yield stored(held)
+            for row in page:
+                yield stored(row)
             last = page[-1][0]
 
     async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
-        return {held[0]: stored(held) for held in await self._rows(HELD, kind, json.dumps(list(ids)))}
+        return {row[0]: stored(row) for row in await self._rows(STORED, kind, json.dumps(list(ids)))}
 
     async def search(self, query: Query) -> list[Hit]:
-        """Live entities whose title or text holds the words as they are written, shortest first."""
-        found = [stored(held) for held in await self._rows(SEARCH, query.kind, query.text, query.limit)]
+        """Live entities whose title or text contains the words as they are written, shortest first."""
+        found = [stored(row) for row in await self._rows(SEARCH, query.kind, query.text, query.limit)]
         return [Hit(entity.id, 1.0, entity.fields) for entity in found]
+
+    async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
+        rows = await self._rows(links.SETS_OF, json.dumps(list(product_ids)))
+        return {found.product_id: found for found in links.stored_sets(rows)}
+
+    async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        return links.linked_products(await self._rows(links.PRODUCTS_OF, keyword_id, limit))
+
+    async def scan_links(self) -> AsyncIterator[ProductLinks]:
+        last = ""
+        while page := list(links.stored_sets(await self._rows(links.PAGE_OF_SETS, last))):
+            for found in page:
+                yield found
+            last = page[-1].product_id
 
     async def close(self) -> None:
         self._connection.close()
@@ -75,7 +93,7 @@ def fetched(connection: sqlite3.Connection, statement: str, values: Sequence[obj
         return connection.execute(statement, values).fetchall()
 
 
-def stored(held: tuple[Any, ...]) -> Stored:
+def stored(row: tuple[Any, ...]) -> Stored:
     """A row of COLUMNS."""
-    id, version, deleted, fields = held
+    id, version, deleted, fields = row
     return Stored(id, version, bool(deleted), json.loads(fields))
