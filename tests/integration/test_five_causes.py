@@ -32,7 +32,7 @@ from headrace_clients.qdrant import collection_of, connect
 from headrace_demo.entity_comparison import Expected, compare
 from headrace_demo.receipt_totals import read_accounts
 from headrace_elasticsearch.indices import indices
-from headrace_elasticsearch.prepare import SETTINGS
+from headrace_elasticsearch.preparation import SETTINGS
 from headrace_letters.actions import Action
 from headrace_letters.replay import ReplayOptions
 from headrace_letters.selection import Selection

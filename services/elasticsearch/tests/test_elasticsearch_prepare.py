@@ -7,7 +7,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 
 from headrace_elasticsearch.indices import Indices
-from headrace_elasticsearch.prepare import missing_fields
+from headrace_elasticsearch.preparation import missing_fields
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
 from headrace_worker.stage import Applied, Unavailable

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headrace_embed.embedder import TextEmbedder
-from headrace_embed.vectors import UnusableVectors, WrongAnswer
+from headrace_embed.vector_faults import UnusableVectors, WrongAnswer
 from headrace_worker.stage import Unavailable
 
 TEXTS = [f"bag number {number} " * (1 + number % 40) for number in range(300)]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headrace_embed.vectors import WrongAnswer, faulty_rows
+from headrace_embed.vector_faults import WrongAnswer, faulty_rows
 from headrace_worker.stage import Unavailable
 
 UNIT = np.full((3, 4), 0.5, dtype=np.float32)

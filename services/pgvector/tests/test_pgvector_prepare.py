@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from headrace_clients.postgres_migrations import migrations
-from headrace_pgvector.migrate import PACKAGE
+from headrace_pgvector.preparation import PACKAGE
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables

@@ -27,7 +27,7 @@ def _trust(settings: ElasticsearchSettings) -> dict[str, Any]:
     """The authority to trust for https; without a setting, the public authorities that the client knows."""
     if settings.ca_fingerprint:
         # Only who pins an authority pays for the import of a second TLS library.
-        from headrace_elasticsearch.pinned import PinnedNode
+        from headrace_elasticsearch.pinned_node import PinnedNode
 
         return {"ssl_assert_fingerprint": settings.ca_fingerprint, "node_class": PinnedNode}
     return {"ca_certs": settings.ca_file} if settings.ca_file else {}

@@ -10,7 +10,7 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
-from headrace_elasticsearch.prepare import prepare, write_index
+from headrace_elasticsearch.preparation import prepare, write_index
 from headrace_elasticsearch.queries import by_rank_of, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.fields import Kind, RecordKind

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from headrace_embed.cache import VectorCache
+from headrace_embed.embedder import open_embedder
 from headrace_embed.model_files import cache_folder
-from headrace_embed.opening import open_embedder
 from headrace_embed.settings import EmbedSettings
 from headrace_embed.stage import EmbedStage
 from headrace_schemas.changes import CHANGES

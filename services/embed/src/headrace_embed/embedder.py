@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,10 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_embed.buckets import TokenBatch, padded, plan_batches
-from headrace_embed.model_files import TOKENIZER, ModelFiles
+from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
+from headrace_embed.onnx_encoder import OnnxEncoder
+from headrace_embed.onnx_file import onnx_file
+from headrace_embed.settings import EmbedderSettings
 from headrace_embed.tokens import TextTokenizer
-from headrace_embed.vectors import UnusableVectors, faulty_rows
-from headrace_worker.model_catalogue import TextKind
+from headrace_embed.triton_encoder import TritonEncoder
+from headrace_embed.vector_faults import UnusableVectors, faulty_rows
+from headrace_worker.model_catalogue import TextKind, catalogue_model
 
 
 class Encoder(Protocol):
@@ -103,3 +107,25 @@ class TextEmbedder:
         ids, mask = padded([token_ids[position] for position in batch.positions], batch.length, self._pad_token_id)
         vectors = await self._encoder.encode(ids, mask)
         return EncodedBatch(batch.positions, vectors, faulty_rows(vectors, len(ids), self.model.dimension))
+
+
+@asynccontextmanager
+async def open_embedder(settings: EmbedderSettings) -> AsyncIterator[TextEmbedder]:
+    """The catalogue model of the settings, in this process or on Triton; closed on exit.
+
+    Raises UnknownModel, ModelFilesMissing, WrongDigest, UnsupportedModel or GraphBuildFailed. A Triton that is
+    not there is no error here: the embedder says Unavailable when it is asked.
+    """
+    files = await asyncio.to_thread(model_files, catalogue_model(settings.model), settings.model_dir)
+    encoder = await _encoder(settings, files)
+    embedder = TextEmbedder(files, encoder)
+    try:
+        yield embedder
+    finally:
+        await embedder.close()
+
+
+async def _encoder(settings: EmbedderSettings, files: ModelFiles) -> Encoder:
+    if settings.embedder == "triton":
+        return TritonEncoder(settings.triton, files)
+    return OnnxEncoder(await asyncio.to_thread(onnx_file, files), settings.onnx_threads)

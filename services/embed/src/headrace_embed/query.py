@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace_embed.opening import open_embedder
+from headrace_embed.embedder import open_embedder
 from headrace_embed.settings import EmbedderSettings
 
 

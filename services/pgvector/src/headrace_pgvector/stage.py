@@ -13,7 +13,7 @@ from headrace_pgvector.entities import replace_entities
 from headrace_pgvector.links import SETS, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
-from headrace_pgvector.vectors import vector_pool
+from headrace_pgvector.vector_pool import vector_pool
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks

@@ -11,10 +11,10 @@ from pydantic_core import from_json
 from headrace_clients.postgres import Connection, close_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
 from headrace_pgvector.links import PAGE_OF_SETS, PRODUCTS_OF, SETS_OF, stored_sets
-from headrace_pgvector.migrate import prepare
+from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
-from headrace_pgvector.vectors import vector_pool
+from headrace_pgvector.vector_pool import vector_pool
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import Hit, LinkedProduct, Query, Stored
