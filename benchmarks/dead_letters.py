@@ -4,8 +4,11 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -14,15 +17,17 @@ from aiokafka.structs import ConsumerRecord
 from benchmarks.measurement import WITHIN, Comparison, compared, rate
 from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_clients.settings import PostgresSettings
-from headrace_dead_letters.indexing import build
+from headrace_dead_letters.app import LetterStage, topic_pattern, worker
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter, read_letter
 from headrace_letters.letter_rows import letter_row
 from headrace_letters.merge_statements import INCOMING_COLUMNS
+from headrace_runtime.app import build
 from headrace_runtime.dead_letters import dead_letter
 from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Rejected
+from headrace_worker.worker import RawInput
 
 WORKER = "qdrant"
 CAUSES = [Rejected("refused_by_store", f"cause {cause}: " + "said at length " * 8, (str(cause),)) for cause in range(5)]
@@ -51,6 +56,12 @@ class _Timed(LetterIndex):
             self.done.set()
 
 
+@asynccontextmanager
+async def _stage(index: LetterIndex, settings: DeadLettersSettings) -> AsyncIterator[LetterStage]:
+    yield LetterStage(settings.topics, index)
+    await index.close()
+
+
 async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
     """From Kafka to committed in PostgreSQL, against rows that are ready to be copied."""
     index = LetterIndex(settings.postgres)
@@ -63,7 +74,8 @@ async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
         fresh = await fresh_topics(settings, WORKER)
         await fill_letters(fresh, _letters(fresh, records))
         timed = _Timed(settings.postgres, records)
-        async with asyncio.timeout(WITHIN), build(fresh, timed).start_lifespan_context():
+        application = build(replace(worker, raw=RawInput(topic_pattern, partial(_stage, timed))), fresh)
+        async with asyncio.timeout(WITHIN), application.start_lifespan_context():
             await timed.done.wait()
             ended = time.perf_counter()
         assert timed.began is not None

@@ -5,7 +5,7 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-from harness.batches import settle_batch
+from harness.batches import answers
 from harness.link_sinks import LinkSink, link_set, tombstone
 from harness.sinks import Sink, outcomes_of, sink_records
 
@@ -62,10 +62,10 @@ async def test_of_two_link_sets_of_one_product_in_one_batch_the_newer_is_stored(
 ) -> None:
     p, q, a, b = map(new_id, ("p", "q", "a", "b"))
     batch = [link_set(p, 1, [a, b]), tombstone(q, 3), link_set(p, 3, [b]), link_set(q, 2, [a]), link_set(p, 2, [a])]
-    settled = await settle_batch(link_stage, batch)
-    applied = {(done.item.change.id, done.item.change.version) for done in settled if not done.superseded}
+    answered = await answers(link_stage, batch)
+    applied = {(done.change.id, done.change.version) for done in answered if not done.superseded}
     assert applied == {(p, 3), (q, 3)}
-    assert len(settled) == len(batch)
+    assert len(answered) == len(batch)
     assert await link_store.links_of([p, q]) == {p: batch[2], q: batch[1]}
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from harness.batches import settle_batch
+from harness.batches import answers
 from harness.sinks import Sink, sink_names
 
 from headrace_schemas.fields import Kind
@@ -22,10 +22,10 @@ async def test_of_two_versions_of_one_id_in_one_batch_the_newer_is_stored(
         sink.upsert(kind, a, 1), sink.upsert(kind, b, 2), sink.delete(kind, c, 2), sink.upsert(kind, a, 3),
         sink.upsert(kind, b, 1), sink.upsert(kind, a, 2), sink.upsert(kind, c, 1),
     ]  # fmt: skip
-    settled = await settle_batch(stage, batch)
-    applied = {(done.item.change.id, done.item.change.version) for done in settled if not done.superseded}
+    answered = await answers(stage, batch)
+    applied = {(done.change.id, done.change.version) for done in answered if not done.superseded}
     assert applied == {(a, 3), (b, 2), (c, 2)}
-    assert len(settled) == len(batch)
+    assert len(answered) == len(batch)
     newest = [batch[3], batch[1], batch[2]]
     assert await store.get(kind, [a, b, c]) == {change.id: sink.stored(change) for change in newest}
 
@@ -37,7 +37,7 @@ async def test_when_the_newest_of_an_id_is_rejected_the_next_newest_is_stored(
     id = new_id("a")
     wrong = sink.upsert(kind, id, 3, embedding=sink.embedding("wrong", dimension=7))
     batch = [sink.upsert(kind, id, 1), wrong, sink.upsert(kind, id, 2)]
-    settled = await settle_batch(stage, batch)
-    assert [done.item.change.version for done in settled if done.rejection] == [3]
-    assert [done.item.change.version for done in settled if done.superseded] == [1]
+    answered = await answers(stage, batch)
+    assert [done.change.version for done in answered if done.rejection] == [3]
+    assert [done.change.version for done in answered if done.superseded] == [1]
     assert await store.get(kind, [id]) == {id: sink.stored(batch[2])}

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from harness.servers import SERVERS
-from headrace_runtime.attempt import Attempts
+from headrace_runtime.attempts import Attempts
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.embedded import Embedded, Embedding
 from headrace_schemas.fields import Kind

@@ -11,7 +11,7 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.attempt import Attempts
+from headrace_runtime.attempts import Attempts
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
 

@@ -13,21 +13,21 @@ from harness.memory import MemoryStage
 from harness.records import product
 from prometheus_client import generate_latest
 
-from headrace_runtime.attempt import Attempts
+from headrace_runtime.assignment import Repair
+from headrace_runtime.attempts import Attempts, RetryLoop, Stopping
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoder
-from headrace_runtime.execute import Executor
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing
-from headrace_runtime.retry import Stopping
-from headrace_runtime.traces import Traces
+from headrace_runtime.reporter import Reporter
+from headrace_runtime.results import ResultPublisher
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.receipts import Receipts
 from headrace_schemas.topics import Topics
-from headrace_worker.settings import BatchSettings, BreakerSettings, TelemetrySettings
+from headrace_worker.settings import BatchSettings, BreakerSettings
 from headrace_worker.stage import Unavailable
 
 TOPICS = Topics()
@@ -69,26 +69,23 @@ class Path:
         # A pause of a held worker ends at once.
         self.stopping.set()
         batch = BatchSettings(give_back_after=0.001)
+        loop = RetryLoop(
+            Attempts(self.stage, timeout=5, poison_tries=3),
+            batch,
+            self.stopping,
+            publish=self._publish,
+            max_output_bytes=1000,
+            on_unavailable=lambda error: None,
+        )
+        publisher: Any = self.publisher
         self.path = BatchPath(
-            "memory",
-            TOPICS,
-            decoder=Decoder({TOPIC: ProductChange}, REPLAY_TOPIC),
-            executor=Executor(
-                Attempts(self.stage, timeout=5, poison_tries=3),
-                batch,
-                self.stopping,
-                publish=self._publish,
-                max_output_bytes=1000,
-                on_unavailable=lambda error: None,
-            ),
-            publisher=self.publisher,  # type: ignore[arg-type]
-            breaker=Breaker(BreakerSettings.model_validate({"window": WINDOW} | breaker)),
-            health=self.health,
-            metrics=self.metrics,
-            stopping=self.stopping,
-            traces=Traces("memory", TelemetrySettings()),
-            max_dead_letter_bytes=100_000,
-            max_receipts_bytes=50_000,
+            Decoder({TOPIC: ProductChange}, REPLAY_TOPIC),
+            loop,
+            Breaker("memory", BreakerSettings.model_validate({"window": WINDOW} | breaker)),
+            ResultPublisher("memory", TOPICS, publisher, max_record_bytes=50_000, receipts=True),
+            Repair(self.stage, publisher.publish),
+            Reporter("memory", self.health, self.metrics),
+            self.stopping,
         )
 
     async def _publish(self, outputs: Any) -> None:

@@ -11,7 +11,7 @@ WINDOW = 20
 
 
 def breaker(**settings: object) -> Breaker:
-    return Breaker(BreakerSettings.model_validate({"window": WINDOW, "share": 0.5} | settings))
+    return Breaker("memory", BreakerSettings.model_validate({"window": WINDOW, "share": 0.5} | settings))
 
 
 def test_more_than_the_share_of_a_full_window_opens_it() -> None:

@@ -8,21 +8,23 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.decoder import Decoded
-from headrace_runtime.newest import conflicts, newest_first
+from headrace_runtime.attempts import Answered, newest_first
+from headrace_runtime.reporter import conflicts
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.links import ProductLinks
 from headrace_worker.stage import Record
 
 
-def item(version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1") -> Decoded:
+def item(
+    version: int, offset: int = 0, *, replayed: bool = False, title: str = "t", product_id: str = "p1"
+) -> Answered:
     value = product(product_id, version, title=title) | {"occurred_at": "2026-01-01T00:00:00Z"}
     topic = REPLAY_TOPIC if replayed else "headrace.products"
-    return Decoded(kafka_record(value, offset=offset, topic=topic), ProductChange.model_validate(value), replayed)
+    return Answered(kafka_record(value, offset=offset, topic=topic), ProductChange.model_validate(value), replayed)
 
 
-def order(*items: Decoded) -> list[Decoded]:
-    (found,) = newest_first(items).values()
+def order(*items: Answered) -> list[Answered]:
+    (found,) = newest_first(items)
     return found
 
 
@@ -47,8 +49,12 @@ def test_a_product_a_keyword_and_a_link_set_of_one_id_are_apart() -> None:
     fields: dict[str, Any] = {"op": "delete", "version": 1, "occurred_at": "2026-01-01T00:00:00Z"}
     both = [ProductChange(product_id="1", **fields), KeywordChange(keyword_id="1", **fields)]
     records: list[Record] = [*both, ProductLinks(product_id="1", version=1, deleted=True)]
-    items = [Decoded(kafka_record(None, b"1"), record) for record in records]
-    assert set(newest_first(items)) == {("product", "1"), ("keyword", "1"), ("product_links", "1")}
+    items = [Answered(kafka_record(None, b"1"), record) for record in records]
+    assert [[one.kind for one in found] for found in newest_first(items)] == [
+        ["product"],
+        ["keyword"],
+        ["product_links"],
+    ]
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 4), st.booleans()), max_size=20), st.randoms())
@@ -57,10 +63,18 @@ def test_the_order_of_arrival_changes_nothing(drawn: list[tuple[str, int, bool]]
     mixed = items.copy()
     shuffled.shuffle(mixed)
     found = newest_first(mixed)
-    assert found == newest_first(items)
-    assert sum(map(len, found.values())) == len(items)
-    for (_, entity_id), candidates in found.items():
-        assert {one.change.id for one in candidates} == {entity_id}
+    assert by_id(found) == by_id(newest_first(items))
+    assert sum(map(len, found)) == len(items)
+
+
+def by_id(found: list[list[Answered]]) -> dict[str, list[Answered]]:
+    """The records of each id, which are together."""
+    named = {}
+    for of_entity in found:
+        (entity_id,) = {one.change.id for one in of_entity}
+        assert entity_id not in named
+        named[entity_id] = of_entity
+    return named
 
 
 def test_changes_of_one_version_that_differ_are_counted() -> None:

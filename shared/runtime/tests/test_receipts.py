@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime import receipts as made
-from headrace_runtime.decoder import Decoded, Ignored, Undecoded
-from headrace_runtime.items import Settled
+from headrace_runtime.attempts import Answered, Result
+from headrace_runtime.decoder import Ignored, Undecoded
 from headrace_runtime.publisher import Outgoing
 from headrace_runtime.receipts import receipt_records
 from headrace_schemas import headers
@@ -24,12 +24,12 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DEAD = Rejected("invalid", "d")
 
 
-def settled(offset: int = 0, product_id: str = "p1", version: int = 1, **options: Any) -> Settled:
+def settled(offset: int = 0, product_id: str = "p1", version: int = 1, **options: Any) -> Answered:
     value = product(product_id, version)
-    return Settled(Decoded(kafka_record(value, offset=offset), ProductChange.model_validate(value)), **options)
+    return Answered(kafka_record(value, offset=offset), ProductChange.model_validate(value), **options)
 
 
-def receipts_of(results: list[Settled | Undecoded | Ignored]) -> list[Receipt]:
+def receipts_of(results: list[Result]) -> list[Receipt]:
     """What a reader makes of each."""
     return [Receipt.model_validate(fields) for fields in made.receipts_of(results)]
 
@@ -51,7 +51,7 @@ def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], 
 
 
 def test_every_record_of_a_batch_has_one_receipt_with_its_outcome() -> None:
-    results: list[Settled | Undecoded | Ignored] = [
+    results: list[Result] = [
         settled(0),
         settled(1, superseded=True),
         settled(2, rejection=DEAD),
@@ -79,13 +79,13 @@ def test_a_receipt_names_the_entity_where_the_record_could_be_read() -> None:
 def test_a_receipt_of_an_embedded_change_says_which_content_and_model() -> None:
     embedding = Embedding(model="m1", content_hash="a" * 64, vector=b"\x00" * 8)
     change = EmbeddedProduct.model_validate(product("p1", 1) | {"embedding": embedding})
-    (receipt,) = receipts_of([Settled(Decoded(kafka_record(b"v"), change))])
+    (receipt,) = receipts_of([Answered(kafka_record(b"v"), change)])
     assert (receipt.content_hash, receipt.model) == ("a" * 64, "m1")
 
 
 def test_a_receipt_of_a_link_set_names_its_product_and_its_link_version() -> None:
     links = ProductLinks(product_id="p1", version=7, title="Bottle")
-    _, (read,) = published(receipts_of([Settled(Decoded(kafka_record(b"v"), links))]), 10_000)
+    _, (read,) = published(receipts_of([Answered(kafka_record(b"v"), links)]), 10_000)
     assert (read.kind, read.id, read.version, read.occurred_at) == ("product_links", "p1", 7, None)
 
 
@@ -96,8 +96,8 @@ def test_only_the_receipt_of_a_replay_names_what_it_answers_and_the_attempt() ->
     live = kafka_record(b"v", headers=pairs)
     first, second, unread = receipts_of(
         [
-            Settled(Decoded(replay, change, True)),
-            Settled(Decoded(live, change)),
+            Answered(replay, change, True),
+            Answered(live, change),
             Undecoded(replay, DEAD, "product", True),
         ]
     )

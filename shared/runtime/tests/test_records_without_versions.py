@@ -6,8 +6,8 @@ import pytest
 from harness.kafka_record import REPLAY_TOPIC, TOPIC, kafka_record
 from pydantic import BaseModel, PrivateAttr
 
+from headrace_runtime.attempts import newest_first
 from headrace_runtime.decoder import Decoded, Decoder, NewerSchema, Undecoded
-from headrace_runtime.newest import newest_first
 from headrace_schemas import headers
 from headrace_worker.stage import Arrival
 
@@ -20,6 +20,10 @@ class Placed(BaseModel):
 
     def model_post_init(self, context: Any) -> None:
         self._arrival = context
+
+    @property
+    def arrival(self) -> Arrival:
+        return self._arrival
 
     @property
     def version(self) -> int:
@@ -50,19 +54,19 @@ def decoded(record: Any, model: type[Any] = Request) -> Any:
 
 def test_a_record_is_told_where_it_was_read() -> None:
     change = decoded(kafka_record(b'{"id": "a"}', b"a", partition=3, offset=7))
-    assert change._arrival == Arrival(TOPIC, 3, 7, replayed=False)
+    assert change.arrival == Arrival(TOPIC, 3, 7, replayed=False)
 
 
 def test_a_replayed_record_is_told_so() -> None:
     original = [(headers.CONNECT_TOPIC, TOPIC.encode())]
     change = decoded(kafka_record(b'{"id": "a"}', b"a", topic=REPLAY_TOPIC, headers=original))
-    assert change._arrival.replayed
+    assert change.arrival.replayed
 
 
 def test_of_records_whose_place_is_their_version_the_last_stands_for_all() -> None:
     records = [kafka_record(b'{"id": "a"}', b"a", offset=offset) for offset in (4, 9, 6)]
     items = [Decoder({TOPIC: Request}, REPLAY_TOPIC).decode(record) for record in records]
-    (candidates,) = newest_first([item for item in items if isinstance(item, Decoded)]).values()
+    (candidates,) = newest_first([item for item in items if isinstance(item, Decoded)])
     assert [item.record.offset for item in candidates] == [9, 6, 4]
 
 

@@ -5,14 +5,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from faststream.exceptions import NackMessage
+from harness.fake_consumers import FakeConsumers, FakeGroup
 from harness.kafka_record import kafka_record
 from harness.memory import MemoryStage, memory_worker
 from harness.records import product
 
 from headrace_runtime import app, main
 from headrace_runtime.health import Health
-from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
 
@@ -22,25 +21,12 @@ TRACE = [
 ]
 
 
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> list[Outgoing]:
-    """What the worker publishes, in order."""
-    kept: list[Outgoing] = []
-
-    async def keep(publisher: Publisher, records: Sequence[Outgoing]) -> None:
-        kept.extend(records)
-
-    monkeypatch.setattr(Publisher, "publish", keep)
-    return kept
-
-
 @asynccontextmanager
-async def handler(stage: Any, settings: WorkerSettings) -> AsyncIterator[Any]:
-    """The function that FastStream gives each batch to; no consumer runs."""
+async def running(consumers: FakeConsumers, stage: Any, settings: WorkerSettings) -> AsyncIterator[FakeGroup]:
+    """The consumer group of a worker that runs."""
     application = app.build(memory_worker(stage), settings)
-    async with application.lifespan_context():
-        (subscriber,) = application.broker.subscribers  # type: ignore[union-attr]
-        yield subscriber.calls[0].handler._original_call
+    async with application.start_lifespan_context():
+        yield await consumers.group("headrace.memory")
 
 
 class Emits(MemoryStage):
@@ -48,21 +34,21 @@ class Emits(MemoryStage):
         return [Applied((Output("out", b"k", b"v", (("own", b"1"),)),)) for _ in changes]
 
 
-async def test_the_trace_of_the_source_event_travels_to_every_output(published: list[Outgoing]) -> None:
+async def test_the_trace_of_the_source_event_travels_to_every_output(consumers: FakeConsumers, published: Any) -> None:
     record = kafka_record(product("p1", 1), headers=[("x", b"not a trace"), *TRACE])
-    async with handler(Emits(), WorkerSettings()) as handle:
-        await handle([record])
-    assert list(published[0].headers) == [("own", b"1"), *TRACE]
+    async with running(consumers, Emits(), WorkerSettings()) as group:
+        assert await group.deliver(record) == "committed"
+    assert list(published.records[0].headers) == [("own", b"1"), *TRACE]
 
 
-async def test_the_trace_of_the_source_event_travels_to_a_dead_letter(published: list[Outgoing]) -> None:
-    async with handler(MemoryStage(), WorkerSettings()) as handle:
-        await handle([kafka_record(b"{", headers=TRACE)])
-    assert list(published[0].headers)[:2] == TRACE
+async def test_the_trace_of_the_source_event_travels_to_a_dead_letter(consumers: FakeConsumers, published: Any) -> None:
+    async with running(consumers, MemoryStage(), WorkerSettings()) as group:
+        assert await group.deliver(kafka_record(b"{", headers=TRACE)) == "committed"
+    assert list(published.records[0].headers)[:2] == TRACE
 
 
 async def test_every_try_on_a_store_that_is_down_beats_the_heart(
-    published: list[Outgoing], monkeypatch: pytest.MonkeyPatch
+    consumers: FakeConsumers, published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats: list[int] = []
     stage = MemoryStage()
@@ -71,10 +57,10 @@ async def test_every_try_on_a_store_that_is_down_beats_the_heart(
     settings = WorkerSettings()
     settings.batch.give_back_after = 0.1
     settings.batch.backoff_max = 0.01
-    async with handler(stage, settings) as handle:
-        with pytest.raises(NackMessage):
-            await handle([kafka_record(product("p1", 1))])
+    async with running(consumers, stage, settings) as group:
+        assert await group.deliver(kafka_record(product("p1", 1))) == "given back"
     assert len(stage.batches) > 1
+    # The poll that has read the batch beats before the first try.
     assert set(beats) == set(range(len(stage.batches) + 1))
 
 

@@ -1,29 +1,54 @@
-"""The dead_letters worker: dead letters and receipts in, an index of them out.
+"""The dead_letters worker: it reads dead letters and receipts, and keeps an index of the letters."""
 
-It takes records as they are and refuses none, so it has no dead-letter topic, writes no receipts and reads no replays.
-"""
-
+import re
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
-from faststream.asgi import AsgiFastStream
-
-from headrace_dead_letters.indexing import build
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
-from headrace_worker.worker import DEAD_LETTERS, Worker
+from headrace_letters.index_batch import index_records
+from headrace_runtime.decoder import KafkaRecord
+from headrace_schemas.topics import Topics
+from headrace_worker.worker import DEAD_LETTERS, RawInput, Worker
 
 
-def application(settings: DeadLettersSettings) -> AsgiFastStream:
-    return build(settings, letter_index(settings))
+class LetterStage:
+    """Writes dead letters and receipts into the index."""
+
+    def __init__(self, topics: Topics, index: LetterIndex) -> None:
+        self._topics = topics
+        self._index = index
+
+    async def store(self, records: Sequence[KafkaRecord]) -> Mapping[str, int]:
+        """Returns when PostgreSQL has committed the batch. Raises Unavailable."""
+        letters = await index_records(self._index, self._topics, records)
+        return {"dead_letter": letters, "receipts": len(records) - letters}
+
+
+def topic_pattern(settings: DeadLettersSettings) -> str:
+    """Matches the dead-letter topics of every worker, installed or not, the receipts, and the further topics that the
+    settings name.
+    """
+    further = [re.escape(topic) for topic in (settings.topics.receipts, *settings.dead.further_topics)]
+    return f"^(?:{re.escape(settings.topics.dead(''))}.+|{'|'.join(further)})$"
 
 
 def letter_index(settings: DeadLettersSettings) -> LetterIndex:
+    """The index in the settings' PostgreSQL database."""
     return LetterIndex(settings.postgres, replaying_for=timedelta(seconds=settings.dead.replaying_for))
 
 
+@asynccontextmanager
+async def open_stage(settings: DeadLettersSettings) -> AsyncIterator[LetterStage]:
+    """The stage with its index; PostgreSQL may be down."""
+    index = letter_index(settings)
+    try:
+        yield LetterStage(settings.topics, index)
+    finally:
+        await index.close()
+
+
 worker = Worker(
-    DEAD_LETTERS,
-    settings=DeadLettersSettings,
-    tables=letter_index,
-    application=application,
+    DEAD_LETTERS, settings=DeadLettersSettings, tables=letter_index, raw=RawInput(topic_pattern, open_stage)
 )

@@ -1,8 +1,7 @@
-"""A worker as a FastStream application: its batch subscribers, their stages, and the routes that say how it does."""
+"""Builds a worker: a FastStream application with a subscriber for each consumer group, and HTTP routes."""
 
 import gc
-import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,198 +9,183 @@ from typing import Any
 
 import structlog
 from faststream.asgi import AsgiFastStream
-from faststream.exceptions import NackMessage
 
-from headrace_runtime.attempt import Attempts
+from headrace_runtime.assignment import Repair
+from headrace_runtime.attempts import Attempts, RetryLoop, Stopping
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
-from headrace_runtime.consumer import Assignment, PartitionConsumer, StageBroker, stage_broker, subscribe
-from headrace_runtime.decoder import Decoded, Decoder, KafkaRecord
-from headrace_runtime.execute import Executor
+from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
+from headrace_runtime.consumer import PartitionConsumer
+from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.health import Health
-from headrace_runtime.holes import Holes
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.publisher import Outgoing, Publisher
-from headrace_runtime.retry import Stopping
+from headrace_runtime.publisher import Outgoing, Publisher, trace_headers
+from headrace_runtime.raw_path import RawPath
+from headrace_runtime.reporter import Reporter
+from headrace_runtime.results import ResultPublisher
 from headrace_runtime.routes import routes
-from headrace_runtime.traces import Traces, trace_headers
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.stage import Output, Record, Stage, Unavailable
+from headrace_worker.stage import Output, RawStage, Record, Stage
 from headrace_worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 
 GC_THRESHOLD = 50_000
-"""Objects made and not yet freed before the youngest generation is collected; Python's default is 700."""
+"""New objects between two collections of the youngest generation. A batch makes thousands of objects and frees them
+together; with Python's default of 700 the search for cycles took a tenth of the time.
+"""
 
 
-@dataclass
-class Reading:
-    """One subscriber of a worker. `reports`: whether it writes receipts. `handle` is there once the stage is open."""
+@dataclass(frozen=True)
+class Group:
+    """A consumer group of a worker. It reads `topics`, or every topic that matches `pattern`.
 
-    group: str
-    inputs: Mapping[str, type[Record]]
-    topics: Sequence[str]
-    open_stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]]
+    `inputs`: topic to the model of its records; empty if they are not decoded. `receipts`: whether it publishes any.
+    """
+
+    name: str
+    open_stage: Callable[[Any], AbstractAsyncContextManager[Any]]
     max_records: int
-    reports: bool
     health: Health
-    assignment: Assignment = field(init=False)
-    handle: Callable[[Sequence[KafkaRecord]], Awaitable[None]] = field(init=False)
-    holes: Holes = field(init=False)
+    inputs: Mapping[str, type[Record]] = field(default_factory=dict)
+    topics: Sequence[str] = ()
+    pattern: str | None = None
+    receipts: bool = False
+
+
+class Paths:
+    """Makes the paths of a worker's consumer groups from what the groups share."""
+
+    def __init__(self, worker: Worker, settings: WorkerSettings, publisher: Publisher, metrics: Metrics) -> None:
+        self._worker = worker
+        self._settings = settings
+        self._publisher = publisher
+        self._metrics = metrics
+        self.stopping = Stopping()
+
+    def path(self, group: Group, stage: Any, repair: Repair) -> Path:
+        """The path of the group's batches to its stage."""
+        reporter = Reporter(self._worker.name, group.health, self._metrics)
+        if group.pattern is not None:
+            return self._raw(stage, reporter)
+        return self._decoded(group, stage, repair, reporter)
+
+    def _raw(self, stage: RawStage, reporter: Reporter) -> RawPath:
+        return RawPath(stage, self._settings.batch, reporter, self.stopping)
+
+    def _decoded(self, group: Group, stage: Stage[Any], repair: Repair, reporter: Reporter) -> BatchPath:
+        worker, settings = self._worker.name, self._settings
+        max_record_bytes = settings.kafka.max_record_bytes
+        attempts = Attempts(
+            stage,
+            timeout=settings.batch.give_back_after,
+            poison_tries=settings.batch.poison_tries,
+            beat=group.health.beat,
+        )
+        loop = RetryLoop(
+            attempts,
+            settings.batch,
+            self.stopping,
+            publish=self._publish,
+            max_output_bytes=2 * max_record_bytes,
+            on_unavailable=reporter.unavailable,
+        )
+        decoder = Decoder(
+            group.inputs,
+            settings.topics.replay(worker),
+            on_null=settings.null_without_version,
+            accept_newer=settings.breaker.allow_rejects,
+        )
+        results = ResultPublisher(
+            worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts
+        )
+        breaker = Breaker(worker, settings.breaker)
+        return BatchPath(decoder, loop, breaker, results, repair, reporter, self.stopping)
+
+    async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
+        await self._publisher.publish(
+            [
+                Outgoing(output.topic, output.key, output.value, [*output.headers, *trace_headers(decoded.record)])
+                for decoded, output in outputs
+            ]
+        )
 
 
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
-    """The worker's application. Run it with uvicorn; it consumes from start-up to SIGTERM."""
-    if worker.application is not None:
-        made: AsgiFastStream = worker.application(settings)
-        return made
+    """The worker's application. Run it with uvicorn; it consumes from its start to SIGTERM."""
     metrics = Metrics(worker.name)
-    stopping = Stopping()
     publisher = Publisher(settings.kafka)
-    readings = _readings(worker, settings, metrics)
-    by_group = {reading.group: reading for reading in readings}
-    consumer = partial(_consumer, by_group, metrics=metrics, wait_ms=settings.batch.wait_ms)
-    broker = stage_broker(worker.name, settings, consumer)
-    for reading in readings:
-        _subscribe(broker, reading, settings)
+    paths = Paths(worker, settings, publisher, metrics)
+    groups = _groups(worker, settings)
+    closing = AsyncExitStack()
+    middlewares = _middlewares(worker.name, settings, closing)
+    broker = worker_broker(worker.name, settings, middlewares, new_topics=worker.raw is not None)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
-        # A batch is thousands of objects that all go together: looking for cycles among them cost a tenth of the time.
         gc.set_threshold(GC_THRESHOLD)
-        async with AsyncExitStack() as stack:
-            traces = Traces(worker.name, settings.telemetry)
-            stack.callback(traces.close)
+        consumers: dict[str, Callable[..., PartitionConsumer]] = {}
+        async with closing as stack:
             stack.push_async_callback(publisher.close)
-            for reading in readings:
-                stage = await stack.enter_async_context(reading.open_stage(settings))
-                reading.holes = Holes(stage, publisher.publish)
-                path = _path(worker, settings, reading, stage, publisher, metrics, stopping, traces)
-                reading.handle = path.handle
-            log.info("worker_started", topics=[topic for reading in readings for topic in reading.topics])
+            for group in groups:
+                stage = await stack.enter_async_context(group.open_stage(settings))
+                repair = Repair(stage, publisher.publish)
+                subscribe(
+                    broker,
+                    paths.path(group, stage, repair),
+                    group.topics,
+                    pattern=group.pattern,
+                    group=group.name,
+                    max_records=group.max_records,
+                    settings=settings,
+                )
+                consumers[group.name] = partial(
+                    PartitionConsumer,
+                    health=group.health,
+                    metrics=metrics,
+                    wait_ms=settings.batch.wait_ms,
+                    inputs=group.inputs,
+                    on_expired=repair.records_expired,
+                )
+            await consume_with(broker, consumers)
+            log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])
             yield
         log.info("worker_stopped")
 
-    listener = readings[1].health if len(readings) > 1 else None
     return AsgiFastStream(
         broker,
         lifespan=lifespan,
-        on_shutdown=[stopping.set],
-        asgi_routes=routes(readings[0].health, metrics, listener),
+        on_shutdown=[paths.stopping.set],
+        asgi_routes=routes(groups[0].health, metrics, groups[1].health if len(groups) > 1 else None),
         logger=None,
     )
 
 
-def _readings(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> list[Reading]:
-    assert worker.stage is not None, "a worker has a stage or an application of its own"
-    group, inputs = f"{settings.topic_prefix}{worker.name}", worker.inputs(settings)
+def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
+    """The group of the worker's inputs, and that of its listener if it has one."""
+    name, size = f"{settings.topic_prefix}{worker.name}", settings.batch.max_records
 
     def health() -> Health:
         return Health(alive_within=3 * settings.batch.give_back_after)
 
+    if worker.raw is not None:
+        return [Group(name, worker.raw.stage, size, health(), pattern=worker.raw.pattern(settings))]
+    assert worker.stage is not None, "a worker has a stage or takes raw records"
+    inputs = worker.inputs(settings)
     topics = (*inputs, settings.topics.replay(worker.name))
-    readings = [Reading(group, inputs, topics, worker.stage, settings.batch.max_records, True, health())]
+    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True)]
     if (listener := worker.listener) is not None:
         heard = listener.inputs(settings)
         size = listener.max_records(settings)
-        readings.append(Reading(f"{group}.{listener.name}", heard, tuple(heard), listener.stage, size, False, health()))
-    for reading in readings:
-        reading.assignment = Assignment(reading.health, metrics, reading.inputs, partial(_found_a_hole, reading))
-    return readings
+        groups.append(Group(f"{name}.{listener.name}", listener.stage, size, health(), heard, tuple(heard)))
+    return groups
 
 
-def _subscribe(broker: StageBroker, reading: Reading, settings: WorkerSettings) -> None:
-    async def handle(records: Any) -> None:
-        try:
-            await reading.holes.settle()
-        except Unavailable as error:
-            reading.health.unavailable = error.store
-            raise NackMessage from error
-        await reading.handle(records)
-
-    subscribe(
-        broker,
-        handle,
-        *reading.topics,
-        group=reading.group,
-        max_records=reading.max_records,
-        assignment=reading.assignment,
-        settings=settings,
-    )
-
-
-def _path(
-    worker: Worker,
-    settings: WorkerSettings,
-    reading: Reading,
-    stage: Stage[Any],
-    publisher: Publisher,
-    metrics: Metrics,
-    stopping: Stopping,
-    traces: Traces,
-) -> BatchPath:
-    async def publish(outputs: Any) -> None:
-        await publisher.publish([_outgoing(item, output) for item, output in outputs])
-
-    def on_unavailable(error: Unavailable) -> None:
-        reading.health.beat()
-        reading.health.unavailable = error.store
-        metrics.unavailable.labels(error.store).inc()
-        log.warning("store_unavailable", store=error.store, detail=error.detail, raised=_raised(error.__cause__))
-
-    executor = Executor(
-        Attempts(
-            stage,
-            timeout=settings.batch.give_back_after,
-            poison_tries=settings.batch.poison_tries,
-            beat=reading.health.beat,
-        ),
-        settings.batch,
-        stopping,
-        publish=publish,
-        max_output_bytes=2 * settings.kafka.max_record_bytes,
-        on_unavailable=on_unavailable,
-    )
-    return BatchPath(
-        worker.name,
-        settings.topics,
-        decoder=Decoder(
-            reading.inputs,
-            settings.topics.replay(worker.name),
-            on_null=settings.null_without_version,
-            accept_newer=settings.breaker.allow_rejects,
-        ),
-        executor=executor,
-        publisher=publisher,
-        breaker=Breaker(settings.breaker),
-        health=reading.health,
-        metrics=metrics,
-        stopping=stopping,
-        traces=traces,
-        max_dead_letter_bytes=2 * settings.kafka.max_record_bytes,
-        max_receipts_bytes=settings.kafka.max_record_bytes if reading.reports else None,
-    )
-
-
-async def _found_a_hole(reading: Reading) -> None:
-    await reading.holes.found()
-
-
-def _consumer(readings: Mapping[str, Reading], *args: Any, metrics: Metrics, wait_ms: int, **options: Any) -> Any:
-    reading = readings[options["group_id"]]
-    consumer = PartitionConsumer(*args, health=reading.health, metrics=metrics, wait_ms=wait_ms, **options)
-    reading.assignment.consumer = consumer
-    return consumer
-
-
-def _raised(error: BaseException | None) -> list[str]:
-    """The error's type and where it was raised. Not its message: that of a store or a fault may hold a payload."""
-    if error is None:
+def _middlewares(worker: str, settings: WorkerSettings, closing: AsyncExitStack) -> list[Any]:
+    if settings.telemetry.otlp_endpoint is None:
         return []
-    frames = traceback.extract_tb(error.__traceback__)
-    return [type(error).__name__, *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])]
+    from headrace_runtime.traces import Traces, otlp_exporter
 
-
-def _outgoing(item: Decoded, output: Output) -> Outgoing:
-    return Outgoing(output.topic, output.key, output.value, [*output.headers, *trace_headers(item.record)])
+    traces = Traces(worker, otlp_exporter(settings.telemetry.otlp_endpoint))
+    closing.callback(traces.close)
+    return [traces.middleware()]

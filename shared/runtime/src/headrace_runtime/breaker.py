@@ -1,26 +1,51 @@
-"""Stops a worker whose rejects are systemic, instead of dead-lettering the catalogue."""
+"""Holds a worker that rejects most changes for one cause, instead of making dead letters of the whole catalogue."""
 
 from collections import Counter, deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from headrace_runtime.attempts import Result
+from headrace_runtime.dead_letters import fingerprint
+from headrace_runtime.decoder import position
 from headrace_worker.settings import BreakerSettings
 
 
-class Breaker:
-    """Opens when more than `share` of the last `window` live changes were rejected for one and the same fingerprint.
+class BreakerOpen(Exception):
+    """Most of the last changes were rejected for one cause, which `fingerprint` names."""
 
-    It looks at a batch before its dead letters are published. Replays do not count: an operator tries those knowingly.
+    def __init__(self, fingerprint: str) -> None:
+        super().__init__(f"most changes are rejected for {fingerprint}")
+        self.fingerprint = fingerprint
+
+
+class Breaker:
+    """Opens when more than `share` of the last `window` live changes were rejected for one fingerprint.
+
+    It checks a batch before the batch's dead letters are published. Replays do not count, because an operator sends
+    them knowingly.
     """
 
-    def __init__(self, settings: BreakerSettings) -> None:
+    def __init__(self, worker: str, settings: BreakerSettings) -> None:
+        self._worker = worker
         self._settings = settings
         self._recent: deque[str | None] = deque(maxlen=settings.window)
 
-    def opened_by(self, rejections: Iterable[str | None]) -> str | None:
-        """The fingerprint that opens the breaker with this batch, if one does.
+    def check(self, results: Sequence[Result]) -> None:
+        """Raises BreakerOpen if this batch opens the breaker."""
+        live = [result for result in results if not result.replayed]
+        if any(result.rejection for result in results):
+            # The window is over neighbouring records: rejections that were read far apart must not meet in it.
+            live.sort(key=lambda result: position(result.record))
+        opened_by = self.opened_by(
+            fingerprint(self._worker, result.rejection) if result.rejection else None for result in live
+        )
+        if opened_by is not None:
+            raise BreakerOpen(opened_by)
 
-        `rejections`: for each live change of the batch its rejection's fingerprint, None where it was not rejected.
-        An opening batch leaves no trace, because it goes back to Kafka and comes again.
+    def opened_by(self, rejections: Iterable[str | None]) -> str | None:
+        """The fingerprint that opens the breaker with this batch, or None.
+
+        `rejections`: for each live change of the batch the fingerprint of its rejection, None if it is not rejected.
+        A batch that opens the breaker is not counted; it is read again.
         """
         if self._settings.allow_rejects:
             return None

@@ -1,18 +1,16 @@
-"""A consumer that loses no record of a healthy partition when another partition cannot be unpacked.
+"""A consumer that loses no record of a healthy partition when a record of another partition cannot be unpacked.
 
-aiokafka's getmany drops what it has already taken of other partitions when one of them raises, and the next commit
-would cover those records. So after any failed poll every partition goes back to its committed offset, which is all
-that has been handled, and the partition at fault is found and held while the others go on.
+If one partition raises, aiokafka's getmany drops the records that it has already taken from other partitions, and the
+next commit would cover them. So after each failed poll every partition is set back to its committed offset. Then the
+partition at fault is found and held, and the others continue.
 """
 
-import logging
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
-from functools import partial
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any, cast
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
     ConsumerStoppedError,
     CorruptRecordException,
@@ -20,43 +18,52 @@ from aiokafka.errors import (
     KafkaError,
     UnsupportedCodecError,
 )
-from faststream import AckPolicy
-from faststream.kafka import KafkaBroker
-from faststream.kafka.message import KafkaAckableMessage
 
-from headrace_clients.kafka import client_options, security
-from headrace_runtime.decoder import KafkaRecord
+from headrace_runtime.assignment import Assignment
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
-from headrace_worker.settings import WorkerSettings
 
 log = structlog.get_logger(__name__)
 
 HELD_SECONDS = 30.0
-"""How long a partition that cannot be unpacked rests before it is tried again."""
+"""How long a partition that cannot be unpacked is held before it is tried again."""
 PROBE_MS = 5000
-MAX_POLL_INTERVAL_MS = 300_000
-GRACE_SECONDS = 9.0
-"""How long a stopping worker may finish the batch in hand, below the 10 s that a supervisor gives it."""
 
 Polled = dict[TopicPartition, list[Any]]
 
 
 class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
-    """AIOKafkaConsumer for one worker: every poll beats the heartbeat, waits `wait_ms`, and survives bad batches."""
+    """The consumer of one consumer group of a worker. Each poll is a heartbeat and waits up to `wait_ms`.
 
-    def __init__(self, *topics: str, health: Health, metrics: Metrics, wait_ms: int, **options: Any) -> None:
+    `inputs`, `on_expired`: see `Assignment`. `options`: those of aiokafka's consumer.
+    """
+
+    def __init__(
+        self,
+        *topics: str,
+        health: Health,
+        metrics: Metrics,
+        wait_ms: int,
+        inputs: Collection[str],
+        on_expired: Callable[[], Awaitable[None]],
+        **options: Any,
+    ) -> None:
         super().__init__(*topics, **options)
         self._health = health
         self._metrics = metrics
         self._wait_ms = wait_ms
+        self._assignment = Assignment(self, health, metrics, inputs, on_expired)
         self._held: dict[TopicPartition, float] = {}
         self._taken: dict[TopicPartition, int] = {}
 
+    def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
+        """Like aiokafka's. `listener` is not used: the one that FastStream gives only writes log lines."""
+        super().subscribe(topics, pattern, self._assignment)
+
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
-        """The next records of every partition that can be read; {} after `wait_ms` without one."""
+        """The next records of every partition that can be read; {} after `wait_ms` without a record."""
         self._health.beat()
-        self._release_rested()
+        self._release_held()
         size = self._health.poll_size(max_records)
         try:
             records = cast(Polled, await super().getmany(timeout_ms=self._wait_ms, max_records=size))
@@ -66,7 +73,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             await self._rewind()
             if not _cannot_unpack(error):
                 raise
-            records = await self._hold_the_unreadable(size)
+            records = await self._hold_unreadable(size)
         finally:
             self._health.beat()
         self._taken |= {partition: taken[-1].offset + 1 for partition, taken in records.items()}
@@ -74,7 +81,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         return records
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Like aiokafka's, but a partition that a rebalance has taken away is left alone."""
+        """Like aiokafka's, but does nothing for a partition that a rebalance has taken away."""
         try:
             super().seek(partition, offset)
         except IllegalStateError:
@@ -90,10 +97,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         if never_committed:
             await self.seek_to_beginning(*never_committed)
 
-    async def _hold_the_unreadable(self, most: int | None) -> Polled:
+    async def _hold_unreadable(self, most: int | None) -> Polled:
         """Polls each partition alone to find those that raise, and pauses them.
 
-        Returns what such a partition holds before the record that cannot be unpacked; the others keep their place.
+        Returns the records of such a partition that precede the one that cannot be unpacked; the position of every
+        other partition stays as it is.
         """
         assigned = sorted(self.assignment() - self.paused())
         ends = await self.end_offsets(assigned)
@@ -105,11 +113,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             _, error = await self._probe(partition, most)
             self.seek(partition, start)
             if error is not None:
-                readable[partition] = await self._records_before_the_unreadable(partition, most)
+                readable[partition] = await self._records_before_unreadable(partition, most)
                 self._hold(partition, error)
         return {partition: records for partition, records in readable.items() if records}
 
-    async def _records_before_the_unreadable(self, partition: TopicPartition, most: int | None) -> list[Any]:
+    async def _records_before_unreadable(self, partition: TopicPartition, most: int | None) -> list[Any]:
         records: list[Any] = []
         while most is None or len(records) < most:
             one, error = await self._probe(partition, 1)
@@ -143,7 +151,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             advice="a record there cannot be unpacked; install its codec, or move the group's offset past it",
         )
 
-    def _release_rested(self) -> None:
+    def _release_held(self) -> None:
         for partition, since in list(self._held.items()):
             lost = partition not in self.assignment()
             if lost or time.monotonic() - since > HELD_SECONDS:
@@ -163,129 +171,3 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
 
 def _cannot_unpack(error: Exception) -> bool:
     return isinstance(error, UnsupportedCodecError | CorruptRecordException) or not isinstance(error, KafkaError)
-
-
-class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Tells the worker's health what it is assigned, and says loudly when records expired before they were read.
-
-    `inputs`: the topics in which a start above 0 is a hole for a group that has never read; a replay is for others.
-    `on_hole` is told of a hole, so that a worker which can make up for it does.
-    """
-
-    def __init__(
-        self, health: Health, metrics: Metrics, inputs: Collection[str], on_hole: Callable[[], Awaitable[None]]
-    ) -> None:
-        self._inputs = inputs
-        self._health = health
-        self._metrics = metrics
-        self._on_hole = on_hole
-        self.consumer: AIOKafkaConsumer | None = None
-
-    async def on_partitions_revoked(self, revoked: frozenset[TopicPartition]) -> None:
-        """aiokafka's callback before a rebalance."""
-        self._health.assigned = 0
-        self._health.unavailable = self._health.held = None
-
-    async def on_partitions_assigned(self, assigned: frozenset[TopicPartition]) -> None:
-        """aiokafka's callback after a rebalance."""
-        self._health.assigned = len(assigned)
-        consumer = self.consumer
-        if consumer is None or not assigned:
-            return
-        starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(list(assigned))
-        holes = 0
-        for partition, start in starts.items():
-            committed = await consumer.committed(partition)
-            if committed is None and partition.topic in self._inputs:
-                committed = 0
-            if committed is not None and committed < start:
-                self._say_expired(partition, start - committed)
-                holes += 1
-        if holes:
-            await self._on_hole()
-
-    def _say_expired(self, partition: TopicPartition, records: int) -> None:
-        self._metrics.expired.labels(partition.topic, str(partition.partition)).inc(records)
-        self._health.expired += records
-        log.error(
-            "records_expired_unread",
-            topic=partition.topic,
-            partition=partition.partition,
-            offsets=records,
-            advice="the topic's retention removed records that this worker had not read; read the source topics again",
-        )
-
-
-class StageBroker(KafkaBroker):
-    """FastStream's broker, whose subscribers consume with a PartitionConsumer and tell `assignment` of it."""
-
-    def __init__(self, *args: Any, make_consumer: Callable[..., AIOKafkaConsumer], **options: Any) -> None:
-        super().__init__(*args, consumer_only=True, **options)
-        self._make_consumer = make_consumer
-
-    async def _connect(self) -> Callable[..., AIOKafkaConsumer]:
-        builder = await super()._connect()
-        assert isinstance(builder, partial)
-        made = partial(self._make_consumer, *builder.args, **builder.keywords)
-        self.config.broker_config.builder = made
-        return made
-
-
-def stage_broker(
-    worker: str, settings: WorkerSettings, make_consumer: Callable[..., AIOKafkaConsumer], **options: Any
-) -> StageBroker:
-    """The broker of a worker, whose handlers get the records as aiokafka hands them over."""
-    return StageBroker(
-        client_options(settings.kafka)["bootstrap_servers"],
-        make_consumer=make_consumer,
-        security=security(settings.kafka),
-        client_id=f"headrace-{worker}",
-        allow_auto_create_topics=False,
-        graceful_timeout=GRACE_SECONDS,
-        parser=_parse_raw,
-        decoder=_raw_records,
-        apply_types=False,
-        serializer=None,
-        logger=logging.getLogger("headrace.faststream"),
-        **options,
-    )
-
-
-def subscribe(
-    broker: StageBroker,
-    handle: Callable[[Any], Awaitable[None]],
-    *topics: str,
-    pattern: str | None = None,
-    group: str,
-    max_records: int,
-    assignment: Assignment,
-    settings: WorkerSettings,
-) -> None:
-    """Calls `handle` with each batch of the topics, or of those that `pattern` matches, and commits what it has settled
-    and nothing else: it raises NackMessage to get the batch again.
-    """
-    session_timeout_ms = int(settings.kafka.session_timeout * 1000)
-    broker.subscriber(
-        *topics,
-        pattern=pattern,
-        batch=True,
-        batch_timeout_ms=1,
-        max_records=max_records,
-        group_id=group,
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
-        session_timeout_ms=session_timeout_ms,
-        heartbeat_interval_ms=session_timeout_ms // 15,
-        listener=assignment,
-    )(handle)
-
-
-async def _parse_raw(records: tuple[KafkaRecord, ...], original: Any) -> KafkaAckableMessage:
-    """FastStream's own parser decodes headers and raises outside the handler on a null or binary one."""
-    return KafkaAckableMessage(body=b"", raw_message=records, consumer=original.__self__._consumer)
-
-
-async def _raw_records(message: KafkaAckableMessage) -> Any:
-    """What the handler gets: the batch's records as aiokafka hands them over."""
-    return message.raw_message

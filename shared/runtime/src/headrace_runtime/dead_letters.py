@@ -1,4 +1,4 @@
-"""A dead letter keeps the record byte for byte and adds headers that say what failed, when, and how often."""
+"""Dead letters: the record byte for byte, with headers that say what failed, when, and how often."""
 
 import hashlib
 import traceback
@@ -18,7 +18,7 @@ _REPLACED = (headers.DEAD_ID, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, hea
 
 
 def fingerprint(worker: str, rejection: Rejected) -> str:
-    """Names the cause and never a value: 16 hex digits of SHA-256 over worker, reason and structured cause."""
+    """Identifies the cause and contains no value: 16 hex digits of SHA-256 over worker, reason and structured cause."""
     return hashlib.sha256("\x1f".join((worker, rejection.reason, *rejection.cause)).encode()).hexdigest()[:16]
 
 
@@ -26,7 +26,7 @@ def dead_letter(
     worker: str, topic: str, record: KafkaRecord, rejection: Rejected, *, now: datetime, max_bytes: int
 ) -> Outgoing:
     """The dead letter of a record. It replaces older headers of the same names, so that it does not grow when it
-    fails again, and drops its stack trace where the topic's limit of `max_bytes` leaves no room.
+    fails again. If it would be larger than `max_bytes`, it has no stack trace, and if that is not enough no message.
     """
     own = _own_headers(worker, record, rejection, now)
     kept = [(name, value) for name, value in record.headers if not is_ours(name)]
@@ -54,7 +54,7 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
         headers.CONNECT_OFFSET: str(where.offset).encode(),
     }
     if header(record, headers.DEAD_ID) is not None:
-        # A replay that failed again: it stays the letter of the record that failed first.
+        # A replay that failed again keeps the identity of the letter of the record that failed first.
         first = {name: header(record, name) or value for name, value in first.items()}
     stacktrace = (
         "".join(traceback.format_exception(rejection.error)).encode(errors="replace") if rejection.error else b""
@@ -76,7 +76,7 @@ _DECODING = ("not_json", "invalid", "key_mismatch", "null_without_version", "unk
 
 
 def is_ours(name: str) -> bool:
-    """Whether a header is one of those that a dead letter adds, and replaces when it fails again."""
+    """Whether a dead letter adds this header, and replaces it when it fails again."""
     return name in _REPLACED or name.startswith(headers.CONNECT)
 
 

@@ -1,4 +1,4 @@
-"""From a Kafka record to a change, one record at a time, so that one bad record spoils no other."""
+"""Decodes Kafka records into changes, each record alone, so that a bad record affects no other."""
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -16,11 +16,11 @@ from headrace_worker.stage import Arrival, Record, Rejected
 NullPolicy = Literal["dead-letter", "ignore"]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = len(str(MAX_VERSION))
-"""Of a number in a header. Python refuses to read one of more than 4300 digits, with an error of its own."""
+"""The most digits of a number in a header. Python raises an error for a number of more than 4300 digits."""
 
 
 class KafkaRecord(Protocol):
-    """A record as aiokafka hands it over, undecoded. `timestamp`: milliseconds since 1970."""
+    """A record as aiokafka returns it, undecoded. `timestamp`: milliseconds since 1970."""
 
     topic: str
     partition: int
@@ -32,7 +32,7 @@ class KafkaRecord(Protocol):
 
 
 class Position(NamedTuple):
-    """Names one Kafka record."""
+    """Identifies one Kafka record."""
 
     topic: str
     partition: int
@@ -40,7 +40,7 @@ class Position(NamedTuple):
 
 
 class Decoded(NamedTuple):
-    """A record that decoded. `replayed`: an operator sent it again, to this worker alone."""
+    """A record and its change. `replayed`: an operator sent the record again, to this worker only."""
 
     record: KafkaRecord
     change: Record
@@ -48,7 +48,7 @@ class Decoded(NamedTuple):
 
 
 class Undecoded(NamedTuple):
-    """A record that can never be a change; `kind` is what its topic holds."""
+    """A record that cannot be decoded; `kind` is the kind of its topic's records."""
 
     record: KafkaRecord
     rejection: Rejected
@@ -57,21 +57,22 @@ class Undecoded(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A record that asks for nothing: a bare tombstone where the settings say to expect them."""
+    """A null record without a version, where the settings say to ignore such records."""
 
     record: KafkaRecord
     kind: RecordKind
     replayed: bool = False
+    rejection: None = None
 
 
 class NewerSchema(Exception):
-    """A record of a newer schema major: the catalogue was deployed before this worker. The worker holds."""
+    """A record of a newer schema major: the catalogue was deployed before this worker. The worker is held."""
 
 
 class Decoder:
-    """Decodes what one worker reads. `inputs`: topic name to the record's model.
+    """Decodes the records that one worker reads. `inputs`: topic name to the model of the topic's records.
 
-    A record of an older schema major is brought up to the model's, live and replayed ones alike.
+    A record of an older schema major, live or replayed, is converted to the major of its model.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Decoder:
         self._accept_newer = accept_newer
 
     def decode(self, record: KafkaRecord) -> Decoded | Undecoded | Ignored:
-        """What the record says, or why it can never say anything.
+        """The record's change, or why the record cannot be decoded.
 
-        Raises NewerSchema for a record that a newer worker will understand, unless told to reject those. A replay is
-        rejected at once: it may not hold the worker for everything else.
+        Raises NewerSchema for a record that a newer worker can decode, unless `accept_newer` is set: then the record is
+        rejected. A replay is always rejected, because it must not hold the worker for all other records.
         """
         to_replay = record.topic == self._replay_topic
         replayed = to_replay or header(record, headers.REPLAY_OF) is not None
@@ -122,7 +123,7 @@ class Decoder:
         return self._inputs.get(original.decode(errors="replace"))
 
     def _major(self, record: KafkaRecord, model: type[Any], replayed: bool) -> int | Rejected:
-        """The record's schema major, from 1 to the model's, or why it cannot be read."""
+        """The record's schema major, from 1 to the model's, or why the record cannot be decoded."""
         value = header(record, headers.SCHEMA)
         newest = major_of(model)
         if value is None:
@@ -146,7 +147,7 @@ class Decoder:
 
     def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Decoded | Undecoded | Ignored:
         if not issubclass(model, Change):
-            rejection = Rejected("invalid", "a null value is a delete of a product or a keyword alone", ("value",))
+            rejection = Rejected("invalid", "only a product or a keyword is deleted by a null value", ("value",))
             return Undecoded(record, rejection, model.kind, replayed)
         version = header(record, headers.VERSION)
         if version is None:
@@ -195,7 +196,7 @@ def header(record: KafkaRecord, name: str) -> bytes | None:
 
 
 def invalid(error: ValidationError) -> Rejected:
-    """The rejection that a validation error stands for: pydantic's error type and location, never the value."""
+    """The rejection for a validation error. Its cause is pydantic's error type and location, never the value."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
     where = ".".join("*" if isinstance(step, int) else step for step in first["loc"][:3])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
@@ -204,13 +205,13 @@ def invalid(error: ValidationError) -> Rejected:
 
 
 def major_of(model: type[Any]) -> int:
-    """The schema major that a record's model is of."""
+    """The schema major of a record's model."""
     major: int = getattr(model, "schema_major", headers.SCHEMA_MAJOR)
     return major
 
 
 def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
-    """The record's JSON as the model's own major writes it. JSON that is no object is left to the model to refuse."""
+    """The record's JSON in the model's own major. JSON that is no object is returned as it is: the model rejects it."""
     name: str = model.schema_name
     try:
         older = from_json(value)
@@ -223,13 +224,13 @@ def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
     except NoUpcast as missing:
         return Rejected("unknown_schema", str(missing), ("older", f"{name}/{missing.major}"))
     except Exception as error:
-        # A step is written for what its major promises. A record that breaks the promise is one dead letter.
-        detail = f"cannot be brought up from {name}/{major}: {type(error).__name__}"
+        # A step relies on the schema of its major. A record that violates that schema is one dead letter.
+        detail = f"cannot be converted from {name}/{major}: {type(error).__name__}"
         return Rejected("invalid", detail, ("upcast", f"{name}/{major}", type(error).__name__), error)
 
 
 def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
-    """The topic's model, or the one beside it that the record's header names."""
+    """The topic's model, or the model beside it that the record's header names."""
     name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
     beside: tuple[type[Any], ...] = getattr(model, "beside", ())
     return next((other for other in beside if name == other.schema_name.encode()), model)

@@ -1,6 +1,6 @@
-"""What /healthz and /readyz say of a worker.
+"""What /healthz and /readyz report of a worker.
 
-Liveness is a heartbeat of the poll loop and the retry loop, nothing else: a slow store must not restart workers.
+Liveness is only a heartbeat of the poll loop and the retry loop, because a slow store must not restart workers.
 Readiness is the assignment, the store and the breaker.
 """
 
@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable
 
 FIRST_POLL = 50
-"""Records of the first poll after a start: after a bad deploy it is all that can go wrong."""
+"""Records of each poll until the first batch is settled: a bad deploy affects no more than these."""
 
 
 class Health:
-    """The state that a worker's parts report and its HTTP routes answer from.
+    """The state of a worker that its HTTP routes report.
 
     `alive_within`: seconds without a heartbeat after which the worker counts as dead. `clock`: seconds, monotonic.
     """
@@ -33,17 +33,17 @@ class Health:
         self._last_beat = self._clock()
 
     def settled(self) -> None:
-        """A batch was settled: the store answers and the worker is not held."""
+        """A batch is settled: the store answers and the worker is not held."""
         self._settled_a_batch = True
         self.unavailable = None
         self.held = None
 
     def poll_size(self, most: int | None) -> int | None:
-        """How many records to take: few until the first batch is settled."""
+        """The number of records to poll: few until the first batch is settled."""
         return most if self._settled_a_batch else min(most or FIRST_POLL, FIRST_POLL)
 
     def hold_partition(self, name: str, error: str) -> None:
-        """A partition rests because a record in it cannot be unpacked."""
+        """A partition is held because a record in it cannot be unpacked."""
         self._held_partitions[name] = error
 
     def release_partition(self, name: str) -> None:
@@ -51,7 +51,7 @@ class Health:
         self._held_partitions.pop(name, None)
 
     def alive(self) -> bool:
-        """Whether the worker's loop has run lately."""
+        """Whether the last heartbeat is recent enough."""
         return self._clock() - self._last_beat <= self._alive_within
 
     def problems(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""Structured logs: one JSON line for an event, on standard error, never a payload and never a secret."""
+"""Structured logs: one JSON line for each event, on standard error, without payloads and secrets."""
 
 import logging
 import sys
@@ -9,7 +9,7 @@ _QUIET = ("aiokafka", "faststream", "uvicorn", "httpx", "elastic_transport", "ht
 
 
 def configure(worker: str, level: str) -> None:
-    """Sends structlog's and the libraries' lines through one JSON renderer. Libraries speak from warning up."""
+    """Writes structlog's and the libraries' lines with one JSON renderer. Libraries log warnings and errors only."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,

@@ -1,4 +1,4 @@
-"""Runs one worker until it is told to stop: `headrace work NAME`."""
+"""Runs one worker until it is asked to stop: `headrace work NAME`."""
 
 import asyncio
 import os
@@ -44,7 +44,7 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
     host, port = listener.getsockname()[:2]
     log.info("http_listening", host=host, port=port)
     server = _Server(build(worker, settings))
-    # uvicorn raises the signal again once it has shut down; a stop that was asked for is not a failure.
+    # uvicorn raises the signal again after it has shut down; a requested stop is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -53,8 +53,8 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
 
 
 class _Server(uvicorn.Server):
-    """Ends when its application does. FastStream starts its consumers after it has said that it has started, and a
-    process that goes on without them would be a worker that never works.
+    """Ends when its application ends. FastStream starts its consumers after it has reported its start to uvicorn; if
+    they fail, the process must not continue without them.
     """
 
     def __init__(self, application: ASGIApplication) -> None:
@@ -78,7 +78,7 @@ class _Server(uvicorn.Server):
 
 
 def _explained(error: ValidationError) -> str:
-    """One line for each wrong setting, without its value, which may be a secret."""
+    """One line for each wrong setting. It does not contain the value, which may be a secret."""
     lines = []
     for problem in error.errors(include_input=False, include_context=False, include_url=False):
         name = "HEADRACE_" + "__".join(str(step).upper() for step in problem["loc"])

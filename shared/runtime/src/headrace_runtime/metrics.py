@@ -21,9 +21,9 @@ _DELAYS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 8
 
 
 class Delays(Collector):
-    """A histogram by kind that takes a batch at once: one observation at a time is a third of what accounting costs.
+    """A histogram by kind that observes a whole batch in one call, which takes a third less time for the metrics.
 
-    `bounds`: upper bounds of its buckets, seconds, ascending.
+    `bounds`: upper bounds of the buckets, seconds, ascending.
     """
 
     def __init__(self, name: str, about: str, bounds: Sequence[float]) -> None:
@@ -43,7 +43,7 @@ class Delays(Collector):
         self._sums[kind] = self._sums.get(kind, 0.0) + total
 
     def collect(self) -> Iterator[HistogramMetricFamily]:
-        """What a scrape gets: every bucket counts what is at or below its bound."""
+        """The result of a scrape: each bucket counts the delays at or below its bound."""
         family = HistogramMetricFamily(self._name, self._about, labels=["kind"])
         names = [*map(floatToGoString, self._bounds), "+Inf"]
         for kind, counts in self._counts.items():
@@ -59,25 +59,34 @@ class Metrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         own = self.registry
-        info = Gauge("headrace_worker", "The worker that this process runs", ["worker"], registry=own)
+        info = Gauge("headrace_worker", "The worker of this process", ["worker"], registry=own)
         info.labels(worker).set(1)
-        self.records = Counter("headrace_records", "Records settled", ["kind", "outcome"], registry=own)
-        self.dead = Counter("headrace_dead_letters", "Dead letters published", ["reason"], registry=own)
-        self.conflicts = Counter("headrace_version_conflicts", "Changes of one version that differ", registry=own)
-        self.unavailable = Counter("headrace_unavailable", "Tries that a store did not answer", ["store"], registry=own)
-        self.expired = Counter(
-            "headrace_expired_unread", "Offsets expired before read", ["topic", "partition"], registry=own
+        self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
+        self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
+        self.conflicts = Counter(
+            "headrace_version_conflicts",
+            "Changes of one version that differ",
+            registry=own,
         )
-        self.lag = Gauge("headrace_lag", "Records not yet taken", ["topic", "partition"], registry=own)
+        self.unavailable = Counter(
+            "headrace_unavailable", "Attempts that failed because a store was unavailable", ["store"], registry=own
+        )
+        self.expired = Counter(
+            "headrace_expired_unread",
+            "Offsets that expired unread",
+            ["topic", "partition"],
+            registry=own,
+        )
+        self.lag = Gauge("headrace_lag", "Records not yet polled", ["topic", "partition"], registry=own)
         self.last_settled = Gauge("headrace_last_settled_timestamp_seconds", "Last settled batch", registry=own)
         self.held = Gauge("headrace_held", "1 while the breaker or a newer schema holds the worker", registry=own)
         self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
-        self.batch_seconds = Histogram("headrace_batch_seconds", "From poll to acknowledged", registry=own)
+        self.batch_seconds = Histogram("headrace_batch_seconds", "From poll to acknowledged receipts", registry=own)
         self.batch_records = Histogram(
             "headrace_batch_records",
             "Records in a batch",
             buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000),
             registry=own,
         )
-        self.delay = Delays("headrace_delay_seconds", "From occurred_at to applied", _DELAYS)
+        self.delay = Delays("headrace_delay_seconds", "Seconds from occurred_at to applied", _DELAYS)
         own.register(self.delay)

@@ -1,4 +1,4 @@
-"""Publishes records and waits, for a bounded time, until the broker has acknowledged all of them."""
+"""Publishes records and waits, for a limited time, until the brokers have acknowledged all of them."""
 
 import asyncio
 import random
@@ -10,15 +10,18 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from headrace_clients.kafka import producer
+from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Output, Unavailable
 
 ACKNOWLEDGED_WITHIN = 30.0
-"""Seconds. An idempotent batch of aiokafka never expires on retriable errors, so the wait has to."""
+"""Seconds. An idempotent batch of aiokafka never expires on retriable errors, so the wait must have a limit."""
 
 LARGEST_RECORD_BYTES = 64 * 1024 * 1024
-"""Before compression. The broker's limit is on what is compressed: a record that it took compressed may be far larger,
-and its dead letter has to get through."""
+"""Before compression. The brokers limit the compressed size, so a record that they accepted may be far larger, and its
+dead letter must get through."""
+
+TRACE_HEADERS = ("traceparent", "tracestate")
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -33,7 +36,9 @@ class Outgoing(NamedTuple):
 
 
 class Publisher:
-    """One producer of a worker, replaced when it fails: an idempotent producer that has lost its place cannot go on."""
+    """The one producer of a worker. After a failure it is replaced, because an idempotent producer that has lost its
+    sequence cannot continue.
+    """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -68,10 +73,10 @@ class Publisher:
             self._producer = None
 
     async def _started(self) -> AIOKafkaProducer:
-        # Several publish at the same time: the first of them starts the one producer.
+        # Concurrent calls share one producer: the first call starts it.
         async with self._starting:
             if self._producer is None:
-                # What is to go is handed over at once: there is nothing to linger for.
+                # All records of a call are sent at once: there is nothing to linger for.
                 client = producer(self._settings, linger_ms=0, max_request_size=LARGEST_RECORD_BYTES)
                 await client.start()
                 self._producer = client
@@ -87,8 +92,13 @@ class Publisher:
                 return
 
 
+def trace_headers(record: KafkaRecord) -> Headers:
+    """The headers that carry the trace of the source event, for every record made from it."""
+    return [(name, value) for name, value in record.headers if name in TRACE_HEADERS]
+
+
 async def _send_empty(client: AIOKafkaProducer, record: Outgoing | Output) -> Any:
-    """`send` refuses a record without key and value; Kafka does not, and a dead letter of one is such a record."""
+    """aiokafka's `send` refuses a record without key and value. Kafka accepts it, so its dead letter is one, too."""
     batch = client.create_batch()
     batch.append(timestamp=int(time.time() * 1000), key=None, value=None, headers=list(record.headers))
     partition = random.choice(sorted(await client.partitions_for(record.topic)))  # noqa: S311

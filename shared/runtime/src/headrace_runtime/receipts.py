@@ -1,4 +1,4 @@
-"""The receipts of a batch: one Kafka record for the batch, split by size."""
+"""The receipts of a batch, in one Kafka record, or in several if it would be too large."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from headrace_runtime.attempts import Answered, Result
 from headrace_runtime.dead_letters import attempts
-from headrace_runtime.decoder import Ignored, Undecoded, header
-from headrace_runtime.items import Settled, is_replay, kind_of, record_of
+from headrace_runtime.decoder import Ignored, header
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
@@ -18,16 +18,16 @@ from headrace_schemas.receipts import Receipts
 _HEADERS = [headers.schema_pair(Receipts)]
 
 ReceiptFields = dict[str, Any]
-"""The fields of a `Receipt`, those without a value left out.
+"""The fields of a `Receipt` that have a value.
 
-Not the model itself: nothing here comes from outside, and making the model of each record took as long as reading it.
+The model itself is not used: nothing here comes from outside, and a model for each record takes as long as decoding it.
 """
 
 
 def receipt_records(
     worker: str, topic: str, receipts: Sequence[Mapping[str, Any]], applied_at: datetime, *, max_bytes: int
 ) -> Iterator[Outgoing]:
-    """The records that carry the receipts, each of `max_bytes` at most. They need no key: no reader needs them in
+    """The Kafka records that carry the receipts, each of at most `max_bytes`. They have no key: no reader needs them in
     order.
     """
     if not receipts:
@@ -41,22 +41,22 @@ def receipt_records(
         yield from receipt_records(worker, topic, part, applied_at, max_bytes=max_bytes)
 
 
-def receipts_of(results: Iterable[Settled | Undecoded | Ignored]) -> list[ReceiptFields]:
+def receipts_of(results: Iterable[Result]) -> list[ReceiptFields]:
     """One receipt for each record of the batch."""
     return [_receipt(result) for result in results]
 
 
-def _receipt(result: Settled | Undecoded | Ignored) -> ReceiptFields:
-    record = record_of(result)
+def _receipt(result: Result) -> ReceiptFields:
+    record = result.record
     fields: ReceiptFields = {
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
         "outcome": _outcome(result),
-        "kind": kind_of(result),
+        "kind": result.kind,
     }
-    if isinstance(result, Settled):
-        change = result.item.change
+    if isinstance(result, Answered):
+        change = result.change
         fields["id"] = change.id
         fields["version"] = change.version
         if isinstance(change, Change):
@@ -64,14 +64,14 @@ def _receipt(result: Settled | Undecoded | Ignored) -> ReceiptFields:
         if isinstance(change, Embedded) and change.embedding is not None:
             fields["content_hash"] = change.embedding.content_hash
             fields["model"] = change.embedding.model
-    if is_replay(result):
+    if result.replayed:
         if answers := header(record, headers.REPLAY_OF):
             fields["replay_of"] = answers.decode(errors="replace")
         fields["attempt"] = attempts(record)
     return fields
 
 
-def _outcome(result: Settled | Undecoded | Ignored) -> str:
-    if isinstance(result, Settled) and result.rejection is None:
+def _outcome(result: Result) -> str:
+    if isinstance(result, Answered) and result.rejection is None:
         return "superseded" if result.superseded else "applied"
     return "ignored" if isinstance(result, Ignored) else "dead"

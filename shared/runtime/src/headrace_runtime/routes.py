@@ -14,7 +14,7 @@ from headrace_runtime.metrics import Metrics
 def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
     """Path and handler of each route. A probe reads the status: 200 or 503; the body says why.
 
-    `listener`: the health of what the worker reads beside its inputs; both have to be well.
+    `listener`: the health of the worker's listener; the worker is ready only if both are.
     """
     parts = [health] if listener is None else [health, listener]
 
@@ -24,8 +24,8 @@ def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> 
 
     @get(include_in_schema=False)
     async def readyz(scope: Any) -> AsgiResponse:
-        well = all(part.alive() and not part.problems() for part in parts)
-        return _json(parts, 200 if well else 503)
+        ready = all(part.alive() and not part.problems() for part in parts)
+        return _json(parts, 200 if ready else 503)
 
     @get(include_in_schema=False)
     async def metrics_page(scope: Any) -> AsgiResponse:

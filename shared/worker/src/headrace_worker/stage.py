@@ -1,19 +1,19 @@
-"""The vocabulary of a worker: a stage gets changes and says, change by change, what became of each."""
+"""The vocabulary of a worker: a stage applies changes and returns an outcome for each of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import DeadReason
 
 
 class Record(Protocol):
-    """What the runtime needs to know of a record: which entity it is about, and which of two is newer.
+    """What the runtime needs of a decoded record: which entity it is about, and which of two records is newer.
 
-    A record that has no version of its own takes its place in its topic for one: it is validated with an `Arrival` for
-    its context. Two class attributes are for topics of our own: `keyed = False` says that the records have no key, and
-    `beside` names the other records on the same topic, told apart by the header `headrace-schema`.
+    A record without a version uses its offset as its version: its model is validated with an `Arrival` as context. Two
+    class attributes are for internal topics: `keyed = False` means that the records have no key, and `beside` lists the
+    models of other records on the same topic, which the header `headrace-schema` tells apart.
     """
 
     @property
@@ -25,7 +25,7 @@ class Record(Protocol):
 
 
 class Arrival(NamedTuple):
-    """Where a record was read. `replayed`: an operator sent it again, so its offset says nothing about its age."""
+    """Where a record was read. `replayed`: an operator sent it again, so its offset is not its age."""
 
     topic: str
     partition: int
@@ -35,7 +35,7 @@ class Arrival(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A record that follows from a change. The runtime adds its trace headers and awaits the acknowledgement."""
+    """A record to publish for a change. The runtime adds the trace headers and waits for the acknowledgement."""
 
     topic: str
     key: bytes
@@ -45,25 +45,25 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The change is durable and readable in the store, or was already (a redelivery after a crash finds it so)."""
+    """The change is durable and readable in the store, possibly from an earlier delivery."""
 
     outputs: tuple[Output, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """The store already holds a newer version, `by` where it is known. Not an error."""
+    """The store already has a newer version; `by` is that version if it is known. Not an error."""
 
     by: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The change can never succeed as it is: it becomes a dead letter.
+    """The change can never succeed: it becomes a dead letter.
 
-    `detail` is for a person and may hold values; `cause` names the error's kind and place (an error type and a field,
-    an SQLSTATE) and never a value, because dead letters are grouped by it. `error`: the exception behind it, if one is,
-    for the letter's stack trace.
+    `detail` is for a person and may contain values. `cause` is the kind and the place of the error (an error type and a
+    field, an SQLSTATE) and contains no value, because dead letters are grouped by it. `error`: the exception behind the
+    rejection, if any, for the letter's stack trace.
     """
 
     reason: DeadReason
@@ -73,10 +73,10 @@ class Rejected:
 
 
 class Unavailable(Exception):
-    """Nothing can be said yet: the store is down, slow or overloaded. Nothing is committed, nothing dead-lettered.
+    """The outcome is not known yet: the store is down, slow or overloaded. Nothing is committed or dead-lettered.
 
-    Raised, it speaks of the whole batch; returned as an outcome, of one change. `suspect` says that the store answered
-    and failed (a 500), so that one change among the batch may be what breaks it.
+    If it is raised, it is about the whole batch; if it is returned as an outcome, about one change. `suspect`: the
+    store answered with an internal error (a 500), so a single change of the batch may be its cause.
     """
 
     def __init__(self, store: str, detail: str, *, suspect: bool = False) -> None:
@@ -87,9 +87,9 @@ class Unavailable(Exception):
 
 
 class BatchRejected(Exception):
-    """The store refused the batch for its data and did not say which change: the runtime bisects until it is found.
+    """The store refused the batch because of its data and did not name the change: the batch is halved to find it.
 
-    With a single change in the batch it is that change's `Rejected`.
+    For a batch of one change, `rejection` is the outcome of that change.
     """
 
     def __init__(self, rejection: Rejected) -> None:
@@ -102,16 +102,16 @@ R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
 
 
 class Stage(Protocol[R_contra]):
-    """What one worker does. Everything else (decoding, retry, dead letters, receipts, commit) is the runtime's."""
+    """What one worker does. The runtime does the rest: decoding, retries, dead letters, receipts, commits."""
 
     async def apply(self, changes: Sequence[R_contra]) -> Sequence[Outcome]:
-        """What became of each change, in the order given.
+        """The outcome of each change, in the order of `changes`.
 
-        The runtime gives at most one change for each (kind, id). A stage may assume neither order between calls nor
-        that a change is new: fenced writes make repeating harmless.
+        The runtime gives at most one change for each (kind, id). A stage must not assume an order between calls, or
+        that a change is new: fenced writes make a repetition harmless.
 
-        Raises Unavailable when nothing can be said about the batch, BatchRejected when the store refused it for its
-        data without naming a change.
+        Raises Unavailable if the outcome of the whole batch is not known, BatchRejected if the store refused the batch
+        because of its data and did not name a change.
         """
         ...
 
@@ -122,8 +122,19 @@ class Stage(Protocol[R_contra]):
 
 @runtime_checkable
 class RepairsHoles(Protocol):
-    """A stage that can make up for records which expired before it read them."""
+    """A stage that can compensate for records that expired before it read them."""
 
     def after_a_hole(self) -> Sequence[Output]:
-        """What to publish, before anything else is committed."""
+        """The records to publish before anything else is committed."""
+        ...
+
+
+class RawStage(Protocol):
+    """The stage of a worker that takes Kafka records undecoded, stores all of them and rejects none."""
+
+    async def store(self, records: Sequence[Any]) -> Mapping[str, int]:
+        """Stores a batch, and returns the number of records by kind. Repeating it must be harmless.
+
+        Raises Unavailable if the store does not answer; then the batch is not committed.
+        """
         ...

@@ -1,4 +1,4 @@
-"""A worker as it announces itself: the entry-point group `headrace.workers` maps a name to one of these."""
+"""The definition of a worker. The entry-point group `headrace.workers` maps a worker's name to its definition."""
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -7,23 +7,23 @@ from importlib.metadata import entry_points
 from typing import Any
 
 from headrace_worker.settings import WorkerSettings, variable_names
-from headrace_worker.stage import Record, Stage
+from headrace_worker.stage import RawStage, Record, Stage
 from headrace_worker.store import Kept, LinkStore, Store
 
 ENTRY_POINT_GROUP = "headrace.workers"
 SETTINGS_GROUP = "headrace.settings"
-"""Maps the same names to the settings classes, so that knowing every variable imports no other worker."""
+"""Maps the same names to the settings classes, so that all variables are known without importing the workers."""
 
 DEAD_LETTERS = "dead_letters"
-"""The worker that reads every dead-letter topic, refuses nothing and so has none of its own."""
+"""The worker that reads every dead-letter topic. It rejects nothing and has no dead-letter topic of its own."""
 
 
 @dataclass(frozen=True)
 class Listener:
-    """What a worker reads beside its inputs: reports that tell it which records to write for itself.
+    """A second consumer group of a worker, which reads reports and turns them into records for the worker's inputs.
 
-    Its consumer group is `<worker>.<name>`, and it has a stage and a size of a poll of its own; the path of a batch is
-    the same. No receipts are written about what it reads: a receipt about a receipt would be one more to read.
+    The group is named `<worker>.<name>` and has its own stage and poll size; the path of a batch is the same. It
+    publishes no receipts, because a receipt about a receipt would be one more report to read.
     """
 
     name: str
@@ -32,30 +32,38 @@ class Listener:
     max_records: Callable[[Any], int]
 
 
-def _nothing(settings: Any) -> Mapping[str, type[Record]]:
+@dataclass(frozen=True)
+class RawInput:
+    """The input of a worker that takes records undecoded. `pattern`: a regular expression for the topics' names."""
+
+    pattern: Callable[[Any], str]
+    stage: Callable[[Any], AbstractAsyncContextManager[RawStage]]
+
+
+def _no_inputs(settings: Any) -> Mapping[str, type[Record]]:
     return {}
 
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker: what it reads, how its stage is opened, and the store it keeps, if it keeps one.
+    """One worker: what it reads, its stage, and the store that it keeps, if it keeps one.
 
-    `settings`: its settings class, read from the environment. `inputs`: topic name to the record's model.
-    `stage`: opens the clients and gives the stage; closes them on exit. `store`: opens the read side of the products
-    and keywords that it keeps; `links`: of the link sets. `listener`: what it reads to learn what it has to do.
-    A worker that takes records undecoded has no stage: it gives the `application` that `runtime.app` makes of the
-    others. `tables`: opens what it keeps that is neither entities nor links.
+    `settings`: its settings class, read from the environment. `inputs`: topic name to the model of its records.
+    `stage`: opens the stage and its clients, and closes them on exit. A worker has either `inputs` and a `stage` or a
+    `raw` input. `listener`: a second consumer group with its own stage and poll size. `store`: opens the read side of
+    the products and keywords that the worker stores; `links`: that of the link sets; `tables`: opens anything else that
+    it stores.
     """
 
     name: str
     settings: type[WorkerSettings]
-    inputs: Callable[[Any], Mapping[str, type[Record]]] = _nothing
+    inputs: Callable[[Any], Mapping[str, type[Record]]] = _no_inputs
     stage: Callable[[Any], AbstractAsyncContextManager[Stage[Any]]] | None = None
     store: Callable[[Any], Store] | None = None
     links: Callable[[Any], LinkStore] | None = None
     listener: Listener | None = None
     tables: Callable[[Any], Kept] | None = None
-    application: Callable[[Any], Any] | None = None
+    raw: RawInput | None = None
 
 
 def worker_names() -> list[str]:
@@ -64,14 +72,14 @@ def worker_names() -> list[str]:
 
 
 def rejecting_names() -> list[str]:
-    """The workers whose rejects have topics of their own, sorted: all but the one that reads those topics."""
+    """The workers that publish dead letters, sorted: all except the worker that reads them."""
     return [name for name in worker_names() if name != DEAD_LETTERS]
 
 
 def load_worker(name: str) -> Worker:
     """Imports one worker by its name, and no other.
 
-    Raises LookupError if none of that name is installed.
+    Raises LookupError if no worker of that name is installed.
     """
     for entry_point in entry_points(group=ENTRY_POINT_GROUP, name=name):
         worker: Worker = entry_point.load()

@@ -9,12 +9,9 @@ from harness.kafka_record import kafka_record
 from harness.memory import MemoryStage
 from harness.records import product
 
-from headrace_runtime import retry
-from headrace_runtime.attempt import Attempts
+from headrace_runtime import attempts
+from headrace_runtime.attempts import Answered, Attempts, RetryLoop, Stopping
 from headrace_runtime.decoder import Decoded
-from headrace_runtime.execute import Executor
-from headrace_runtime.items import Settled
-from headrace_runtime.retry import Stopping
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Applied, Outcome, Output, Unavailable
@@ -22,7 +19,7 @@ from headrace_worker.stage import Applied, Outcome, Output, Unavailable
 MAX_OUTPUT = 1000
 
 
-def items(*named: tuple[str, int]) -> list[Decoded]:
+def decoded(*named: tuple[str, int]) -> list[Decoded]:
     found = []
     for offset, (product_id, version) in enumerate(named):
         value = product(product_id, version)
@@ -31,17 +28,17 @@ def items(*named: tuple[str, int]) -> list[Decoded]:
 
 
 class Run:
-    """An executor, and what it published and reported."""
+    """A retry loop, and what it published and reported."""
 
     def __init__(self, stage: Any, **batch: Any) -> None:
-        settings = BatchSettings(**{"give_back_after": 0.2, "backoff_max": 0.01} | batch)
+        self.settings = BatchSettings(**{"give_back_after": 0.2, "backoff_max": 0.01} | batch)
         self.stopping = Stopping()
         self.published: list[tuple[str, str]] = []
         self.unavailable: list[str] = []
         self.publishing_fails = 0
-        self.executor = Executor(
-            Attempts(stage, timeout=5.0, poison_tries=settings.poison_tries),
-            settings,
+        self.loop = RetryLoop(
+            Attempts(stage, timeout=5.0, poison_tries=self.settings.poison_tries),
+            self.settings,
             self.stopping,
             publish=self._publish,
             max_output_bytes=MAX_OUTPUT,
@@ -52,19 +49,19 @@ class Run:
         if self.publishing_fails:
             self.publishing_fails -= 1
             raise Unavailable("kafka", "not acknowledged")
-        self.published += [(item.change.id, output.topic) for item, output in outputs]
+        self.published += [(one.change.id, output.topic) for one, output in outputs]
 
-    async def settle(self, *named: tuple[str, int]) -> dict[tuple[str, int], str]:
+    async def answers(self, *named: tuple[str, int]) -> dict[tuple[str, int], str]:
         """The outcome of each (id, version)."""
-        settled = await self.executor.settle(items(*named))
-        assert len(settled) == len(named)
-        return {(one.item.change.id, one.item.change.version): _outcome(one) for one in settled}
+        answered = await self.loop.answers(decoded(*named))
+        assert len(answered) == len(named)
+        return {(one.change.id, one.change.version): _outcome(one) for one in answered}
 
 
-def _outcome(settled: Settled) -> str:
-    if settled.rejection:
-        return settled.rejection.reason
-    return "superseded" if settled.superseded else "applied"
+def _outcome(answered: Answered) -> str:
+    if answered.rejection:
+        return answered.rejection.reason
+    return "superseded" if answered.superseded else "applied"
 
 
 class RefusesVersions(MemoryStage):
@@ -94,14 +91,14 @@ class Emits(MemoryStage):
 
 async def test_only_the_newest_of_each_entity_reaches_the_stage() -> None:
     stage = MemoryStage()
-    outcomes = await Run(stage).settle(("a", 2), ("a", 3), ("b", 1), ("a", 1))
+    outcomes = await Run(stage).answers(("a", 2), ("a", 3), ("b", 1), ("a", 1))
     assert [[(one.id, one.version) for one in batch] for batch in stage.batches] == [[("a", 3), ("b", 1)]]
     assert outcomes == {("a", 3): "applied", ("a", 2): "superseded", ("a", 1): "superseded", ("b", 1): "applied"}
 
 
 async def test_the_next_newest_is_applied_after_a_reject() -> None:
     stage = RefusesVersions(4, 3)
-    outcomes = await Run(stage).settle(("a", 1), ("a", 2), ("a", 3), ("a", 4), ("b", 1))
+    outcomes = await Run(stage).answers(("a", 1), ("a", 2), ("a", 3), ("a", 4), ("b", 1))
     assert stage.versions() == {"a": 2, "b": 1}
     assert outcomes == {
         ("a", 4): "refused_by_store",
@@ -114,13 +111,13 @@ async def test_the_next_newest_is_applied_after_a_reject() -> None:
 
 async def test_what_the_store_has_newer_is_superseded() -> None:
     stage = MemoryStage()
-    await Run(stage).settle(("a", 5))
-    assert await Run(stage).settle(("a", 4)) == {("a", 4): "superseded"}
+    await Run(stage).answers(("a", 5))
+    assert await Run(stage).answers(("a", 4)) == {("a", 4): "superseded"}
 
 
 async def test_no_record_is_no_work() -> None:
     stage = MemoryStage()
-    assert await Run(stage).settle() == {}
+    assert await Run(stage).answers() == {}
     assert stage.batches == []
 
 
@@ -143,13 +140,13 @@ class DownFor(MemoryStage):
 
 async def test_a_store_that_comes_back_in_time_gets_everything() -> None:
     run = Run(DownFor(3), give_back_after=30.0)
-    assert await run.settle(("a", 1), ("b", 1)) == {("a", 1): "applied", ("b", 1): "applied"}
+    assert await run.answers(("a", 1), ("b", 1)) == {("a", 1): "applied", ("b", 1): "applied"}
     assert run.unavailable == ["memory"] * 3
 
 
 async def test_only_what_has_no_answer_yet_is_tried_again() -> None:
     stage = DownFor(2, "b")
-    await Run(stage, give_back_after=30.0).settle(("a", 1), ("b", 1), ("c", 1))
+    await Run(stage, give_back_after=30.0).answers(("a", 1), ("b", 1), ("c", 1))
     assert [[one.id for one in batch] for batch in stage.batches] == [["a", "b", "c"], ["b"], ["b"]]
 
 
@@ -160,7 +157,7 @@ async def test_outputs_go_out_before_anything_waits() -> None:
 
     run = Run(EmitsButIsDownFor())
     with pytest.raises(Unavailable, match="model"):
-        await run.settle(("a", 1), ("b", 1))
+        await run.answers(("a", 1), ("b", 1))
     assert run.published == [("a", "small"), ("a", "out")]
 
 
@@ -173,7 +170,7 @@ async def test_an_output_is_published_once_however_often_another_change_waits() 
         apply = DownFor.apply
 
     run = Run(DownThenEmits(), give_back_after=30.0)
-    await run.settle(("a", 1), ("b", 1))
+    await run.answers(("a", 1), ("b", 1))
     assert [entity_id for entity_id, topic in run.published if topic == "out"] == ["a", "b"]
 
 
@@ -181,18 +178,18 @@ async def test_a_change_counts_as_applied_only_once_its_outputs_are_acknowledged
     stage = Emits()
     run = Run(stage, give_back_after=30.0)
     run.publishing_fails = 2
-    assert await run.settle(("a", 1)) == {("a", 1): "applied"}
+    assert await run.answers(("a", 1)) == {("a", 1): "applied"}
     assert len(stage.batches) == 3
     assert run.unavailable == ["kafka", "kafka"]
     run.publishing_fails = 10**6
-    run.executor._settings.give_back_after = 0.05
+    run.settings.give_back_after = 0.05
     with pytest.raises(Unavailable, match="kafka"):
-        await run.settle(("b", 1))
+        await run.answers(("b", 1))
 
 
 async def test_an_output_larger_than_its_topic_takes_is_rejected_and_none_of_the_changes_outputs_goes_out() -> None:
     run = Run(Emits(a=MAX_OUTPUT + 1, b=MAX_OUTPUT))
-    assert await run.settle(("a", 2), ("b", 1)) == {("a", 2): "too_large", ("b", 1): "applied"}
+    assert await run.answers(("a", 2), ("b", 1)) == {("a", 2): "too_large", ("b", 1): "applied"}
     assert [entity_id for entity_id, _ in run.published] == ["b", "b"]
 
 
@@ -201,18 +198,18 @@ async def test_a_batch_is_given_back_once_its_time_is_over() -> None:
     stage.down = True
     started = asyncio.get_running_loop().time()
     with pytest.raises(Unavailable, match="is down"):
-        await Run(stage, give_back_after=0.2).settle(("a", 1))
+        await Run(stage, give_back_after=0.2).answers(("a", 1))
     assert len(stage.batches) > 2
     assert asyncio.get_running_loop().time() - started < 5.0
 
 
 async def test_with_no_time_to_retry_everything_is_still_tried_once() -> None:
     stage = MemoryStage()
-    assert await Run(stage, give_back_after=1e-9).settle(("a", 1)) == {("a", 1): "applied"}
+    assert await Run(stage, give_back_after=1e-9).answers(("a", 1)) == {("a", 1): "applied"}
     stage.down = True
     stage.batches = []
     with pytest.raises(Unavailable):
-        await Run(stage, give_back_after=1e-9).settle(("a", 2))
+        await Run(stage, give_back_after=1e-9).answers(("a", 2))
     assert len(stage.batches) == 1
 
 
@@ -229,13 +226,13 @@ class DownAndAskedToStop(MemoryStage):
 
 async def test_a_stop_ends_a_pause_at_once_and_the_batch_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     # A pause between 0 and eleven days.
-    monkeypatch.setattr(retry, "FIRST_WAIT", 10**6)
+    monkeypatch.setattr(attempts, "FIRST_PAUSE", 10**6)
     stage = DownAndAskedToStop()
     run = Run(stage, give_back_after=10**9, backoff_max=10**6)
     stage.stopping = run.stopping
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable):
-            await run.settle(("a", 1))
+            await run.answers(("a", 1))
     # The pause that the stop has ended is followed by one last try.
     assert len(stage.batches) == 2
 
@@ -255,6 +252,6 @@ async def test_a_change_that_breaks_the_store_does_not_hold_the_others() -> None
     stage = MemoryStage()
     stage.break_on = {"c"}
     run = Run(stage, give_back_after=30.0, poison_tries=3)
-    outcomes = await run.settle(*[(name, 1) for name in "abcdef"])
+    outcomes = await run.answers(*[(name, 1) for name in "abcdef"])
     assert outcomes.pop(("c", 1)) == "poison"
     assert set(outcomes.values()) == {"applied"}

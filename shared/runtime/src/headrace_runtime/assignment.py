@@ -1,0 +1,95 @@
+"""What a rebalance tells a worker: how many partitions it reads, and whether records expired before it read them."""
+
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+
+import structlog
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+
+from headrace_runtime.health import Health
+from headrace_runtime.metrics import Metrics
+from headrace_worker.stage import Output, RepairsHoles, Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
+    """Reports the assigned partitions to the worker's health, and records that expired unread to its health and log.
+
+    `inputs`: the topics of which a new group reads every record, so that a start above offset 0 means expired records;
+    replay topics are excluded. `on_expired` is called if records expired.
+    """
+
+    def __init__(
+        self,
+        consumer: AIOKafkaConsumer,
+        health: Health,
+        metrics: Metrics,
+        inputs: Collection[str],
+        on_expired: Callable[[], Awaitable[None]],
+    ) -> None:
+        self._consumer = consumer
+        self._health = health
+        self._metrics = metrics
+        self._inputs = inputs
+        self._on_expired = on_expired
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
+        """aiokafka's callback before a rebalance."""
+        self._health.assigned = 0
+        self._health.unavailable = self._health.held = None
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """aiokafka's callback after a rebalance."""
+        self._health.assigned = len(assigned)
+        if not assigned:
+            return
+        starts: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(list(assigned))
+        expired = False
+        for partition, start in starts.items():
+            committed = await self._consumer.committed(partition)
+            if committed is None and partition.topic in self._inputs:
+                committed = 0
+            if committed is not None and committed < start:
+                self._report_expired(partition, start - committed)
+                expired = True
+        if expired:
+            await self._on_expired()
+
+    def _report_expired(self, partition: TopicPartition, records: int) -> None:
+        self._metrics.expired.labels(partition.topic, str(partition.partition)).inc(records)
+        self._health.expired += records
+        log.error(
+            "records_expired_unread",
+            topic=partition.topic,
+            partition=partition.partition,
+            offsets=records,
+            advice="the topic's retention removed records that this worker had not read; read the source topics again",
+        )
+
+
+class Repair:
+    """Publishes what a stage asks for after records expired unread, if the stage asks for anything.
+
+    `due` is what is not published yet. While it is not empty nothing may be committed, or a restart would forget it.
+    """
+
+    def __init__(self, stage: object, publish: Callable[[Sequence[Output]], Awaitable[None]]) -> None:
+        self._stage = stage
+        self._publish = publish
+        self.due: Sequence[Output] = ()
+
+    async def records_expired(self) -> None:
+        """Publishes now, or before the next batch if the broker is unavailable now."""
+        if not isinstance(self._stage, RepairsHoles):
+            return
+        self.due = self._stage.after_a_hole()
+        try:
+            await self.publish()
+        except Unavailable as error:
+            log.warning("repair_waits", store=error.store, detail=error.detail)
+
+    async def publish(self) -> None:
+        """Publishes what is due. Raises Unavailable."""
+        await self._publish(self.due)
+        log.info("hole_repaired", records=len(self.due))
+        self.due = ()

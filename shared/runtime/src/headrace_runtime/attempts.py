@@ -1,0 +1,261 @@
+"""Gives the newest change of each entity to a stage, again and again, until the stage has answered for every change.
+
+`RetryLoop` repeats attempts while a store is unavailable. `Attempts` makes one attempt: it halves a batch that the
+store refused without naming the change, and starts the search for a change that makes the store fail (`poison`).
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
+
+from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
+from headrace_runtime.poison import PoisonSearch, halves
+from headrace_schemas.fields import RecordKind
+from headrace_worker.settings import BatchSettings
+from headrace_worker.stage import (
+    Applied,
+    BatchRejected,
+    Outcome,
+    Output,
+    Record,
+    Rejected,
+    Stage,
+    Superseded,
+    Unavailable,
+)
+
+FIRST_PAUSE = 0.2
+"""Upper bound of the first pause, seconds; it doubles with each attempt, up to `backoff_max`."""
+
+
+class Answered(NamedTuple):
+    """A decoded record and the stage's answer: rejected if there is a rejection, else superseded or applied."""
+
+    record: KafkaRecord
+    change: Record
+    replayed: bool = False
+    superseded: bool = False
+    rejection: Rejected | None = None
+
+    @property
+    def kind(self) -> RecordKind:
+        """What the change is about."""
+        return self.change.kind
+
+
+Result = Answered | Undecoded | Ignored
+"""What became of one record of a batch."""
+Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
+"""Publishes outputs and waits for their acknowledgement; raises Unavailable without it."""
+
+
+class Stopping:
+    """Set once the worker is asked to stop. It ends every pause early."""
+
+    def __init__(self) -> None:
+        self._event = asyncio.Event()
+
+    def set(self) -> None:
+        """Ends every pause, now and from now on."""
+        self._event.set()
+
+    def __bool__(self) -> bool:
+        return self._event.is_set()
+
+    async def pause(self, seconds: float) -> None:
+        """Waits that long, or until the worker is asked to stop."""
+        try:
+            await asyncio.wait_for(self._event.wait(), seconds)
+        except TimeoutError:
+            return
+
+
+class RetryLoop:
+    """Repeats attempts until the stage has answered for a whole batch.
+
+    `publish` publishes the outputs; `on_unavailable` is called after each attempt that leaves changes unanswered.
+    """
+
+    def __init__(
+        self,
+        attempts: "Attempts",
+        settings: BatchSettings,
+        stopping: Stopping,
+        *,
+        publish: Publish,
+        max_output_bytes: int,
+        on_unavailable: Callable[[Unavailable], None],
+    ) -> None:
+        self._attempts = attempts
+        self._settings = settings
+        self._stopping = stopping
+        self._publish = publish
+        self._max_output_bytes = max_output_bytes
+        self._on_unavailable = on_unavailable
+
+    async def answers(self, decoded: Iterable[Decoded]) -> list[Answered]:
+        """The stage's answer for every record. The next newest change of an entity is tried only if its newest is
+        rejected; the older ones are superseded.
+
+        Raises Unavailable after `give_back_after` seconds, or when the worker stops: nothing may be committed then.
+        """
+        answered: list[Answered] = []
+        candidates = newest_first(decoded)
+        while candidates:
+            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates])
+            left = []
+            for of_entity, outcome in zip(candidates, outcomes, strict=True):
+                if isinstance(outcome, Rejected):
+                    answered.append(Answered(*of_entity[0], rejection=outcome))
+                    left += [of_entity[1:]] if len(of_entity) > 1 else []
+                else:
+                    answered.append(Answered(*of_entity[0], superseded=isinstance(outcome, Superseded)))
+                    if len(of_entity) > 1:
+                        answered += [Answered(*older, superseded=True) for older in of_entity[1:]]
+            candidates = left
+        return answered
+
+    async def _until_answered(self, newest: Sequence[Decoded]) -> list[Outcome]:
+        answered: dict[int, Outcome] = {}
+        suspect = False
+        async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
+            with attempt:
+                waiting = [index for index in range(len(newest)) if index not in answered]
+                changes = [newest[index].change for index in waiting]
+                outcomes = await (self._attempts.narrow_down if suspect else self._attempts.apply)(changes)
+                # Outputs are published before any pause, so that a model server that is down does not delay a delete.
+                answered |= await self._published(newest, zip(waiting, outcomes, strict=True))
+                failures = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+                if failures:
+                    suspect = any(failure.suspect for failure in failures)
+                    raise failures[0]
+        return [answered[index] for index in range(len(newest))]
+
+    async def _published(
+        self, newest: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]]
+    ) -> dict[int, Outcome]:
+        known: dict[int, Outcome] = {i: outcome for i, outcome in outcomes if not isinstance(outcome, Unavailable)}
+        outputs: list[tuple[Decoded, Output]] = []
+        for index, outcome in known.items():
+            if not isinstance(outcome, Applied) or not outcome.outputs:
+                continue
+            largest = max(len(output.key) + len(output.value) for output in outcome.outputs)
+            if largest > self._max_output_bytes:
+                detail = f"an output of the change has {largest} bytes, a topic takes {self._max_output_bytes}"
+                known[index] = Rejected("too_large", detail, ("output",))
+            else:
+                outputs += [(newest[index], output) for output in outcome.outputs]
+        if outputs:
+            await self._publish(outputs)
+        return known
+
+
+class Attempts:
+    """Applies changes to one stage, one attempt at a time.
+
+    `timeout`: seconds for one call of the stage. `beat` is called after each call. `poison_tries`: see `PoisonSearch`.
+    """
+
+    def __init__(
+        self, stage: Stage[Any], *, timeout: float, poison_tries: int, beat: Callable[[], None] = lambda: None
+    ) -> None:
+        self._stage = stage
+        self._timeout = timeout
+        self._beat = beat
+        self._until = 0.0
+        self._poison = PoisonSearch(self._apply, stage.check, poison_tries)
+
+    async def apply(self, changes: Sequence[Record]) -> list[Outcome]:
+        """An outcome for each change, in order; Unavailable for those that the stage has not answered for.
+
+        Takes at most three times `timeout`, however many changes of the batch a slow store refuses.
+        """
+        self._until = time.monotonic() + 2 * self._timeout
+        return await self._apply(changes)
+
+    async def narrow_down(self, changes: Sequence[Record]) -> list[Outcome]:
+        """Like `apply`, in ever smaller parts where the store fails, so that one change does not delay the others."""
+        self._until = time.monotonic() + 2 * self._timeout
+        return await self._poison.narrow_down(changes)
+
+    async def _apply(self, changes: Sequence[Record]) -> list[Outcome]:
+        if time.monotonic() > self._until:
+            return [Unavailable("stage", "out of time in the search for the change at fault")] * len(changes)
+        try:
+            async with asyncio.timeout(self._timeout):
+                outcomes = list(await self._stage.apply(changes))
+            if len(outcomes) != len(changes):
+                raise RuntimeError(f"the stage returned {len(outcomes)} outcomes for {len(changes)} changes")
+        except BatchRejected as error:
+            return await self._bisect(changes, error.rejection)
+        except Unavailable as error:
+            outcomes = [error] * len(changes)
+        except TimeoutError:
+            outcomes = [Unavailable("stage", f"no answer within {self._timeout:g} s")] * len(changes)
+        except Exception as error:
+            # An error in the stage's own code says nothing about the data: it is handled like a store that answers 500.
+            fault = Unavailable("stage", f"failed with {type(error).__name__}", suspect=True)
+            fault.__cause__ = error
+            outcomes = [fault] * len(changes)
+        finally:
+            self._beat()
+        self._poison.successes.update(
+            change.kind
+            for change, outcome in zip(changes, outcomes, strict=True)
+            if isinstance(outcome, Applied | Superseded)
+        )
+        if self._poison.lone_failures:
+            self._poison.forget_answered(changes, outcomes)
+        return outcomes
+
+    async def _bisect(self, changes: Sequence[Record], rejection: Rejected) -> list[Outcome]:
+        if len(changes) == 1:
+            return [rejection]
+        return [outcome for half in halves(changes) for outcome in await self._apply(half)]
+
+
+Versioned = TypeVar("Versioned", Decoded, Answered)
+
+
+def newest_first(records: Iterable[Versioned]) -> list[list[Versioned]]:
+    """The records of each entity, by (kind, id), newest version first.
+
+    Of equal versions the lowest offset comes first, and a live record before a replay of it.
+    """
+    by_entity: dict[tuple[str, str], list[Versioned]] = {}
+    for record in records:
+        by_entity.setdefault((record.change.kind, record.change.id), []).append(record)
+    for of_entity in by_entity.values():
+        if len(of_entity) > 1:
+            of_entity.sort(key=lambda record: (-record.change.version, record.replayed, record.record.offset))
+    return list(by_entity.values())
+
+
+def retrying(
+    settings: BatchSettings, stopping: Stopping, on_unavailable: Callable[[Unavailable], None]
+) -> AsyncRetrying:
+    """Retries on Unavailable until `give_back_after` seconds have passed or the worker stops, then raises it.
+
+    Pauses grow exponentially, with full jitter. `on_unavailable` is called after each failure, before the pause.
+    """
+
+    def tell(state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, Unavailable):
+            on_unavailable(error)
+
+    def over(state: RetryCallState) -> bool:
+        waited = (state.seconds_since_start or 0.0) + state.upcoming_sleep
+        return bool(stopping) or waited > settings.give_back_after
+
+    return AsyncRetrying(
+        retry=retry_if_exception_type(Unavailable),
+        wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=settings.backoff_max),
+        stop=over,
+        after=tell,
+        sleep=stopping.pause,
+        reraise=True,
+    )

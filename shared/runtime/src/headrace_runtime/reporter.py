@@ -1,0 +1,117 @@
+"""What a worker tells about its batches: its health, its metrics and its log lines."""
+
+import traceback
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+
+import structlog
+
+from headrace_runtime.attempts import Answered, Result, newest_first
+from headrace_runtime.dead_letters import fingerprint
+from headrace_runtime.decoder import position
+from headrace_runtime.health import Health
+from headrace_runtime.metrics import Metrics
+from headrace_schemas.changes import Change
+from headrace_worker.stage import Unavailable
+
+log = structlog.get_logger(__name__)
+
+
+class Reporter:
+    """Reports the batches of one consumer group of a worker."""
+
+    def __init__(self, worker: str, health: Health, metrics: Metrics) -> None:
+        self._worker = worker
+        self._health = health
+        self._metrics = metrics
+
+    def unavailable(self, error: Unavailable) -> None:
+        """An attempt failed because a store or the broker is unavailable; another attempt may follow."""
+        self._health.beat()
+        self._health.unavailable = error.store
+        self._metrics.unavailable.labels(error.store).inc()
+        log.warning("store_unavailable", store=error.store, detail=error.detail, raised=_raised(error.__cause__))
+
+    def given_back(self, error: Unavailable, records: int) -> None:
+        """A batch goes back to Kafka uncommitted."""
+        self._health.unavailable = error.store
+        log.warning("batch_given_back", store=error.store, records=records)
+
+    def held(self, why: str, **fields: str) -> None:
+        """The worker is held; `fields` are added to the log line."""
+        self._health.held = why
+        self._metrics.held.set(1)
+        log.error(
+            "worker_held",
+            why=why,
+            advice=f"fix the deploy, or run headrace work {self._worker} --allow-rejects",
+            **fields,
+        )
+
+    def settled(self, results: Sequence[Result], *, now: datetime, seconds: float) -> None:
+        """Every record of a batch is settled; `seconds`: how long the batch took."""
+        outcomes: Counter[tuple[str, str]] = Counter()
+        delays: dict[str, list[float]] = {}
+        for result in results:
+            if isinstance(result, Answered) and result.rejection is None:
+                change = result.change
+                outcomes[change.kind, "superseded" if result.superseded else "applied"] += 1
+                if isinstance(change, Change) and not (result.superseded or result.replayed):
+                    delay = (now - change.occurred_at).total_seconds()
+                    delays.setdefault(change.kind, []).append(max(0.0, delay))
+            elif result.rejection is not None:
+                outcomes[result.kind, "dead"] += 1
+                self._dead(result)
+            else:
+                outcomes[result.kind, "ignored"] += 1
+        for kind, of_kind in delays.items():
+            self._metrics.delay.observe(kind, of_kind)
+        answered = [result for result in results if isinstance(result, Answered)]
+        if len(answered) > sum(count for (_, outcome), count in outcomes.items() if outcome == "applied"):
+            self._conflicts(answered)
+        self.counted(outcomes, now=now, seconds=seconds)
+
+    def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:
+        """Every record of a batch is settled; `outcomes`: the number of records by kind and outcome."""
+        for (kind, outcome), count in outcomes.items():
+            self._metrics.records.labels(kind, outcome).inc(count)
+        records = sum(outcomes.values())
+        self._health.settled()
+        self._metrics.held.set(0)
+        self._metrics.last_settled.set(now.timestamp())
+        self._metrics.batch_seconds.observe(seconds)
+        self._metrics.batch_records.observe(records)
+        log.info("batch_settled", records=records, seconds=round(seconds, 3))
+
+    def _conflicts(self, answered: Sequence[Answered]) -> None:
+        for of_entity in newest_first(answered):
+            if len(of_entity) > 1 and (differing := conflicts(of_entity)):
+                self._metrics.conflicts.inc(differing)
+                log.warning("versions_conflict", kind=of_entity[0].kind, key=of_entity[0].change.id)
+
+    def _dead(self, result: Result) -> None:
+        assert result.rejection is not None
+        self._metrics.dead.labels(result.rejection.reason).inc()
+        log.warning(
+            "dead_letter",
+            key=(result.record.key or b"").decode(errors="replace"),
+            version=result.change.version if isinstance(result, Answered) else None,
+            position="-".join(map(str, position(result.record))),
+            reason=result.rejection.reason,
+            fingerprint=fingerprint(self._worker, result.rejection),
+        )
+
+
+def conflicts(of_entity: Sequence[Answered]) -> int:
+    """How many of one entity's records have the version of another and a different value: an error of the catalogue."""
+    values: dict[int, bytes | None] = {}
+    return sum(values.setdefault(one.change.version, one.record.value) != one.record.value for one in of_entity)
+
+
+def _raised(error: BaseException | None) -> list[str]:
+    """The error's type and where it was raised. Not its message: it may contain a payload."""
+    if error is None:
+        return []
+    frames = traceback.extract_tb(error.__traceback__)
+    return [type(error).__name__, *(f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames[-5:])]

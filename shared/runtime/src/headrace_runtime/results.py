@@ -1,0 +1,46 @@
+"""What a batch leaves in Kafka: a dead letter for each rejected record, and receipts for all of its records."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from headrace_runtime.attempts import Result
+from headrace_runtime.dead_letters import dead_letter
+from headrace_runtime.publisher import Outgoing, Publisher
+from headrace_runtime.receipts import receipt_records, receipts_of
+from headrace_schemas.topics import Topics
+
+
+class ResultPublisher:
+    """Publishes the results of one worker's batches. `receipts`: whether receipts are published as well.
+
+    `max_record_bytes`: largest source record; a dead letter may be twice as large, a record of receipts as large.
+    """
+
+    def __init__(
+        self, worker: str, topics: Topics, publisher: Publisher, *, max_record_bytes: int, receipts: bool
+    ) -> None:
+        self._worker = worker
+        self._topics = topics
+        self._publisher = publisher
+        self._max_record_bytes = max_record_bytes
+        self._receipts = receipts
+
+    async def publish(self, results: Sequence[Result], now: datetime) -> None:
+        """Returns when the brokers have acknowledged every dead letter and every receipt. Raises Unavailable."""
+        # Publish receipts after the dead letters they report.
+        await self._publisher.publish([self._dead_letter(result, now) for result in results if result.rejection])
+        if self._receipts:
+            topic, receipts = self._topics.receipts, receipts_of(results)
+            records = receipt_records(self._worker, topic, receipts, now, max_bytes=self._max_record_bytes)
+            await self._publisher.publish(list(records))
+
+    def _dead_letter(self, result: Result, now: datetime) -> Outgoing:
+        assert result.rejection is not None
+        return dead_letter(
+            self._worker,
+            self._topics.dead(self._worker),
+            result.record,
+            result.rejection,
+            now=now,
+            max_bytes=2 * self._max_record_bytes,
+        )

@@ -1,0 +1,93 @@
+"""FastStream as a worker uses it: our consumers, the records as they are, and a commit for each handled batch."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any
+
+import pytest
+from harness.fake_consumers import FakeConsumers, FakeGroup
+from harness.kafka_record import kafka_record
+
+from headrace_runtime import app
+from headrace_runtime.consumer import PartitionConsumer
+from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Unavailable
+from headrace_worker.worker import RawInput, Worker
+
+FASTSTREAM = "0.7"
+"""The version whose `config.builder` `broker.consume_with` replaces."""
+
+
+class KeptBatches:
+    """A raw stage that keeps what it gets."""
+
+    def __init__(self) -> None:
+        self.batches: list[Sequence[Any]] = []
+        self.down = False
+
+    async def store(self, records: Sequence[Any]) -> Mapping[str, int]:
+        if self.down:
+            raise Unavailable("memory", "is down")
+        self.batches.append(records)
+        return {"record": len(records)}
+
+
+@asynccontextmanager
+async def running(consumers: FakeConsumers, stage: KeptBatches, **telemetry: Any) -> AsyncIterator[FakeGroup]:
+    @asynccontextmanager
+    async def opened(settings: WorkerSettings) -> AsyncIterator[KeptBatches]:
+        yield stage
+
+    settings = WorkerSettings.model_validate({"batch": {"give_back_after": 0.05}, "telemetry": telemetry})
+    worker = Worker("raw", WorkerSettings, raw=RawInput(lambda settings: "^raw[.].+$", opened))
+    async with app.build(worker, settings).start_lifespan_context():
+        yield await consumers.group("headrace.raw")
+
+
+async def test_the_subscribers_consume_with_our_consumer(consumers: FakeConsumers) -> None:
+    installed = version("faststream")
+    moved = f"FastStream {installed} is installed and {FASTSTREAM} was checked: does broker.consume_with still work?"
+    async with running(consumers, KeptBatches()) as group:
+        assert isinstance(group.consumer, PartitionConsumer), moved
+        assert group.pattern == "^raw[.].+$"
+    assert installed.startswith(f"{FASTSTREAM}."), moved
+
+
+async def test_the_path_gets_the_records_as_they_are(consumers: FakeConsumers) -> None:
+    stage = KeptBatches()
+    records = [
+        kafka_record(b"\xff", b"\xff", topic="raw.a", headers=[("binary", b"\xff\xfe"), ("null", None)]),
+        kafka_record(None, None, topic="raw.b", offset=7, headers=[("binary", b"\x00")]),
+    ]
+    async with running(consumers, stage) as group:
+        assert await group.deliver(*records) == "committed"
+    (batch,) = stage.batches
+    assert list(batch) == records
+    assert all(got is sent for got, sent in zip(batch, records, strict=True))
+
+
+async def test_a_batch_that_is_not_stored_is_given_back_and_comes_again(consumers: FakeConsumers) -> None:
+    stage = KeptBatches()
+    stage.down = True
+    async with running(consumers, stage) as group:
+        assert await group.deliver(kafka_record(b"1", topic="raw.a")) == "given back"
+        stage.down = False
+        assert await group.deliver(kafka_record(b"1", topic="raw.a")) == "committed"
+    assert len(stage.batches) == 1
+
+
+async def test_each_batch_is_a_span_if_there_is_an_endpoint(
+    consumers: FakeConsumers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+    from headrace_runtime import traces
+
+    exporter = InMemorySpanExporter()
+    monkeypatch.setattr(traces, "otlp_exporter", lambda endpoint: exporter)
+    async with running(consumers, KeptBatches()) as group:
+        await group.deliver(kafka_record(b"1", topic="raw.a"))
+    async with running(consumers, KeptBatches(), otlp_endpoint="http://127.0.0.1:4318") as group:
+        await group.deliver(kafka_record(b"2", topic="raw.a"))
+    assert [span.name for span in exporter.get_finished_spans()] == ["raw apply"]
