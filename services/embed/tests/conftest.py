@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 
 from headrace_embed.embedder import TextEmbedder
-from headrace_embed.model_files import ModelFiles, model_files
+from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
 from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
+from headrace_embed.tokens import TextTokenizer
 from headrace_worker.model_catalogue import catalogue_model
 from headrace_worker.stage import Unavailable
 
@@ -26,6 +27,11 @@ def encoder_file(files: ModelFiles) -> Path:
     return onnx_file(files)
 
 
+@pytest.fixture(scope="session")
+def tokenizer(files: ModelFiles) -> TextTokenizer:
+    return TextTokenizer(files.folder / TOKENIZER, files.model)
+
+
 @pytest.fixture
 async def embedder(files: ModelFiles, encoder_file: Path) -> AsyncIterator[TextEmbedder]:
     embedder = TextEmbedder(files, OnnxEncoder(encoder_file, threads=2))
@@ -34,7 +40,7 @@ async def embedder(files: ModelFiles, encoder_file: Path) -> AsyncIterator[TextE
 
 
 class RecordedEncoder:
-    """An encoder whose every text has the same unit vector, and that can be out of reach or answer wrongly."""
+    """An encoder that gives every text the same unit vector, and that can be unavailable or give wrong vectors."""
 
     concurrency = 2
 

@@ -14,6 +14,7 @@ from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
 from headrace_embed.stage import EmbedStage
 from headrace_embed.text import content_hash
+from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.topics import Topics
@@ -96,7 +97,9 @@ async def test_a_text_that_several_changes_share_is_computed_once(stage: EmbedSt
     assert len({record(outcome)["embedding"]["vector"] for outcome in outcomes}) == 1
 
 
-async def test_deletes_and_known_texts_are_settled_while_the_model_is_away(stage: EmbedStage, recorded: Any) -> None:
+async def test_deletes_and_known_texts_are_applied_while_the_model_is_unavailable(
+    stage: EmbedStage, recorded: Any
+) -> None:
     await stage.apply([product(1)])
     recorded.batches_until_unavailable = 0
     known, gone, unknown = await stage.apply([product(1, price=2.0), deleted(2), product(3)])
@@ -107,32 +110,32 @@ async def test_deletes_and_known_texts_are_settled_while_the_model_is_away(stage
         await stage.check()
 
 
-async def test_what_was_computed_before_the_model_went_away_is_settled_and_not_computed_again(
+async def test_texts_computed_before_the_model_fails_are_applied_and_not_computed_again(
     stage: EmbedStage, recorded: Any
 ) -> None:
     changes = [product(number, title=f"Bag {number} " * 30) for number in range(100)]
     recorded.batches_until_unavailable = 3
     outcomes = await stage.apply(changes)
-    settled = sum(isinstance(outcome, Applied) for outcome in outcomes)
-    assert 0 < settled < 100
-    assert settled + sum(isinstance(outcome, Unavailable) for outcome in outcomes) == 100
+    applied = sum(isinstance(outcome, Applied) for outcome in outcomes)
+    assert 0 < applied < 100
+    assert applied + sum(isinstance(outcome, Unavailable) for outcome in outcomes) == 100
     computed = recorded.texts
     recorded.batches_until_unavailable = None
     assert all(isinstance(outcome, Applied) for outcome in await stage.apply(changes))
-    assert recorded.texts - computed == 100 - settled
+    assert recorded.texts - computed == 100 - applied
 
 
-async def test_fewer_vectors_than_texts_settle_nothing_and_reject_nothing(stage: EmbedStage, recorded: Any) -> None:
+async def test_fewer_vectors_than_texts_apply_nothing_and_reject_nothing(stage: EmbedStage, recorded: Any) -> None:
     recorded.missing_rows = 1
     outcomes = await stage.apply([product(number) for number in range(50)])
     assert all(isinstance(outcome, Unavailable) for outcome in outcomes)
 
 
 async def test_a_vector_that_is_not_finite_rejects_its_change_alone(
-    stage: EmbedStage, recorded_embedder: TextEmbedder, recorded: Any
+    stage: EmbedStage, recorded: Any, tokenizer: TextTokenizer
 ) -> None:
-    changes = [product(number) for number in range(50)] + [product(99, title="An unhappy text that nobody else has")]
-    recorded.faulty_length = len(recorded_embedder._tokenizer.token_ids([changes[-1].title or ""])[0])
+    changes = [product(number) for number in range(50)] + [product(99, title="A text longer than all the others")]
+    recorded.faulty_length = len(tokenizer.token_ids([changes[-1].title or ""])[0])
     *good, bad = await stage.apply(changes)
     assert all(isinstance(outcome, Applied) for outcome in good)
     assert isinstance(bad, Rejected)

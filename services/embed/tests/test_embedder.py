@@ -1,4 +1,4 @@
-"""What the embedder makes of an encoder that is slow, away, or wrong."""
+"""The embedder with an encoder that is slow, unavailable or wrong."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headrace_embed.embedder import TextEmbedder
+from headrace_embed.tokens import TextTokenizer
 from headrace_embed.vector_faults import UnusableVectors, WrongAnswer
 from headrace_worker.stage import Unavailable
 
@@ -28,9 +29,7 @@ async def test_a_service_that_is_down_is_unavailable(recorded_embedder: TextEmbe
         await recorded_embedder.check()
 
 
-async def test_what_was_computed_before_a_failure_is_handed_over(
-    recorded_embedder: TextEmbedder, recorded: Any
-) -> None:
+async def test_vectors_computed_before_a_failure_are_returned(recorded_embedder: TextEmbedder, recorded: Any) -> None:
     recorded.batches_until_unavailable = 4
     positions: list[int] = []
 
@@ -44,7 +43,7 @@ async def test_what_was_computed_before_a_failure_is_handed_over(
     assert recorded.in_flight == 0
 
 
-async def test_only_as_many_batches_are_in_flight_as_are_worth_having(
+async def test_as_many_batches_are_in_flight_as_the_encoder_wants(
     recorded_embedder: TextEmbedder, recorded: Any
 ) -> None:
     await recorded_embedder.embed(TEXTS, "document")
@@ -60,9 +59,9 @@ async def test_vectors_come_back_in_the_order_of_the_texts(embedder: TextEmbedde
 
 
 async def test_a_vector_that_cannot_be_used_is_named_by_its_text(
-    recorded_embedder: TextEmbedder, recorded: Any
+    recorded_embedder: TextEmbedder, recorded: Any, tokenizer: TextTokenizer
 ) -> None:
-    recorded.faulty_length = len(recorded_embedder._tokenizer.token_ids(["red bag"])[0])
+    recorded.faulty_length = len(tokenizer.token_ids(["red bag"])[0])
     with pytest.raises(UnusableVectors) as error:
         await recorded_embedder.embed(["a much longer text about a bag", "red bag", "nothing at all"], "query")
     assert error.value.faults == {1: "not finite"}

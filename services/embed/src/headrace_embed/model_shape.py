@@ -1,4 +1,4 @@
-"""What a model folder says about its encoder, and the refusal of everything the graph builder does not do."""
+"""The shape of an encoder, read from the model's folder. A model that the graph builder cannot build is refused."""
 
 import json
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ SUPPORTED_MODULES = ("Transformer", "Pooling", "Normalize")
 
 
 class UnsupportedModel(ValueError):
-    """The model's folder asks for something the graph builder would compute wrongly."""
+    """The model needs something that the graph builder would compute wrongly."""
 
 
 @dataclass(frozen=True)
 class EncoderShape:
-    """The figures of config.json that the graph is made from."""
+    """The numbers of config.json that the graph is built from."""
 
     hidden_size: int
     layers: int
@@ -29,7 +29,7 @@ class EncoderShape:
 
 
 def read_shape(folder: Path, model: CatalogueModel) -> EncoderShape:
-    """Reads config.json, modules.json and the pooling's configuration; raises UnsupportedModel by name."""
+    """Reads config.json, modules.json and the pooling's configuration. Raises UnsupportedModel with the reason."""
     config = _read_json(folder / "config.json")
     _refuse(config.get("model_type") not in SUPPORTED_TYPES, f"model_type {config.get('model_type')!r}")
     _refuse(config.get("hidden_act") != "gelu", f"activation {config.get('hidden_act')!r}")
@@ -53,7 +53,7 @@ def read_shape(folder: Path, model: CatalogueModel) -> EncoderShape:
 
 
 def _check_modules(folder: Path, model: CatalogueModel) -> None:
-    """A folder without modules.json is a bare encoder, pooled as the catalogue says."""
+    """A folder without modules.json has only an encoder, and the catalogue says how to pool."""
     if not (folder / "modules.json").exists():
         return
     for module in _read_json(folder / "modules.json"):

@@ -1,4 +1,4 @@
-"""The encoder in this process: onnxruntime on the CPU, off the event loop."""
+"""The encoder in this process: onnxruntime on the CPU, in a thread of its own."""
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 
 class OnnxEncoder:
-    """Runs one batch at a time on `threads` cores (0: all of them); the next one waits ready in the queue."""
+    """Runs one batch at a time on `threads` cores (0: all cores), while the next batch waits in the queue."""
 
     concurrency = 2
 
@@ -18,17 +18,17 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        # Idle threads that spin would take the cores from the workers and servers beside this one.
+        # Threads that spin while idle would take the cores from other workers and servers on this machine.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnx")
 
     async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
-        """(n, d) float32 for (n, tokens) int64. A call that is cancelled ends with the batch it is in."""
+        """(n, d) float32 for (n, tokens) int64. A cancelled call still computes its batch to the end."""
         return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, input_ids, attention_mask)
 
     async def check(self) -> None:
-        """The model is in this process: it is there."""
+        """The model is in this process, and so always available."""
 
     async def close(self) -> None:
         await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)

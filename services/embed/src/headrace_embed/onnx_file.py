@@ -1,8 +1,8 @@
-"""The encoder's ONNX file in the cache: built once for the weights it is made from, checked at every start.
+"""The encoder's ONNX file in the cache: built once for given weights, and checked at every start.
 
     python -m headrace_embed.onnx_file MODEL [MODEL_DIR]
 
-builds it. A worker does so in a process of its own, because building takes three times the memory of serving.
+builds it. A worker starts another process for this, because the build takes three times the memory of the model.
 """
 
 import hashlib
@@ -14,7 +14,7 @@ from headrace_embed.model_files import WEIGHTS, ModelFiles, built_once, cache_fo
 from headrace_worker.model_catalogue import catalogue_model
 
 GRAPH_VERSION = 1
-"""Grows with every change of the graph, so that no file of an older builder is taken."""
+"""Increase this with each change of the graph, so that no file of an older builder is used."""
 
 BUILD_TIMEOUT_SECONDS = 300
 ONNX_FILE = "model.onnx"
@@ -22,7 +22,7 @@ DIGESTS = "SHA256SUMS"
 
 
 class GraphBuildFailed(RuntimeError):
-    """The encoder could not be written; the message is the builder's."""
+    """The encoder could not be built; the message is the builder's."""
 
 
 def onnx_file(files: ModelFiles) -> Path:
@@ -38,7 +38,7 @@ def onnx_file(files: ModelFiles) -> Path:
 
 def build(files: ModelFiles) -> Path:
     """Writes the encoder into the cache, once, in this process, and returns its path."""
-    from headrace_embed.onnx_graph import write_encoder  # a worker that only serves never loads the builder
+    from headrace_embed.onnx_graph import write_encoder  # a worker that finds the file never imports the builder
 
     folder = _folder(files)
     with built_once(folder, _intact) as empty:

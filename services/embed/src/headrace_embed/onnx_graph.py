@@ -1,9 +1,9 @@
 """BERT-family sentence encoders as ONNX, from config.json and safetensors, without torch.
 
 Inputs: input_ids and attention_mask, int64, (batch, tokens), padded on the right. Output: sentence_embedding,
-float32, (batch, dimension), L2-normalised. Encoder, pooling and norm are in the graph, all of it standard
-operators of opset 23; token type 0 is folded into the position rows. The mask reaches both attention and
-pooling, so that a text's vector does not depend on what it is padded with.
+float32, (batch, dimension), L2-normalised. Encoder, pooling and norm are in the graph, in standard operators
+of opset 23; token type 0 is added to the position rows. The mask is used in the attention and in the pooling,
+so that a vector does not depend on the padding of its text.
 Architecture: Devlin et al. 2019 (BERT); Conneau et al. 2020 (XLM-RoBERTa) differs in where positions start.
 """
 
@@ -23,7 +23,7 @@ from headrace_worker.model_catalogue import Pooling
 OPSET = 23
 IR_VERSION = 11
 EXTERNAL_WEIGHTS_ABOVE = 1_500_000_000
-"""Bytes of weights above which they go into a file beside the graph: protobuf ends at 2 GiB."""
+"""Larger weights, in bytes, go into a file beside the graph, because a protobuf message is limited to 2 GiB."""
 
 Weights = Mapping[str, NDArray[np.float32]]
 
@@ -119,7 +119,7 @@ def _normalised(graph: "_Graph", pooled: str) -> None:
 
 
 def _bare_names(weights: Weights) -> Weights:
-    """A checkpoint of a whole task model keeps its encoder under a prefix."""
+    """The weights without the prefix that the encoder has in the checkpoint of a task model."""
     for prefix in ("bert.", "roberta."):
         if f"{prefix}embeddings.word_embeddings.weight" in weights:
             return {name.removeprefix(prefix): array for name, array in weights.items()}
@@ -134,7 +134,7 @@ def _weight(weights: Weights, name: str) -> NDArray[np.float32]:
 
 
 class _Graph:
-    """Nodes and constants in the order they were asked for; a constant's name is written once."""
+    """Nodes and constants in the order in which they are added; each constant is stored once."""
 
     def __init__(self) -> None:
         self._nodes: list[onnx.NodeProto] = []

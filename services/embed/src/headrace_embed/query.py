@@ -1,4 +1,4 @@
-"""What a search needs of the model, under the entry point `headrace.query_embedder`."""
+"""The vectors of searches; this is the entry point `headrace.query_embedder`."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from headrace_embed.settings import EmbedderSettings
 
 
 async def embed_queries(texts: Sequence[str]) -> NDArray[np.float32]:
-    """(n, d) float32, L2-normalised, with the model's query prefix; model and place from the environment.
+    """(n, d) float32, L2-normalised, with the model's query prefix. The environment has the settings.
 
     Raises what `open_embedder` and `TextEmbedder.embed` raise.
     """

@@ -1,4 +1,4 @@
-"""Change in, embedded change out: deletes pass through, a known text comes from the cache, the rest is computed."""
+"""Changes in, changes with vectors out. A delete has no vector; a known text has its vector from the cache."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -28,9 +28,7 @@ class EmbedStage:
         self._topics = topics
 
     async def apply(self, changes: Sequence[Source]) -> Sequence[Outcome]:
-        """Every delete and every known text is settled even when the model does not answer: then the others are
-        Unavailable, one by one.
-        """
+        """If the model does not answer, deletes and known texts are applied and only the others are Unavailable."""
         texts = [None if change.deleted else document_text(change) for change in changes]
         hashes = [text if text is None else self._hash(text) for text in texts]
         wanted = {key: text for key, text in zip(hashes, texts, strict=True) if key is not None and text is not None}
@@ -43,7 +41,7 @@ class EmbedStage:
         await self._embedder.check()
 
     async def _computed(self, texts: dict[str, str]) -> dict[str, Found]:
-        """Vectors by content hash, kept in the cache as they come, so that a second try computes only the rest."""
+        """Vectors by content hash. Each batch goes into the cache, so that a second try computes only the rest."""
         found: dict[str, Found] = {}
         keys = list(texts)
         try:
@@ -84,5 +82,5 @@ class EmbedStage:
 
 
 def _wrong_vector(fault: str) -> Rejected:
-    detail = f"the model's vector for this text is wrong: {fault}"
+    detail = f"the model computed an unusable vector for this text: {fault}"
     return Rejected("wrong_vector", detail, cause=("vector", "norm" if fault.startswith("norm") else fault))

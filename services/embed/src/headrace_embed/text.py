@@ -1,4 +1,4 @@
-"""The text of a product and of a keyword, and the hash by which an unchanged text is known."""
+"""The text of a product or keyword that is embedded, and its hash, by which an unchanged text is recognised."""
 
 import hashlib
 
@@ -6,11 +6,11 @@ from headrace_schemas.changes import KeywordChange, ProductChange
 
 
 def document_text(change: ProductChange | KeywordChange) -> str:
-    """What an upsert is embedded as, without the model's prefix.
+    """The text of an upsert, without the model's prefix.
 
-    A product's telling parts come first, because a long text is cut at its end. Price, currency and the open
-    attributes (stock, ratings) are left out: they change often and say little, and a change of them must not
-    embed anew. A missing field adds nothing.
+    The most important fields of a product come first, because a long text is cut at its end. Price, currency and
+    attributes are left out: they change often, say little, and a change of them must not compute a new vector. A
+    missing field adds nothing.
     """
     if isinstance(change, KeywordChange):
         return _one_line(change.text)
@@ -24,5 +24,5 @@ def content_hash(embedded_text: str) -> str:
 
 
 def _one_line(text: str | None) -> str:
-    """`text` with each run of white space as one space, so that formatting alone is not a new text."""
+    """`text` with each run of white space as one space, so that a change of formatting is not a new text."""
     return " ".join(text.split()) if text else ""

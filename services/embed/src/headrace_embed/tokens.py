@@ -1,4 +1,4 @@
-"""Texts to token ids, unpadded: the padding a tokenizer.json ships with would cost most of the time."""
+"""Texts to token ids, without padding: the padding that a tokenizer.json asks for would take most of the time."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The encoder behind a Triton Inference Server, over gRPC.
+"""The encoder on a Triton Inference Server, over gRPC.
 
 Protocol: KServe's open inference protocol v2, as tritonclient speaks it.
 """
@@ -16,14 +16,14 @@ from headrace_worker.stage import Unavailable
 
 STORE = "triton"
 WEIGHTS_PARAMETER = "weights_sha256"
-"""The parameter of the model's configuration that says which weights the server runs."""
+"""The parameter in the model's configuration with the digest of the weights that the server runs."""
 
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
-"""gRPC's own back-off grows to two minutes, in which a server that is back would still be called gone."""
+"""gRPC's own back-off grows to two minutes, in which a server that is back would still be unavailable."""
 
 
 class TritonEncoder:
-    """Sends whole padded batches, one for each instance of the model and one that waits."""
+    """Sends padded batches: one for each instance of the model, and one that waits."""
 
     def __init__(self, settings: TritonSettings, files: ModelFiles) -> None:
         self.concurrency = 2
@@ -75,7 +75,7 @@ class TritonEncoder:
         await self._client.close()
 
     def _unavailable(self, error: InferenceServerException) -> Unavailable:
-        """A server that went away may come back with other weights: they are looked at again."""
+        """A server may come back with other weights, so they are checked again."""
         self._verified = False
         status = str(error.status()).removeprefix("StatusCode.")
         return Unavailable(STORE, f"{status}: {error.message()}", suspect=status in ("INTERNAL", "UNKNOWN"))

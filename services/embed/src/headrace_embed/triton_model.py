@@ -1,8 +1,8 @@
-"""The model as Triton's python backend runs it, where a Triton has no onnxruntime backend.
+"""The model for Triton's python backend, where a Triton has no onnxruntime backend.
 
 `triton_repository` copies this file as `1/model.py` beside `1/model.onnx`; Triton calls the class by its name.
-Interface: Triton's python backend, which hands over requests whose tensors have one shape and wants as many
-responses in the same order.
+Interface: Triton's python backend passes requests whose tensors have one shape, and expects one response for each, in
+the same order.
 """
 
 import json
@@ -16,7 +16,7 @@ import triton_python_backend_utils as triton  # type: ignore[import-not-found]  
 
 
 class TritonPythonModel:
-    """Runs the requests that Triton put together as one batch."""
+    """Runs the requests that Triton has combined, as one batch."""
 
     def initialize(self, args: dict[str, str]) -> None:
         folder = Path(args["model_repository"]) / args["model_version"]
@@ -36,5 +36,5 @@ class TritonPythonModel:
         }
         rows = [len(triton.get_input_tensor_by_name(request, "input_ids").as_numpy()) for request in requests]
         vectors = self._session.run(["sentence_embedding"], feed)[0]
-        shares = np.split(vectors, np.cumsum(rows)[:-1])
-        return [triton.InferenceResponse([triton.Tensor("sentence_embedding", share)]) for share in shares]
+        parts = np.split(vectors, np.cumsum(rows)[:-1])
+        return [triton.InferenceResponse([triton.Tensor("sentence_embedding", part)]) for part in parts]

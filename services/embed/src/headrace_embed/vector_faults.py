@@ -1,4 +1,4 @@
-"""The one place where vectors are judged before anything else sees them."""
+"""Checks of the vectors that a model computes, before anything else uses them."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,9 +9,9 @@ NORM_TOLERANCE = 1e-3
 
 
 class WrongAnswer(Unavailable):
-    """The model answered with another number or another length of vectors than was asked for.
+    """The model returned another number of vectors, or vectors of another length, than it was asked for.
 
-    That speaks of the server and not of a text, so it holds the worker instead of dead-lettering the catalogue.
+    This is a fault of the server and not of a text, so the batch waits and no text becomes a dead letter.
     """
 
 
