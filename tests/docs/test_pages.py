@@ -73,3 +73,12 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
     files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("*/**/tests/test_*.py")]
     written = {name for file in files for name in re.findall(r"def (test_\w+)", file.read_text())}
     assert set(re.findall(r"`(test_\w+)`", page.read_text())) - written == set()
+
+
+def test_every_file_with_a_long_test_is_listed() -> None:
+    """CONTRIBUTING.md says what `make test` leaves out."""
+    section = (ROOT / "CONTRIBUTING.md").read_text().split("## Tests that only `make test-long` runs")[1]
+    listed = set(re.findall(r"`([\w/]+\.py)`", section.split("\n## ")[0]))
+    files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("*/**/tests/test_*.py")]
+    marked = {str(file.relative_to(ROOT)) for file in files if f"mark.{'long'}" in file.read_text()}
+    assert marked - {"tests/docs/test_pages.py"} <= listed

@@ -29,13 +29,13 @@ class MemoryStage:
             raise Unavailable("memory", "answered 500", suspect=True)
         if any(change.id in self.refuse_batch_with for change in changes):
             raise BatchRejected(Rejected("refused_by_store", "no change was named", ("memory", "batch")))
-        return [self._apply_one(change) for change in changes]
+        return [self.apply_one(change) for change in changes]
 
     async def check(self) -> None:
         if self.down:
             raise Unavailable("memory", "is down")
 
-    def _apply_one(self, change: Any) -> Outcome:
+    def apply_one(self, change: Any) -> Outcome:
         if change.id in self.reject:
             return Rejected("refused_by_store", f"{change.id} is refused", ("memory", "refused"))
         held = self.held.get((change.kind, change.id))

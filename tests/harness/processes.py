@@ -10,21 +10,25 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-START_WITHIN = 60.0
+START_WITHIN = 120.0
+"""Seconds. A process needs two on a machine that does nothing else."""
 STOP_WITHIN = 10.0
+"""Seconds that a supervisor waits before it sends SIGKILL."""
 
 
 class WorkerProcess:
-    """`headrace work NAME` with a log file. `copy` names a second process of the same worker."""
+    """`headrace work NAME` with a log file. `copy` distinguishes a second process of the same worker."""
 
     def __init__(self, name: str, environment: Mapping[str, str], logs: Path, copy: str = "") -> None:
         self.name = name
         self._environment = environment
         self._log = logs / f"{name}{copy}.log"
+        self._read_bytes = 0
+        self._lines: list[dict[str, Any]] = []
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Starts it; returns at once."""
+        """Starts the process; returns at once."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -41,13 +45,13 @@ class WorkerProcess:
         assert self._process.wait() == -signal.SIGKILL, f"{self.name} had ended before it was killed"
 
     def stop(self) -> int:
-        """SIGTERM; its exit status. Raises TimeoutExpired if it takes longer than a supervisor would wait."""
+        """Sends SIGTERM and returns the exit status. Raises TimeoutExpired after STOP_WITHIN seconds."""
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(STOP_WITHIN)
 
     def end(self) -> None:
-        """Whatever its state, it is gone afterwards."""
+        """Kills the process if it still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
@@ -57,19 +61,27 @@ class WorkerProcess:
         return self._process is not None and self._process.poll() is None
 
     def lines(self) -> list[dict[str, Any]]:
-        """Its log lines so far; what is not one of its own events is left out."""
-        if not self._log.exists():
-            return []
-        return [json.loads(line) for line in self._log.read_text().splitlines() if line.startswith('{"')]
+        """The events in its log so far. Output that is not an event, such as a warning of Python, is left out."""
+        if self._log.exists():
+            with self._log.open("rb") as log:
+                log.seek(self._read_bytes)
+                whole = log.read().rpartition(b"\n")[0]
+            if whole:
+                self._read_bytes += len(whole) + 1
+                self._lines += [json.loads(line) for line in whole.splitlines() if line.startswith(b'{"')]
+        return self._lines
 
     def wait_for(self, event: str, *, more_than: int = 0, within: float = START_WITHIN) -> None:
-        """Waits until the log holds the event more than so often. Raises AssertionError with the log's end."""
+        """Waits until the log holds the event more than so many times.
+
+        Raises AssertionError with the end of the log after `within` seconds, or as soon as the process has ended.
+        """
         deadline = time.monotonic() + within
         while self.count(event) <= more_than:
             if time.monotonic() > deadline or not self.running:
-                raise AssertionError(f"{self.name} never said {event}:\n{self._log.read_text()[-3000:]}")
+                raise AssertionError(f"{self.name} did not log {event}:\n{self._log.read_text()[-3000:]}")
             time.sleep(0.05)
 
     def count(self, event: str) -> int:
-        """How often the log holds the event."""
+        """How many times the log holds the event."""
         return sum(line.get("event") == event for line in self.lines())

@@ -51,20 +51,14 @@ async def publish(
 
 
 async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
-    """Every record of a topic, as aiokafka gives them."""
+    """Every record that a topic held at the time of the call, as aiokafka gives them."""
+    # Without a group the consumer assigns all partitions of the topic to itself.
     consumer = AIOKafkaConsumer(
-        **client_options(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
+        topic, **client_options(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
     )
     await consumer.start()
     try:
-        partitions = [TopicPartition(topic, number) for number in sorted(consumer.partitions_for_topic(topic) or [])]
-        if not partitions:
-            await consumer._client.force_metadata_update()
-            known = (await consumer._client.fetch_all_metadata()).partitions_for_topic(topic) or []
-            partitions = [TopicPartition(topic, number) for number in sorted(known)]
-        ends = await consumer.end_offsets(partitions)
-        consumer.assign(partitions)
-        await consumer.seek_to_beginning(*partitions)
+        ends = await consumer.end_offsets(consumer.assignment())
         records: list[Any] = []
         while any([await consumer.position(partition) < end for partition, end in ends.items()]):
             for taken in (await consumer.getmany(timeout_ms=500)).values():

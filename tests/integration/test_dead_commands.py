@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -117,7 +118,7 @@ async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(insta
         process = await asyncio.create_subprocess_exec(*line, env=environment, stdout=subprocess.DEVNULL)
         await eventually(lambda: _has_replays(installation, 20), within=60)
         process.kill()
-        await process.wait()
+        assert await process.wait() == -signal.SIGKILL
         sent = len(await installation.replays(NAME))
         assert 20 <= sent < 120
         await installation.answered(NAME, 120 + sent)

@@ -1,6 +1,7 @@
 """A replay never makes a store older, and does what its preview said: every sink on its real server, and embed."""
 
 import asyncio
+import itertools
 import uuid
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack
@@ -62,13 +63,13 @@ class SinkUnderReplay:
         self.run = uuid.uuid4().hex[:8]
         self.published = 0
         self.fold: dict[str, Any] = {}
-        self._publisher = Publisher(installation.settings.kafka)
+        self.publisher = Publisher(installation.settings.kafka)
 
     async def open(self) -> None:
         self.store = await prepared(self.sink.worker, self.sink.settings)
 
     async def close(self) -> None:
-        await self._publisher.close()
+        await self.publisher.close()
         await self.store.close()
 
     def id(self, case: str) -> str:
@@ -85,7 +86,7 @@ class SinkUnderReplay:
                 self.fold[id] = change
             value = change.model_dump_json(exclude_none=True).encode()
             records.append(Outgoing(topic, id.encode(), value))
-        await self._publisher.publish(records)
+        await self.publisher.publish(records)
         self.published += len(records)
 
     async def settled(self, replays: int = 0) -> None:
@@ -136,7 +137,7 @@ async def test_replaying_twice_changes_nothing(sink: SinkUnderReplay) -> None:
         before = await sink.store.get("product", list(sink.fold))
         sent = await sink.installation.replays(sink.name)
         again = [Outgoing(one.topic, one.key, one.value, one.headers) for one in sent]
-        await sink._publisher.publish(again)
+        await sink.publisher.publish(again)
         await sink.settled(replays=2 * len(letters))
     assert await sink.store.get("product", list(sink.fold)) == before
     assert await sink.differences() == []
@@ -146,21 +147,23 @@ async def test_a_replay_in_the_middle_of_the_live_stream_leaves_the_fold(sink: S
     names = [f"live-{number}" for number in range(60)]
     async with running(sink.worker, sink.sink.settings):
         await sink.fail_all(dict.fromkeys(names, ((("upsert", 3),), (), "apply")))
-        stream = asyncio.create_task(live_stream(sink, names))
-        progress = await sink.installation.replayed()
-        await stream
+        replaying = asyncio.create_task(sink.installation.replayed())
+        await live_stream(sink, names, until=replaying)
+        progress = await replaying
         await sink.settled(replays=60)
     assert progress.failed == 0
     assert await sink.differences() == []
     assert await sink.installation.indexed() == []
 
 
-async def live_stream(sink: SinkUnderReplay, names: Sequence[str]) -> None:
-    """Older, newer and deleting changes, in no good order."""
-    for version in (4, 9, 6, 7):
+async def live_stream(sink: SinkUnderReplay, names: Sequence[str], until: "asyncio.Task[Any]") -> None:
+    """Older, newer and deleting changes, in no good order, until the replay is over."""
+    for round, version in enumerate(itertools.chain((4, 9, 6, 7), itertools.count(10)), start=1):
         for number, name in enumerate(names):
             op = "delete" if (number + version) % 5 == 0 else "upsert"
             await sink.publish([(sink.id(name), op, version)])
+        if round >= 4 and until.done():
+            return
 
 
 async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview_says_so(

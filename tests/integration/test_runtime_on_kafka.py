@@ -1,6 +1,5 @@
 """The stage runtime on a real broker, with a stage in memory: what matters here is the path, not the store."""
 
-import json
 import random
 
 import aiokafka.codec
@@ -12,7 +11,7 @@ from aiokafka.errors import PolicyViolationError
 from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
-from harness.live_workers import running
+from harness.live_workers import has_problem, readiness, running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
 
@@ -63,9 +62,9 @@ async def test_an_older_change_of_the_batch_is_applied_when_the_newest_is_reject
     await publish(settings, settings.topics.source("product"), [product("p1", 1), product("p1", 2), bad])
 
     class RefusesVersion3(MemoryStage):
-        def _apply_one(self, change):  # type: ignore[no-untyped-def]
+        def apply_one(self, change):  # type: ignore[no-untyped-def]
             self.reject = {"p1"} if change.version == 3 else set()
-            return super()._apply_one(change)
+            return super().apply_one(change)
 
     stage = RefusesVersion3()
     async with running(memory_worker(stage), settings):
@@ -122,7 +121,7 @@ async def test_a_newer_schema_major_holds_the_worker_instead_of_filling_the_dead
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: len(stage.held) == 1)
         await publish(settings, topic, [product("p2", 1)], headers=newer)
-        await eventually(lambda: _problem(application, "held: "))
+        await eventually(lambda: has_problem(application, "held: "))
         assert await read_all(settings, settings.topics.dead("memory")) == []
     # The operator who knows better lets them become dead letters.
     settings.breaker.allow_rejects = True
@@ -132,32 +131,12 @@ async def test_a_newer_schema_major_holds_the_worker_instead_of_filling_the_dead
     assert dict(letter.headers)[headers.DEAD_REASON] == b"unknown_schema"
 
 
-async def _problem(application: object, start: str) -> bool:
-    body = await _get(application, "/readyz")
-    return any(problem.startswith(start) for problem in body["problems"])
-
-
-async def _get(application: object, path: str) -> dict[str, list[str]]:
-    sent: list[dict[str, bytes]] = []
-
-    async def send(message: dict[str, bytes]) -> None:
-        sent.append(message)
-
-    async def receive() -> dict[str, object]:
-        return {"type": "http.request", "body": b"", "more_body": False}
-
-    scope = {"type": "http", "path": path, "method": "GET", "headers": [], "query_string": b""}
-    await application(scope, receive, send)  # type: ignore[operator]
-    body: dict[str, list[str]] = json.loads(sent[1]["body"])
-    return body
-
-
 async def test_systemic_rejects_open_the_breaker_and_spare_the_catalogue(settings: WorkerSettings) -> None:
     stage = MemoryStage()
     stage.reject = {f"p{n}" for n in range(1000)}
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(1000)])
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: _problem(application, "held: most changes are rejected"))
+        await eventually(lambda: has_problem(application, "held: most changes are rejected"))
     # The first poll takes few records and the breaker knows of 200 before it judges.
     assert len(await read_all(settings, settings.topics.dead("memory"))) < 200
     stage.reject = set()
@@ -224,7 +203,7 @@ async def test_offsets_that_expired_unread_are_noticed(settings: WorkerSettings)
     await _expire(settings, topic, before=35)
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: "q19" in stage.versions())
-        assert (await _get(application, "/readyz"))["expired_unread"] == 15
+        assert (await readiness(application))["expired_unread"] == 15
 
 
 async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_the_others(
@@ -239,7 +218,7 @@ async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_
         missing.setattr(aiokafka.codec, "has_zstd", lambda: False)
         async with running(memory_worker(stage), settings) as application:
             await eventually(lambda: len(stage.held) == 200)
-            await eventually(lambda: _problem(application, f"cannot read {topic}-2"))
+            await eventually(lambda: has_problem(application, f"cannot read {topic}-2"))
             assert await read_all(settings, settings.topics.dead("memory")) == []
     async with running(memory_worker(stage), settings):
         await eventually(lambda: len(stage.held) == 240)
@@ -265,7 +244,7 @@ async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothi
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: len(stage.held) == 200)
-        await eventually(lambda: _problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
+        await eventually(lambda: has_problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
         await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
         await eventually(lambda: "q39" in stage.versions())
 
@@ -286,7 +265,7 @@ async def test_a_group_that_joins_after_records_expired_is_told_so(settings: Wor
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: len(stage.held) == 5)
-        assert (await _get(application, "/readyz"))["expired_unread"] == 15
+        assert (await readiness(application))["expired_unread"] == 15
 
 
 async def _expire(settings: WorkerSettings, topic: str, *, before: int) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import pytest
-from harness.live_workers import running
+from harness.live_workers import has_problem, running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all, receipts
 
@@ -63,8 +63,9 @@ async def test_a_catalogue_that_is_deployed_first_holds_the_worker_and_loses_not
     source = settings.topics.source("product")
     await publish(settings, source, [product("new", 1, prices={"USD": 4.0})], headers=SECOND)
     before, after = MemoryStage(), MemoryStage()
-    async with running(memory_worker(before), settings):
+    async with running(memory_worker(before), settings) as application:
         await publish(settings, source, [product("behind", 1, prices={"USD": 4.0})], headers=SECOND)
+        await eventually(lambda: has_problem(application, "held: "))
     async with running(deployed(after), settings):
         await eventually(lambda: _answered(settings, 2))
     assert before.held == {}

@@ -2,8 +2,10 @@
 
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
+from filelock import FileLock
 
 from headrace_local import downloads
 from headrace_local.downloads import cached, fetch_with_maven
@@ -17,14 +19,23 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return downloads.cache_dir()
 
 
-def test_two_at_once_fill_once_and_both_get_the_whole(cache: Path) -> None:
+def test_two_at_once_fill_once_and_both_get_the_whole(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fills: list[Path] = []
-    second_waits = threading.Event()
+    filling, second_waits = threading.Event(), threading.Event()
+
+    class Lock(FileLock):
+        def acquire(self, *args: Any, **options: Any) -> Any:
+            if filling.is_set():
+                second_waits.set()
+            return super().acquire(*args, **options)
+
+    monkeypatch.setattr(downloads, "FileLock", Lock)
 
     def fill(into: Path) -> None:
         fills.append(into)
         (into / "half").touch()
-        second_waits.wait(timeout=10)
+        filling.set()
+        assert second_waits.wait(timeout=60)
         (into / "whole").touch()
 
     found: list[list[str]] = []
@@ -32,11 +43,11 @@ def test_two_at_once_fill_once_and_both_get_the_whole(cache: Path) -> None:
         threading.Thread(target=lambda: found.append(sorted(path.name for path in cached("tool", fill).iterdir())))
         for _ in range(2)
     ]
+    users[0].start()
+    assert filling.wait(timeout=60)
+    users[1].start()
     for user in users:
-        user.start()
-    second_waits.set()
-    for user in users:
-        user.join(timeout=20)
+        user.join(timeout=60)
     assert len(fills) == 1
     assert found == [["half", "whole"]] * 2
 

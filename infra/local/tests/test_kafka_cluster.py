@@ -24,6 +24,7 @@ async def test_a_topic_is_written_while_one_node_of_three_is_down(tmp_path: Path
         async with AIOKafkaProducer(bootstrap_servers=servers, acks="all") as producer:
             for down in sorted(NODES):
                 stack.kill(down)
+                assert {server.name for server in stack.status() if server.state == "stopped"} == {down}
                 for partition in range(3):
                     await producer.send_and_wait("kept", b"record", partition=partition)
                 stack.start(down)

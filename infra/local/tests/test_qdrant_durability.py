@@ -56,6 +56,7 @@ async def test_no_acknowledged_write_is_lost_by_kill_9(
             running.create_task(writer)
         await asyncio.wait_for(done.enough.wait(), timeout=60)
         await asyncio.to_thread(qdrant_stack.kill, "qdrant")
+        assert [server.state for server in qdrant_stack.status()] == ["stopped"]
     await asyncio.to_thread(qdrant_stack.start, "qdrant")
 
     after = connect()

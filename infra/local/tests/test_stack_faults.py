@@ -117,8 +117,10 @@ def test_a_paused_server_keeps_its_connections_and_answers_after_resume(everythi
 
 def test_a_process_that_was_killed_by_its_id_alone_starts_again(everything: Stack) -> None:
     """PostgreSQL's backends outlive a server that something else kills, and hold its shared memory."""
-    psutil.Process(everything.pid("postgres")).kill()
+    killed = everything.pid("postgres")
+    psutil.Process(killed).kill()
     everything.start("postgres")
+    assert everything.pid("postgres") != killed
     assert {server.state for server in everything.status()} == {"running"}
 
 

@@ -13,7 +13,7 @@ from harness.servers import SERVERS, Servers
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("embedder", ["onnx", "triton"])
+@pytest.mark.parametrize("embedder", ["onnx", pytest.param("triton", marks=pytest.mark.long)])
 def test_the_demo_accounts_for_every_record_and_leaves_nothing(tmp_path: Path, embedder: str) -> None:
     # Servers elsewhere that the environment names must not be touched.
     environment = os.environ | {

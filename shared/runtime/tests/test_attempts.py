@@ -169,10 +169,10 @@ async def test_each_version_of_a_change_has_its_own_tries() -> None:
 class Buggy(MemoryStage):
     """A stage whose own code fails on some changes."""
 
-    def _apply_one(self, change: Any) -> Outcome:
+    def apply_one(self, change: Any) -> Outcome:
         if change.id == "p2":
             raise KeyError(change.id)
-        return super()._apply_one(change)
+        return super().apply_one(change)
 
 
 async def test_a_fault_of_the_stages_own_code_is_tried_like_a_store_that_answers_500() -> None:

@@ -69,9 +69,9 @@ class RefusesVersions(MemoryStage):
         super().__init__()
         self.refused = refused
 
-    def _apply_one(self, change: Any) -> Outcome:
+    def apply_one(self, change: Any) -> Outcome:
         self.reject = {change.id} if change.version in self.refused else set()
-        return super()._apply_one(change)
+        return super().apply_one(change)
 
 
 class Emits(MemoryStage):
@@ -81,8 +81,8 @@ class Emits(MemoryStage):
         super().__init__()
         self.size = size
 
-    def _apply_one(self, change: Any) -> Outcome:
-        outcome = super()._apply_one(change)
+    def apply_one(self, change: Any) -> Outcome:
+        outcome = super().apply_one(change)
         if not isinstance(outcome, Applied):
             return outcome
         small = Output("small", b"", b"")
@@ -135,7 +135,7 @@ class DownFor(MemoryStage):
         if self.tries >= 0 and not self.ids:
             raise Unavailable("memory", "is down")
         missing = Unavailable("memory", "is down")
-        return [missing if self.tries >= 0 and one.id in self.ids else self._apply_one(one) for one in changes]
+        return [missing if self.tries >= 0 and one.id in self.ids else self.apply_one(one) for one in changes]
 
 
 async def test_a_store_that_comes_back_in_time_gets_everything() -> None:
@@ -153,7 +153,7 @@ async def test_only_what_has_no_answer_yet_is_tried_again() -> None:
 async def test_outputs_go_out_before_anything_waits() -> None:
     class EmitsButIsDownFor(Emits):
         async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
-            return [Unavailable("model", "is down") if one.id == "b" else self._apply_one(one) for one in changes]
+            return [Unavailable("model", "is down") if one.id == "b" else self.apply_one(one) for one in changes]
 
     run = Run(EmitsButIsDownFor())
     with pytest.raises(Unavailable, match="model"):

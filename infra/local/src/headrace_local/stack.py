@@ -31,7 +31,7 @@ from headrace_local.startup import Ended, await_ready, launch_server
 from headrace_local.system_user import forget
 
 STOP_TIMEOUT = 20.0
-HASTY_TIMEOUT = 5.0
+HASTY_TIMEOUT = 2.0
 LOCK_TIMEOUT = 600.0
 ON_JAVA = {"kafka", "elasticsearch"}
 DEFAULT_DATA_DIR = Path(".headrace")
