@@ -1,4 +1,4 @@
-# `make demo` and `make test` set up what is missing; nothing has to be installed by hand first.
+# `make demo` and `make test` install what is missing; nothing has to be installed by hand.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 
 .PHONY: help setup prerequisites browser demo test test-long mutants check format bench lock clean
 
-help: ## Show what there is to make
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: prerequisites $(READY) ## Install everything into .venv
@@ -30,16 +30,16 @@ $(READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard */pypr
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
 	touch $@
 
-demo: setup ## The main job on real servers, followed into three stores (DOCKER=1: in containers; EMBEDDER=triton)
+demo: setup ## Follow a generated catalogue into three stores, on real servers (DOCKER=1: in containers; EMBEDDER=triton)
 	@$(if $(EMBEDDER),HEADRACE_EMBEDDER=$(EMBEDDER)) $(if $(DOCKER),bash infra/docker-demo.sh,$(BIN)/headrace demo)
 
-# Without it a process that the tests fork may run gRPC's handlers among gRPC's threads, and crash before it starts.
+# Otherwise a process that the tests fork may run gRPC's fork handlers beside gRPC's threads, and crash.
 test test-long: export GRPC_ENABLE_FORK_SUPPORT = 0
 
-test: setup browser ## Every test, on real servers that it starts
+test: setup browser ## Run every test, on real servers that it starts
 	$(BIN)/python tests/suite.py
 
-test-long: setup browser ## The full-size fault and property suites as well
+test-long: setup browser ## Run the full-size tests as well
 	$(BIN)/python tests/suite.py --long
 
 mutants: export GRPC_ENABLE_FORK_SUPPORT = 0
@@ -59,7 +59,7 @@ format: setup ## Format the code, and write the settings page from it
 	$(BIN)/python docs/settings_page.py > $(VENV)/settings.md
 	cp $(VENV)/settings.md docs/settings.md
 
-bench: setup ## Ratios against raw clients, side by side in one run
+bench: setup ## Compare with raw clients, both in one run
 	$(BIN)/python -m benchmarks
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
@@ -71,7 +71,7 @@ lock: ## Pin the dependencies with hashes: what runs, and apart from it what onl
 		$$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.txt)
 	sed -n '/^uv==/,/[^\]$$/p' requirements-dev.txt > infra/uv.txt
 
-clean: ## Stop the servers and remove what was built
+clean: ## Stop the servers and remove everything that was built
 	-[ -x $(BIN)/headrace ] && $(BIN)/headrace down
 	rm -rf $(VENV) .headrace .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

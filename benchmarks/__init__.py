@@ -1,1 +1,1 @@
-"""Ratios against raw clients, both sides in one run on one machine: `make bench`."""
+"""Compares Headrace with raw clients, both in one run on one machine: `make bench`."""

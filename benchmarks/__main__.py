@@ -1,4 +1,4 @@
-"""`make bench`: every comparison on servers that it starts, a table, and results/latest.json.
+"""`make bench`: starts servers, runs every comparison, prints a table and writes results/latest.json.
 
 python -m benchmarks [--only PART,PART] [--scale 1.0]
 """
@@ -41,7 +41,7 @@ Outcome = Comparison | Figure | memory.Peak | pages.Page
 
 
 async def measured(part: str, scale: float, directory: Path, environment: dict[str, str]) -> list[Outcome]:
-    """One part's figures. `scale` multiplies the number of records."""
+    """Returns the figures of one part. `scale` multiplies the number of records."""
 
     def records(full: int) -> int:
         return max(200, int(full * scale))
@@ -73,7 +73,7 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
 
 
 def table(outcomes: list[Outcome]) -> Table:
-    """What a person reads."""
+    """Prints the table."""
     made = Table("measured", "against", "ours", "theirs", "ratio or figure", "target", "reached")
     for outcome in outcomes:
         reached: bool | None
@@ -97,7 +97,7 @@ def table(outcomes: list[Outcome]) -> Table:
 
 
 def main() -> None:
-    """Measures, prints, writes."""
+    """Measures, prints the table, and writes the results."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--only", default=",".join(PARTS), help="parts to measure, separated by commas")
     parser.add_argument("--scale", type=float, default=1.0, help="multiplies the number of records")

@@ -1,4 +1,4 @@
-"""The dead_letters worker on topics full of letters against raw COPY of the same rows into a table like its own."""
+"""Compares the dead_letters worker on full topics with a raw COPY of the same rows into an equal table."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ RAW_TABLES = {
 
 
 class _Timed(LetterIndex):
-    """An index that notes when its first letters came and when the last of `expected` were committed."""
+    """An index that records when its first letters came and when the last of `expected` were committed."""
 
     def __init__(self, settings: PostgresSettings, expected: int) -> None:
         super().__init__(settings)
@@ -63,7 +63,7 @@ async def _stage(index: LetterIndex, settings: DeadLettersSettings) -> AsyncIter
 
 
 async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
-    """From Kafka to committed in PostgreSQL, against rows that are ready to be copied."""
+    """Compares the way from Kafka to a commit in PostgreSQL with a COPY of prepared rows."""
     index = LetterIndex(settings.postgres)
     await index.prepare()
     await index.close()
@@ -100,7 +100,7 @@ async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
 
 
 def _letters(settings: DeadLettersSettings, count: int) -> list[Outgoing]:
-    """Dead letters of different products, of five causes, as a worker publishes them."""
+    """Makes dead letters of different products and five causes, as a worker publishes them."""
     now, topic = datetime.now(UTC), settings.topics.source("product")
     made = []
     for number, change in enumerate(changes(count, 1, uuid.uuid4().hex[:6])):
@@ -112,7 +112,7 @@ def _letters(settings: DeadLettersSettings, count: int) -> list[Outgoing]:
 
 
 def _rows(settings: DeadLettersSettings, letters: Sequence[Outgoing]) -> list[tuple[Any, ...]]:
-    """What the worker would write of them."""
+    """Returns the rows that the worker would write for them."""
     rows = []
     for offset, sent in enumerate(letters):
         record = ConsumerRecord(

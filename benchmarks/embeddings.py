@@ -1,4 +1,4 @@
-"""The embed worker against onnxruntime alone on the same batches, and price changes against texts."""
+"""Compares the embed worker with onnxruntime alone on the same batches, and price changes with new texts."""
 
 import time
 from dataclasses import replace
@@ -20,7 +20,7 @@ from headrace_worker.worker import load_worker
 
 
 async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
-    """Every round embeds texts that no round before it has seen: the cache would answer them."""
+    """Each round embeds new texts, because the cache answers texts of earlier rounds."""
     worker = load_worker("embed")
     settings = settings.model_copy(update={"cache_dir": cache})
     files = model_files(catalogue_model(settings.model), settings.model_dir)

@@ -1,4 +1,4 @@
-"""Links: a sweep against a plain loop, and what one keyword's change costs from its publication to Elasticsearch.
+"""Links: compares a sweep with a plain loop, and measures one keyword's change from publication to Elasticsearch.
 
 The vectors of keywords come from the model, through `embed`; those of products are mixtures of three of them and noise,
 because embedding so many products would take longer than everything else.
@@ -46,18 +46,18 @@ WORKERS = ("embed", "qdrant", "link", "elasticsearch")
 K = 30
 LOOK_SECONDS = 0.1
 LOOP_PRODUCTS = 500
-"""What the plain loop is timed on: it takes minutes for all."""
+"""The plain loop is timed on so many products; all of them would take minutes."""
 NOISE = 0.6
-"""Length of the noise against a mixture of length one."""
+"""Length of the noise vector; the mixture that it is added to has length one."""
 CONCERNED = 0.005
-"""Of all products: changes that concern more are left out of the comparison with a sweep."""
+"""A share of all products. Changes that concern more are left out of the comparison with a sweep."""
 
 Vectors = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """A catalogue in Qdrant, and workers that run."""
+    """A catalogue in Qdrant, with running workers."""
 
     settings: LinkSettings
     ends: LogEnds
@@ -65,7 +65,7 @@ class Bench:
     products: int
 
     async def settled(self) -> None:
-        """Returns when all that is published, and all that follows from it, was consumed."""
+        """Returns when every published record, and every record that follows from it, is consumed."""
         prefix, topics, model = self.settings.topic_prefix, self.settings.topics, self.settings.model
         walked = [
             ("embed", topics.source("keyword")),
@@ -83,11 +83,11 @@ class Bench:
                 await asyncio.sleep(LOOK_SECONDS)
 
     async def requests(self) -> int:
-        """How many requests and markers were ever made."""
+        """Returns how many requests and markers have been published."""
         return sum((await self.ends.of_topic(self.settings.topics.relink)).values())
 
     async def last_readable(self) -> float | None:
-        """When Elasticsearch held the last link set since the last call, seconds since the epoch; None: no set."""
+        """When Elasticsearch stored the last link set since the last call, in seconds since the epoch; None: no set."""
         found = [
             report.applied_at.timestamp()
             async for record in self.receipts.until_now()
@@ -102,7 +102,7 @@ class Bench:
         await fill(self.settings, self.settings.topics.source("keyword"), changes, "keyword_id")
 
     async def sweep(self) -> float:
-        """Products a second, from the marker to the last link set in Elasticsearch."""
+        """Returns products a second, from the marker to the last link set in Elasticsearch."""
         began = time.perf_counter()
         await publish_requests(self.settings, [Sweep()])
         await self.settled()
@@ -110,7 +110,7 @@ class Bench:
 
 
 async def run(environment: Mapping[str, str], products: int, keywords: int, changes: int) -> list[Comparison | Figure]:
-    """`products` × `keywords`, then so many `changes` of keywords, one after the other."""
+    """Links `products` × `keywords`, then measures `changes` of keywords one after the other."""
     async with AsyncExitStack() as stack:
         bench = await stack.enter_async_context(_workers(environment, products))
         client = AsyncQdrantClient(url=bench.settings.qdrant.url, timeout=60)
@@ -143,7 +143,7 @@ async def run(environment: Mapping[str, str], products: int, keywords: int, chan
 
 
 async def _one_change_each(bench: Bench, keywords: int, changes: int, sweep_seconds: float) -> list[Figure]:
-    """Re-words keywords one at a time. `sweep_seconds`: of a sweep that finds every set as it was."""
+    """Changes the text of one keyword at a time. `sweep_seconds`: duration of a sweep that changes no set."""
     await bench.last_readable()
     seconds: list[float] = []
     few: list[float] = []
@@ -178,7 +178,7 @@ async def _one_change_each(bench: Bench, keywords: int, changes: int, sweep_seco
 async def _plain_loop(
     bench: Bench, client: AsyncQdrantClient, elasticsearch: AsyncElasticsearch, vectors: Vectors
 ) -> Any:
-    """What a nightly job does: for each product one top-K query and one bulk request."""
+    """Does what a nightly job would do: for each product one top-K query and one bulk request."""
     index = f"plain-{uuid.uuid4().hex[:6]}"
     aliased = await elasticsearch.indices.get_mapping(index="product_keywords")
     (described,) = [dict(found)["mappings"] for found in aliased.body.values()]
@@ -211,7 +211,7 @@ async def _plain_loop(
 
 
 def mixtures(vectors: Vectors, count: int) -> Vectors:
-    """(count, d) Each of unit length, near three of `vectors`."""
+    """Returns (count, d) float32 of unit length, each near three of `vectors`."""
     random = np.random.default_rng(SEED)
     mixed = vectors[random.integers(0, len(vectors), (count, 3))].sum(axis=1)
     mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
@@ -236,7 +236,7 @@ def _rows(bench: Bench, vectors: Vectors) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def _workers(environment: Mapping[str, str], products: int) -> AsyncIterator[Bench]:
-    """The workers between a keyword and its links in Elasticsearch, as processes, on topics of their own."""
+    """Runs the workers between a keyword and its links in Elasticsearch as processes, on new topics."""
     prefix = f"bench-{uuid.uuid4().hex[:8]}."
     variables = {**os.environ, **environment, "HEADRACE_TOPIC_PREFIX": prefix, "HEADRACE_LOG_LEVEL": "warning"}
     settings = LinkSettings().model_copy(update={"topic_prefix": prefix})

@@ -1,4 +1,4 @@
-"""How a side of a comparison is timed, and how two sides become a ratio."""
+"""Times each side of a comparison and computes the ratio."""
 
 import asyncio
 import statistics
@@ -37,7 +37,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Figure:
-    """One number. `target`: what it has to be at least; None: it is only reported."""
+    """One number. `target`: the least acceptable value; None: the number is only reported."""
 
     name: str
     value: float
@@ -50,11 +50,11 @@ class Figure:
 
 
 Side = Callable[[int], Awaitable[float]]
-"""Runs one round and gives its rate; the number of the round keeps their data apart."""
+"""Runs one round and returns its rate. The number of the round separates the data of the rounds."""
 
 
 async def compared(name: str, against: str, target: float, ours: Side, theirs: Side, rounds: int = 3) -> Comparison:
-    """Runs both sides in turn, the other one first in every second round, so that a drifting machine favours none."""
+    """Runs both sides in turn and swaps their order each round: a change of the machine's speed affects both."""
     rates: dict[Side, list[float]] = {ours: [], theirs: []}
     for number in range(rounds):
         for side in (ours, theirs) if number % 2 else (theirs, ours):
@@ -63,7 +63,7 @@ async def compared(name: str, against: str, target: float, ours: Side, theirs: S
 
 
 class _Timed:
-    """A stage that notes when its first batch came and when the last of `expected` changes was settled."""
+    """A stage that records when its first batch came and when the last of `expected` changes was settled."""
 
     def __init__(self, stage: Any, expected: int) -> None:
         self._stage = stage
@@ -84,7 +84,7 @@ class _Timed:
 
 
 async def worker_rate(worker: Worker, settings: WorkerSettings, records: int) -> float:
-    """Records a second of a worker on a full topic, from its first batch to its last. Every record has its own key."""
+    """Returns records a second of a worker on a full topic, from its first batch to its last. All keys differ."""
     timed: list[_Timed] = []
 
     @asynccontextmanager
@@ -102,14 +102,14 @@ async def worker_rate(worker: Worker, settings: WorkerSettings, records: int) ->
 
 
 def seconds(work: Callable[[], Any]) -> float:
-    """How long a call takes."""
+    """Returns the seconds that a call takes."""
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
 
 
 async def rate(records: int, work: Awaitable[Any]) -> float:
-    """Records a second of an awaitable that handles them all."""
+    """Returns records a second of an awaitable that handles all of them."""
     began = time.perf_counter()
     await work
     return records / (time.perf_counter() - began)

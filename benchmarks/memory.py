@@ -36,7 +36,7 @@ class Peak:
 
 
 async def workers(settings: WorkerSettings, environment: Mapping[str, str], records: int) -> list[Peak]:
-    """Every worker as a process, until each has taken all that there is."""
+    """Runs every worker as a process until each has read all records."""
     fresh = await fresh_topics(settings, "embed")
     names = worker_names()
     await apply_topics(fresh, rejecting_names())
@@ -56,7 +56,7 @@ async def workers(settings: WorkerSettings, environment: Mapping[str, str], reco
 
 
 async def publishing(settings: WorkerSettings, environment: Mapping[str, str], file: Path, rows: int) -> Peak:
-    """What `headrace publish` needs for the last nine tenths of a file beyond what the first tenth needed."""
+    """Returns the memory that `headrace publish` needs for the last nine tenths of a file, beyond the first tenth."""
     fresh = await fresh_topics(settings, "embed")
     with file.open("w") as lines:
         for row in products(SEED, rows):
@@ -85,7 +85,7 @@ def _publish_peak(file: Path, variables: Mapping[str, str]) -> float:
 
 
 def peak_mib(pid: int) -> float:
-    """VmHWM of a process on Linux; 0 once it is gone."""
+    """Returns VmHWM of a process on Linux; 0 after the process has ended."""
     try:
         status = Path(f"/proc/{pid}/status").read_text()
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""How long the console's pages take with many dead letters, as a browser would ask for them."""
+"""Measures how long the console's pages take with many dead letters, requested as by a browser."""
 
 import asyncio
 import json
@@ -33,12 +33,12 @@ LIMIT_MS = 300.0
 LOADS = 15
 AT_ONCE = 4000
 VECTORS = 1000
-"""Different ones; the others repeat them."""
+"""The number of different messages; further letters repeat them."""
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why a share of the letters failed. `before`: hours ago that it was mended; `lasted`: hours."""
+    """The cause of some of the letters. `before`: hours since it was repaired; `lasted`: hours."""
 
     worker: str
     rejection: Rejected
@@ -83,7 +83,7 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class Page:
-    """Milliseconds until the whole page was there; `slowest` of all loads."""
+    """Milliseconds until the whole page was loaded; `slowest` of all loads."""
 
     name: str
     loads: list[float] = field(repr=False)
@@ -103,7 +103,7 @@ class Page:
 
 
 async def run(settings: IndexSettings, environment: Mapping[str, str], letters: int) -> list[Page]:
-    """Every page of a console over so many letters of five causes, each page loaded 15 times."""
+    """Loads every page of a console 15 times, over so many letters of five causes."""
     own = settings.model_copy(update={"topic_prefix": "bench-pages."})
     await fill(own, letters)
     applying = [sys.executable, "-m", "headrace_cli", "stores", "apply"]
@@ -132,7 +132,7 @@ async def run(settings: IndexSettings, environment: Mapping[str, str], letters: 
 
 
 async def fill(settings: IndexSettings, count: int) -> None:
-    """Publishes letters of five causes, which failed at different hours of the last day."""
+    """Publishes letters of five causes that failed at different hours of the last day."""
     await apply_topics(settings, sorted({cause.worker for cause in CAUSES}))
     publisher = Publisher(settings.kafka)
     letters = list(_letters(settings, count))

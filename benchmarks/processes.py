@@ -1,4 +1,4 @@
-"""Workers as processes, as an operator runs them."""
+"""Runs workers as processes, as an operator does."""
 
 import asyncio
 import subprocess
@@ -18,7 +18,7 @@ async def headrace(*arguments: str, variables: Mapping[str, str]) -> None:
 async def working(
     workers: Sequence[str], variables: Mapping[str, str], ports: Mapping[str, int]
 ) -> AsyncIterator[dict[str, subprocess.Popen[bytes]]]:
-    """The workers by their names, on stores that are prepared, each with its routes on its port; ended afterwards."""
+    """Prepares the stores and runs these workers, each on its own HTTP port, until the block ends."""
     await headrace("stores", "apply", variables=variables)
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:

@@ -1,4 +1,4 @@
-"""A replay of dead letters, followed to its last answer, against a script that produces them again and asks nothing."""
+"""Compares a replay, followed to its last answer, with a script that publishes the letters again and waits for none."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def _opened(_: Any) -> AsyncIterator[Nothing]:
 
 
 async def run(settings: WorkerSettings, index_settings: IndexSettings, records: int) -> list[Comparison]:
-    """Ours reads each letter back, publishes, marks, and hears the worker's answer; the worker's store is no store."""
+    """Headrace reads each letter back, publishes it, marks it and waits for the answer of a worker without a store."""
 
     async def ours(_: int) -> float:
         fresh = await _with_letters(settings, records)
@@ -88,7 +88,7 @@ async def run(settings: WorkerSettings, index_settings: IndexSettings, records: 
 
 
 async def _with_letters(settings: WorkerSettings, count: int) -> WorkerSettings:
-    """Fresh topics with so many dead letters of the worker."""
+    """Makes new topics with so many dead letters of the worker."""
     fresh = await fresh_topics(settings, WORKER)
     source, dead = fresh.topics.source("product"), fresh.topics.dead(WORKER)
     refused, now = Rejected("refused_by_store", "the mapping lacks a field", (WORKER, "mapping")), datetime.now(UTC)

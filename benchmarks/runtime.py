@@ -1,4 +1,4 @@
-"""The stage runtime with a stage that does nothing, against a hand-written loop that decodes and commits the same."""
+"""Compares the runtime, with a stage that does nothing, with a plain loop that decodes and commits the same."""
 
 import time
 from collections.abc import AsyncIterator, Sequence
@@ -17,7 +17,7 @@ from headrace_worker.worker import Worker
 
 
 class Nothing:
-    """A stage whose store is no store."""
+    """A stage that writes nothing."""
 
     async def apply(self, changes: Sequence[Any]) -> list[Applied]:
         return [Applied()] * len(changes)
@@ -32,7 +32,7 @@ async def opened(settings: WorkerSettings) -> AsyncIterator[Nothing]:
 
 
 async def run(settings: WorkerSettings, records: int) -> list[Comparison]:
-    """Both sides read the same topic, each round in a group of its own."""
+    """Both sides read the same topic; each round has its own consumer group."""
     settings = await fresh_topics(settings, "nothing")
     topic = settings.topics.source("product")
     await fill(settings, topic, changes(records, 1, "r"))

@@ -1,4 +1,4 @@
-"""Each sink on a full topic against its raw client writing the same rows without a fence, with its best batches."""
+"""Compares each sink on a full topic with its raw client, which writes the same rows in its best batches, unfenced."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ def parts(rows: Sequence[Any], size: int) -> list[Sequence[Any]]:
 
 
 async def in_flight(limit: int, work: Sequence[Awaitable[Any]]) -> None:
-    """Awaits all of them, at most `limit` at once."""
+    """Awaits all of them, at most `limit` at the same time."""
     slots = asyncio.Semaphore(limit)
 
     async def one(each: Awaitable[Any]) -> None:
@@ -40,7 +40,7 @@ async def in_flight(limit: int, work: Sequence[Awaitable[Any]]) -> None:
 
 
 async def compare_sink(name: str, settings: Any, records: int, raw: Raw) -> list[Comparison]:
-    """Inserts and overwrites, each against the raw client on as many rows of its own."""
+    """Measures inserts and overwrites, each against the raw client on the same number of rows."""
     worker = load_worker(name)
     assert worker.store is not None
     store = worker.store(settings)

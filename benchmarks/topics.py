@@ -1,4 +1,4 @@
-"""Full topics to measure on."""
+"""Fills topics for measurements."""
 
 import asyncio
 import base64
@@ -24,7 +24,7 @@ LETTERS_AT_ONCE = 4000
 
 
 async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
-    """The settings with a topic prefix that nothing has used, and the topics made."""
+    """Returns the settings with a new topic prefix, and makes the topics."""
     made = settings.model_copy(update={"topic_prefix": f"bench-{uuid.uuid4().hex[:8]}."})
     await apply_topics(made, [worker])
     # A broker refuses what comes to a partition that it does not know yet to lead, and the client waits to try again.
@@ -33,7 +33,7 @@ async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
 
 
 def changes(count: int, version: int, run: str, kind: Kind = "product") -> list[dict[str, Any]]:
-    """Product changes of the made-up catalogue, each with an id of its own."""
+    """Returns product changes of the generated catalogue, each with its own id."""
     now = datetime.now(UTC).isoformat()
     return [
         row | {"op": "upsert", "product_id": f"{run}-{number}", "version": version, "occurred_at": now}
@@ -42,7 +42,7 @@ def changes(count: int, version: int, run: str, kind: Kind = "product") -> list[
 
 
 def embedded(rows: Iterable[dict[str, Any]], model: str, version: int) -> list[dict[str, Any]]:
-    """The same with vectors: random, of unit length, different in every version."""
+    """Returns the same changes with random vectors of unit length, different for each version."""
     random = np.random.default_rng(version)
     made = []
     for row in rows:

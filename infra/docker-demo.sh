@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 if ! docker compose version >/dev/null 2>&1; then
-    echo "headrace: DOCKER=1 needs Docker with its compose plugin (https://docs.docker.com/compose/install/); make demo does without" >&2
+    echo "headrace: DOCKER=1 needs Docker with its compose plugin (https://docs.docker.com/compose/install/); make demo needs no Docker" >&2
     exit 1
 fi
 if ! docker info >/dev/null 2>&1; then
@@ -28,7 +28,7 @@ finish() {
     trap - EXIT
     if [ "$status" -ne 0 ]; then
         "${compose[@]}" logs --no-color >"$log" 2>&1 || true
-        echo "headrace: what the containers said is in $log" >&2
+        echo "headrace: the output of the containers is in $log" >&2
     fi
     "${compose[@]}" down --volumes --remove-orphans || true
     rm -f "$environment"

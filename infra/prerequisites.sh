@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Checks for Python 3.11+ with venv, a JDK 17+ and Maven, and with the argument `browser` for Chromium too. As root on
-# Debian or Ubuntu it installs what is missing; elsewhere it says in one line which is missing and how to install it.
+# Debian or Ubuntu it installs missing programs; elsewhere it prints one line with the missing programs and the command.
 set -euo pipefail
 
 python_ok() { python3 -c 'import sys, venv, ensurepip; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }

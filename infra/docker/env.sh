@@ -1,15 +1,15 @@
 #!/usr/bin/env bash
-# Writes the environment file of docker-compose.yml: a password of its own, and ports that are free on this machine.
+# Writes the environment file of docker-compose.yml: a new password, and ports that are free on this machine.
 #
 #     bash infra/docker/env.sh .env
 #
-# A file that is there already is left as it is: the database keeps the password that it was made with.
+# An existing file is not changed: the database keeps the password that it was made with.
 set -euo pipefail
 file=${1:?which file to write}
 [ -e "$file" ] && exit 0
 mkdir -p "$(dirname "$file")"
 
-free_port() { # the usual port if nobody has it, else any that is free
+free_port() { # the usual port if it is free, else any free port
     python3 - "$1" <<'PYTHON'
 import socket, sys
 for port in (int(sys.argv[1]), 0):

@@ -1,4 +1,4 @@
-"""One pipeline for the module: a fault leaves it in the state that the next one starts from, as in life."""
+"""One pipeline for all faults: each fault starts from the state that the one before it left."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -10,7 +10,7 @@ from harness.servers import Servers
 
 @pytest.fixture(scope="module")
 def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Links are between all that a store holds, so this catalogue has stores to itself."""
+    """The links of a store depend on all its entities, so this catalogue has its own stores."""
     made = Servers(tmp_path_factory.mktemp("stack"))
     yield made
     made.destroy()
@@ -18,7 +18,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def pipeline(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Pipeline]:
-    """Every worker running on the session's servers."""
+    """Runs every worker on these servers."""
     made = Pipeline(servers, tmp_path_factory.mktemp("workers"))
     try:
         await made.open()

@@ -1,4 +1,4 @@
-"""What the pages name is there: files, commands, make targets, settings, metrics, code."""
+"""Everything that the pages name exists: files, commands, make targets, settings, metrics, code."""
 
 import re
 from pathlib import Path

@@ -1,1 +1,1 @@
-"""What several suites share: a stage in memory, workers in this process or their own, and reading topics back."""
+"""Code that several suites share: servers, workers, a stage in memory, and readers of topics."""

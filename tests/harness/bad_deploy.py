@@ -1,4 +1,4 @@
-"""A real cause of real dead letters: a constraint that somebody added to the table of the pgvector worker."""
+"""Makes real dead letters: a new constraint on a table of pgvector refuses some products."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -54,13 +54,13 @@ class BadDeploy:
         await self.store.close()
 
     async def break_it(self) -> None:
-        """From now on a product that costs too much is refused."""
+        """Adds the constraint: a product that costs DEAREST or more is refused."""
         await self._execute(
             f"ALTER TABLE headrace.products ADD CONSTRAINT not_dear CHECK (price < {DEAREST}) NOT VALID"
         )
 
     async def mend_it(self) -> None:
-        """The cause is gone; the letters wait."""
+        """Removes the constraint. The letters stay."""
         await self._execute("ALTER TABLE headrace.products DROP CONSTRAINT not_dear")
 
     async def publish(self, prices: dict[str, float], version: int = 1) -> None:
@@ -73,19 +73,19 @@ class BadDeploy:
         await send(self.sink.settings, records)
 
     async def waiting(self, count: int) -> None:
-        """Returns when the index has so many letters that wait."""
+        """Returns when the index has so many waiting letters."""
         await eventually(lambda: self._counted("waiting", count), within=WITHIN)
 
     async def versions(self, ids: list[str]) -> dict[str, int]:
-        """What the store holds."""
+        """Returns the stored version of each id."""
         return {id: stored.version for id, stored in (await self.store.get("product", ids)).items()}
 
     async def statuses(self) -> dict[Any, int]:
-        """How many letters there are of each status."""
+        """Returns the number of letters of each status."""
         return await self.installation.index.count(Selection())
 
     async def send_letters(self, records: list[KafkaRecord], rejection: Rejected) -> None:
-        """Dead letters of these records, as the worker would write them."""
+        """Publishes dead letters of these records, as the worker would."""
         await send(self.sink.settings, [letter_of(self.sink.settings, "pgvector", one, rejection) for one in records])
 
     async def _counted(self, status: Any, count: int) -> bool:
@@ -99,7 +99,7 @@ class BadDeploy:
 
 @asynccontextmanager
 async def open_bad_deploy(servers: Servers, directory: Path) -> AsyncIterator[BadDeploy]:
-    """Running, and not broken yet."""
+    """Runs the deploy, without the constraint, while the block runs."""
     installation = Installation(servers, "pgvector")
     await installation.open()
     deploy = BadDeploy(servers, installation, directory)

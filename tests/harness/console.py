@@ -1,7 +1,8 @@
-"""The console as a process, and Debian's chromium as who uses it."""
+"""The console as a process, and Chromium as its user."""
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
@@ -17,7 +18,7 @@ LAPTOP, PHONE = {"width": 1280, "height": 860}, {"width": 390, "height": 844}
 
 
 class ConsoleProcess:
-    """`headrace console` on a free port. `url`: what it printed, with the token that it made."""
+    """`headrace console` on a free port. `url`: the printed address, with the token."""
 
     def __init__(self, environment: Mapping[str, str], directory: Path) -> None:
         self._environment = environment
@@ -31,7 +32,7 @@ class ConsoleProcess:
         return self.url.partition("/sign-in")[0]
 
     def start(self) -> None:
-        """Returns once it has said where it is; it answers as soon as it can."""
+        """Returns when the console has printed its address. It may answer a moment later."""
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         with self._errors.open("a") as errors:
             self._process = subprocess.Popen(
@@ -46,14 +47,14 @@ class ConsoleProcess:
         assert self.url.startswith("http://127.0.0.1:"), self._errors.read_text()
 
     def kill(self) -> None:
-        """SIGKILL; returns once it is gone."""
+        """Sends SIGKILL and returns once the process is gone. Raises AssertionError if anything else ended it."""
         assert self._process is not None
         self._process.kill()
-        self._process.wait()
+        assert self._process.wait() == -signal.SIGKILL
         self._close()
 
     def stop(self) -> int:
-        """SIGTERM; its exit status."""
+        """Sends SIGTERM and returns the exit status."""
         assert self._process is not None
         self._process.terminate()
         try:
@@ -62,14 +63,14 @@ class ConsoleProcess:
             self.end()
 
     def end(self) -> None:
-        """Whatever its state, it is gone afterwards."""
+        """Kills the process if it still runs."""
         if self._process is not None and self._process.poll() is None:
             self._process.kill()
             self._process.wait()
         self._close()
 
     def log(self) -> str:
-        """What it has logged so far."""
+        """Returns the log so far."""
         return self._errors.read_text()
 
     def _close(self) -> None:
@@ -78,7 +79,7 @@ class ConsoleProcess:
 
 
 class Operator:
-    """Somebody at a browser. `complaints`: what the browser reported that no page of ours should cause."""
+    """A person with a browser. `complaints`: errors, warnings and dialogs that the browser reported."""
 
     def __init__(self, page: Page, console: ConsoleProcess) -> None:
         self.page = page
@@ -89,18 +90,18 @@ class Operator:
         page.on("dialog", self._on_dialog)
 
     async def sign_in(self, name: str = "on-call") -> None:
-        """With the link that the console printed."""
+        """Signs in with the link that the console printed."""
         await self.page.goto(self._console.url, timeout=1000 * START_WITHIN)
         await self.page.get_by_label("Your name").fill(name)
         await self.page.get_by_role("button", name="Sign in").click()
         await self.page.get_by_role("heading", name="Dead letters", level=1).wait_for()
 
     async def visit(self, path: str) -> Any:
-        """Goes to a path of the console; the answer."""
+        """Opens a path of the console and returns the response."""
         return await self.page.goto(self._console.origin + path)
 
     async def tab_to(self, words: str, most: int = 80) -> None:
-        """Presses Tab until what has these words, or this label, has the focus, and sees that the focus is visible."""
+        """Presses Tab until the element with these words or this label has the focus; the focus must be visible."""
         for _ in range(most):
             await self.page.keyboard.press("Tab")
             focused = await self.page.evaluate(_FOCUSED)
@@ -128,8 +129,10 @@ _FOCUSED = """() => {
 
 @asynccontextmanager
 async def open_browser() -> AsyncIterator[Browser]:
-    """Headless; as root, chromium runs only without its sandbox. Where none is on the path, the place of Chrome is
-    looked at. Raises the Error of playwright if there is none: `make test` installs it where it may.
+    """Starts a headless Chromium. As root it runs only without its sandbox.
+
+    Without one on the path, playwright looks for Chrome. Raises playwright's Error if there is none; `make test`
+    installs Chromium where it has the right to.
     """
     executable = next(filter(None, map(shutil.which, NAMES)), None)
     arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
@@ -152,7 +155,7 @@ async def at_the_console(
     viewport: Any = LAPTOP,
     javascript: bool = True,
 ) -> AsyncIterator[Operator]:
-    """An operator who has not signed in yet, with cookies of their own."""
+    """An operator with new cookies who has not signed in yet."""
     context: BrowserContext = await browser.new_context(
         color_scheme=scheme, viewport=viewport, java_script_enabled=javascript
     )

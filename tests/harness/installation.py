@@ -1,4 +1,4 @@
-"""Dead letters on real servers: made by stages that fail on purpose, indexed from the topics, cleared as by people."""
+"""Dead letters on real servers: stages that fail on purpose make them; the index and the replays are the product's."""
 
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -33,7 +33,7 @@ WAITING = Selection(status=("waiting",))
 
 
 class Faulty:
-    """A stage before another: while it is `broken` it rejects what `spoils` says, as a bad deploy would."""
+    """Wraps a stage. While the switch is `broken` it rejects what `spoils` selects, as a bad deploy would."""
 
     def __init__(self, stage: Any, switch: "Switch") -> None:
         self._stage = stage
@@ -51,7 +51,7 @@ class Faulty:
 
 
 class Switch:
-    """Whether the deploy is bad, and for which changes."""
+    """Says whether the deploy is bad, and for which changes."""
 
     def __init__(self, spoils: Callable[[Any], bool] = lambda change: True) -> None:
         self.broken = True
@@ -59,7 +59,7 @@ class Switch:
 
 
 def faulty(worker: Worker, switch: Switch) -> Worker:
-    """The worker with its own stage behind the switch."""
+    """Returns the worker with its own stage behind the switch."""
 
     @asynccontextmanager
     async def opened(settings: Any) -> AsyncIterator[Any]:
@@ -70,7 +70,7 @@ def faulty(worker: Worker, switch: Switch) -> Worker:
 
 
 def in_memory(worker: Worker, stage: Any | None = None) -> Worker:
-    """The worker with a stage in memory: for what concerns replays and no store."""
+    """Returns the worker with a stage in memory, for tests of replays that need no store."""
 
     @asynccontextmanager
     async def opened(settings: Any) -> AsyncIterator[Any]:
@@ -80,7 +80,7 @@ def in_memory(worker: Worker, stage: Any | None = None) -> Worker:
 
 
 class Installation:
-    """One installation's dead letters: a topic prefix and a database for the index of their own."""
+    """An installation with its own topic prefix and its own database for the index of dead letters."""
 
     def __init__(self, servers: Servers, *names: str) -> None:
         self._servers = servers
@@ -111,26 +111,26 @@ class Installation:
         self.reader = await self._stack.enter_async_context(open_letter_reader(self.settings.kafka))
 
     async def close(self) -> None:
-        """Closes every connection; the database goes with the server."""
+        """Closes every connection. The database is removed with the server."""
         await self._stack.aclose()
 
     def settings_of(self, worker: Worker, **variables: str) -> WorkerSettings:
-        """The worker's settings on these topics; the stores are the session's own."""
+        """Returns the worker's settings with these topics and the stores of the session."""
         return self._servers.settings(
             worker.settings, "kafka", *servers_of(worker), TOPIC_PREFIX=self.prefix, **self.variables | variables
         )
 
     async def indexed(self, selection: Selection = WAITING) -> list[IndexedLetter]:
-        """Brings the index up to the topics; the letters of the selection."""
+        """Indexes all letters of the topics. Returns those of the selection."""
         await reindex(self.settings, self.index, lambda read, of: None)
         return [one async for letters in self.index.walk(selection) for one in letters]
 
     async def letters(self, worker: str) -> list[Any]:
-        """What lies on a worker's dead-letter topic."""
+        """Returns the records of a worker's dead-letter topic."""
         return await read_all(self.settings, self.settings.topics.dead(worker))
 
     async def replays(self, worker: str) -> list[Any]:
-        """What lies on a worker's replay topic."""
+        """Returns the records of a worker's replay topic."""
         return await read_all(self.settings, self.settings.topics.replay(worker))
 
     async def answered(self, worker: str, records: int) -> None:
@@ -138,19 +138,19 @@ class Installation:
         await eventually(lambda: self._has_reported(worker, records), within=60)
 
     async def answers(self, worker: str) -> dict[str, Receipt]:
-        """The last receipt of each replayed letter."""
+        """Returns the last receipt of each replayed letter."""
         found = await receipts(self.settings, worker)
         ordered = sorted(found.items(), key=lambda item: item[0])
         return {receipt.replay_of: receipt for _, receipt in ordered if receipt.replay_of}
 
     async def previewed(self, selection: Selection = WAITING, limit: int | None = None) -> Preview:
-        """The whole preview."""
+        """Returns the finished preview."""
         async for found in preview(self.index, self.reader, self.stores, selection, limit=limit):
             last = found
         return last
 
     async def predicted(self, letters: Iterable[IndexedLetter]) -> dict[str, Outcome]:
-        """Each letter's outcome by its id, as if they were replayed in this order."""
+        """Returns the predicted outcome of each letter, by its id, for a replay in this order."""
         chosen = [one.letter for one in letters]
         records = [record async for _, record in self.reader.read([letter.at for letter in chosen])]
         predictions = await predict(list(zip(chosen, records, strict=True)), self.stores)
@@ -159,7 +159,7 @@ class Installation:
     async def replayed(
         self, selection: Selection = WAITING, options: ReplayOptions = QUICK, actor: str = "night shift"
     ) -> Progress:
-        """How the replay ended."""
+        """Replays the selection and returns its last progress."""
         async with open_letter_reader(self.settings.kafka) as reader:
             running = replay(
                 self.index, reader, self.stores, self.settings, selection, options, actor=actor, reason="fixed"
@@ -174,7 +174,7 @@ class Installation:
 
 @asynccontextmanager
 async def open_installation(servers: Servers, *names: str) -> AsyncIterator[Installation]:
-    """For these workers."""
+    """Opens an installation for these workers."""
     installation = Installation(servers, *names)
     await installation.open()
     try:
@@ -184,7 +184,7 @@ async def open_installation(servers: Servers, *names: str) -> AsyncIterator[Inst
 
 
 async def prepared(worker: Worker, settings: Any) -> Any:
-    """The worker's store, with its collections, indices or tables made."""
+    """Returns the worker's store after its collections, indices or tables are made."""
     assert worker.store is not None
     store = worker.store(settings)
     await store.prepare()

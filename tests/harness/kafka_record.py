@@ -1,4 +1,4 @@
-"""Kafka records as aiokafka hands them over, without a broker."""
+"""Kafka records as aiokafka returns them, made without a broker."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def kafka_record(
     timestamp: int = TIMESTAMP_MS,
     headers: Sequence[tuple[str, bytes | None]] = (),
 ) -> Any:
-    """A record of that value; a dict becomes JSON, with its id for a key unless there is another."""
+    """Makes a record of that value. A dict becomes JSON, and its id becomes the key unless a key is given."""
     if isinstance(value, dict):
         key = str(value.get("product_id") or value.get("keyword_id")).encode() if key is None else key
         value = json.dumps(value).encode()

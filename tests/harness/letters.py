@@ -1,4 +1,4 @@
-"""Dead letters without a broker, and on one; an empty database for their index."""
+"""Dead letters with and without a broker, and an empty database for their index."""
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
@@ -21,7 +21,7 @@ INVALID = Rejected("invalid", "title: Field required", ("missing", "title"))
 
 
 def letter(id: str, **said: Any) -> Letter:
-    """A letter of the worker qdrant that says this, and else what any says."""
+    """Makes a letter of the worker qdrant with these attributes; the others have usual values."""
     attempts = said.get("attempts", 1)
     failed_at = said.get("failed_at", datetime(2026, 3, 1, 3, attempts, tzinfo=UTC))
     reason = said.get("reason", "invalid")
@@ -52,13 +52,13 @@ def letter_of(
     rejection: Rejected = INVALID,
     now: datetime | None = None,
 ) -> Outgoing:
-    """What the worker publishes when it rejects the record."""
+    """Makes the record that the worker publishes when it rejects this one."""
     topic = settings.topics.dead(worker)
     return dead_letter(worker, topic, record, rejection, now=now or datetime.now(UTC), max_bytes=2**26)
 
 
 async def send(settings: CommonSettings, records: Sequence[Outgoing], partition: int | None = None) -> list[Position]:
-    """Publishes records as they are; where they lie now, in order."""
+    """Publishes records as they are and returns their positions in order."""
     client = producer(settings.kafka, max_request_size=2**26, linger_ms=5)
     await client.start()
     try:
@@ -75,7 +75,7 @@ async def send(settings: CommonSettings, records: Sequence[Outgoing], partition:
 
 @asynccontextmanager
 async def empty_database(servers: Servers) -> AsyncIterator[str]:
-    """The DSN of a new database; it is dropped at the end, also if the test has paused PostgreSQL."""
+    """Yields the DSN of a new database and drops it at the end, even if the test has paused PostgreSQL."""
     dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
     name = f"test_{uuid.uuid4().hex}"
     await _execute(dsn, f"CREATE DATABASE {name}")

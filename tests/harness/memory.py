@@ -1,4 +1,4 @@
-"""A sink that keeps entities in memory behind the same fence as the real ones. It proves nothing about a store."""
+"""A stage that stores entities in memory, with the same fence as the real sinks. It proves nothing about a store."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from headrace_worker.worker import Worker
 
 
 class MemoryStage:
-    """`reject`, `refuse_batch_with`, `break_on`: ids that are rejected, that spoil a batch, that break the store."""
+    """Ids in `reject` are rejected alone, in `refuse_batch_with` with their batch; `break_on` breaks the store."""
 
     def __init__(self) -> None:
         self.held: dict[tuple[str, str], Any] = {}
@@ -45,12 +45,12 @@ class MemoryStage:
         return Applied()
 
     def versions(self) -> dict[str, int]:
-        """The version held of each id."""
+        """Returns the stored version of each id."""
         return {entity_id: change.version for (_, entity_id), change in self.held.items()}
 
 
 def memory_worker(stage: Any, name: str = "memory") -> Worker:
-    """A worker around the stage that reads both source topics."""
+    """Makes a worker that reads both source topics into this stage."""
 
     @asynccontextmanager
     async def opened(settings: WorkerSettings) -> AsyncIterator[Any]:

@@ -1,4 +1,4 @@
-"""The whole pipeline on real servers: every worker a process, a changing catalogue, and the fold to compare with."""
+"""The whole pipeline on real servers: every worker as a process, a changing catalogue, and the fold of its changes."""
 
 import asyncio
 import itertools
@@ -30,11 +30,11 @@ from headrace_worker.worker import load_worker, rejecting_names, worker_names
 
 SETTLED_WITHIN = 180.0
 SESSION_SECONDS = "6"
-"""The least that a broker takes: how long the partitions of a killed worker wait for another."""
+"""The least that the settings allow. The partitions of a killed worker wait so long for another."""
 REQUEST_SECONDS = "8"
 """How long a worker waits for a store that stands still before it finds it unavailable."""
 RECORDS_A_POLL = "40"
-"""Small, so that a fault in the stream falls into a batch."""
+"""Small, so that a fault in the stream interrupts a batch."""
 
 
 class Pipeline:
@@ -58,12 +58,12 @@ class Pipeline:
         self.workers = {name: self.process(name) for name in worker_names()}
 
     def process(self, name: str, copy: str = "") -> WorkerProcess:
-        """A process of that worker, not started."""
+        """Makes a process of that worker and does not start it."""
         environment = dict(self._servers.need()) | {f"HEADRACE_{key}": value for key, value in self.variables.items()}
         return WorkerProcess(name, environment, self._directory, copy)
 
     async def open(self) -> None:
-        """Makes topics and stores and starts every worker."""
+        """Makes the topics and the stores, and starts every worker."""
         await apply_topics(self.settings, rejecting_names())
         for name in self.workers:
             for opened in (self.store(name), self.links(name), self.tables(name)):
@@ -76,22 +76,22 @@ class Pipeline:
             await asyncio.to_thread(worker.wait_for, "worker_started")
 
     async def close(self) -> None:
-        """Ends every worker."""
+        """Closes the connections and ends every worker."""
         await self._receipts.close()
         await self._log_ends.close()
         for worker in self.workers.values():
             worker.end()
 
     def store(self, name: str) -> AbstractAsyncContextManager[Any]:
-        """The read side of a worker's store; None where it has none."""
+        """Opens the read side of a worker's store; None if it has none."""
         return self._opened(name, load_worker(name).store)
 
     def links(self, name: str) -> AbstractAsyncContextManager[Any]:
-        """The link sets of a worker's store; None where it has none."""
+        """Opens the link sets of a worker's store; None if it has none."""
         return self._opened(name, load_worker(name).links)
 
     def tables(self, name: str) -> AbstractAsyncContextManager[Any]:
-        """What else a worker keeps; None where it keeps nothing else."""
+        """Opens the tables that a worker keeps beside its store; None if it keeps none."""
         return self._opened(name, load_worker(name).tables)
 
     @asynccontextmanager
@@ -129,7 +129,7 @@ class Pipeline:
             await client.stop()
 
     async def settled(self) -> None:
-        """Waits until every worker has reported every record of what it reads, and link has heard of all of them."""
+        """Waits until every worker has reported every record of its topics, and link has read every receipt."""
         for name in ("embed", "qdrant"):
             await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
         receipts = self.settings.topics.receipts
@@ -142,16 +142,16 @@ class Pipeline:
         return await self._log_ends.left(f"{self.prefix}link.receipts", ends) == 0
 
     async def outcomes(self, name: str) -> Counter[str]:
-        """How many records of each outcome a worker has reported, each record once."""
+        """Returns how many records of each outcome a worker has reported. A redelivery counts once."""
         return Counter(receipt.outcome for receipt in (await self._receipts.of(name)).values())
 
     async def dead_letters(self) -> list[Any]:
-        """The dead letters of every worker."""
+        """Returns the dead letters of all workers."""
         topics = [self.settings.topics.dead(name) for name in rejecting_names()]
         return [letter for topic in topics for letter in await read_all(self.settings, topic)]
 
     async def differences(self, events: Sequence[Event]) -> list[str]:
-        """Where a store is not the fold of the events, in words; empty when every store is right."""
+        """Describes where a store differs from the fold of the events; empty if every store is right."""
         expected = {(kind, id): _stored(kind, newest) for (kind, id), newest in fold(events).items()}
         found = []
         for name in self.workers:
@@ -161,7 +161,7 @@ class Pipeline:
         return found + await self._wrong_links()
 
     async def _wrong_links(self) -> list[str]:
-        """Where a store's links are not the exact nearest keywords, over all that was ever published here."""
+        """Describes where a store's links differ from the exact nearest keywords of everything published here."""
         products, keywords = [await read_embeddings(self.settings, kind) for kind in ID_FIELDS]
         link = load_worker("link")
         options = self._servers.settings(link.settings, **self.variables).link
@@ -188,7 +188,7 @@ _numbers = itertools.count(1)
 
 
 def catalogue_events(products: int, keywords: int, count: int) -> list[Event]:
-    """A catalogue and changes over it, with ids that no other call gives."""
+    """Makes a catalogue and changes of it. No other call makes the same ids."""
     seed = next(_numbers)
     run = uuid.uuid4().hex[:8]
 
@@ -231,6 +231,6 @@ async def _compare(name: str, store: Any, expected: Mapping[tuple[Kind, str], St
 
 
 def load_worker_inputs(name: str) -> list[Any]:
-    """The models of what a worker reads."""
+    """Returns the models of the records that a worker reads."""
     worker = load_worker(name)
     return list(worker.inputs(worker.settings.model_construct()).values())

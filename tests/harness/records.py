@@ -1,4 +1,4 @@
-"""Records to publish, and what the topics hold, read back from their beginning."""
+"""Makes and publishes records, and reads topics from their beginning."""
 
 import asyncio
 import json
@@ -14,7 +14,7 @@ from headrace_worker.settings import CommonSettings
 
 
 def product(product_id: str, version: int, **fields: Any) -> dict[str, Any]:
-    """An upsert of a product, valid unless `fields` say otherwise."""
+    """Makes an upsert of a product. It is valid unless `fields` make it invalid."""
     return {
         "op": "upsert",
         "product_id": product_id,
@@ -25,7 +25,7 @@ def product(product_id: str, version: int, **fields: Any) -> dict[str, Any]:
 
 
 def delete(product_id: str, version: int) -> dict[str, Any]:
-    """A delete of a product."""
+    """Makes a delete of a product."""
     now = datetime.now(UTC).isoformat()
     return {"op": "delete", "product_id": product_id, "version": version, "occurred_at": now}
 
@@ -33,7 +33,7 @@ def delete(product_id: str, version: int) -> dict[str, Any]:
 async def publish(
     settings: CommonSettings, topic: str, records: Iterable[dict[str, Any] | bytes], **options: Any
 ) -> None:
-    """Publishes changes under their id; bytes go out as they are under the key `raw`. Returns when acknowledged."""
+    """Publishes changes with their id as key, and bytes as they are with the key `raw`. Returns when acknowledged."""
     partition = options.pop("partition", None)
     headers = options.pop("headers", None)
     client = producer(settings.kafka, **options)
@@ -69,7 +69,7 @@ async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
 
 
 class ReceiptReader:
-    """Follows the receipts topic; each look reads only what is new."""
+    """Follows the receipts topic. Each call reads only new records."""
 
     def __init__(self, settings: CommonSettings) -> None:
         self._settings = settings
@@ -77,7 +77,7 @@ class ReceiptReader:
         self._found: dict[str, dict[tuple[str, int, int], Receipt]] = {}
 
     async def of(self, worker: str) -> dict[tuple[str, int, int], Receipt]:
-        """Every receipt of that worker so far, by topic, partition and offset: a redelivery counts once."""
+        """Returns every receipt of that worker so far, by topic, partition and offset. A redelivery counts once."""
         if self._consumer is None:
             self._consumer = AIOKafkaConsumer(**client_options(self._settings.kafka), enable_auto_commit=False)
             await self._consumer.start()
@@ -92,7 +92,7 @@ class ReceiptReader:
         return self._found.get(worker, {})
 
     async def published(self, topics: Iterable[str]) -> int:
-        """How many records the topics have taken."""
+        """Returns the number of records that were published to the topics."""
         assert self._consumer is not None
         partitions = [
             TopicPartition(topic, number) for topic in topics for number in range(self._settings.kafka.partitions)
@@ -106,7 +106,7 @@ class ReceiptReader:
 
 
 async def receipts(settings: CommonSettings, worker: str) -> dict[tuple[str, int, int], Receipt]:
-    """What a worker reported of each record, by topic, partition and offset: a redelivery counts once."""
+    """Returns a worker's receipt of each record, by topic, partition and offset. A redelivery counts once."""
     found: dict[tuple[str, int, int], Receipt] = {}
     for record in await read_all(settings, settings.topics.receipts):
         batch = Receipts.model_validate_json(record.value)

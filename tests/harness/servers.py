@@ -1,4 +1,4 @@
-"""The real servers of a test session, and the faults that tests put on them."""
+"""The real servers of a test session, and the faults that tests cause."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ SERVERS = ("kafka", "elasticsearch", "postgres", "qdrant")
 class Servers:
     """Starts each of `SERVERS` when it is first needed.
 
-    One that does not start raises StackError, and so fails the tests that need it. All calls block.
+    If a server does not start, StackError fails the test that needs it. All calls block.
     """
 
     def __init__(self, data_dir: Path) -> None:
@@ -27,20 +27,20 @@ class Servers:
         self._environment: dict[str, str] = {}
 
     def need(self, *names: str) -> Mapping[str, str]:
-        """The HEADRACE_ variables that lead to these servers and to those needed before; they serve on return."""
+        """Returns the HEADRACE_ variables of these servers and of those needed before. All serve clients on return."""
         self._needed.update(names)
         if names:
             self._environment |= Stack(self._data_dir, services=names).up()
         return self._environment
 
     def heal(self) -> None:
-        """Starts and resumes whatever a test has broken."""
+        """Starts and resumes every server that a test has stopped or paused."""
         self.need(*self._needed)
 
     def settings(self, kind: type[S], *names: str, **variables: str) -> S:
-        """Settings that lead to these servers. `variables`: further ones, without the prefix HEADRACE_.
+        """Makes settings of these servers. `variables`: further ones, without the prefix HEADRACE_.
 
-        Nothing of the developer's own environment gets in.
+        The developer's own HEADRACE_ variables have no effect.
         """
         environment = {**self.need(*names), **{ENV_PREFIX + name: value for name, value in variables.items()}}
         with pytest.MonkeyPatch.context() as patch:
@@ -55,7 +55,7 @@ class Servers:
         self._break(name, self._stack.kill, "stopped")
 
     def start(self, name: str) -> None:
-        """Starts what was killed, on the same port and data; returns once it serves."""
+        """Starts a killed server on the same port and data; returns once it serves clients."""
         self._stack.start(name)
 
     def pause(self, name: str) -> None:
@@ -66,11 +66,11 @@ class Servers:
         self._break(name, self._stack.pause, "paused")
 
     def resume(self, name: str) -> None:
-        """SIGCONT."""
+        """Sends SIGCONT."""
         self._stack.resume(name)
 
     def destroy(self) -> None:
-        """Ends them all and removes their data."""
+        """Ends all servers and removes their data."""
         self._stack.destroy()
 
     def _break(self, name: str, fault: Callable[[str], None], expected: str) -> None:

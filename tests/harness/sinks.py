@@ -1,4 +1,4 @@
-"""Every installed sink, as the contract suite drives it: through its entry point, its stage and its store.
+"""Every installed sink, as the contract suite uses it: its entry point, its stage and its store.
 
 The worked example of CONTRIBUTING.md counts as installed here, although it is not one of the product's workers.
 """

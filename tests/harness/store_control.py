@@ -1,4 +1,4 @@
-"""Breaks and mends the one server that a sink writes to."""
+"""Breaks and repairs the server that a sink writes to."""
 
 import asyncio
 

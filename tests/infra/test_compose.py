@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid, keeps to this machine's loopback, and runs every worker there is."""
+"""docker-compose.yml is valid, publishes ports on loopback alone, and runs every worker."""
 
 import json
 import re
@@ -110,7 +110,7 @@ def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> Non
     assert used == set(compose["volumes"])
 
 
-def test_the_image_installs_what_is_pinned_and_runs_as_nobody_special() -> None:
+def test_the_image_installs_pinned_packages_and_does_not_run_as_root() -> None:
     assert "uv pip sync --require-hashes requirements.txt" in DOCKERFILE
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M)[-1] == "headrace"
 

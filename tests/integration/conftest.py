@@ -1,4 +1,4 @@
-"""Settings with a topic prefix of their own for each test, and the topics made."""
+"""Makes topics with a new prefix for each test."""
 
 import uuid
 
@@ -11,7 +11,7 @@ from headrace_worker.settings import WorkerSettings
 
 @pytest.fixture
 async def settings(servers: Servers) -> WorkerSettings:
-    """Settings that lead to the session's broker."""
+    """Settings of the session's broker."""
     made = servers.settings(WorkerSettings, "kafka", TOPIC_PREFIX=f"t{uuid.uuid4().hex[:8]}.")
     await apply_topics(made, ["memory"])
     return made

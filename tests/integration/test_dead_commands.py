@@ -1,4 +1,4 @@
-"""`headrace dead` as an operator runs it, killed in the middle too, on real servers."""
+"""`headrace dead` on real servers, as an operator runs it; one replay is killed on its way."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def command(installation: Installation, *arguments: str) -> tuple[list[str], dic
 
 
 async def dead(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """`headrace dead …`, without blocking the workers in this process."""
+    """Runs `headrace dead …` in a thread, so that the workers in this process go on."""
     line, environment = command(installation, *arguments)
 
     def run() -> subprocess.CompletedProcess[str]:
@@ -53,7 +53,7 @@ async def dead(installation: Installation, *arguments: str) -> subprocess.Comple
 
 
 async def said(installation: Installation, *arguments: str, status: int = 0) -> Any:
-    """What it prints with --json."""
+    """Returns the JSON that it prints."""
     done = await dead(installation, *arguments, "--json")
     assert (done.returncode, bool(done.stdout)) == (status, True), done.stderr
     return json.loads(done.stdout)
@@ -71,7 +71,7 @@ class Bench:
         self.worker = in_memory(worker, self.stage)
 
     async def fail(self, *ids: str, **fields: Any) -> None:
-        """A letter for each id, indexed."""
+        """Makes and indexes a letter for each id."""
         before = len(await self.installation.letters(NAME))
         self.stage.reject |= set(ids)
         source = self.settings.topics.source("product")
@@ -205,7 +205,7 @@ async def test_nothing_that_a_letter_holds_commands_the_terminal(installation: I
 
 
 async def made_topic(installation: Installation, name: str) -> str:
-    """Its name, once it is there."""
+    """Makes the topic and returns its name."""
     admin = AIOKafkaAdminClient(**client_options(installation.settings.kafka))
     await admin.start()
     try:

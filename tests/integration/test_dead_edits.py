@@ -1,4 +1,4 @@
-"""An edited letter is a new change with a version of its own, through all stages, and never a replay."""
+"""An edited letter is a new change with its own version, passes all stages, and is never a replay."""
 
 import json
 from collections.abc import AsyncIterator
@@ -35,7 +35,7 @@ async def installation(servers: Servers) -> AsyncIterator[Installation]:
 
 
 async def failed(installation: Installation, *values: dict[str, Any] | bytes) -> list[dict[str, Any]]:
-    """The exported lines of letters that hold these values."""
+    """Makes letters with these values and returns their exported lines."""
     worker = load_worker(NAME)
     settings = installation.settings_of(worker)
     settings.breaker.allow_rejects = True

@@ -76,7 +76,7 @@ class SinkUnderReplay:
         return f"{self.run}-{case}"
 
     async def publish(self, steps: Sequence[tuple[str, str, int]]) -> None:
-        """(id, op, version) as live changes; the fold keeps the newest of each id."""
+        """Publishes (id, op, version) as live changes. The fold keeps the newest of each id."""
         inputs = self.sink.worker.inputs(self.sink.settings)
         topic = next(topic for topic, record in inputs.items() if record is self.sink.records["product"])
         records = []
@@ -93,13 +93,13 @@ class SinkUnderReplay:
         await self.installation.answered(self.name, self.published + replays)
 
     async def differences(self) -> list[str]:
-        """Where the store is not the fold of all that was published."""
+        """Describes where the store differs from the fold of all published changes."""
         held = await self.store.get("product", list(self.fold))
         wanted = {id: self.sink.stored(change) for id, change in self.fold.items()}
         return [f"{id}: {held.get(id)} is not {wanted[id]}" for id in wanted if held.get(id) != wanted[id]]
 
     async def fail_all(self, cases: Mapping[str, Any] = CASES) -> list[IndexedLetter]:
-        """A dead letter of version 5 for each case, with what its case says before and after it."""
+        """Makes a dead letter of version 5 for each case, between the changes that the case names."""
         await self.publish([(self.id(case), *step) for case, (before, _, _) in cases.items() for step in before])
         await self.settled()
         await self.publish([(self.id(case), "upsert", FAILED) for case in cases])
@@ -242,7 +242,7 @@ async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: S
 
 
 async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
-    """Version and whether it is a tombstone, by case."""
+    """Returns the stored version, and whether it is a tombstone, by case."""
     held = await store.get("product", [f"{run}-{case}" for case in CASES])
     return {id.removeprefix(f"{run}-"): (one.version, one.deleted) for id, one in held.items()}
 

@@ -1,4 +1,4 @@
-"""Replays on real brokers, with a stage in memory: what is sent, what is followed, and what stops one."""
+"""Replays on a real broker with a stage in memory: which records are sent, how answers are followed, what stops one."""
 
 import asyncio
 import time
@@ -24,7 +24,7 @@ from headrace_worker.worker import load_worker
 pytestmark = pytest.mark.servers
 
 NAME = "elasticsearch"
-"""Reads the source topics, as the stage in memory does."""
+"""A worker that reads the source topics, as the stage in memory does."""
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ class Running:
         self._installation = installation
 
     async def fail(self, ids: list[str], version: int = 1) -> None:
-        """A dead letter for each id."""
+        """Makes a dead letter for each id."""
         self.stage.reject |= set(ids)
         await publish(self.settings, self.settings.topics.source("product"), [product(id, version) for id in ids])
         async with running(self.worker, self.settings):

@@ -1,4 +1,4 @@
-"""A record without key and value, which Kafka takes and most clients refuse to send, goes the way of all others."""
+"""Kafka accepts a record without key and value. It becomes a dead letter like any other invalid record."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Thousands of dead letters of five causes: five groups, previewed, replayed once the cause is gone, nothing left.
+"""Thousands of dead letters of five causes: five groups, a preview, a replay after the repair, and no letter left.
 
 The causes are real: an index whose mapping lacks a field, a catalogue of a newer schema than its workers, a collection
 made for vectors of another dimension, ids that are too long, and records cut short. Every error message holds values.
@@ -48,11 +48,11 @@ DIMENSION = 4
 PART = 2000
 OPTIONS = ReplayOptions(canary=20, answer_within=120.0)
 SUPERSEDED_OF, DELETED_OF = 10, 20
-"""Of the letters of a mapping, every tenth has a newer version by the time of the replay; every twentieth is gone."""
+"""Before the replay, every tenth entity of the mapping cause gets a newer change; every twentieth is deleted."""
 
 
 class Night:
-    """Two sinks on real servers, what was published to them, and what each store should hold in the end."""
+    """Two sinks on real servers, the published records, and the expected content of each store."""
 
     def __init__(self, installation: Installation, each: int) -> None:
         self.installation = installation
@@ -73,13 +73,13 @@ class Night:
         self.publisher = Publisher(installation.settings.kafka)
 
     async def send(self, worker: str, records: Sequence[Outgoing]) -> None:
-        """Publishes to what the worker reads."""
+        """Publishes records to the worker's topics."""
         for start in range(0, len(records), PART):
             await self.publisher.publish(records[start : start + PART])
         self.published[worker] += len(records)
 
     def product(self, id: str, version: int, *, op: str = "upsert", major: int = 1, **fields: Any) -> Outgoing:
-        """A change for Elasticsearch, which its fold counts."""
+        """Makes a change for Elasticsearch and adds it to the fold."""
         record: dict[str, Any] = {"op": op, "product_id": id, "version": version, "occurred_at": NOW}
         if op == "upsert":
             record |= {"title": f"Lamp {id[-40:]}", "price": float(len(id) % 97)} | fields
@@ -97,7 +97,7 @@ class Night:
         return [f"{self.run}-{cause}-{number}" for number in range(self.each)]
 
     async def happens(self) -> None:
-        """Everything breaks at once."""
+        """Publishes the records of all five causes."""
         records = [self.product(id, 3, locale=f"de-{number}") for number, id in enumerate(self.names("mapping"))]
         records += [self.product(id, 3, major=2) for id in self.names("schema")]
         records += [self.product(id + "x" * (513 + number % 90), 3) for number, id in enumerate(self.names("long"))]
@@ -116,7 +116,7 @@ class Night:
         return Outgoing(self.source, id.encode(), whole[: len(whole) - 2 - number % 30])
 
     async def goes_on(self) -> None:
-        """Before the replay, some of what failed is changed or deleted."""
+        """Changes or deletes some of the failed entities before the replay."""
         newer = [
             self.product(id, 9, op="delete") if number % DELETED_OF == 0 else self.product(id, 7)
             for number, id in enumerate(self.names("mapping"))
@@ -134,7 +134,7 @@ class Night:
         return all(accounts.of(worker).consumed >= records for worker, records in wanted.items())
 
     async def differences(self) -> list[Any]:
-        """Where a store is not its fold; both hold nothing but this night's."""
+        """Returns where a store differs from its fold. Both stores contain only entities of this test."""
         found = []
         for worker, settings, fold, model in (
             (self.elasticsearch, self.of_elasticsearch, self.documents, None),
@@ -225,7 +225,7 @@ def both_running(night: Night) -> AsyncExitStack:
 
 
 class _Both(AsyncExitStack):
-    """Both workers, for as long as the block runs."""
+    """Runs both workers while the block runs."""
 
     def __init__(self, night: Night) -> None:
         super().__init__()
@@ -239,7 +239,7 @@ class _Both(AsyncExitStack):
 
 
 async def an_index_without_locale(night: Night) -> None:
-    """As an older release made it."""
+    """Makes the index as an older release did."""
     store = await prepared(night.elasticsearch, night.of_elasticsearch)
     await store.close()
     index = indices()["product"]
@@ -253,13 +253,13 @@ async def an_index_without_locale(night: Night) -> None:
 
 
 async def a_collection_of_another_dimension(night: Night) -> None:
-    """As a wrong setting made it."""
+    """Makes the collection with a wrong setting."""
     wrong = night.of_qdrant.model_copy(update={"dimension": 2 * DIMENSION})
     await (await prepared(night.qdrant, wrong)).close()
 
 
 async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What an operator does: apply the stores, make the collection again, deploy the newer workers."""
+    """Repairs the causes as an operator does: applies the stores, makes the collection again, deploys newer workers."""
     await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
     client = connect(night.of_qdrant.qdrant)
     for kind in SOURCE_NAMES:
@@ -272,7 +272,7 @@ async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -
 
 
 async def shortened(night: Night, selection: Selection) -> int:
-    """The letters with long ids, edited: each id cut, and published as a new change; how many."""
+    """Edits the letters with long ids: cuts each id and publishes a new change. Returns their number."""
     installation, count = night.installation, 0
     lines = [line async for line in exported(installation.index, installation.reader, selection)]
     for part in parts(lines):
@@ -290,7 +290,7 @@ async def shortened(night: Night, selection: Selection) -> int:
 
 
 async def sent_whole(night: Night, selection: Selection) -> None:
-    """The catalogue sends again what was cut short, and the letters are given up."""
+    """Publishes the whole records in place of those that were cut short, and discards their letters."""
     await night.send("elasticsearch", [night.product(id, 4, major=2) for id in night.names("cut")])
     action = Action("night shift", "discard", selection, "the catalogue has sent them again")
     assert await night.installation.index.discard(action) == night.each
@@ -303,7 +303,7 @@ def parts(lines: list[Any]) -> Iterator[list[Any]]:
 
 
 async def told(installation: Installation, *arguments: str) -> Any:
-    """What `headrace dead … --json` prints."""
+    """Returns the JSON that `headrace dead … --json` prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     line = [sys.executable, "-m", "headrace_cli", "dead", *arguments, "--json"]
 

@@ -1,4 +1,4 @@
-"""What the commands say of links is so in every store, as soon as `wait` has returned."""
+"""As soon as `wait` returns, every store has the links that the commands show."""
 
 import json
 import os
@@ -30,7 +30,7 @@ K, FEWER = 5, 2
 
 @pytest.fixture(scope="module")
 def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Links are between all that a store holds, so this catalogue has stores to itself."""
+    """The links of a store depend on all its entities, so this catalogue has its own stores."""
     made = Servers(tmp_path_factory.mktemp("stack"))
     yield made
     made.destroy()
@@ -38,7 +38,7 @@ def own_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
 
 @pytest.fixture(scope="module")
 def environment(own_servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A terminal's environment that leads to the servers, with topics and stores made."""
+    """Makes topics and stores; yields the environment of a terminal that uses these servers."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     own = {"HEADRACE_CACHE_DIR": str(tmp_path_factory.mktemp("vectors")), "HEADRACE_LINK__K": str(K)}
     made = kept | dict(own_servers.need(*SERVERS)) | own
@@ -80,7 +80,7 @@ async def test_links_are_exact_in_every_store_when_wait_returns_and_read_the_sam
 
 
 async def check_exact(servers: Servers, k: int) -> None:
-    """Every store's links against brute force, at once: nothing is waited for."""
+    """Compares the links of every store with brute force, without waiting."""
     settings = servers.settings(CommonSettings)
     products, keywords = await read_embeddings(settings, "product"), await read_embeddings(settings, "keyword")
     for name in STORES:
@@ -95,7 +95,7 @@ async def check_exact(servers: Servers, k: int) -> None:
 
 
 async def check_reads(servers: Servers, environment: Mapping[str, str]) -> None:
-    """A product's keywords and a keyword's products, as the command gives them."""
+    """Checks a product's keywords and a keyword's products as the command prints them."""
     sets = await scanned(servers, "link")
     live = next(links for links in sets if links.links)
     gone = next(links for links in sets if links.deleted)
@@ -116,7 +116,7 @@ async def check_reads(servers: Servers, environment: Mapping[str, str]) -> None:
 
 
 async def scanned(servers: Servers, name: str) -> list[ProductLinks]:
-    """Every link set of a store, without a refresh."""
+    """Returns every link set of a store, without a refresh."""
     worker = load_worker(name)
     assert worker.links is not None
     store = worker.links(servers.settings(worker.settings))
@@ -135,7 +135,7 @@ async def published(servers: Servers, events: list[Any]) -> None:
 
 @contextmanager
 def working(environment: Mapping[str, str]) -> Iterator[None]:
-    """All workers under one supervisor, which is stopped as by Ctrl-C."""
+    """Runs all workers under one supervisor, and stops it as Ctrl-C does."""
     process = subprocess.Popen([HEADRACE, "work"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
     try:
         yield
@@ -145,7 +145,7 @@ def working(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def headrace(environment: Mapping[str, str], *arguments: str) -> Any:
-    """The JSON that a command prints; None if it prints something else. Fails unless it ends with status 0."""
+    """Returns the JSON that a command prints, or None without --json. Fails unless the exit status is 0."""
     done = said(environment, *arguments)
     assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stderr}"
     return json.loads(done.stdout) if "--json" in arguments else None

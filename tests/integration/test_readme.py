@@ -1,4 +1,4 @@
-"""The README's way to use Headrace for one's own catalogue works as it is written."""
+"""The README's section about your own catalogue works as it is written."""
 
 import os
 import re
@@ -20,12 +20,12 @@ FIRST, SECOND, *_ = re.findall(r"```\n(.*?)```", SECTION[1], re.S)
 COMMAND = ".venv/bin/headrace "
 HEADRACE = Path(sys.executable).with_name("headrace")
 SERVERS_OWN = {"up", "down"}
-"""What the README does with servers; here they are the test session's."""
+"""Commands of the README for servers; this test uses the servers of the session."""
 
 
 @pytest.fixture(scope="module")
 def environment(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """A terminal's environment that leads to the servers, as `headrace up` would, with topics of its own."""
+    """The environment of a terminal after `headrace up`, with its own topics."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     own = {
         "HEADRACE_TOPIC_PREFIX": f"readme-{uuid4().hex[:8]}.",
@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def running_work(environment: dict[str, str], folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The first block: topics, stores, and all workers, which run while the second block is gone through."""
+    """Runs the first block: topics, stores and all workers. The workers run during the second block."""
     *prepare, work = commands(FIRST)
     assert work == ["work"]
     for arguments in prepare:
@@ -76,14 +76,14 @@ def test_a_file_is_published_found_and_deleted_as_the_readme_says(
 
 
 def commands(block: str) -> list[list[str]]:
-    """The arguments of every `headrace` call of a block that is not about starting and stopping servers."""
+    """Returns the arguments of each `headrace` call of a block, except those that start and stop servers."""
     lines = (line.removeprefix("$ ").partition("  #")[0] for line in block.splitlines())
     calls = [shlex.split(line.removeprefix(COMMAND)) for line in lines if line.startswith(COMMAND)]
     return [call for call in calls if call[0] not in SERVERS_OWN]
 
 
 def run(arguments: list[str], environment: dict[str, str], folder: Path) -> str:
-    """What a command prints. Fails the test with its errors if it does not end with status 0."""
+    """Runs a command and returns its output. Fails with its errors unless the exit status is 0."""
     done = subprocess.run(
         [HEADRACE, *arguments], env=environment, cwd=folder, capture_output=True, text=True, check=False, timeout=300
     )

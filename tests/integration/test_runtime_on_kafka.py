@@ -1,4 +1,4 @@
-"""The stage runtime on a real broker, with a stage in memory: what matters here is the path, not the store."""
+"""The runtime on a real broker, with a stage in memory instead of a store."""
 
 import random
 
@@ -269,7 +269,7 @@ async def test_a_group_that_joins_after_records_expired_is_told_so(settings: Wor
 
 
 async def _expire(settings: WorkerSettings, topic: str, *, before: int) -> None:
-    """Removes what the topic's partition 0 holds before the offset."""
+    """Removes the records of partition 0 before the offset."""
     admin = AIOKafkaAdminClient(**client_options(settings.kafka))
     await admin.start()
     # The broker removes records on request only where it would remove them by itself, and learns of that later.

@@ -1,4 +1,4 @@
-"""A deploy that raises a record's schema major strands nothing, neither on the topics nor among the dead letters."""
+"""After a deploy that raises the schema major, older records and older dead letters can still be read."""
 
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -33,7 +33,7 @@ def listed(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def deployed(stage: MemoryStage) -> Worker:
-    """The worker as the deploy that raises the major has it."""
+    """The worker of the deploy that raises the major."""
     return replace(memory_worker(stage), inputs=lambda settings: {settings.topics.source("product"): ListedPrices})
 
 

@@ -12,11 +12,11 @@ from headrace_clients.topic_reader import TopicReader, open_topics
 from headrace_worker.settings import KafkaSettings, WorkerSettings
 
 BOTH_ARE_FETCHED = 1.0
-"""Seconds after which the consumer has what was published to both partitions."""
+"""Seconds after which the consumer has fetched the records of both partitions."""
 
 
 class Late(TopicReader):
-    """A reader between whose look at the ends and whose first poll more is published."""
+    """Publishes another record after the reader has read the end offsets and before its first poll."""
 
     settings: KafkaSettings
     topic: str

@@ -1,4 +1,4 @@
-"""One Qdrant development server for this folder's tests, and a collection for each."""
+"""One Qdrant development server for the tests of this folder, and a collection for each test."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from uuid import uuid4

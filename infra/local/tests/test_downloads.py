@@ -1,4 +1,4 @@
-"""The cache holds whole directories or none, whoever fills it and whatever interrupts."""
+"""The cache contains only complete directories, after concurrent and interrupted downloads too."""
 
 import threading
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Three Kafka nodes form one cluster that outlives any one of them."""
+"""Three Kafka nodes form one cluster that accepts writes while one of them is down."""
 
 from pathlib import Path
 

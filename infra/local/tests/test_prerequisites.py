@@ -1,4 +1,4 @@
-"""A machine without a JDK or Maven is told so, and how to change it."""
+"""Without a JDK or Maven the error names the missing program and the command that installs it."""
 
 from pathlib import Path
 

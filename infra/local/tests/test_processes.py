@@ -1,4 +1,4 @@
-"""Processes outlive their starter, die with all their descendants, and are not mistaken for others."""
+"""Processes outlive their starter, end with all descendants, and are never confused with other programs."""
 
 import os
 import subprocess
@@ -13,7 +13,7 @@ import pytest
 from headrace_local.process import Process, launch
 from headrace_local.server import Command
 
-# A parent whose child leaves its process group, as PostgreSQL's backends do.
+# A parent whose child leaves the process group, as PostgreSQL's backends do.
 FAMILY = """
 import subprocess, sys, time
 child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], start_new_session=True)

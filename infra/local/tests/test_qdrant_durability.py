@@ -1,4 +1,4 @@
-"""An acknowledged write of the Qdrant development server outlives the process."""
+"""An acknowledged write of the Qdrant development server survives kill -9."""
 
 import asyncio
 import subprocess
@@ -19,7 +19,7 @@ ROWS = 20
 
 
 class Acknowledged:
-    """The ids that the server has acknowledged; `enough` is set when there are many."""
+    """The ids that the server has acknowledged. `enough` is set at the wanted number."""
 
     def __init__(self, enough: int) -> None:
         self.ids: list[int] = []

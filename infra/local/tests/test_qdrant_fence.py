@@ -1,4 +1,4 @@
-"""The conditional upsert that the Qdrant sink's fence stands on, evaluated by the real engine."""
+"""The conditional upsert that the Qdrant sink's fence depends on, evaluated by the real engine."""
 
 import asyncio
 import random
@@ -9,7 +9,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 pytestmark = pytest.mark.servers
 
-# Neighbours that float64 takes for equal, and the borders of the two halves.
+# Neighbours that are equal as float64, and the borders of the two halves.
 NEIGHBOURS = [(2**53, 2**53 + 1), (2**63 - 2, 2**63 - 1), (2**32 - 1, 2**32), (1, 2), (2**32, 2**33)]
 
 
@@ -23,7 +23,7 @@ def point_id(name: str) -> str:
 def point(
     name: str, version: int, vector: tuple[float, float] | None = (1.0, 0.0), **payload: object
 ) -> models.PointStruct:
-    """A point as a sink writes it: its version in two halves, and no vector for a tombstone."""
+    """Makes a point as a sink writes it: the version in two halves; a tombstone has no vector."""
     halves = {"version": version, "version_hi": version >> 32, "version_lo": version & 0xFFFFFFFF}
     return models.PointStruct(
         id=point_id(name), vector={"dense": list(vector)} if vector else {}, payload={"name": name, **halves, **payload}

@@ -1,4 +1,4 @@
-"""All servers together: kept over kill -9, found again, stopped, and repaired."""
+"""All servers together: data survives kill -9, a second start finds them, they stop, and damage is repaired."""
 
 import asyncio
 import json
@@ -29,7 +29,7 @@ ALL = {"kafka", "elasticsearch", "postgres", "qdrant"}
 def everything(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     stack = Stack(tmp_path_factory.mktemp("all") / "not" / "yet")
     with pytest.MonkeyPatch.context() as patch:
-        # The quick compiler alone: half the processor time until a JVM serves, which is what these tests wait for.
+        # With the quick compiler alone a JVM needs half the processor time to start; these tests wait for starts.
         patch.setenv("ES_JAVA_OPTS", "-Xms256m -Xmx256m -XX:TieredStopAtLevel=1")
         patch.setenv("KAFKA_HEAP_OPTS", "-Xmx512m -XX:TieredStopAtLevel=1")
         stack.up()
@@ -116,7 +116,7 @@ def test_a_paused_server_keeps_its_connections_and_answers_after_resume(everythi
 
 
 def test_a_process_that_was_killed_by_its_id_alone_starts_again(everything: Stack) -> None:
-    """PostgreSQL's backends outlive a server that something else kills, and hold its shared memory."""
+    """PostgreSQL's backends outlive a killed server and keep its shared memory."""
     killed = everything.pid("postgres")
     psutil.Process(killed).kill()
     everything.start("postgres")

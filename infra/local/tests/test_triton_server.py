@@ -1,4 +1,4 @@
-"""Triton runs a model of a repository in its own Python, and comes back after kill -9."""
+"""Triton runs a model of a repository in its own Python, and serves it again after kill -9."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Server programs in the user's cache: fetched once by Maven, checked, and put in place in one step."""
+"""Server programs in the user's cache: Maven downloads them once, they are checked, and renamed into place."""
 
 import hashlib
 import os
@@ -29,8 +29,8 @@ def cache_dir() -> Path:
 def cached(name: str, fill: Callable[[Path], None]) -> Path:
     """The cache's directory `name`, made by `fill` the first time.
 
-    `fill` writes into a temporary directory that is renamed when complete, under a lock, so that neither an
-    interruption nor a second project that downloads the same thing leaves half of it.
+    `fill` writes into a temporary directory that is renamed when complete, under a lock. So neither an interruption
+    nor a second download at the same time leaves an incomplete directory.
     """
     root = cache_dir()
     place = root / name
@@ -50,7 +50,7 @@ def cached(name: str, fill: Callable[[Path], None]) -> Path:
 def fetch_with_maven(server: str, into: Path) -> None:
     """Download what `maven/<server>.xml` names, and compare every file with `maven/<server>.sha256`.
 
-    Maven compares with the checksums that the repository serves; ours also hold it to the bytes that were tested.
+    Maven checks the checksums that the repository serves. Ours make sure that the bytes are those that were tested.
 
     Raises
     ------

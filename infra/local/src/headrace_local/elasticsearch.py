@@ -35,7 +35,7 @@ class Elasticsearch:
         self._programs()
 
     def prepare(self) -> None:
-        """Copy the configuration afresh: Elasticsearch writes into it, and an earlier copy may be half made."""
+        """Copy the configuration at each start: Elasticsearch changes it, and an earlier copy may be incomplete."""
         config = self.home / "config"
         shutil.rmtree(config, ignore_errors=True)
         shutil.copytree(self._programs() / "config", config)
@@ -63,7 +63,7 @@ class Elasticsearch:
             "transport.port": self.ports["transport"],
             "discovery.type": "single-node",
             "xpack.security.enabled": "false",
-            # A full disk of the developer's machine would otherwise make every index read-only.
+            # On a full disk Elasticsearch would otherwise make every index read-only.
             "cluster.routing.allocation.disk.threshold_enabled": "false",
         }
         argv = [
@@ -73,7 +73,7 @@ class Elasticsearch:
         return Command(argv, environment, unprivileged())
 
     def is_ready(self) -> bool:
-        """`GET /` is not in this distribution, so the health is asked."""
+        """Ask for the health: this distribution does not serve `GET /`."""
         try:
             with urllib.request.urlopen(f"{self._url}/_cluster/health", timeout=2) as answer:  # noqa: S310
                 return json.load(answer)["status"] in {"green", "yellow"}

@@ -1,4 +1,4 @@
-"""The one error of this package that a user is meant to read."""
+"""The error of this package for users."""
 
 
 class StackError(Exception):

@@ -17,7 +17,7 @@ from headrace_local.prerequisites import java_home
 from headrace_local.server import Command, base_environment
 
 VERSION = "4.1.0"
-# One id for every stack: it is what makes a data directory of an interrupted start usable by the next.
+# All stacks have the same id, so that a start can use the data directory of an interrupted start.
 CLUSTER = "aGVhZHJhY2UtbG9jYWwtMQ"
 HEAP = "-Xmx512m"
 MAX_MESSAGE_BYTES = 8 * 1024 * 1024
@@ -46,7 +46,7 @@ class Kafka:
         self._programs()
 
     def prepare(self) -> None:
-        """Format the log directory under another name and rename it, so that half a format is never seen."""
+        """Format the log directory under another name and rename it, so that an interrupted format is not used."""
         self._write("log4j2.properties", (files("headrace_local") / "kafka-log4j2.properties").read_text())
         self._write("server.properties", self._properties(self._data))
         if self._data.is_dir():
@@ -110,20 +110,20 @@ class Kafka:
             "default.replication.factor": copies,
             "min.insync.replicas": enough,
             "offsets.topic.replication.factor": copies,
-            # 50 by default, which a first consumer waits for
+            # The default is 50; the first consumer waits until all are made.
             "offsets.topic.num.partitions": 6,
             "transaction.state.log.replication.factor": copies,
             "transaction.state.log.min.isr": enough,
             "transaction.state.log.num.partitions": 6,
-            # A killed node may register again only when its old session is over (9 s by default).
+            # A killed node can register again only after its old session has expired (9 s by default).
             "broker.session.timeout.ms": 4000,
             "broker.heartbeat.interval.ms": 500,
             "group.initial.rebalance.delay.ms": 0,
             "group.min.session.timeout.ms": 1000,
-            # A topic sets its own limit; these only must not be below it.
+            # Each topic sets its own limit; these limits must not be lower.
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-            # Often enough for a test that lets records expire.
+            # Short, for tests in which records expire.
             "log.retention.check.interval.ms": 1000,
             "log.initial.task.delay.ms": 1000,
         }

@@ -1,7 +1,7 @@
-"""Which brokers a Kafka node knows to be alive, asked in Kafka's own protocol.
+"""Asks a Kafka node, in Kafka's own protocol, which brokers are alive.
 
-A node opens its port before the controller lets it serve, so that a connection alone says nothing. This is the
-one question that the local stack has for Kafka, hence no client library.
+A node opens its port before the controller lets it serve, so a connection alone does not show that it serves. The
+local stack sends Kafka only this request, so it uses no client library.
 """
 
 import socket

@@ -1,4 +1,4 @@
-"""The servers that a stack can have, built from what its record says of their ports."""
+"""The servers that a stack can have, built with their recorded ports."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

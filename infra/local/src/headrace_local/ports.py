@@ -6,8 +6,8 @@ import socket
 from headrace_local.errors import StackError
 
 HOST = "127.0.0.1"
-# Below the range from which Linux and macOS take ports for outgoing connections: a client that keeps trying to
-# reconnect to a killed server could otherwise be given that server's own port.
+# Below the range that Linux and macOS use for outgoing connections: a client that reconnects to a killed server could
+# otherwise get that server's port.
 LOWEST, HIGHEST = 20000, 32000
 
 

@@ -38,7 +38,7 @@ class Postgres:
         _programs()
 
     def prepare(self) -> None:
-        """Initialise under another name and rename, so that an interrupted initdb is never taken for a database."""
+        """Initialise under another name and rename, so that an interrupted initdb is not used as a database."""
         self._end_orphans()
         user = unprivileged()
         if self._data.is_dir():
@@ -68,10 +68,10 @@ class Postgres:
         shutil.rmtree(fresh)
 
     def command(self) -> Command:
-        # Settings stay at their defaults, fsync among them: what a test kills must have been durable.
+        # The settings keep their defaults, fsync included: acknowledged writes must survive a kill.
         options = ["-h", HOST, "-p", str(self.ports["sql"]), "-k", ""]
         argv = [str(_programs() / "bin" / "postgres"), "-D", str(self._data), *options]
-        # SIGINT is the fast shutdown: it ends open sessions, where SIGTERM waits for them.
+        # SIGINT is the fast shutdown: it ends open sessions. SIGTERM would wait for them.
         return Command(argv, base_environment(self.home), unprivileged(), signal.SIGINT)
 
     def is_ready(self) -> bool:
@@ -120,15 +120,15 @@ class Postgres:
             raise StackError(f"postgres: {argv[0]} failed: {' '.join(reason)}")
 
     def _end_orphans(self) -> None:
-        """End backends whose server was killed from outside: they hold its shared memory, and it cannot start.
+        """End the backends of a server that was killed: they keep its shared memory, and it could not start.
 
-        Every PostgreSQL process works in its data directory, which is how they are told from all others.
+        They are found by their working directory, which is the data directory.
         """
         for process in psutil.process_iter(["name", "cwd"]):
             if process.info["name"] == "postgres" and process.info["cwd"] == os.fspath(self._data.resolve()):
                 process.kill()
                 process.wait(timeout=10)
-        # It names the ended server. Its id may be another program's by now, or a zombie that init has yet to reap.
+        # The file names the ended server. Another program, or a zombie, may have that process id now.
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
 
@@ -142,6 +142,6 @@ def _programs() -> Path:
 
 
 def _copy(into: Path) -> None:
-    """Programs and their libraries in the same place relative to each other."""
+    """Copy the programs and their libraries; the programs find the libraries by a relative path."""
     for part in (PROGRAMS, LIBRARIES):
         shutil.copytree(str(distribution(PACKAGE).locate_file(part)), into / part, symlinks=True)

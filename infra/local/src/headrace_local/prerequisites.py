@@ -1,4 +1,4 @@
-"""What has to be on the machine before any server starts: a JDK and Maven."""
+"""Checks that the machine has a JDK and Maven, which the servers need."""
 
 import os
 import re
@@ -18,7 +18,7 @@ INSTALL = {
 
 
 def missing_prerequisites() -> list[str]:
-    """One line for each program that is missing, with the command that installs it; empty when all is there."""
+    """One line for each missing program, with the command that installs it; empty if none is missing."""
     lines = []
     version = _java_version()
     if version is None:

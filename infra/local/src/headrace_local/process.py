@@ -1,4 +1,4 @@
-"""Processes that outlive the command that started them, and are never mistaken for others."""
+"""Processes that outlive their starter, identified so that they are never confused with other programs."""
 
 import contextlib
 import subprocess
@@ -21,7 +21,7 @@ SIGNAL_TIMEOUT = 10.0
 class Process:
     """A process by its id and the time it was created, in seconds since the epoch.
 
-    The pair survives in a file, where an id alone would later name another program.
+    The pair can be stored in a file; an id alone could later belong to another program.
     """
 
     pid: int
@@ -31,7 +31,7 @@ class Process:
         """The running process, or None if it has ended or its id now belongs to another program."""
         try:
             found = psutil.Process(self.pid)
-            # Linux counts creation from the boot, so a corrected clock moves it by a little.
+            # Linux counts the creation time from the boot, so a correction of the clock changes it a little.
             if abs(found.create_time() - self.created) > CLOCK_STEP or found.status() == psutil.STATUS_ZOMBIE:
                 return None
         except psutil.NoSuchProcess:
@@ -46,7 +46,7 @@ class Process:
         """SIGKILL for the process and all its descendants; returns once they are gone.
 
         PostgreSQL puts each backend in a session of its own, so one signal to a process group misses them.
-        Everything is stopped first: nothing can then start a child unseen, or tidy up on its way out.
+        All are stopped first, so that none can start another child or clean up before it ends.
         """
         tree = self._stop_tree()
         for member in tree:
@@ -102,8 +102,8 @@ class Process:
 def launch(command: Command, cwd: Path, log: Path) -> Process:
     """Start a program in a session of its own, with its output appended to `log`.
 
-    A shell that ends at once stands between, so that the program is a child of init and not of the caller: it
-    survives the caller, and a caller that lives on (a test session) keeps no zombie.
+    A shell starts the program and ends at once, so that the program becomes a child of init: it survives the caller,
+    and a caller that goes on (a test session) has no zombie.
     """
     with log.open("ab") as output:
         shell = subprocess.run(
@@ -127,7 +127,7 @@ def launch(command: Command, cwd: Path, log: Path) -> Process:
 def _wait(
     members: Sequence[psutil.Process], done: Callable[[psutil.Process], bool], timeout: float
 ) -> list[psutil.Process]:
-    """Wait for a signal to have taken effect, which it does in its own time; the members where it has not."""
+    """Wait until a signal has taken effect. Returns the members where it has not."""
     deadline = time.monotonic() + timeout
     left = [member for member in members if not _has(done, member)]
     while left and time.monotonic() < deadline:

@@ -12,7 +12,7 @@ from headrace_local.system_user import SystemUser
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """How a server's process is started and asked to end."""
+    """How to start a server's process, and the signal that stops it."""
 
     argv: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
@@ -31,13 +31,13 @@ class Server(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is called in the stack, and its directory."""
+        """Its name in the stack, and the name of its directory."""
 
     def install(self) -> None:
         """Fetch the programs into the cache."""
 
     def prepare(self) -> None:
-        """Make the data directory, or repair one that an interruption left half made."""
+        """Make the data directory, or repair an incomplete one."""
 
     def command(self) -> Command:
         """The process to start."""
@@ -46,9 +46,9 @@ class Server(Protocol):
         """Whether clients are served now."""
 
     def settings(self) -> Mapping[str, str]:
-        """The HEADRACE_ settings that lead a client here."""
+        """The HEADRACE_ settings that a client needs to connect."""
 
 
 def base_environment(home: Path) -> dict[str, str]:
-    """A small environment: the caller's variables may hold secrets, and change what a server does."""
+    """A small environment: the caller's variables may contain secrets, or change what a server does."""
     return {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(home), "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}

@@ -1,4 +1,4 @@
-"""The servers of one data directory: start, stop, and the faults that tests put on them.
+"""The servers of one data directory: starts and stops them, and causes faults for tests.
 
     stack = Stack(Path(".headrace"))
     stack.up()
@@ -51,7 +51,7 @@ class ServerStatus:
 
 
 class Stack:
-    """The servers whose data, ports and processes one directory records.
+    """The servers of one directory, which records their data, ports and processes.
 
     Parameters
     ----------
@@ -135,7 +135,7 @@ class Stack:
         self._stop_all(STOP_TIMEOUT)
 
     def destroy(self) -> None:
-        """Stop every server, in haste, and remove the data directory."""
+        """Stop every server, kill those that take longer than two seconds, and remove the data directory."""
         self._stop_all(HASTY_TIMEOUT)
         forget(self.data_dir)
 
@@ -144,7 +144,7 @@ class Stack:
         return [_status(name, entry) for name, entry in self._read().servers.items()]
 
     def start(self, name: str) -> None:
-        """Start one server on the ports and data it had; returns when it serves clients. Running: nothing happens.
+        """Start one server on its old ports and data; returns when it serves clients. A running server stays as it is.
 
         Raises
         ------
@@ -156,7 +156,7 @@ class Stack:
             self._start(self._server(name, self._read()), lambda state: None)
 
     def stop(self, name: str) -> None:
-        """Ask one server to end as an operator would, and wait for it."""
+        """Stop one server as an operator would, and wait until it has ended."""
         with self._locked():
             self._stop(name, STOP_TIMEOUT)
 
@@ -178,7 +178,7 @@ class Stack:
         return self._process(name).pid
 
     def log_path(self, name: str) -> Path:
-        """Where a server's output goes, appended over restarts."""
+        """The file that a server's output is appended to."""
         return self.data_dir / name / "server.log"
 
     @property
@@ -219,7 +219,7 @@ class Stack:
         return process
 
     def _with_ports(self, record: Record) -> Record:
-        """Give each server its ports, the old ones unless another program has taken them meanwhile."""
+        """Give each server its old ports, or new ones if another program has taken them."""
         alive = {name for name, entry in record.servers.items() if entry.is_alive()}
         if strangers := sorted(name for name in alive if name.startswith("kafka") and name not in self._kafka_names):
             raise StackError(f"{self.data_dir} runs {', '.join(strangers)}; `headrace down` before changing the nodes")
@@ -242,7 +242,7 @@ class Stack:
         entry = self._entry(server.name)
         if entry.process is not None and entry.is_alive():
             entry.process.resume()
-            # It may be about to end, by a signal that has just been sent; it is started anew then.
+            # A signal that was just sent may be about to end it; then it is started again.
             with suppress(Ended):
                 await_ready(server, entry.process, log, self._cancelled)
                 tell("running")

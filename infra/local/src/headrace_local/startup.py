@@ -1,4 +1,4 @@
-"""From a server that does not run to one that serves its clients."""
+"""Starts a server and waits until it serves clients."""
 
 import re
 import threading
@@ -13,7 +13,7 @@ from headrace_local.server import Server
 
 START_TIMEOUT = 300.0
 FREE_TIMEOUT = 5.0
-# The line of a log that tells most about an early end: the last that speaks of an error.
+# The last line of the log that matches explains why a server ended early.
 TELLING = re.compile(r"\b(ERROR|FATAL|PANIC)\b|^\S*(Error|Exception)\b|^error:")
 
 
@@ -22,7 +22,7 @@ class Ended(StackError):
 
 
 def launch_server(server: Server, ports: Collection[int], log: Path, tell: Callable[[str], None]) -> Process:
-    """Install, prepare and start a server; `tell` hears of each step.
+    """Install, prepare and start a server. Calls `tell` before each step.
 
     Raises
     ------
@@ -55,14 +55,14 @@ def await_ready(server: Server, process: Process, log: Path, cancelled: threadin
         if server.is_ready():
             return
         if cancelled.is_set():
-            raise StackError(f"{server.name} was not waited for")
+            raise StackError(f"the start of {server.name} was cancelled")
         if time.monotonic() > deadline:
             raise StackError(f"{server.name} does not answer; see {log}")
         time.sleep(0.1)
 
 
 def _await_free(name: str, ports: Collection[int]) -> None:
-    """A server that was just killed may hold its port for a moment longer."""
+    """Wait a moment: a server that was just killed may still occupy its port."""
     deadline = time.monotonic() + FREE_TIMEOUT
     while taken := [port for port in ports if not is_free(port)]:
         if time.monotonic() > deadline:

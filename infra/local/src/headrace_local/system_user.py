@@ -1,4 +1,4 @@
-"""Elasticsearch and PostgreSQL refuse to run as root: as whom they run then, and where that user can read."""
+"""Elasticsearch and PostgreSQL refuse to run as root. Chooses the user that they run as and checks its access."""
 
 import hashlib
 import os
@@ -27,7 +27,7 @@ class SystemUser:
         return all(self._may_enter(part) for part in (resolved, *resolved.parents) if part.exists())
 
     def owns(self, path: Path) -> None:
-        """Give `path` and all below it to this user."""
+        """Make this user the owner of `path` and everything below it."""
         for directory, _, files in os.walk(path):
             os.chown(directory, self.uid, self.gid)
             for name in files:
@@ -50,20 +50,20 @@ def unprivileged() -> SystemUser | None:
 
 
 def run_as(user: SystemUser | None) -> dict[str, Any]:
-    """The arguments with which `subprocess.run` becomes that user, giving up every group of this one."""
+    """The arguments of `subprocess.run` to become that user, without the groups of this process."""
     return {} if user is None else {"user": user.uid, "group": user.gid, "extra_groups": []}
 
 
 def home(data_dir: Path, name: str, user: SystemUser | None) -> Path:
     """The directory of one server, `data_dir/name`, made if missing.
 
-    Where the user cannot reach it (a data directory inside root's closed home), it is a link to a directory
-    of the same purpose under /var/lib/headrace.
+    If the user cannot reach it (a data directory inside root's closed home), it is a link to a directory for the
+    same purpose under /var/lib/headrace.
 
     Raises
     ------
     StackError
-        If there is a directory already that the user cannot reach.
+        If the directory exists and the user cannot reach it.
     """
     place = data_dir / name
     if user is None or user.can_reach(data_dir):
@@ -79,7 +79,7 @@ def home(data_dir: Path, name: str, user: SystemUser | None) -> Path:
 
 
 def forget(data_dir: Path) -> None:
-    """Remove a data directory and what `home` has put elsewhere for it."""
+    """Remove a data directory and the directories that `home` has made elsewhere for it."""
     shutil.rmtree(_elsewhere(data_dir), ignore_errors=True)
     shutil.rmtree(data_dir, ignore_errors=True)
 

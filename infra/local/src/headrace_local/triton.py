@@ -24,7 +24,7 @@ PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 
 @dataclass(frozen=True)
 class Triton:
-    """Serves a model repository whose models use the python backend: the package has no other.
+    """Serves a model repository whose models use the python backend, the only one in the package.
 
     Its Python has onnxruntime and NumPy 1, which the backend was built for.
     """
@@ -48,7 +48,7 @@ class Triton:
     def command(self) -> Command:
         root = _environment()
         site = _site_packages(root)
-        # Where a Python is built with its library apart, the backend's process has to find that library.
+        # If Python is built with a shared library, the backend's process has to find that library.
         libraries = [str(site / "nvidia_pytriton.libs"), sysconfig.get_config_var("LIBDIR")]
         environment = base_environment(self.home) | {
             "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -103,7 +103,7 @@ def _install(into: Path) -> None:
 
 
 def _assemble_backend(programs: Path, backend: Path) -> None:
-    """The package keeps the backend and its stub for each Python apart; the server wants them in one directory."""
+    """Copy the backend and the stub of this Python, which the package keeps apart, into one directory."""
     shutil.copytree(programs / "backends" / "python", backend)
     stub = backend / "triton_python_backend_stub"
     shutil.copy(programs / "python_backend_stubs" / PYTHON / stub.name, stub)

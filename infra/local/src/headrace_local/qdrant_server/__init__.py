@@ -1,5 +1,5 @@
 """A development server that speaks Qdrant's REST interface over Qdrant's own engine, qdrant-edge.
 
-The real server is in no package registry; its engine is. What is answered here is what the engine does: conditions,
-scores and durability are Qdrant's. Missing are replication, snapshots, recommendation, facets and gRPC.
+No package registry has the real server, but PyPI has its engine. Conditions, scores and durability are those of
+Qdrant. Replication, snapshots, recommendation, facets and gRPC are missing.
 """

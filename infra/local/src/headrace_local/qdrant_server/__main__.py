@@ -12,7 +12,7 @@ from headrace_local.qdrant_server.store import Store
 
 
 def main() -> None:
-    """Serve one directory on one loopback port until a signal; the engine itself does not guard its files."""
+    """Serve one directory on one loopback port until a signal. The engine itself does not lock its files."""
     place, port = Path(sys.argv[1]), int(sys.argv[2])
     place.mkdir(parents=True, exist_ok=True)
     try:

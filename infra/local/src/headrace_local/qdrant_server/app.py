@@ -1,4 +1,4 @@
-"""The server's routes and its replies; all work on collections is done in threads."""
+"""The server's routes and replies. Threads do the work on collections."""
 
 import asyncio
 import logging

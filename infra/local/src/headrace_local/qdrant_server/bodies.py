@@ -1,7 +1,7 @@
-"""The bodies of the two requests that carry most numbers, with what they nearly always hold tried first.
+"""The bodies of searches and upserts. Validation tries the most frequent kind of vector first.
 
-The client's models take any of a dozen kinds of vectors and queries; to compare each of them with hundreds of numbers
-takes several times as long as to read the numbers.
+The client's models accept a dozen kinds of vectors and queries. To try each kind on hundreds of numbers takes several
+times as long as to read the numbers.
 """
 
 from typing import Annotated
@@ -13,7 +13,7 @@ Dense = list[float] | dict[str, list[float]]
 
 
 class Nearest(BaseModel):
-    """A query for what is nearest to one dense vector."""
+    """A query for the points nearest to one dense vector."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -24,7 +24,7 @@ Query = Annotated[list[float] | Nearest | models.QueryInterface | None, Field(un
 
 
 class Search(models.QueryRequest):
-    """One query; other kinds are refused later, by their names."""
+    """One query. Kinds that are not supported are refused later."""
 
     query: Query = None  # type: ignore[assignment]
 

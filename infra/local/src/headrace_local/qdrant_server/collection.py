@@ -20,7 +20,7 @@ Answer = TypeVar("Answer")
 
 
 class Collection:
-    """An open collection. Its methods block; the engine releases the interpreter's lock while it works."""
+    """An open collection. Its methods block; the engine releases the interpreter lock."""
 
     def __init__(self, place: Path) -> None:
         self.parameters = models.CreateCollection.model_validate_json((place / PARAMETERS).read_bytes())
@@ -44,12 +44,12 @@ class Collection:
     def apply(self, operations: Sequence[engine.UpdateOperation]) -> Json:
         """Apply writes in order; on return they are in the write-ahead log.
 
-        One write at a time: a condition is then always evaluated on what all earlier writes left.
+        One write at a time, so that a condition always sees the result of all earlier writes.
 
         Raises
         ------
         Refusal
-            If the engine refuses one; the ones before it stay applied, as on the real server.
+            If the engine refuses one. The writes before it stay applied, as on the real server.
         """
         with self._writing:
             for operation in operations:
@@ -75,7 +75,7 @@ class Collection:
             raise from_engine(error) from error
 
     def flush(self) -> None:
-        """Move what the log holds into the segments, so that a restart has little to replay."""
+        """Move the content of the log into the segments, so that a restart has little to replay."""
         if self._dirty:
             self._dirty = False
             self.shard.flush()

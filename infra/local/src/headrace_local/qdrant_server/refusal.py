@@ -2,7 +2,7 @@
 
 
 class Refusal(Exception):
-    """An error reply; `message` is worded as the real server words it, where it has a wording."""
+    """An error reply. `message` is the text of the real server, if it has one."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
@@ -19,7 +19,7 @@ def not_found(message: str) -> Refusal:
 
 
 def from_engine(error: Exception) -> Refusal:
-    """The refusal for an exception of the engine, which tells kinds apart by their text alone."""
+    """The refusal for an exception of the engine, whose kinds differ only in their text."""
     message = str(error)
     if message.startswith("No point with id"):
         return not_found(f"{message} found")

@@ -17,7 +17,7 @@ ALIASES = TypeAdapter(dict[str, str])
 
 
 class Store:
-    """Opens what the directory holds. Changes are renames, so that an interrupted one leaves nothing half done."""
+    """Opens the collections of the directory. Changes are renames, so an interruption leaves nothing incomplete."""
 
     def __init__(self, place: Path) -> None:
         self._collections_dir = place / "collections"

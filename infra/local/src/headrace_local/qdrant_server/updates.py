@@ -1,4 +1,4 @@
-"""Writes of the REST interface as operations of the engine, refused as a whole before any of it is applied."""
+"""Writes of the REST interface as operations of the engine. An invalid request is refused before a part is applied."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DEFAULT_VECTOR = ""
 class VectorSizes:
     """The dense vectors of a collection by name (the unnamed one is ""), with their dimensions.
 
-    The engine finds a bad vector only when it reaches it, with the points before it applied: so all are checked here.
+    The engine finds a bad vector only after it has applied the points before it, so all vectors are checked here.
     """
 
     sizes: Mapping[str, int]
