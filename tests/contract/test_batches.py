@@ -55,7 +55,7 @@ async def test_a_product_and_a_keyword_may_share_an_id(
     assert await store.get("keyword", [keyword.id]) == {keyword.id: sink.stored(keyword)}
 
 
-async def test_nothing_becomes_of_an_empty_batch(stage: Stage[Any]) -> None:
+async def test_an_empty_batch_has_no_outcomes(stage: Stage[Any]) -> None:
     assert list(await stage.apply([])) == []
 
 
@@ -76,7 +76,7 @@ async def test_one_bad_change_among_500_good_ones_is_rejected_alone(
     assert await store.get(kind, [change.id for change in batch]) == expected
 
 
-async def test_a_rejected_change_leaves_what_was_held_before(
+async def test_a_rejected_change_leaves_what_is_stored(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     bad = bad_change(sink, kind, new_id("a"))
@@ -87,7 +87,7 @@ async def test_a_rejected_change_leaves_what_was_held_before(
 
 
 def bad_change(sink: Sink, kind: Kind, id: str) -> Any:
-    """A change that the store can never take: a vector of the wrong dimension, or else an id that is too long."""
+    """A change that the store refuses: a vector of the wrong dimension, or an id that is too long."""
     if sink.takes_vectors:
         return sink.upsert(kind, id, 1, embedding=sink.embedding("bad", dimension=7))
     change = sink.upsert(kind, id, 1)

@@ -1,4 +1,4 @@
-"""Two copies of a worker may write at once for a moment: the newest version still wins."""
+"""If two copies of a worker write at once, the newest version still wins."""
 
 import asyncio
 import random

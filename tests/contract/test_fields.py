@@ -1,4 +1,4 @@
-"""What was published is what every store holds, value for value."""
+"""Every store has the values that were published."""
 
 from collections.abc import Callable
 from typing import Any
@@ -95,7 +95,7 @@ async def test_a_hit_shows_the_entitys_fields(
 
 
 async def check_kept(sink: Sink, stage: Stage[Any], store: Store, kind: Kind, changes: list[Any]) -> None:
-    """By id and in a scan. All sinks are held to the same values, and so hold the same."""
+    """Reads the changes by id and in a scan. Every sink must store the same values."""
     expected = {change.id: sink.stored(change) for change in changes}
     assert await outcomes_of(stage, changes) == [Applied()] * len(changes)
     assert await store.get(kind, list(expected)) == expected

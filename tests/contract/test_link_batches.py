@@ -1,4 +1,4 @@
-"""Each link set of a batch has an outcome of its own, beside whatever else the batch holds."""
+"""Each link set of a batch has an outcome of its own, whatever else is in the batch."""
 
 import asyncio
 import random
@@ -97,7 +97,7 @@ async def test_writers_of_the_same_link_sets_end_in_the_newest_ones_whole(
 
 
 def impossible(product_id: str) -> ProductLinks:
-    """A set that no store can take: an id that is too long for one, a text that another cannot hold."""
+    """A set that every store refuses: for an id that is too long, or for a character that it cannot store."""
     keyword_id = "x" * (40_000 + MAX_ID_BYTES)
     link = Link.model_construct(keyword_id=keyword_id, text="\x00", score=0.5, rank=1)
     return ProductLinks.model_construct(product_id=product_id, version=1, deleted=False, title="bad", links=(link,))

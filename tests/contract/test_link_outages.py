@@ -1,4 +1,4 @@
-"""A store of link sets that is down or silent is unavailable; once it is back, every set is there and whole."""
+"""A store of link sets that is down or silent is unavailable. When it is back, every set is stored as a whole."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -106,7 +106,7 @@ def sets(new_id: NewId, version: int) -> list[ProductLinks]:
 
 
 async def apply(stage: Stage[Any], batch: Sequence[Any]) -> Sequence[Outcome]:
-    """One try. What is said of the whole batch is said of each set."""
+    """One try. Unavailable, if raised, is the outcome of each set."""
     try:
         return await stage.apply(batch)
     except Unavailable as error:

@@ -1,4 +1,4 @@
-"""A store holds the newest link set of each product, whole, whatever order the sets arrive in."""
+"""A store has the newest link set of each product, as a whole, in whatever order the sets arrive."""
 
 from collections.abc import Callable
 from typing import Any
@@ -57,7 +57,7 @@ async def test_of_two_sets_with_one_version_the_first_stays(
     assert await link_store.links_of([product]) == {product: first}
 
 
-async def test_a_deleted_product_has_no_links_and_is_remembered(
+async def test_a_deleted_product_has_no_links_and_keeps_its_version(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     product, a = new_id("p"), new_id("a")

@@ -1,4 +1,4 @@
-"""A product finds its keywords and a keyword its products, each by rank, whatever their ids and texts are."""
+"""The keywords of a product and the products of a keyword, by rank, for any ids and texts."""
 
 import asyncio
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""A store that is down or silent is unavailable and nothing else; once it is back, nothing is missing."""
+"""A store that is down or silent is unavailable. When it is back, nothing is missing."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""`stores apply` may be repeated, and run twice at once, on a store in use."""
+"""`stores apply` can be repeated, and two can run at once, on a store in use."""
 
 import asyncio
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from headrace_worker.stage import Applied, Stage
 from headrace_worker.store import Store
 
 
-async def test_preparing_again_makes_nothing_and_keeps_what_is_held(
+async def test_a_second_run_creates_nothing_and_keeps_what_is_stored(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: Callable[[str], str]
 ) -> None:
     before, after = sink.upsert(kind, new_id("before"), 1), sink.upsert(kind, new_id("after"), 1)
@@ -24,7 +24,7 @@ async def test_preparing_again_makes_nothing_and_keeps_what_is_held(
     }
 
 
-async def test_two_that_prepare_at_once_do_not_disturb_each_other(sink: Sink) -> None:
+async def test_two_runs_at_once_both_succeed(sink: Sink) -> None:
     stores = [sink.store(), sink.store()]
     try:
         assert await asyncio.gather(*(store.prepare() for store in stores)) == [[], []]

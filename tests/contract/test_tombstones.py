@@ -1,4 +1,4 @@
-"""A deleted entity is found by no search, and is remembered."""
+"""No search finds a deleted entity, and its version stays stored."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ async def test_an_entity_created_again_is_found_by_its_new_text_alone(
 
 
 async def found(sink: Sink, store: Store, kind: Kind, text: str) -> set[str]:
-    """The ids of what is found by exactly this text: a vector store also finds what is far from it."""
+    """The ids of entities with exactly this text: a vector store also finds others."""
     await store.refresh()
     hits = await store.search(Query(text, kind, limit=20, vector=sink.vector(text)))
     return {hit.id for hit in hits if not sink.takes_vectors or hit.score > 0.99}

@@ -1,4 +1,4 @@
-"""A store of vectors holds vectors of one model and one dimension, each beside the hash of what was embedded."""
+"""A vector store has vectors of one model and one dimension, each with the hash of its text."""
 
 from collections.abc import Callable
 from typing import Any
@@ -53,7 +53,7 @@ async def test_a_vector_that_is_not_finite_is_rejected(
     assert await store.get(kind, [new_id("a")]) == {}
 
 
-async def test_what_is_wrong_with_vectors_has_one_cause_whatever_their_values(
+async def test_wrong_vectors_have_one_cause_whatever_their_values(
     sink: Sink, stage: Stage[Any], kind: Kind, new_id: NewId
 ) -> None:
     wrong = [

@@ -1,4 +1,4 @@
-"""Whatever order changes arrive in, a store holds the newest version and never steps back."""
+"""In whatever order changes arrive, a store has the newest version and never an older one again."""
 
 from collections.abc import Callable
 from typing import Any

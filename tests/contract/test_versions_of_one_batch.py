@@ -1,4 +1,4 @@
-"""Several versions of one entity in one batch, on their way through the runtime to the store."""
+"""Several versions of one entity in one batch, through the runtime into the store."""
 
 from collections.abc import Callable
 from typing import Any

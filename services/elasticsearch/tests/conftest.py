@@ -1,4 +1,4 @@
-"""For each test indices of its own, on the session's Elasticsearch."""
+"""Indices of its own for each test, on the Elasticsearch of the session."""
 
 from collections.abc import AsyncIterator, Callable
 from datetime import UTC, datetime
@@ -41,7 +41,7 @@ async def client(elasticsearch_settings: ElasticsearchSettings, names: Indices) 
 
 @pytest.fixture
 async def store(client: AsyncElasticsearch, names: Indices) -> ElasticsearchStore:
-    """The read side of indices that are there."""
+    """The read side, with its indices created."""
     store = ElasticsearchStore(client, names)
     await store.prepare()
     return store

@@ -1,4 +1,4 @@
-"""What Elasticsearch refuses for its data: that change alone, with a cause that holds no value."""
+"""Elasticsearch refuses only the change with bad data, with a cause that has no values."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from headrace_worker.stage import Applied, Rejected
 
 
 async def create_with(client: AsyncElasticsearch, index: Index, properties: dict[str, Any]) -> None:
-    """The index with some of its fields mapped otherwise, as a careless change of a mapping leaves it."""
+    """The index with another mapping of some fields, as after a wrong change of the mapping."""
     mapping = index.mapping
     fields = {name: field for name, field in (mapping["properties"] | properties).items() if field}
     await client.indices.create(
@@ -22,7 +22,7 @@ async def create_with(client: AsyncElasticsearch, index: Index, properties: dict
 
 @pytest.fixture
 def stage_alone(client: AsyncElasticsearch, names: Indices) -> ElasticsearchStage:
-    """A stage whose indices the test makes."""
+    """A stage whose indices the test creates."""
     return ElasticsearchStage(client, names)
 
 
@@ -68,7 +68,7 @@ async def test_a_field_that_the_mapping_lacks_is_named(
     ]
 
 
-async def test_an_immense_term_is_refused_where_the_mapping_does_not_cut_it_off(
+async def test_an_immense_term_is_refused_where_the_mapping_does_not_truncate_it(
     stage_alone: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
 ) -> None:
     await create_with(client, names["product"], {"brand": {"type": "keyword"}})
@@ -79,7 +79,7 @@ async def test_an_immense_term_is_refused_where_the_mapping_does_not_cut_it_off(
     assert outcome.cause == ("elasticsearch", "document_parsing_exception", "brand")
 
 
-async def test_nothing_a_valid_record_may_hold_is_refused_by_our_own_mapping(
+async def test_the_mapping_refuses_no_valid_record(
     stage: ElasticsearchStage, store: Any, product: Any, keyword: Any
 ) -> None:
     deep: Any = "leaf"

@@ -1,4 +1,4 @@
-"""Which error means what: a data error only by its type, everything else that the store is not there for us now."""
+"""An error is about the data only if its type is in a list; every other error means that the store is unavailable."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ def api_error(status: int, body: Any) -> ApiError:
         (500, "null_pointer_exception", True),
     ],
 )
-def test_an_item_error_that_is_on_no_list_is_unavailable(status: int, error_type: str, suspect: bool) -> None:
+def test_an_item_error_that_is_in_no_list_is_unavailable(status: int, error_type: str, suspect: bool) -> None:
     outcome = item_error(status, {"type": error_type, "reason": "no write index is defined for alias [products]"})
 
     assert isinstance(outcome, Unavailable)
@@ -44,7 +44,7 @@ def test_an_immense_term_is_a_data_error_whatever_reports_it() -> None:
     assert outcome.cause == ("elasticsearch", "illegal_argument_exception", "brand.keyword")
 
 
-def test_a_name_that_is_not_a_field_of_ours_is_not_a_cause() -> None:
+def test_a_name_that_is_not_in_the_mapping_is_not_in_a_cause() -> None:
     outcome = item_error(400, {"type": "document_parsing_exception", "reason": "failed to parse field [Ann Example] …"})
 
     assert isinstance(outcome, Rejected)
@@ -66,7 +66,7 @@ def test_a_name_that_is_not_a_field_of_ours_is_not_a_cause() -> None:
         (503, None, False),
     ],
 )
-def test_a_failed_request_is_unavailable_and_suspect_only_if_the_server_broke_on_it(
+def test_a_failed_request_is_unavailable_and_suspect_only_after_an_internal_error(
     status: int, body: Any, suspect: bool
 ) -> None:
     outcome = request_error(api_error(status, body), 100)
@@ -84,5 +84,5 @@ def test_a_request_refused_for_its_content_rejects_the_batch() -> None:
     assert outcome.rejection.cause == ("elasticsearch", "action_request_validation_exception")
 
 
-def test_a_timeout_is_unavailable_in_words_without_the_request() -> None:
+def test_the_text_of_a_timeout_has_nothing_of_the_request() -> None:
     assert str(request_error(ConnectionTimeout("timed out on {…}"), 100)) == "elasticsearch: ConnectionTimeout"

@@ -1,4 +1,4 @@
-"""Elasticsearch decides what is newer, and a conflict is looked up: the same version or a newer one."""
+"""Elasticsearch compares the versions; after a conflict the stage reads which version is stored."""
 
 from typing import Any
 

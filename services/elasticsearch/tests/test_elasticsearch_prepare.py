@@ -1,4 +1,4 @@
-"""Indices and aliases are made once, whole, by whoever comes first, and mended where they are not as they should be."""
+"""Indices and aliases are created once, whole, and repaired where they differ from what the worker needs."""
 
 import asyncio
 from typing import Any
@@ -14,7 +14,7 @@ from headrace_worker.stage import Applied, Unavailable
 from headrace_worker.store import Query
 
 
-async def test_it_makes_an_index_and_its_alias_for_each_kind_and_nothing_when_repeated(
+async def test_it_creates_an_index_and_its_alias_for_each_kind_and_nothing_when_repeated(
     client: AsyncElasticsearch, names: Indices
 ) -> None:
     store = ElasticsearchStore(client, names)
@@ -24,7 +24,7 @@ async def test_it_makes_an_index_and_its_alias_for_each_kind_and_nothing_when_re
     await ElasticsearchStage(client, names).check()
 
 
-async def test_two_at_once_make_it_once(client: AsyncElasticsearch, names: Indices, product: Any) -> None:
+async def test_two_at_once_create_it_once(client: AsyncElasticsearch, names: Indices, product: Any) -> None:
     made = await asyncio.gather(*(ElasticsearchStore(client, names).prepare() for _ in range(6)))
 
     assert sorted(line for lines in made for line in lines) == sorted(
@@ -53,13 +53,13 @@ async def test_an_alias_that_lost_its_filter_hides_tombstones_again(
     assert await store.prepare() == []
 
 
-async def test_refreshing_that_was_left_off_is_turned_on_again(
+async def test_a_refresh_that_was_left_off_is_turned_on_again(
     client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore
 ) -> None:
     physical = names["product"].physical
     await client.indices.put_settings(index=physical, settings={"index.refresh_interval": "-1"})
 
-    assert await store.prepare() == [f"refreshing of {physical}"]
+    assert await store.prepare() == [f"refresh of {physical}"]
     settings = (await client.indices.get_settings(index=physical, flat_settings=True)).body[physical]["settings"]
     assert "index.refresh_interval" not in settings
 
@@ -83,14 +83,14 @@ async def test_the_fields_of_a_newer_mapping_are_added(
     assert await ElasticsearchStore(client, names).prepare() == []
 
 
-async def test_what_cannot_be_mended_says_what_to_do(client: AsyncElasticsearch, names: Indices) -> None:
+async def test_an_error_that_cannot_be_repaired_says_what_to_do(client: AsyncElasticsearch, names: Indices) -> None:
     product, keyword = names["product"], names["keyword"]
     await client.indices.create(index=product.physical, mappings={"properties": {"price": {"type": "keyword"}}})
     with pytest.raises(Unavailable, match="maps price to another type"):
         await ElasticsearchStore(client, {"product": product}).prepare()
 
     await client.indices.create(index=keyword.alias)
-    with pytest.raises(Unavailable, match=f"an index named {keyword.alias} is where the alias should be"):
+    with pytest.raises(Unavailable, match=f"an index has the name of the alias {keyword.alias}"):
         await ElasticsearchStore(client, {"keyword": keyword}).prepare()
 
 
@@ -116,7 +116,7 @@ async def test_a_second_physical_index_behind_the_alias_takes_the_writes_once_it
     assert [hit.id for hit in await store.search(Query("lamp"))] == ["a"]
 
 
-def test_a_subfield_is_added_to_a_field_as_it_is_held() -> None:
+def test_a_subfield_is_added_to_a_field_that_otherwise_stays() -> None:
     held = {"brand": {"type": "text", "analyzer": "simple"}}
     wanted = {"brand": {"type": "text", "analyzer": "standard", "fields": {"keyword": {"type": "keyword"}}}}
 

@@ -1,4 +1,4 @@
-"""Searches see what is live and nothing else; scan and get see tombstones too."""
+"""Searches find only live entities; scan and get return tombstones too."""
 
 from typing import Any
 
@@ -93,7 +93,7 @@ async def test_a_scan_gives_everything_once_tombstones_included_over_many_pages(
     assert [entity async for entity in store.scan("keyword")] == []
 
 
-async def test_what_is_held_is_what_was_published_without_what_is_null(
+async def test_what_is_stored_is_what_was_published_without_null_fields(
     stage: ElasticsearchStage, store: ElasticsearchStore, product: Any
 ) -> None:
     full: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""The key goes to Elasticsearch, and neither it nor what is written goes anywhere else."""
+"""No log and no error contains the API key or a value of a record."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -18,7 +18,7 @@ KEY = "bXktc2VjcmV0LWtleQ=="
 
 @pytest.fixture
 async def closed_door() -> AsyncIterator[tuple[str, list[str]]]:
-    """The URL of a server that lets nobody in, and the Authorization headers it was sent."""
+    """The URL of a server that refuses every request, and the Authorization headers that it received."""
     seen: list[str] = []
 
     async def refuse(request: web.Request) -> web.Response:

@@ -19,7 +19,7 @@ LIMIT = 20_000
 
 @pytest.fixture
 async def narrow_proxy(elasticsearch_settings: ElasticsearchSettings) -> AsyncIterator[AsyncElasticsearch]:
-    """A client whose way to the server leads through a proxy that takes no body over LIMIT bytes."""
+    """A client behind a proxy that refuses bodies of more than LIMIT bytes."""
 
     async def forward(request: web.Request) -> web.Response:
         body = await request.read()
@@ -41,7 +41,7 @@ async def narrow_proxy(elasticsearch_settings: ElasticsearchSettings) -> AsyncIt
     await runner.cleanup()
 
 
-async def test_a_request_over_the_limit_is_halved_until_only_what_is_too_large_alone_is_left(
+async def test_a_request_over_the_limit_is_halved_until_the_change_that_is_too_large_is_found(
     narrow_proxy: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
 ) -> None:
     changes = [product(f"p{n}", description="x" * 900) for n in range(100)]

@@ -44,7 +44,7 @@ async def test_a_concrete_index_in_the_place_of_the_alias_is_not_written_to(
 
 
 @pytest.mark.parametrize("block", ["index.blocks.write", "index.blocks.read_only_allow_delete"])
-async def test_a_blocked_index_holds_its_own_changes_only(
+async def test_a_blocked_index_makes_only_its_own_changes_unavailable(
     stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any, keyword: Any, block: str
 ) -> None:
     physical = names["product"].physical

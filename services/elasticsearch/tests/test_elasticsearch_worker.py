@@ -1,4 +1,4 @@
-"""The worker as the command line finds it."""
+"""The topics and settings of the worker."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL of its own database for each test, with short vectors."""
+"""A database of its own for each test, with short vectors."""
 
 from collections.abc import AsyncIterator
 from uuid import uuid4
@@ -16,7 +16,7 @@ from headrace_pgvector.store import PgvectorStore
 
 @pytest.fixture
 async def empty_settings(servers: Servers) -> AsyncIterator[PgvectorSettings]:
-    """Settings that lead to a database with nothing in it. Vectors have 4 dimensions."""
+    """Settings for an empty database. Vectors have 4 dimensions."""
     dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
     name = f"test_{uuid4().hex}"
     admin = await asyncpg.connect(dsn)
@@ -29,7 +29,7 @@ async def empty_settings(servers: Servers) -> AsyncIterator[PgvectorSettings]:
 
 @pytest.fixture
 async def settings(empty_settings: PgvectorSettings) -> PgvectorSettings:
-    """Settings that lead to a database with Headrace's tables."""
+    """Settings for a database with Headrace's tables."""
     store = PgvectorStore(empty_settings)
     await store.prepare()
     await store.close()
@@ -38,7 +38,7 @@ async def settings(empty_settings: PgvectorSettings) -> PgvectorSettings:
 
 @pytest.fixture
 def sink(settings: PgvectorSettings) -> Sink:
-    """Makes changes whose vectors fit the tables."""
+    """Creates changes whose vectors fit the tables."""
     return Sink(worker, settings, sink_records("pgvector"))
 
 
@@ -57,7 +57,7 @@ async def store(settings: PgvectorSettings) -> AsyncIterator[PgvectorStore]:
 
 @pytest.fixture
 async def sql(settings: PgvectorSettings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection of the test's own, to look behind the stage."""
+    """A connection of the test's own, to read the tables."""
     connection = await asyncpg.connect(settings.postgres.dsn.get_secret_value())
     yield connection
     await connection.close()

@@ -1,4 +1,4 @@
-"""A DSN that cannot be read is refused without being repeated."""
+"""A malformed DSN is refused, and the error does not quote it."""
 
 import pytest
 from pydantic import SecretStr

@@ -1,4 +1,4 @@
-"""What the pgvector stage writes for link sets, seen from behind."""
+"""The rows that the pgvector stage writes for link sets, read with SQL."""
 
 import asyncio
 from typing import TypeAlias
@@ -42,7 +42,7 @@ async def test_of_two_writers_of_a_set_the_older_waits_and_then_leaves_the_newer
     async with open_stage(settings) as other:
         await stage.apply([link_set("a", 1, ["x"])])
         async with sql.transaction():
-            # The newer writer is between its set's row and its links; the older one must not touch them meanwhile.
+            # The newer writer has written its set's row and not yet its links. The older one must wait.
             await sql.execute("UPDATE headrace.product_links SET version = 3 WHERE product_id = 'a'")
             older = asyncio.create_task(other.apply([link_set("a", 2, ["y", "z"])]))
             await eventually(lambda: sql.fetchval(WAITING), within=10)

@@ -1,4 +1,4 @@
-"""A change that alone makes the server fail, on a real broker and a real server."""
+"""One change makes the server fail, on a real broker and a real server."""
 
 import uuid
 

@@ -1,4 +1,4 @@
-"""What the pgvector stage writes, seen from behind."""
+"""The rows that the pgvector stage writes, read with SQL."""
 
 import asyncio
 import hashlib
@@ -23,7 +23,7 @@ VECTORS = 'headrace."product_vectors__minilm-l6-v2"'
 
 
 async def test_a_price_change_leaves_the_vectors_row_untouched(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
-    # An HNSW element is written when its row is, and only then: the row's place and transactions tell.
+    # The HNSW index changes only if the row is written, which shows in the row's ctid and xmin.
     await stage.apply([sink.upsert("product", "a", 1, "a bottle", price=1.0)])
     before = await sql.fetchrow(f"SELECT ctid::text, xmin::text, xmax::text FROM {VECTORS}")
     assert list(await stage.apply([sink.upsert("product", "a", 2, "a bottle", price=2.0)])) == [Applied()]
@@ -77,7 +77,7 @@ async def test_text_that_postgres_refuses_is_found_by_bisecting_and_named_by_its
     assert await sql.fetchval("SELECT count(*) FROM headrace.products") == 200
 
 
-async def test_a_refused_share_of_a_batch_writes_neither_its_rows_nor_its_vectors(
+async def test_a_refused_part_of_a_batch_writes_neither_its_rows_nor_its_vectors(
     sink: Sink, settings: PgvectorSettings, stage: PgvectorStage, sql: Sql
 ) -> None:
     await sql.execute(f"ALTER TABLE {VECTORS} ADD CONSTRAINT short CHECK (length(content_hash) < 10)")
@@ -95,7 +95,7 @@ async def test_writers_that_take_the_same_rows_in_opposite_orders_do_not_deadloc
     async with open_stage(settings) as one, open_stage(settings) as other:
         await one.apply([sink.upsert("product", id, 1) for id in ids])
         async with sql.transaction():
-            # Both come to wait here or before: a writer in the order given would hold what the other wants next.
+            # Both wait for this row or an earlier one. In the given order, each would lock what the other needs next.
             await sql.execute("SELECT FROM headrace.products WHERE product_id = '25' FOR UPDATE")
             rising = asyncio.create_task(one.apply([sink.upsert("product", id, 2) for id in ids]))
             falling = asyncio.create_task(other.apply([sink.upsert("product", id, 3) for id in reversed(ids)]))
@@ -144,7 +144,7 @@ async def test_a_second_model_gets_its_own_vectors_beside_the_first(
     other_sink = Sink(sink.worker, other, sink.records)
     changes = ("a", 1, "one text"), ("a", 2, "two texts"), ("b", 1, "gone soon")
     async with open_stage(other) as other_stage:
-        # Whichever worker comes first writes the row; the other still owes its own vector, or its removal.
+        # The first worker writes the row; the other must still write or remove its own vector.
         for change in changes:
             await stage.apply([sink.upsert("product", *change)])
             assert list(await other_stage.apply([other_sink.upsert("product", *change)])) == [Applied()]

@@ -1,4 +1,4 @@
-"""One Qdrant for the session, and for each test collections of its own."""
+"""One Qdrant for the session, and collections of its own for each test."""
 
 import hashlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -38,7 +38,7 @@ def qdrant_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 @pytest.fixture
 def settings(qdrant_stack: Stack) -> QdrantWorkerSettings:
-    """Of a model that no other test uses, with small vectors."""
+    """Settings with a model that no other test uses, and small vectors."""
     url = qdrant_stack.up()["HEADRACE_QDRANT__URL"]
     qdrant = QdrantSettings(url=url, prefer_grpc=False, timeout=10)
     return QdrantWorkerSettings(model=f"m{uuid4().hex[:10]}", dimension=DIMENSION, qdrant=qdrant)
@@ -55,7 +55,7 @@ async def client(settings: QdrantWorkerSettings) -> AsyncIterator[AsyncQdrantCli
 
 @pytest.fixture
 async def store(client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> QdrantStore:
-    """The read side of collections that are there."""
+    """The read side, with its collections created."""
     store = QdrantStore(client, settings)
     await store.prepare()
     return store
@@ -80,7 +80,7 @@ def vector() -> Callable[[str], list[float]]:
 
 @pytest.fixture
 def embed(settings: QdrantWorkerSettings, vector: Callable[[str], list[float]]) -> Callable[..., Embedding]:
-    """The embedding of a text, or one that claims to be it."""
+    """The embedding of a text, or another vector in its place."""
 
     def embedding(text: str, model: str = settings.model, values: Sequence[float] | None = None) -> Embedding:
         data = np.asarray(vector(text) if values is None else values, dtype="<f4").tobytes()
@@ -91,7 +91,7 @@ def embed(settings: QdrantWorkerSettings, vector: Callable[[str], list[float]]) 
 
 @pytest.fixture
 def upsert(embed: Callable[..., Embedding]) -> MakeChange:
-    """An upsert whose text, unless given, is its own; the vector follows from the text."""
+    """An upsert; its text is unique unless it is given, and its vector depends only on the text."""
 
     def change(id: str, version: int, text: str | None = None, kind: Kind = "product", **fields: Any) -> EmbeddedChange:
         text = text or f"{id} at {version}"

@@ -73,7 +73,7 @@ async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart
     } == dict.fromkeys(held, 0)
 
 
-async def test_a_write_without_its_vector_leaves_other_content_of_the_seen_version_alone(
+async def test_a_write_without_its_vector_does_not_change_another_text_of_the_version_that_was_read(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
 ) -> None:
     # A repair may come between the read and the write, and leave the version that was read with another text.
@@ -126,7 +126,7 @@ async def test_a_tombstone_written_after_the_read_is_not_undone(
     assert {entity.deleted for entity in (await store.get("product", ["a", "b"])).values()} == {True}
 
 
-async def test_an_older_change_that_came_between_does_not_keep_a_newer_one_out(
+async def test_an_older_change_of_another_writer_does_not_prevent_a_newer_one(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
     other = QdrantStage(client, settings.model)
@@ -152,7 +152,7 @@ async def test_changes_that_others_keep_interrupting_are_unavailable_and_not_app
     changes = [upsert(f"p{number}", 100 + 10 * number) for number in range(20)]
 
     def meddle(round: int) -> Any:
-        # The fence of this round lets in its own first change alone.
+        # The fence of this round admits only the round's first change.
         return other.apply([upsert(change.id, changes[round].version) for change in changes[round + 1 :]])
 
     interrupted: Any = Interrupted(client, *(partial(meddle, round) for round in range(len(changes))))
@@ -172,7 +172,7 @@ async def test_two_writers_at_once_leave_the_newest_of_each_entity_whole(
         batch = []
         for id in chance.sample(ids, 120):
             version = chance.randrange(1, 2000)
-            # What an entity's version says is the same whoever sends it: two writers read the same log.
+            # A version of an entity has the same content in each batch, as both writers read the same topic.
             gone, text = version % 7 == 0, f"text {version % 3}"
             batch.append(delete(id, version) if gone else upsert(id, version, text, price=version))
         batches.append(batch)

@@ -1,4 +1,4 @@
-"""Vectors of two models, or of two sizes, never meet."""
+"""Vectors of two models, or of two sizes, never mix."""
 
 from collections.abc import Callable
 from typing import Any

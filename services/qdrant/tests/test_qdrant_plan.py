@@ -1,4 +1,4 @@
-"""What is sent for a batch, decided without a server."""
+"""The writes that are planned for a batch, without a server."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def test_groups_are_the_fewest_whose_fence_writes_every_change(entities: list[tu
 
 
 def fewest_fences(intervals: list[tuple[int, int]]) -> int:
-    """By trying all: the size of the smallest set of fences that has one in each interval (stored, new]."""
+    """By brute force: the size of the smallest set of fences that has one in each interval (stored, new]."""
     for size in range(8):
         for fences in combinations(range(1, 7), size):
             if all(any(stored < fence <= new for fence in fences) for stored, new in intervals):
@@ -73,7 +73,7 @@ def test_payloads_and_conditions_mean_the_same_over_grpc(upsert: Callable[..., A
 
 
 def set_parts(thing: Any) -> Any:
-    """A filter without what is empty: over gRPC an empty list and a missing one are the same."""
+    """A filter without empty values: over gRPC an empty list and a missing one are the same."""
     if isinstance(thing, models.Filter):
         thing = thing.model_dump(mode="json")
     if isinstance(thing, dict):

@@ -1,4 +1,4 @@
-"""`stores apply` makes what is missing, says so, and may be run again and by two at once."""
+"""`stores apply` creates and reports what is missing. It can be repeated, and two can run at once."""
 
 import asyncio
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import Applied
 
 
-async def test_the_first_run_makes_everything_and_the_second_nothing(
+async def test_the_first_run_creates_everything_and_the_second_nothing(
     client: AsyncQdrantClient, settings: QdrantWorkerSettings, upsert: Callable[..., Any]
 ) -> None:
     store = QdrantStore(client, settings)
@@ -50,7 +50,7 @@ async def test_an_alias_of_another_model_stays_where_it_is(
             await client.delete_collection(collection_of(kind, other.model))
 
 
-async def test_a_missing_index_is_made_on_a_collection_that_exists(
+async def test_a_missing_index_is_created_on_a_collection_that_exists(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings
 ) -> None:
     collection = collection_of("product", settings.model)

@@ -1,4 +1,4 @@
-"""Settings come from the environment, each alone."""
+"""Each setting comes from the environment without a change of the others."""
 
 import pytest
 

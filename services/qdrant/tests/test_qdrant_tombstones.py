@@ -1,4 +1,4 @@
-"""A delete leaves a point that remembers its version and nothing to find it by."""
+"""A delete leaves a point that stores its version, and neither text nor vector."""
 
 from collections.abc import Callable
 from datetime import datetime
@@ -51,7 +51,7 @@ async def test_no_vector_search_finds_a_tombstone_with_or_without_the_filter(
     assert [point.id for point in unfiltered.points] == [point_id("b")]
 
 
-async def test_an_entity_created_again_has_the_new_vector_and_no_trace_of_the_delete(
+async def test_an_entity_created_again_has_the_new_vector_and_no_field_of_the_tombstone(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, settings: QdrantWorkerSettings,
     upsert: MakeChange, delete: MakeChange, vector: Callable[[str], list[float]],
 ) -> None:  # fmt: skip

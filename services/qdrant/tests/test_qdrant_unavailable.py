@@ -1,4 +1,4 @@
-"""A server that is down, silent or not prepared makes no dead letter."""
+"""A server that is down, silent or not prepared is unavailable, and no change becomes a dead letter."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""A change that leaves the content alone, such as a price, leaves the vector alone."""
+"""A change that does not change the text, such as a new price, does not write the vector."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ async def test_a_price_change_does_not_write_the_vector(
     vector: Callable[[str], list[float]],
 ) -> None:  # fmt: skip
     await stage.apply([upsert("a", 1, "text", price=1)])
-    # A vector that does not belong to the text would show if it were written.
+    # Another vector for the same text shows whether the stage writes it.
     other = embed("text", values=[1.0] + [0.0] * (settings.dimension - 1))
     assert await stage.apply([upsert("a", 2, "text", price=2, embedding=other)]) == [Applied()]
     (point,) = await client.retrieve(collection_of("product", settings.model), [point_id("a")], with_vectors=True)

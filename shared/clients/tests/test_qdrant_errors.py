@@ -1,4 +1,4 @@
-"""Each of Qdrant's answers is data or unavailability, over REST and over gRPC, as the real client meets it."""
+"""Each error of Qdrant is about the data or means that it is unavailable, over REST and gRPC, with the real client."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -20,7 +20,7 @@ HOST = "127.0.0.1"
 
 @asynccontextmanager
 async def rest_server(status: int, body: bytes, headers: str = "") -> AsyncIterator[QdrantSettings]:
-    """Answers every request alike."""
+    """A server with the same response to every request."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -37,7 +37,7 @@ async def rest_server(status: int, body: bytes, headers: str = "") -> AsyncItera
 
 @asynccontextmanager
 async def grpc_server(code: grpc.StatusCode) -> AsyncIterator[QdrantSettings]:
-    """Ends every call with the code."""
+    """A server that ends every call with this code."""
 
     async def end(request: bytes, context: Any) -> None:
         await context.abort(code, "the reason")
@@ -70,7 +70,7 @@ def error_body(message: str) -> bytes:
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 429, 500, 502, 503, 504, 507])
-async def test_an_answer_that_says_nothing_about_the_data_is_unavailable(status: int) -> None:
+async def test_an_error_that_is_not_about_the_data_is_unavailable(status: int) -> None:
     async with rest_server(status, error_body("Service internal error: no leader")) as settings:
         with pytest.raises(Unavailable, match=str(status)) as raised:
             await ask(settings)
@@ -94,20 +94,20 @@ async def test_a_refusal_of_the_data_names_its_kind_and_no_value(status: int, re
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>413</html>", b"[]", b'{"status": "error"}', b'{"status": null}'])
-async def test_a_refusal_by_something_in_between_is_told_by_its_status(body: bytes) -> None:
+async def test_a_refusal_of_a_proxy_is_recognised_by_its_status(body: bytes) -> None:
     async with rest_server(413, body) as settings:
         with pytest.raises(BatchRejected) as raised:
             await ask(settings)
     assert raised.value.rejection.cause == ("qdrant", "413")
 
 
-async def test_a_limit_on_the_rate_is_unavailable() -> None:
+async def test_a_rate_limit_is_unavailable() -> None:
     async with rest_server(429, error_body("slow down"), "Retry-After: 7\r\n") as settings:
         with pytest.raises(Unavailable):
             await ask(settings)
 
 
-async def test_an_answer_that_is_not_qdrants_is_unavailable() -> None:
+async def test_a_response_that_is_not_qdrants_is_unavailable() -> None:
     async with rest_server(200, to_json({"result": "sign in first"})) as settings:
         with pytest.raises(Unavailable, match="not Qdrant's"):
             await ask(settings)
@@ -131,7 +131,7 @@ async def test_a_call_refused_for_its_data_is_rejected(code: grpc.StatusCode, re
 
 @pytest.mark.parametrize("name", ["UNAVAILABLE", "DEADLINE_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAUTHENTICATED",
                                   "PERMISSION_DENIED", "NOT_FOUND", "ABORTED", "INTERNAL", "UNKNOWN"])  # fmt: skip
-async def test_a_call_that_says_nothing_about_the_data_is_unavailable(name: str) -> None:
+async def test_a_call_that_fails_for_another_reason_is_unavailable(name: str) -> None:
     async with grpc_server(grpc.StatusCode[name]) as settings:
         with pytest.raises(Unavailable) as raised:
             await ask(settings)

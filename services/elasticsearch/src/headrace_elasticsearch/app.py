@@ -1,6 +1,4 @@
-"""The worker `elasticsearch`: product and keyword changes, straight from the source topics, and link sets, into their
-indices.
-"""
+"""The worker `elasticsearch`: changes from the source topics, and link sets, into their indices."""
 
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import open_stage

@@ -8,10 +8,10 @@ from headrace_elasticsearch.documents import Action
 
 @dataclass(frozen=True, slots=True)
 class BulkLimits:
-    """How large one bulk request may be and how many are under way at once.
+    """The size of a bulk request, and how many are in flight.
 
-    `bytes` is what common proxies take, and what aiohttp takes without a warning. A node refuses what exceeds a tenth
-    of its heap in flight: the defaults, 4 MiB together, fit the smallest.
+    Common proxies accept `bytes`, and aiohttp does so without a warning. A node refuses requests that together exceed a
+    tenth of its heap: the defaults, 4 MiB together, fit the smallest heap.
     """
 
     actions: int = 1000
@@ -20,7 +20,7 @@ class BulkLimits:
 
 
 def cut(actions: Iterable[Action], limits: BulkLimits) -> Iterator[list[Action]]:
-    """The actions in order, in requests within the limits; an action too large for them goes alone."""
+    """The actions in order, in requests within the limits. An action that exceeds them has a request of its own."""
     bulk: list[Action] = []
     size = 0
     for action in actions:

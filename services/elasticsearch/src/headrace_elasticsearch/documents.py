@@ -1,4 +1,4 @@
-"""A record as a bulk action, and what Elasticsearch answers as what is stored."""
+"""A record as a bulk action, and a document as what is stored."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -23,16 +23,16 @@ class Action(NamedTuple):
 
 
 def action(change: Indexed, index: Index, now: datetime) -> Action:
-    """The change as an index action that Elasticsearch refuses unless its version is the newest."""
+    """The change as an index action, which Elasticsearch refuses unless its version is the newest."""
     fenced = {"_index": index.alias, "_id": change.id, "version": change.version, "version_type": "external"}
     lines = to_json({"index": fenced}) + b"\n" + to_json(document(change, index, now)) + b"\n"
     return Action(change, lines)
 
 
 def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
-    """What is indexed for a change: the record's fields that are not null, or a tombstone.
+    """The document of a change: the record's fields that are not null, or a tombstone.
 
-    A tombstone's `deleted_at` is the time of writing, so that its age counts from when this store learned of it.
+    `deleted_at` of a tombstone is the time of the write, so that its age starts when this store receives it.
     """
     if change.deleted:
         tombstone = {index.id_field: change.id, "version": change.version, "deleted": True}
@@ -42,7 +42,7 @@ def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
 
 
 def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
-    """A hit of a search or of an mget, with its `_version` and `_source`."""
+    """`hit`: of a search or of an mget, with `_version` and `_source`."""
     source = hit["_source"]
     deleted = source["deleted"]
     fields = {} if deleted else {name: source[name] for name in CHANGES[kind].field_names if name in source}
@@ -50,7 +50,7 @@ def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
 
 
 def stored_links(hit: Mapping[str, Any]) -> ProductLinks:
-    """The link set of such a hit, as it is held: what is wrong with it is not judged here."""
+    """The link set of such a hit, as it is stored, without validation."""
     source = hit["_source"]
     return ProductLinks.model_construct(
         product_id=hit["_id"],
@@ -62,7 +62,7 @@ def stored_links(hit: Mapping[str, Any]) -> ProductLinks:
 
 
 def linked_product(hit: Mapping[str, Any]) -> LinkedProduct:
-    """A hit of a search for one keyword, whose own link is the inner hit."""
+    """`hit`: of a search for one keyword; its inner hit is the link to that keyword."""
     (link,) = (inner["_source"] for inner in hit["inner_hits"]["keywords"]["hits"]["hits"])
     return LinkedProduct(hit["_id"], hit["_source"]["title"], link["rank"], link["score"])
 

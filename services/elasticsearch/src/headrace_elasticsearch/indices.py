@@ -1,8 +1,8 @@
-"""The indices: one for each kind of record, physical and versioned, behind an alias that shows only what is live.
+"""The indices: one for each kind of record, physical and versioned, behind an alias whose filter hides tombstones.
 
-The alias is both what searches read and what writes go through: a write passes the filter, and `require_alias` refuses
-one for which the alias is missing, so no writer ever creates a concrete index in its place. Reads that must see
-tombstones go to the physical index.
+Searches and writes use the alias. The filter does not apply to writes, and `require_alias` refuses a write if the alias
+is missing, so that no writer creates a concrete index of that name. Reads that must see tombstones use the physical
+index.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,17 +19,17 @@ FENCE: dict[str, Any] = {
     "deleted": {"type": "boolean"},
     "deleted_at": {"type": "date"},
 }
-"""What every document has besides its record's own fields."""
+"""The fields that every document has in addition to those of its record."""
 
-# In characters, of at most 4 bytes each: far below the 32,766 bytes at which Lucene refuses the whole document.
+# In characters of at most 4 bytes each. Lucene refuses a whole document for a term of more than 32,766 bytes.
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """One kind's index. `properties`: the record's own fields, as Elasticsearch maps them.
+    """The index of one kind. `properties`: the mapping of the record's own fields.
 
-    `searched`: the fields a search by text looks at, with their weights.
+    `searched`: the fields of a search by text, with their weights.
     """
 
     alias: str
@@ -39,17 +39,17 @@ class Index:
 
     @property
     def physical(self) -> str:
-        """The name `prepare` gives a new physical index."""
+        """The name of a new physical index."""
         return f"{self.alias}-v1"
 
     @property
     def mapping(self) -> dict[str, Any]:
-        """Strict, because a field that the mapping lacks is a worker newer than its index: it is to be heard of."""
+        """Strict: a field that the mapping lacks must be reported, because the worker is newer than its index."""
         return {"dynamic": "strict", "properties": {**self.properties, **FENCE}}
 
     @property
     def field_names(self) -> Iterator[str]:
-        """Every field by the name that an error gives it: one of a nested object after a dot."""
+        """Each field by the name that it has in an error: the field of a nested object follows a dot."""
         for name, field in self.mapping["properties"].items():
             yield name
             yield from (f"{name}.{inner}" for inner in field.get("properties", ()))
@@ -63,7 +63,7 @@ Indices = Mapping[RecordKind, Index]
 
 
 def indices(analyzer: str = "standard", prefix: str = "") -> Indices:
-    """The indices by kind, their text fields analyzed with `analyzer`, every name beginning with `prefix`."""
+    """The indices by kind. `analyzer`: of the text fields. Every name begins with `prefix`."""
     text: dict[str, Any] = {"type": "text", "analyzer": analyzer}
     both: dict[str, Any] = text | {"fields": {"keyword": _KEYWORD}}
     product = {
@@ -83,7 +83,7 @@ def indices(analyzer: str = "standard", prefix: str = "") -> Indices:
         "locale": _KEYWORD,
         "popularity": {"type": "double"},
     }
-    # Nested, so that a query for one keyword sees the rank and score of that keyword and of no other.
+    # Nested, so that a query for one keyword sees only the rank and score of that keyword.
     link = {
         "keyword_id": {"type": "keyword"},
         "text": both,

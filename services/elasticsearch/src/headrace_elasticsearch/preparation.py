@@ -1,4 +1,4 @@
-"""Creates an index with its alias, or brings an existing one up to the mapping of this version."""
+"""Creates an index with its alias, or adds to an existing index what this version of the worker needs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,14 +9,14 @@ from headrace_elasticsearch.errors import STORE, error_type
 from headrace_elasticsearch.indices import Index
 from headrace_worker.stage import Unavailable
 
-# A replica where there is a second node, and none, so green, where there is one.
+# One replica if there is a second node. With one node there is none, so that the index is green.
 SETTINGS = {"index.auto_expand_replicas": "0-1"}
 
 
 async def prepare(client: AsyncElasticsearch, index: Index) -> list[str]:
-    """Makes what is missing, one line for each thing made. Safe to repeat, and when two run at once.
+    """Creates what is missing; one line for each thing. It can be repeated, and two can run at once.
 
-    Raises Unavailable if what is there cannot become what is needed, with what to do.
+    Raises Unavailable, with what to do, if an existing index cannot be changed as needed.
     """
     physical = await write_index(client, index.alias)
     if physical is None:
@@ -29,7 +29,7 @@ async def prepare(client: AsyncElasticsearch, index: Index) -> list[str]:
 
 
 async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:
-    """The physical index that is written through an alias; None if there is no such alias."""
+    """The physical index behind an alias, to which writes go; None if there is no such alias."""
     if not await client.indices.exists_alias(name=alias):
         return None
     behind = (await client.indices.get_alias(name=alias)).body
@@ -41,7 +41,7 @@ async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:
 
 
 async def _create(client: AsyncElasticsearch, index: Index) -> bool:
-    """Whether this call made it. Index and alias come in one step, so that no writer finds one without the other."""
+    """Whether this call created it. One request creates index and alias, so that no writer finds only one of them."""
     aliases = {index.alias: index.alias_settings}
     try:
         await client.indices.create(index=index.physical, aliases=aliases, mappings=index.mapping, settings=SETTINGS)
@@ -49,7 +49,9 @@ async def _create(client: AsyncElasticsearch, index: Index) -> bool:
         if error_type(error) == "resource_already_exists_exception":
             return False
         if error_type(error) == "invalid_alias_name_exception":
-            detail = f"an index named {index.alias} is where the alias should be: remove it, then apply again"
+            detail = (
+                f"an index has the name of the alias {index.alias}: remove it, then run `headrace stores apply` again"
+            )
             raise Unavailable(STORE, detail) from None
         raise
     return True
@@ -66,36 +68,36 @@ async def _repair_alias(client: AsyncElasticsearch, index: Index, physical: str)
 
 async def _add_fields(client: AsyncElasticsearch, index: Index, physical: str) -> str | None:
     mapping = (await client.indices.get_mapping(index=physical)).body[physical]["mappings"]
-    held = mapping.get("properties", {})
+    present = mapping.get("properties", {})
     wanted = index.mapping["properties"]
-    if different := [name for name in wanted if name in held and _type(held[name]) != _type(wanted[name])]:
-        detail = f"{physical} maps {', '.join(different)} to another type: it has to be built anew under another name"
+    if different := [name for name in wanted if name in present and _type(present[name]) != _type(wanted[name])]:
+        detail = f"{physical} maps {', '.join(different)} to another type: build a new index under another name"
         raise Unavailable(STORE, detail)
-    missing = missing_fields(held, wanted)
+    missing = missing_fields(present, wanted)
     if not missing:
         return None
     await client.indices.put_mapping(index=physical, properties=missing)
     return f"fields of {physical}: {', '.join(missing)}"
 
 
-def missing_fields(held: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields to add to a mapping: those it lacks, and those that lack a subfield, as they are held."""
+def missing_fields(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields to add to a mapping: those that it lacks, and those that lack a subfield, otherwise unchanged."""
     missing = {}
     for name, field in wanted.items():
-        if name not in held:
+        if name not in present:
             missing[name] = field
-        elif not field.get("fields", {}).keys() <= held[name].get("fields", {}).keys():
-            missing[name] = held[name] | {"fields": field["fields"]}
+        elif not field.get("fields", {}).keys() <= present[name].get("fields", {}).keys():
+            missing[name] = present[name] | {"fields": field["fields"]}
     return missing
 
 
 async def _restore_refresh(client: AsyncElasticsearch, physical: str) -> str | None:
-    """Turns refreshing on again where a bulk load left it off, or nothing written would ever be found."""
+    """Turns the refresh on again if a bulk load left it off: without it no search finds what is written."""
     settings = (await client.indices.get_settings(index=physical, flat_settings=True)).body[physical]["settings"]
     if settings.get("index.refresh_interval") not in {"-1", "-1ms", "-1s"}:
         return None
     await client.indices.put_settings(index=physical, settings={"index.refresh_interval": None})
-    return f"refreshing of {physical}"
+    return f"refresh of {physical}"
 
 
 def _type(field: Mapping[str, Any]) -> str:

@@ -1,14 +1,14 @@
-"""What a search asks of Elasticsearch."""
+"""The queries of searches."""
 
 from collections.abc import Sequence
 from typing import Any
 
 
 def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
-    """Any word of the text in any field, the whole text as a phrase counting more.
+    """Any word of the text in any field; the whole text as a phrase scores higher.
 
-    The phrase matters where the standard analyzer cuts text into single characters (Japanese); the prefix of its last
-    word where endings are written to the word (Korean).
+    The phrase helps in Japanese, where the standard analyzer cuts text into single characters. The prefix of its last
+    word helps in Korean, which writes endings as part of the word.
     """
     words = {"query": text, "fields": list(fields)}
     return {
@@ -23,13 +23,13 @@ def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
 
 
 def linked_to(keyword_id: str) -> dict[str, Any]:
-    """The products with a link to this keyword, that link alone as their inner hit."""
+    """The products with a link to this keyword; the inner hit of each is that link."""
     inner = {"size": 1, "_source": ["keywords.rank", "keywords.score"]}
     return {"nested": {"path": "keywords", "query": _is(keyword_id), "inner_hits": inner}}
 
 
 def by_rank_of(keyword_id: str) -> list[dict[str, Any]]:
-    """The order of products by the rank and score of their link to this keyword."""
+    """Sorts products by the rank and score of their link to this keyword."""
     own = {"nested": {"path": "keywords", "filter": _is(keyword_id)}}
     rank, score = {"order": "asc"} | own, {"order": "desc"} | own
     return [{"keywords.rank": rank}, {"keywords.score": score}, {"product_id": {"order": "asc"}}]

@@ -1,4 +1,4 @@
-"""The read side: what the indices hold, and what a search finds."""
+"""The read side: what the indices store, and what a search finds."""
 
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,14 +23,14 @@ KEEP_ALIVE = "5m"
 
 
 class ElasticsearchStore:
-    """The indices as the command line sees them. Searches read the aliases, everything else the physical indices."""
+    """Reads the indices. Searches use the aliases, everything else uses the physical indices."""
 
     def __init__(self, client: AsyncElasticsearch, indices: Indices) -> None:
         self._client = client
         self._indices = indices
 
     async def prepare(self) -> list[str]:
-        """Creates or migrates the indices and aliases; one line for each thing that it made."""
+        """Creates or migrates the indices and aliases; one line for each thing that it created."""
         async with _answering():
             return [line for index in self._indices.values() for line in await prepare(self._client, index)]
 
@@ -40,7 +40,7 @@ class ElasticsearchStore:
             await self._client.indices.refresh(index=[index.alias for index in self._indices.values()])
 
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
-        """Everything held of a kind as of one moment, tombstones included, in no order."""
+        """Everything stored of a kind as of one moment, tombstones included, in no order."""
         async for document in self._scan(kind):
             yield stored(kind, document)
 
@@ -50,15 +50,15 @@ class ElasticsearchStore:
             yield stored_links(document)
 
     async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
-        """What is held for these ids, tombstones included; an unknown id is missing from the answer."""
+        """What is stored for these ids, tombstones included; an unknown id is missing."""
         return {document["_id"]: stored(kind, document) for document in await self._get(kind, ids)}
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        """The link sets held for these products, tombstones included; an unknown id is missing from the answer."""
+        """The link sets stored for these products, tombstones included; an unknown id is missing."""
         return {found["_id"]: stored_links(found) for found in await self._get("product_links", product_ids)}
 
     async def search(self, query: Query) -> list[Hit]:
-        """The best live entities for the query's text; its vector is not looked at."""
+        """The best live entities for the query's text; its vector is not used."""
         index = self._indices[query.kind]
         async with _answering():
             answer = await self._client.search(
@@ -85,14 +85,14 @@ class ElasticsearchStore:
         await self._client.close()
 
     async def _get(self, kind: RecordKind, ids: Sequence[str]) -> list[dict[str, Any]]:
-        """The documents that are held for these ids."""
-        held: list[dict[str, Any]] = []
+        """The documents with these ids."""
+        found: list[dict[str, Any]] = []
         async with _answering():
             physical = await self._physical(self._indices[kind])
             for start in range(0, len(ids), PAGE):
                 answer = await self._client.mget(index=physical, ids=list(ids[start : start + PAGE]))
-                held += [document for document in answer["docs"] if _found(document)]
-        return held
+                found += [document for document in answer["docs"] if _found(document)]
+        return found
 
     async def _scan(self, kind: RecordKind) -> AsyncIterator[dict[str, Any]]:
         async with _answering():
@@ -125,12 +125,12 @@ class ElasticsearchStore:
     async def _physical(self, index: Index) -> str:
         physical = await write_index(self._client, index.alias)
         if physical is None:
-            raise Unavailable(STORE, f"there is no alias {index.alias}: headrace stores apply makes it")
+            raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
         return physical
 
 
 def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
-    """The store on a client of its own, which `close` closes."""
+    """The store with its client, which `close` closes."""
     return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer))
 
 

@@ -1,4 +1,4 @@
-"""The pgvector worker: embedded changes and link sets in, rows and vectors out."""
+"""The worker `pgvector`: changes with vectors, and link sets, into PostgreSQL."""
 
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import open_stage

@@ -1,4 +1,4 @@
-"""Products and keywords with their vectors: how rows are replaced."""
+"""How the rows and vectors of products and keywords are replaced."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -20,14 +20,14 @@ async def replace_entities(connection: Connection, tables: Tables, changes: Sequ
     written = {row[0]: row[1] for row in await connection.fetch(tables.rows.write_newer)}
     kept = [change.id for change in changes if change.id not in written]
     rows = await connection.fetch(tables.kept, kept) if kept else []
-    # Another model's worker may have written the row; the vector of this model is still owed.
+    # The worker of another model may have written the row; the vector of this model is still missing.
     same = {row[0]: False for row in rows if row[2]}
     await replace_vectors(connection, tables, changes, written | same)
     return {row[0]: row[1] for row in rows}
 
 
 async def copy_incoming(connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange]) -> None:
-    """Everything but the vectors, which go straight to their table once it is known which of them are wanted."""
+    """Everything but the vectors. They go to their table when it is known which of them are needed."""
     await connection.copy_records_to_table(
         tables.rows.incoming,
         schema_name="pg_temp",
@@ -39,9 +39,9 @@ async def copy_incoming(connection: Connection, tables: Tables, changes: Iterabl
 async def replace_vectors(
     connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange], written: Mapping[str, bool]
 ) -> None:
-    """`written`: the ids whose rows hold these changes, and whether each row is new.
+    """`written`: the ids whose rows now have these changes, and whether each row is new.
 
-    The lock on an entity's row also covers its vector; ON CONFLICT locks the rows that it leaves as they are, too.
+    The lock on an entity's row protects its vector too. ON CONFLICT also locks the rows that it does not change.
     """
     updated = [id for id, is_new in written.items() if not is_new]
     rows = await connection.fetch(tables.remove_changed_vectors, updated) if updated else []
@@ -59,7 +59,7 @@ async def replace_vectors(
 
 
 def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
-    """One row of the temporary table. A delete's fields, if it has any, are not stored."""
+    """One row of the temporary table. The fields of a delete are not stored."""
     if change.deleted:
         return (change.id, *(None for _ in tables.columns[1:]), change.version, True, None)
     values = (column_value(value) for value in change.fields().values())

@@ -8,10 +8,10 @@ from headrace_clients.postgres import SCHEMA
 
 @dataclass(frozen=True)
 class FencedTable:
-    """A table with a row for each id, which also holds that row's version and, for a tombstone, when it was deleted.
+    """A table with a row for each id, with its version and, for a tombstone, the time of the delete.
 
-    `columns`: the record's own, id first. `incoming_text`: what a batch brings as text besides, for later statements
-    of its transaction. None of these names comes from a record.
+    `columns`: the fields of the record, id first. `incoming_text`: further text columns of a batch, for later
+    statements of its transaction. None of these names comes from a record.
     """
 
     name: str
@@ -28,7 +28,7 @@ class FencedTable:
 
     @property
     def incoming(self) -> str:
-        """The temporary table of each connection that a batch is copied to."""
+        """The temporary table of each connection, into which a batch is copied."""
         return f"incoming_{self.name}"
 
     @property

@@ -1,4 +1,4 @@
-"""The link sets of products: how they are replaced, and how they are read."""
+"""How the link sets of products are replaced and read."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -11,9 +11,9 @@ from headrace_pgvector.fence import FencedTable
 from headrace_schemas.links import Link, ProductLinks
 
 SETS = FencedTable("product_links", ("product_id", "title"))
-"""One row a product: the fence of its set, and the lock under which the set is replaced."""
+"""One row for each product: the fence of its link set, and the lock under which the set is replaced."""
 LINKS = "product_keywords"
-"""One row a link."""
+"""One row for each link."""
 LINK_COLUMNS = ("product_id", "keyword_id", "text", "score", "rank")
 
 REMOVE = f"DELETE FROM {SCHEMA}.{LINKS} WHERE product_id = ANY($1)"  # noqa: S608
@@ -24,7 +24,7 @@ _JOINED = f"""
     ORDER BY s.product_id, k.rank
 """  # noqa: S608
 SETS_OF = _JOINED.format(sets=f"(SELECT * FROM {SETS.qualified} WHERE product_id = ANY($1))")  # noqa: S608
-"""$1: product ids. A row for each link, and one for a set without any."""
+"""$1: product ids. A row for each link, and one row for a set without links."""
 PAGE_OF_SETS = _JOINED.format(
     sets=f"(SELECT * FROM {SETS.qualified} WHERE product_id > $1 ORDER BY product_id LIMIT $2)"  # noqa: S608
 )
@@ -34,11 +34,11 @@ PRODUCTS_OF = f"""
     FROM {SCHEMA}.{LINKS} k JOIN {SETS.qualified} s USING (product_id)
     WHERE k.keyword_id = $1 ORDER BY k.rank, k.score DESC, k.product_id LIMIT $2
 """  # noqa: S608
-"""$1: a keyword id; $2: how many. A deleted product has no links and so is not among them."""
+"""$1: a keyword id; $2: the limit. A deleted product has no links, so it is not among the rows."""
 
 
 async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> dict[str, int]:
-    """Writes the sets that are newer than what is stored, each as a whole, within the connection's transaction.
+    """Replaces the sets that are older than these, each as a whole, within the connection's transaction.
 
     Returns the stored version of each set that was not written.
     """
@@ -48,7 +48,7 @@ async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> 
         columns=SETS.incoming_columns,
         records=[(links.product_id, links.title, links.version, links.deleted) for links in sets],
     )
-    # From here on the rows of these products are locked, and with them their links.
+    # This locks the rows of these products, which protects their links too.
     written = {row[0]: row[1] for row in await connection.fetch(SETS.write_newer)}
     if updated := [id for id, is_new in written.items() if not is_new]:
         await connection.execute(REMOVE, updated)
@@ -69,7 +69,7 @@ def link_rows(links: ProductLinks) -> Iterator[tuple[object, ...]]:
 
 
 def stored_sets(rows: Iterable[asyncpg.Record]) -> Iterator[ProductLinks]:
-    """The link sets in rows of `SETS_OF` or `PAGE_OF_SETS`, as they are held: what is wrong is not judged here."""
+    """The link sets in rows of `SETS_OF` or `PAGE_OF_SETS`, as they are stored, without validation."""
     for product_id, group in groupby(rows, itemgetter("product_id")):
         first, *others = group
         linked = [row for row in (first, *others) if row["keyword_id"] is not None]

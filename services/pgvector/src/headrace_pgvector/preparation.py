@@ -1,4 +1,4 @@
-"""Brings a database to the state that this version of the worker writes to."""
+"""Creates and migrates the tables that the worker writes to."""
 
 from functools import partial
 
@@ -13,10 +13,11 @@ PACKAGE = "headrace_pgvector"
 
 
 async def prepare(settings: PostgresSettings, tables: list[Tables], dimension: int) -> list[str]:
-    """Applies what is missing, all or nothing, and creates the vector tables; safe to repeat and to run twice at once.
+    """Applies the missing migrations and creates the missing vector tables, in one transaction. It can be repeated, and
+    two can run at once.
 
-    Returns one line for each thing that was made. Raises Unavailable, and ValueError if a vector table of another
-    dimension is there.
+    Returns one line for each thing that it created. Raises Unavailable, and ValueError if a vector table has another
+    dimension.
     """
     return await migrate(settings, SERVICE, PACKAGE, partial(_create_all_vectors, tables, dimension))
 
@@ -31,5 +32,5 @@ async def _create_vectors(connection: Connection, table: Tables, dimension: int)
         return [f"{STORE}: table {table.vectors}, {dimension} dimensions"]
     found = await connection.fetchval(table.dimension)
     if found != dimension:
-        raise ValueError(f"the table {table.vectors} holds vectors of {found} dimensions, not {dimension}")
+        raise ValueError(f"the table {table.vectors} has vectors of {found} dimensions, not {dimension}")
     return []

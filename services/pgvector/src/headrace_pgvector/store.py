@@ -1,4 +1,4 @@
-"""What PostgreSQL holds, for the command line."""
+"""The read side: what is stored in PostgreSQL, for the command line."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -22,9 +22,9 @@ from headrace_worker.store import Hit, LinkedProduct, Query, Stored
 PAGE = 2000
 READERS = 2
 MIN_EF_SEARCH, MAX_EF_SEARCH = 200, 1000
-"""The most is what pgvector takes; beyond that the iterative scan finds what is asked for. With pgvector's default, 40,
-a search can stay in the cluster where it enters the graph, as a model makes them of languages that it does not know: of
-the made-up catalogue's ten nearest it then finds none. With 200 it found all in every graph of a dozen.
+"""The maximum is pgvector's; for larger limits the iterative scan finds the rest. With pgvector's default, 40, a
+search can stay in the cluster where it enters the graph: a model forms such clusters of languages that it does not
+know. In the generated catalogue it then found none of the ten nearest, and with 200 all of them, in a dozen graphs.
 """
 SEARCH_SETTINGS = """
     SELECT set_config('hnsw.ef_search', $1, true), set_config('hnsw.iterative_scan', 'strict_order', true)
@@ -32,7 +32,7 @@ SEARCH_SETTINGS = """
 
 
 class PgvectorStore:
-    """The read side of the tables, and their migration."""
+    """Reads the tables, and creates them."""
 
     def __init__(self, settings: PgvectorSettings) -> None:
         self._settings = settings
@@ -46,7 +46,7 @@ class PgvectorStore:
         """Nothing to do: a committed row is visible."""
 
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
-        """In pages, each a transaction of its own, so that a slow reader does not hold back vacuum."""
+        """Reads in pages, each in a transaction of its own, so that a slow reader does not block vacuum."""
         tables = self._tables[kind]
         last = ""
         while rows := await self._fetch(tables.stored_page, last, PAGE):
@@ -79,7 +79,7 @@ class PgvectorStore:
         return [LinkedProduct(row["product_id"], row["title"], row["rank"], row["score"]) for row in rows]
 
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
-        """In pages, each a transaction of its own, so that a slow reader does not hold back vacuum."""
+        """Reads in pages, each in a transaction of its own, so that a slow reader does not block vacuum."""
         last = ""
         while sets := list(stored_sets(await self._fetch(PAGE_OF_SETS, last, PAGE))):
             for links in sets:
@@ -106,17 +106,17 @@ async def check_index(connection: Connection, tables: Tables, dimension: int) ->
     found = await connection.fetchval(tables.dimension)
     if found is None:
         others = [row["model"] for row in await connection.fetch(tables.indexed_models)]
-        there = f"indexed are: {', '.join(others)}" if others else "nothing is indexed yet"
-        raise ValueError(f"PostgreSQL holds no {tables.name} indexed with {tables.model}; {there}")
+        there = f"indexed models: {', '.join(others)}" if others else "nothing is indexed yet"
+        raise ValueError(f"PostgreSQL has no {tables.name} indexed with {tables.model}; {there}")
     if found != dimension:
         raise ValueError(f"the index has vectors of {found} dimensions, the query's has {dimension}: another model")
 
 
 def stored(tables: Tables, row: asyncpg.Record) -> Stored:
     """A row of `Tables.stored`."""
-    held = {} if row["deleted"] else fields(tables, row)
+    values = {} if row["deleted"] else fields(tables, row)
     model = tables.model if row["content_hash"] else None
-    return Stored(row[tables.id], row["version"], row["deleted"], held, row["content_hash"], model)
+    return Stored(row[tables.id], row["version"], row["deleted"], values, row["content_hash"], model)
 
 
 def fields(tables: Tables, row: asyncpg.Record) -> dict[str, Any]:

@@ -21,14 +21,14 @@ class Tables:
 
     @property
     def name(self) -> str:
-        """The table of the entities, also the end of the name of what is made from it."""
+        """The table of the entities. The names of its view and migrations end with it."""
         return SOURCE_NAMES[self.kind]
 
     @property
     def vector_table(self) -> str:
-        """The bare name, unquoted.
+        """The name without schema and quotes.
 
-        Raises ValueError if PostgreSQL would cut it off, which could make one table of two models.
+        Raises ValueError if PostgreSQL would truncate it: then two models could have the same table.
         """
         name = f"{self.kind}_vectors__{self.model}"
         if len(name.encode()) > MAX_NAME_BYTES - len("_hnsw"):
@@ -41,7 +41,7 @@ class Tables:
 
     @cached_property
     def rows(self) -> FencedTable:
-        """The table of the entities; a batch also brings the hash of what was embedded."""
+        """The table of the entities; a batch also has the hash of each embedded text."""
         return FencedTable(self.name, CHANGES[self.kind].field_names, ("content_hash",))
 
     @property
@@ -54,7 +54,7 @@ class Tables:
         return self.rows.id
 
     def create_vectors(self, dimension: int) -> str:
-        """The vectors of live entities. Their index is HNSW by cosine, and the hash says what was embedded."""
+        """The vectors of live entities, with an HNSW index by cosine and the hash of the embedded text."""
         return f"""
             CREATE TABLE {self.vectors} (
                 {self.id} text COLLATE "C" PRIMARY KEY,
@@ -67,8 +67,8 @@ class Tables:
 
     @cached_property
     def remove_changed_vectors(self) -> str:
-        """$1: the ids that were updated. Returns those whose vector is of the same text and stays where it is, with
-        its place in the HNSW graph.
+        """$1: the ids that were updated. Returns those whose vector is of the same text: it stays, with its place in
+        the HNSW graph.
         """
         return f"""
             WITH removed AS (
@@ -82,8 +82,8 @@ class Tables:
 
     @cached_property
     def kept(self) -> str:
-        """$1: the ids that were not written. Returns the version of each, and whether its row is this very change:
-        a redelivery, or what the worker of another model has written already.
+        """$1: the ids that were not written. Returns the stored version of each, and whether its row equals this
+        change: after a redelivery, or after the worker of another model has written it.
         """
         alike = " AND ".join(f"t.{column} IS NOT DISTINCT FROM i.{column}" for column in (*self.columns, "version"))
         return f"""
@@ -127,7 +127,7 @@ class Tables:
 
     @cached_property
     def nearest(self) -> str:
-        """$1: the vector asked for; $2: how many. Vectors are of live entities only."""
+        """$1: the vector of the query; $2: the limit. Only live entities have vectors."""
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
             SELECT {fields}, 1 - n.distance AS score

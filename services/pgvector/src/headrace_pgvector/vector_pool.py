@@ -1,4 +1,4 @@
-"""Connections that speak pgvector's types."""
+"""Connections that know pgvector's types."""
 
 from collections.abc import Awaitable, Callable
 
@@ -15,7 +15,7 @@ def vector_pool(
     connections: int,
     on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
 ) -> Pool:
-    """A pool whose connections take and give numpy arrays for vectors. Raises ValueError if the DSN cannot be read."""
+    """A pool whose connections write and read vectors as numpy arrays. Raises ValueError if the DSN is malformed."""
 
     async def prepare_connection(connection: NewConnection) -> None:
         try:

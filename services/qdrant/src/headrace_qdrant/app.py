@@ -1,4 +1,4 @@
-"""The qdrant worker: embedded changes into Qdrant."""
+"""The worker `qdrant`: changes with vectors into Qdrant."""
 
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import open_stage
@@ -9,7 +9,7 @@ from headrace_worker.worker import Worker
 
 
 def inputs(settings: QdrantWorkerSettings) -> dict[str, type[Record]]:
-    """The embedded changes of the model that the collections are of."""
+    """The topics with vectors of the model of the settings."""
     return {settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()}
 
 

@@ -1,4 +1,4 @@
-"""How far consumer groups have come, from Kafka alone."""
+"""The progress of consumer groups, read from Kafka."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from headrace_clients.kafka import client_options
 from headrace_worker.settings import KafkaSettings
 
 NO_GROUPS_YET = (CoordinatorNotAvailableError, NotCoordinatorError)
-"""A broker that has never had a consumer group says that nobody coordinates it."""
+"""The errors of a broker that has never had a consumer group: there is no coordinator yet."""
 
 Offsets = Mapping[TopicPartition, int]
 
@@ -26,9 +26,9 @@ async def committed_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[Topi
 
 
 def unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[str, int]:
-    """The records, by topic, between what is committed and `ends`.
+    """The number of records, by topic, between the committed offsets and `ends`.
 
-    What retention has removed counts for nothing; a partition never committed is unread from its start.
+    Records that retention has removed do not count. A partition without a committed offset is unread from its start.
     """
     counts: dict[str, int] = {}
     for partition, end in ends.items():
@@ -39,7 +39,7 @@ def unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[str, int]
 
 @asynccontextmanager
 async def open_clients(settings: KafkaSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
-    """A consumer of no group, which tells where topics start and end, and an admin, which tells what is committed."""
+    """A consumer without a group, for the start and end of topics, and an admin client, for committed offsets."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()

@@ -1,4 +1,4 @@
-"""Clients of Kafka with the options that the guarantees rest on."""
+"""Clients of Kafka with the options that the guarantees need."""
 
 import ssl
 from typing import Any
@@ -32,7 +32,7 @@ def security(settings: KafkaSettings) -> BaseSecurity:
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """What every aiokafka client (consumer, producer, admin) takes."""
+    """The options of every aiokafka client (consumer, producer, admin)."""
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "client_id": "headrace",
@@ -41,7 +41,7 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
 
 
 def producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
-    """A producer that loses and doubles nothing: acks=all, idempotent."""
+    """A producer that neither loses nor duplicates records: acks=all, idempotent."""
     return AIOKafkaProducer(
         **{
             **client_options(settings),

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL that never wait for ever."""
+"""Connections to PostgreSQL with a time limit on everything."""
 
 import asyncio
 import contextlib
@@ -11,12 +11,12 @@ import asyncpg
 
 from headrace_clients.settings import PostgresSettings
 
-# Quoted, because only asyncpg's stubs know these classes as generic.
+# Quoted, because these classes are generic only in asyncpg's stubs.
 NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 SCHEMA = "headrace"
-"""Holds every table of ours."""
+"""The schema of every table of Headrace."""
 CLOSE_SECONDS = 5.0
 
 HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
@@ -29,9 +29,9 @@ def new_pool(
     on_connect: Callable[[NewConnection], Coroutine[Any, Any, None]] | None = None,
     session: Mapping[str, str] | None = None,
 ) -> Pool:
-    """A pool, to be awaited once before use. It connects when a connection is wanted: the server may be down.
+    """A pool, to be awaited once before use. It connects when a connection is acquired: the server may be down.
 
-    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN cannot be read.
+    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN is malformed.
     """
     return asyncpg.create_pool(
         checked_dsn(settings),
@@ -45,9 +45,8 @@ def new_pool(
 
 
 def checked_dsn(settings: PostgresSettings) -> str:
-    """The DSN, if it can be read. asyncpg's own errors quote what they stumble over, which may be the password.
-
-    Raises ValueError.
+    """The DSN. Raises ValueError if it is malformed, without quoting it: asyncpg's own errors quote a part of the DSN,
+    which may be the password.
     """
     dsn = settings.dsn.get_secret_value()
     if not DSN.fullmatch(dsn):
@@ -59,7 +58,7 @@ def checked_dsn(settings: PostgresSettings) -> str:
 
 
 async def close_pool(pool: Pool) -> None:
-    """Says goodbye to the server, but not for long."""
+    """Closes the connections, and drops them if the server does not answer in time."""
     try:
         async with asyncio.timeout(CLOSE_SECONDS):
             await pool  # a pool that was never used cannot be closed either
@@ -69,7 +68,7 @@ async def close_pool(pool: Pool) -> None:
 
 
 def session_settings(seconds: float) -> dict[str, str]:
-    """The server, too, gives up after `seconds`: a client that was paused or cut off must not keep its locks."""
+    """The server also stops after `seconds`, so that a client that is paused or cut off does not keep its locks."""
     limit = str(int(seconds * 1000))
     return {
         "application_name": "headrace",
@@ -82,8 +81,8 @@ def session_settings(seconds: float) -> dict[str, str]:
 async def transaction(pool: Pool, seconds: float) -> AsyncIterator[Connection]:
     """One READ COMMITTED transaction, of `seconds` at most.
 
-    Unless the server itself has answered with an error, a connection that fails is dropped: to roll back is to wait
-    for a server that may have stopped answering.
+    If the server answers with an error, the transaction is rolled back. After any other failure the connection is
+    dropped, because a rollback would wait for a server that may not answer.
     """
     async with asyncio.timeout(seconds):
         connection = await pool.acquire()

@@ -1,4 +1,4 @@
-"""Which of PostgreSQL's errors are about the data, and which say nothing about it.
+"""Which of PostgreSQL's errors are about the data, and which mean that it is unavailable.
 
 Source of the codes: https://www.postgresql.org/docs/current/errcodes-appendix.html
 """
@@ -14,7 +14,7 @@ from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 STORE = "postgres"
 DATA_CLASSES = ("22", "23")
 DATA_CODES = ("54000",)
-"""program_limit_exceeded: a value too large for an index row. The rest of class 54 is about the server."""
+"""program_limit_exceeded: a value is too large for an index row. The other codes of class 54 are about the server."""
 INTERNAL_CLASS = "XX"
 COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)")
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
@@ -22,11 +22,11 @@ NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
 
 @contextmanager
 def postgres_errors() -> Iterator[None]:
-    """Turns what asyncpg raises into BatchRejected or Unavailable; no message of these holds the DSN."""
+    """Turns asyncpg's errors into BatchRejected or Unavailable, without the DSN."""
     try:
         yield
     except asyncpg.PostgresError as error:
-        raise _judged(error) from error
+        raise _meaning(error) from error
     except TimeoutError as error:
         raise Unavailable(STORE, "no answer in time") from error
     except OSError as error:
@@ -35,7 +35,7 @@ def postgres_errors() -> Iterator[None]:
         raise Unavailable(STORE, f"the connection failed: {type(error).__name__}") from error
 
 
-def _judged(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
+def _meaning(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
     code = error.sqlstate or ""
     if code.startswith(DATA_CLASSES) or code in DATA_CODES:
         return BatchRejected(Rejected("refused_by_store", str(error), (STORE, code, *_place(error)), error))
@@ -44,9 +44,7 @@ def _judged(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
 
 
 def _place(error: asyncpg.PostgresError) -> tuple[str, ...]:
-    """The column or constraint that the error is about, if it says so: in a field of its own, or as the place in a
-    COPY.
-    """
+    """The column or constraint of the error, if the error names one: in a field, or as the position in a COPY."""
     named = getattr(error, "column_name", None) or getattr(error, "constraint_name", None)
     copied = COPIED_COLUMN.search(getattr(error, "context", None) or "")
     place = named or (copied and copied[1])

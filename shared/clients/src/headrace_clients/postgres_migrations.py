@@ -1,4 +1,4 @@
-"""Brings a database to the state that this version of a worker writes to."""
+"""Migrations of a service's tables."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
@@ -10,7 +10,7 @@ from headrace_clients.postgres import SCHEMA, Connection, checked_dsn
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_clients.settings import PostgresSettings
 
-LOCK = 0x68656164726163  # "headrac": any number will do, if all of Headrace's migrations take the same
+LOCK = 0x68656164726163  # "headrac"; any number, but the same for every migration
 LONGEST_MIGRATION = 3600.0
 
 
@@ -36,10 +36,10 @@ async def migrate(
     package: str,
     and_then: Callable[[Connection], Awaitable[list[str]]] | None = None,
 ) -> list[str]:
-    """Applies what is missing of a service's migrations, all or nothing; safe to repeat and to run twice at once.
+    """Applies the missing migrations of a service in one transaction. It can be repeated, and two can run at once.
 
-    `and_then`: what the service creates besides, in the same transaction. Returns one line for each thing that was
-    made. Raises Unavailable.
+    `and_then`: creates further things of the service, in the same transaction. Returns one line for each thing that was
+    created. Raises Unavailable.
     """
     with postgres_errors():
         connection = await asyncpg.connect(

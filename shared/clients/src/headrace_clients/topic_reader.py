@@ -1,4 +1,4 @@
-"""Reads topics from their beginning without a consumer group, for commands that look and leave no trace."""
+"""Reads topics from their beginning without a consumer group, for commands that change nothing."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -16,36 +16,36 @@ Ends = dict[TopicPartition, int]
 
 
 class UnknownTopic(Exception):
-    """A topic is not there: `headrace topics apply` has not been run."""
+    """There is no such topic: `headrace topics apply` has not been run."""
 
 
 class TopicReader:
-    """All partitions of some topics, from the first record that retention has kept."""
+    """All partitions of some topics, from the first record that retention has not removed."""
 
     def __init__(self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]) -> None:
         self._consumer = consumer
         self._partitions = partitions
 
     async def poll(self, timeout_ms: int = POLL_MS) -> list[Any]:
-        """The next records, in order within a partition; [] if none came in time."""
+        """The next records, in order within a partition; [] if there is none in time."""
         polled: Mapping[TopicPartition, list[Any]] = await self._consumer.getmany(timeout_ms=timeout_ms)
         return [record for records in polled.values() for record in records]
 
     async def left(self) -> int:
-        """How many offsets there are from the reader's place to the end of the topics."""
+        """The number of offsets from the reader's position to the end of the topics."""
         ends: Ends = await self._consumer.end_offsets(self._partitions)
         return sum([end - await self._consumer.position(partition) for partition, end in ends.items()])
 
     async def until_now(self) -> AsyncIterator[Any]:
-        """Every record that is there at the call and was not given before; what is published later is left for the next
-        call.
+        """Every record up to the end of the topics at the time of the call that was not returned before. The next call
+        returns later records.
         """
         ends: Ends = await self._consumer.end_offsets(self._partitions)
         open_ends = {partition for partition in ends if not await self._reached(partition, ends)}
         while open_ends:
             polled = await self.poll()
             for partition, end in ends.items():
-                # What was polled beyond the end would be lost to the next call.
+                # The next call must read the records that were polled beyond the end.
                 if await self._consumer.position(partition) > end:
                     self._consumer.seek(partition, end)
             for record in polled:
