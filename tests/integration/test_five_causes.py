@@ -29,8 +29,8 @@ from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, edits, publish_edits
 from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.qdrant import collection_of, connect
-from headrace_demo.entity_comparison import Expected, compare
-from headrace_demo.receipt_totals import read_accounts
+from headrace_demo.entity_comparison import Expected, compare_entities
+from headrace_demo.receipt_totals import read_totals
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.preparation import SETTINGS
 from headrace_letters.actions import Action
@@ -130,8 +130,8 @@ class Night:
         await eventually(lambda: self._have_settled(wanted), within=900)
 
     async def _have_settled(self, wanted: dict[str, int]) -> bool:
-        accounts = await read_accounts(self.installation.settings)
-        return all(accounts.of(worker).consumed >= records for worker, records in wanted.items())
+        totals = await read_totals(self.installation.settings)
+        return all(totals.of(worker).consumed >= records for worker, records in wanted.items())
 
     async def differences(self) -> list[Any]:
         """Returns where a store differs from its fold. Both stores contain only entities of this test."""
@@ -143,7 +143,7 @@ class Night:
             assert worker.store is not None
             store = worker.store(settings)
             await store.refresh()
-            found += (await compare(store.scan("product"), fold, model=model)).differences
+            found += (await compare_entities(store.scan("product"), fold, model=model)).differences
             await store.close()
         return found
 

@@ -124,6 +124,11 @@ def test_a_variable_that_nothing_reads_gets_one_warning_with_the_nearest_name(tm
     assert "did you mean HEADRACE_KAFKA__PARTITIONS?" in warnings[0]
 
 
+@pytest.mark.parametrize("call", [["status"], ["generate", "made", "--products", "1", "--keywords", "1"]])
+def test_a_command_that_reads_no_settings_gives_no_warning_of_them(tmp_path: Path, call: list[str]) -> None:
+    assert headrace(tmp_path, *call, HEADRACE_KAFKA__PARTITION="3").stderr == ""
+
+
 def test_the_environment_comes_before_the_file_of_headrace_up(tmp_path: Path) -> None:
     (tmp_path / ".headrace").mkdir()
     (tmp_path / ".headrace" / "stack.env").write_text("HEADRACE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:2\n")

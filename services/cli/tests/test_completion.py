@@ -3,11 +3,11 @@
 from aiokafka import TopicPartition
 
 from headrace_cli.completion import Missing, missing_records
-from headrace_cli.topic_graph import Reader, readers_of, stages
+from headrace_cli.topic_graph import Reader, levels, readers_of
 from headrace_schemas.topics import Topics
 
 TOPICS = Topics("t.")
-STAGES = stages(TOPICS, "m")
+LEVELS = levels(TOPICS, "m")
 LINKS = "t.product-links"
 READERS = [
     Reader("embed", "t.embed", frozenset({"t.products", "t.keywords"}), "t.replay.embed"),
@@ -21,30 +21,30 @@ READERS = [
 
 
 def test_what_is_made_from_a_topic_comes_after_it() -> None:
-    first, second, *others = STAGES
+    first, second, *others = LEVELS
     assert first == {"t.products", "t.keywords"}
     assert second == {"t.products.embedded.m", "t.keywords.embedded.m"}
-    assert [set(stage) for stage in dict.fromkeys(others)] == [{"t.receipts"}, {"t.relink"}, {LINKS}]
+    assert [set(level) for level in dict.fromkeys(others)] == [{"t.receipts"}, {"t.relink"}, {LINKS}]
 
 
 def test_a_sweep_is_followed_from_its_marker_over_its_parts_to_its_requests() -> None:
-    assert STAGES.count(frozenset({"t.relink"})) == 3
+    assert LEVELS.count(frozenset({"t.relink"})) == 3
 
 
-def test_a_stage_waits_for_whoever_reads_its_topics_and_for_what_is_replayed_to_them() -> None:
-    def waited_for(stage: frozenset[str]) -> dict[str, frozenset[str]]:
-        return {reader.group: reader.topics for reader in readers_of(stage, READERS)}
+def test_a_level_waits_for_whoever_reads_its_topics_and_for_what_is_replayed_to_them() -> None:
+    def waited_for(level: frozenset[str]) -> dict[str, frozenset[str]]:
+        return {reader.group: reader.topics for reader in readers_of(level, READERS)}
 
-    assert waited_for(STAGES[0]) == {
+    assert waited_for(LEVELS[0]) == {
         "t.embed": {"t.products", "t.keywords", "t.replay.embed"},
         "t.elasticsearch": {"t.products", "t.keywords", "t.replay.elasticsearch"},
     }
-    assert waited_for(STAGES[1]) == {"t.qdrant": {*STAGES[1], "t.replay.qdrant"}}
-    assert waited_for(STAGES[-1]) == {"t.elasticsearch": {LINKS, "t.replay.elasticsearch"}}
+    assert waited_for(LEVELS[1]) == {"t.qdrant": {*LEVELS[1], "t.replay.qdrant"}}
+    assert waited_for(LEVELS[-1]) == {"t.elasticsearch": {LINKS, "t.replay.elasticsearch"}}
 
 
 def test_nothing_is_replayed_to_a_listener() -> None:
-    (listener,) = readers_of(STAGES[2], READERS)
+    (listener,) = readers_of(LEVELS[2], READERS)
     assert (listener.group, listener.topics) == ("t.link.receipts", frozenset({"t.receipts"}))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace_cli.files.records import FileRecords, Reading, Repeated, source_record
+from headrace_cli.files.records import FileRecords, RecentPairs, RowFormat, source_record
 from headrace_cli.files.rows import BadRow, Row
 from headrace_cli.source_producer import SourceRecord
 
@@ -15,13 +15,13 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 GOOD = {"product_id": "p/1 한", "title": "Lamp", "version": 7, "price": "12.5", "unknown": 1}
 
 
-def record(fields: dict[str, Any], **reading: Any) -> tuple[SourceRecord, int]:
-    return source_record(Row(1, fields), Reading("product", **reading), NOW)
+def record(fields: dict[str, Any], **row_format: Any) -> tuple[SourceRecord, int]:
+    return source_record(Row(1, fields), RowFormat("product", **row_format), NOW)
 
 
-def why(fields: dict[str, Any], **reading: Any) -> str:
+def why(fields: dict[str, Any], **row_format: Any) -> str:
     with pytest.raises(ValueError, match=r"^\w") as refused:
-        record(fields, **reading)
+        record(fields, **row_format)
     return str(refused.value)
 
 
@@ -87,20 +87,20 @@ class Rows:
 
 def test_bad_rows_keep_their_line_and_do_not_stop_the_rest() -> None:
     rows = Rows(Row(1, GOOD), BadRow(2, "is not JSON"), Row(3, {"title": "no id", "version": 1}), Row(4, GOOD))
-    read = list(FileRecords(rows, Reading("product")))
+    read = list(FileRecords(rows, RowFormat("product")))
     assert [row.line for row in read if isinstance(row, BadRow)] == [2, 3]
     assert len([row for row in read if isinstance(row, SourceRecord)]) == 2
 
 
 def test_an_id_that_comes_twice_with_one_version_is_counted() -> None:
-    records = FileRecords(Rows(Row(1, GOOD), Row(2, GOOD | {"version": 8}), Row(3, GOOD)), Reading("product"))
+    records = FileRecords(Rows(Row(1, GOOD), Row(2, GOOD | {"version": 8}), Row(3, GOOD)), RowFormat("product"))
     assert len(list(records)) == 3
     assert records.repeated == 1
 
 
 def test_repetitions_are_noticed_within_the_last_rows_and_memory_is_bounded() -> None:
-    repeated = Repeated(remembered=10)
-    assert not any(repeated.seen(f"p{number}", 1) for number in range(1000))
-    assert all(repeated.seen(f"p{number}", 1) for number in range(990, 1000))
-    assert not repeated.seen("p0", 1)
-    assert len(repeated._newer) + len(repeated._older) <= 20
+    pairs = RecentPairs(remembered=10)
+    assert not any(pairs.contains_or_adds(f"p{number}", 1) for number in range(1000))
+    assert all(pairs.contains_or_adds(f"p{number}", 1) for number in range(990, 1000))
+    assert not pairs.contains_or_adds("p0", 1)
+    assert len(pairs) <= 20

@@ -5,7 +5,7 @@ import json
 import pytest
 from rich.console import Console
 
-from headrace_cli.hit_table import hits_table
+from headrace_cli.hit_table import hit_table
 from headrace_cli.output import inert, json_text, table
 from headrace_worker.store import Hit
 
@@ -56,7 +56,7 @@ def test_results_say_which_store_they_are_from() -> None:
     hit = Hit("p-1", 0.5, {"title": "Lamp\x1b[2J", "price": 45900.0, "currency": "KRW", "locale": "ko-KR"})
     console = Console(width=120)
     with console.capture() as captured:
-        console.print(hits_table([("qdrant", [hit])], "product"))
+        console.print(hit_table([("qdrant", [hit])], "product"))
     assert "qdrant" in captured.get()
     assert "45,900 KRW" in captured.get()
     assert "\x1b[2J" not in captured.get()

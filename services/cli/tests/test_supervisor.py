@@ -10,10 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
-import pytest
 
-from headrace_cli import supervisor as module
-from headrace_cli.supervisor import Supervisor
+from headrace_cli.supervisor import Limits, Supervisor
 
 RUNS = "import time; print('runs', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {RUNS}"
@@ -36,22 +34,19 @@ async def until(condition: Callable[[], bool]) -> None:
         await asyncio.sleep(0.02)
 
 
-class Run:
-    """A supervisor of some programs in this process, and what it said."""
+LIMITS = Limits(grace=2.0, first_pause=0.05)
 
-    def __init__(self, **programs: str) -> None:
+
+class Run:
+    """A supervisor of some programs in this process, and the lines that it reports."""
+
+    def __init__(self, limits: Limits = LIMITS, **programs: str) -> None:
         self.said: list[tuple[str, str]] = []
         commands = {name: python(program) for name, program in programs.items()}
-        self.supervisor = Supervisor(commands, lambda name, line: self.said.append((name, line)))
+        self.supervisor = Supervisor(commands, lambda name, line: self.said.append((name, line)), limits=limits)
 
     async def start(self) -> asyncio.Task[int]:
         return asyncio.create_task(self.supervisor.run())
-
-
-@pytest.fixture(autouse=True)
-def short_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF_FIRST", 0.05)
-    monkeypatch.setattr(module, "GRACE_SECONDS", 2.0)
 
 
 async def test_a_worker_that_dies_starts_again_and_the_others_go_on() -> None:
@@ -59,7 +54,7 @@ async def test_a_worker_that_dies_starts_again_and_the_others_go_on() -> None:
     running = await run.start()
     await until(lambda: run.said.count(("dies", "runs")) >= 3)
     assert run.said.count(("lives", "runs")) == 1
-    assert ("dies", "ended with status 1; starts again in 0 s") in run.said
+    assert ("dies", "ended with status 1; starts again in 0.05 s") in run.said
     run.supervisor.stop()
     assert await running == 0
 
@@ -73,23 +68,24 @@ async def test_a_worker_that_was_killed_starts_again() -> None:
     await running
 
 
-async def test_pauses_between_restarts_grow_and_end_at_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "BACKOFF_MOST", 0.2)
-    run = Run(dies="raise SystemExit(1)")
+async def test_pauses_between_restarts_grow_and_end_at_a_limit() -> None:
+    run = Run(Limits(first_pause=0.05, longest_pause=0.2), dies="raise SystemExit(1)")
     running = await run.start()
-    pauses: list[float] = []
-    wait_for = asyncio.wait_for
-
-    async def noted(awaitable: object, timeout: float) -> object:
-        if timeout <= 0.2:
-            pauses.append(timeout)
-        return await wait_for(awaitable, timeout)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(module.asyncio, "wait_for", noted)
     await until(lambda: run.supervisor.restarts["dies"] >= 5)
     run.supervisor.stop()
     await running
-    assert pauses[:5] == [0.05, 0.1, 0.2, 0.2, 0.2]
+    pauses = [line.rpartition(" in ")[2] for _, line in run.said]
+    assert pauses[:5] == ["0.05 s", "0.1 s", "0.2 s", "0.2 s", "0.2 s"]
+
+
+async def test_a_worker_starts_again_only_after_the_pause() -> None:
+    run = Run(Limits(first_pause=0.6), dies="import time; print(time.time()); raise SystemExit(1)")
+    running = await run.start()
+    await until(lambda: run.supervisor.restarts["dies"] >= 2)
+    run.supervisor.stop()
+    await running
+    first, second, *_ = [float(line) for _, line in run.said if line[0].isdigit()]
+    assert second - first >= 0.6
 
 
 async def test_stopping_lets_every_worker_finish() -> None:

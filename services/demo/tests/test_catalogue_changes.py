@@ -10,18 +10,18 @@ from pydantic import ValidationError
 
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Malformed
-from headrace_demo.catalogue.files import read_events, write
+from headrace_demo.catalogue.files import read_events, write_catalogue
 from headrace_demo.catalogue.fold import Newest, fold
 from headrace_demo.catalogue.malformed_records import DEFECTS
 from headrace_schemas.changes import CHANGES
 
 
-def _stream(seed=7, products=60, keywords=20, count=600, broken=30):
-    return list(changes(seed, products=products, keywords=keywords, count=count, broken=broken))
+def _stream(seed=7, products=60, keywords=20, count=600, malformed=30):
+    return list(changes(seed, products=products, keywords=keywords, count=count, malformed=malformed))
 
 
 def test_the_demo_gets_exactly_the_numbers_it_asks_for():
-    events = _stream(products=2000, keywords=500, count=500, broken=20)
+    events = _stream(products=2000, keywords=500, count=500, malformed=20)
     assert len(events) == 500
     assert sum(isinstance(event, Malformed) for event in events) == 20
     causes = Counter(event.cause for event in events if isinstance(event, Change))
@@ -31,10 +31,10 @@ def test_the_demo_gets_exactly_the_numbers_it_asks_for():
 
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(1, 4), st.integers(0, 120), st.data())
 def test_any_size_is_met_exactly(seed, products, keywords, count, data):
-    broken = data.draw(st.integers(0, count))
-    events = list(changes(seed, products=products, keywords=keywords, count=count, broken=broken))
+    malformed = data.draw(st.integers(0, count))
+    events = list(changes(seed, products=products, keywords=keywords, count=count, malformed=malformed))
     assert len(events) == count
-    assert sum(isinstance(event, Malformed) for event in events) == broken
+    assert sum(isinstance(event, Malformed) for event in events) == malformed
 
 
 def test_every_change_is_valid_and_carries_op_id_version_and_time():
@@ -45,10 +45,10 @@ def test_every_change_is_valid_and_carries_op_id_version_and_time():
 
 
 def test_every_malformed_record_is_one_that_no_worker_can_accept():
-    broken = [event for event in _stream(count=400, broken=4 * len(DEFECTS)) if isinstance(event, Malformed)]
-    assert {event.defect for event in broken} == set(DEFECTS)
-    assert {event.kind for event in broken} == {"product", "keyword"}
-    for event in broken:
+    malformed = [event for event in _stream(count=400, malformed=4 * len(DEFECTS)) if isinstance(event, Malformed)]
+    assert {event.defect for event in malformed} == set(DEFECTS)
+    assert {event.kind for event in malformed} == {"product", "keyword"}
+    for event in malformed:
         if event.value is None:
             assert event.defect == "null_without_version"
             continue
@@ -170,11 +170,11 @@ def test_without_a_clock_times_are_fixed_and_with_one_they_are_its_own():
 
 def test_impossible_requests_are_refused_at_once():
     with pytest.raises(ValueError, match="cannot be malformed"):
-        changes(7, products=1, keywords=1, count=3, broken=4)
+        changes(7, products=1, keywords=1, count=3, malformed=4)
     with pytest.raises(ValueError, match="nothing to change"):
         changes(7, products=0, keywords=0, count=1)
 
 
 def test_a_written_stream_reads_back_as_it_was(tmp_path):
-    write(tmp_path, 7, product_count=60, keyword_count=20, change_count=600, broken=30)
+    write_catalogue(tmp_path, 7, product_count=60, keyword_count=20, change_count=600, malformed=30)
     assert list(read_events(tmp_path / "changes.jsonl")) == _stream()

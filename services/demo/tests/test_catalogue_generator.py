@@ -24,8 +24,8 @@ _ALL_KEYWORDS = sum(tier.size for tier in tiers())
 
 def test_the_same_seed_gives_the_same_bytes_in_every_process(tmp_path):
     program = (
-        "import sys; from pathlib import Path; from headrace_demo.catalogue.files import write;"
-        "write(Path(sys.argv[1]), 7, product_count=40, keyword_count=20, change_count=60, broken=5)"
+        "import sys; from pathlib import Path; from headrace_demo.catalogue.files import write_catalogue;"
+        "write_catalogue(Path(sys.argv[1]), 7, product_count=40, keyword_count=20, change_count=60, malformed=5)"
     )
     for name in ("a", "b"):
         environment = {**os.environ, "PYTHONHASHSEED": "1" if name == "a" else "2", "LC_ALL": "C"}

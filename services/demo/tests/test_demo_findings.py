@@ -5,14 +5,14 @@ from dataclasses import replace
 import pytest
 
 from headrace_demo.catalogue.events import Change, Malformed
-from headrace_demo.entity_comparison import Comparison, Expected, expected
+from headrace_demo.entity_comparison import EntityComparison, Expected, expected_entities
 from headrace_demo.findings import Findings, WorkerFigures
 from headrace_demo.link_comparison import LinkComparison
 
 EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 2, 0, 5.0, (0.1, 0.2, 0.3))
 QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))
 RIGHT = Findings(
-    10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": Comparison(live=7)}}, {}, None, {}
+    10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": EntityComparison(live=7)}}, {}, None, {}
 )
 
 
@@ -35,7 +35,7 @@ def test_a_worker_whose_numbers_do_not_add_up(worker: WorkerFigures, said: str) 
 
 
 def test_a_store_that_differs() -> None:
-    differs = Comparison(live=7, different=1, differences=[("p-1", "is missing")])
+    differs = EntityComparison(live=7, different=1, differences=[("p-1", "is missing")])
     assert replace(RIGHT, stores={"qdrant": {"product": differs}}).problems() == ["qdrant: product p-1 is missing"]
 
 
@@ -50,7 +50,7 @@ def test_the_fold_has_the_newest_of_each_entity_and_nothing_of_what_is_malformed
         return Change("product", "create", record | fields)
 
     events = [change(2, title="new"), change(1, title="old"), Malformed("product", "empty", b"q", b"")]
-    wanted = expected(events)
+    wanted = expected_entities(events)
     assert wanted["product"] == {"p": Expected(2, False, {"product_id": "p", "title": "new"})}
-    assert expected([*events, change(3, op="delete")])["product"] == {"p": Expected(3, True)}
+    assert expected_entities([*events, change(3, op="delete")])["product"] == {"p": Expected(3, True)}
     assert wanted["keyword"] == {}

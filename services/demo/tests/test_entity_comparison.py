@@ -5,27 +5,27 @@ from dataclasses import replace
 
 import pytest
 
-from headrace_demo.entity_comparison import Comparison, Expected, compare
+from headrace_demo.entity_comparison import EntityComparison, Expected, compare_entities
 from headrace_worker.store import Stored
 
 LAMP = {"product_id": "lamp", "title": "Lamp", "price": 12.0, "attributes": {"colour": "red"}}
 EXPECTED = {"lamp": Expected(3, False, LAMP), "gone": Expected(2, True)}
-HELD = {
+STORED = {
     "lamp": Stored("lamp", 3, False, LAMP, content_hash="c" * 64, model="m"),
     "gone": Stored("gone", 2, True),
 }
 
 
-async def compared(*held: Stored, model: str | None = "m") -> Comparison:
+async def compared(*stored: Stored, model: str | None = "m") -> EntityComparison:
     async def scan() -> AsyncIterator[Stored]:
-        for entity in held:
+        for entity in stored:
             yield entity
 
-    return await compare(scan(), EXPECTED, model=model)
+    return await compare_entities(scan(), EXPECTED, model=model)
 
 
 async def test_the_fold_and_nothing_else_is_equal() -> None:
-    comparison = await compared(*HELD.values())
+    comparison = await compared(*STORED.values())
     assert comparison.equal
     assert (comparison.live, comparison.tombstones) == (1, 1)
 
@@ -47,27 +47,27 @@ async def test_the_fold_and_nothing_else_is_equal() -> None:
     ],
 )
 async def test_every_difference_is_noticed(id: str, change: dict[str, object], what: str) -> None:
-    held = HELD | {id: replace(HELD[id], **change)}  # type: ignore[arg-type]
-    comparison = await compared(*held.values())
+    stored = STORED | {id: replace(STORED[id], **change)}  # type: ignore[arg-type]
+    comparison = await compared(*stored.values())
     assert comparison.differences == [(id, what)]
     assert not comparison.equal
 
 
 async def test_a_missing_a_strange_and_a_doubled_entity_are_noticed() -> None:
-    comparison = await compared(HELD["lamp"], HELD["lamp"], Stored("new", 1, False))
+    comparison = await compared(STORED["lamp"], STORED["lamp"], Stored("new", 1, False))
     assert set(comparison.differences) == {
-        ("lamp", "is held twice"),
-        ("new", "is held and was never published"),
+        ("lamp", "is stored twice"),
+        ("new", "is stored and was never published"),
         ("gone", "is missing"),
     }
 
 
 async def test_a_store_without_vectors_needs_none() -> None:
-    held = replace(HELD["lamp"], content_hash=None, model=None)
-    assert (await compared(held, HELD["gone"], model=None)).equal
+    stored = replace(STORED["lamp"], content_hash=None, model=None)
+    assert (await compared(stored, STORED["gone"], model=None)).equal
 
 
 async def test_differences_are_all_counted_and_some_are_kept() -> None:
-    comparison = await compared(*HELD.values(), *(Stored(f"s{number}", 1, False) for number in range(1000)))
+    comparison = await compared(*STORED.values(), *(Stored(f"s{number}", 1, False) for number in range(1000)))
     assert comparison.different == 1000
     assert len(comparison.differences) == 20

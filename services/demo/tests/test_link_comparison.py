@@ -33,9 +33,9 @@ def link_set(*keyword_ids: str, **others: Any) -> ProductLinks:
     return ProductLinks.model_construct(**fields | others)
 
 
-async def compared(*held: ProductLinks, k: int = K, min_score: float = -1.0) -> LinkComparison:
+async def compared(*stored: ProductLinks, k: int = K, min_score: float = -1.0) -> LinkComparison:
     async def scan() -> AsyncIterator[ProductLinks]:
-        for links in held:
+        for links in stored:
             yield links
 
     return await compare_links(scan(), PRODUCTS, KEYWORDS, k=k, min_score=min_score)
@@ -53,9 +53,9 @@ async def test_fewer_keywords_than_k_and_scores_below_the_least_leave_a_set_shor
     assert (await compared(link_set(), k=5, min_score=0.95)).different == 0
 
 
-@pytest.mark.parametrize("held", [("a",), ("a", "b"), ("a", "b", "c")])
-async def test_a_score_beside_the_least_may_fall_either_way(held: tuple[str, ...]) -> None:
-    assert (await compared(link_set(*held), k=3, min_score=0.6)).different == 0
+@pytest.mark.parametrize("stored", [("a",), ("a", "b"), ("a", "b", "c")])
+async def test_a_score_beside_the_least_may_fall_either_way(stored: tuple[str, ...]) -> None:
+    assert (await compared(link_set(*stored), k=3, min_score=0.6)).different == 0
 
 
 async def test_a_deleted_product_has_a_tombstone_or_nothing() -> None:
@@ -71,7 +71,7 @@ def with_link(change: Callable[[Link], dict[str, Any]]) -> ProductLinks:
 
 
 @pytest.mark.parametrize(
-    ("held", "what"),
+    ("stored", "what"),
     [
         ([], "has no links and should"),
         ([link_set("a", "d")], "is linked to d"),
@@ -85,13 +85,13 @@ def with_link(change: Callable[[Link], dict[str, Any]]) -> ProductLinks:
         ([link_set(deleted=True, title=None)], "has a tombstone and is live"),
         ([link_set("a", "b"), link_set("a", product_id="gone")], "is deleted"),
         ([link_set("a", "b"), link_set(product_id="other", deleted=True)], "never published"),
-        ([link_set("a", "b"), link_set("a", "b")], "is held twice"),
+        ([link_set("a", "b"), link_set("a", "b")], "is stored twice"),
         ([with_link(lambda link: {"score": link.score + 3 * TIE})], "the cosine is"),
         ([with_link(lambda link: {"text": "old"})], "which is now"),
         ([with_link(lambda link: {"rank": 3})], "gap"),
     ],
 )
-async def test_every_way_to_be_wrong_is_noticed(held: list[ProductLinks], what: str) -> None:
-    comparison = await compared(*held)
+async def test_every_way_to_be_wrong_is_noticed(stored: list[ProductLinks], what: str) -> None:
+    comparison = await compared(*stored)
     assert comparison.different == 1
     assert what in comparison.differences[0][1]

@@ -1,7 +1,8 @@
-"""Whether everything published before a moment is in every store: the graph of topics, walked in order.
+"""Waits until everything that is published now is in every store.
 
-A topic's end is pinned only when everything that writes to it has been read: pinned earlier, it would miss what was
-still on its way. That is exact because every worker commits a record only after all that follows from it is published.
+The topics are followed level by level. The end offsets of a level are read only when everything that writes to it has
+finished: an end that is read earlier would miss records that are not published yet. This is exact, because a worker
+commits a record only after it has published everything that follows from it.
 """
 
 import asyncio
@@ -12,75 +13,75 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_cli.installed_stores import refresh_stores
-from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, readers_of, stages
+from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, levels, readers_of
+from headrace_cli.worker_stores import refresh_stores
 from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients, unread
 from headrace_clients.topic_reader import partitions_of
 from headrace_worker.settings import CommonSettings
 
-LOOK_SECONDS = 0.25
+POLL_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """How many records of a topic a worker has still to settle."""
+    """How many records of a topic a worker has not committed yet."""
 
     worker: str
     topic: str
     records: int
 
 
-class NotYet(Exception):
-    """The time is up. `missing`: what was not settled by then."""
+class Incomplete(Exception):
+    """The time limit has passed. `missing`: what was not committed by then."""
 
     def __init__(self, missing: Sequence[Missing]) -> None:
         super().__init__("not everything is in every store")
         self.missing = missing
 
 
-def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
-    """What lies between a reader's committed offsets and the pinned ends."""
-    own = {partition: end for partition, end in ends.items() if partition.topic in reader.topics}
-    counts = unread(starts, own, committed)
-    return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
-
-
-async def wait(
-    settings: CommonSettings, timeout: float, look: Callable[[Sequence[Missing]], None] = lambda missing: None
+async def until_stored(
+    settings: CommonSettings, timeout: float, on_progress: Callable[[Sequence[Missing]], None] = lambda missing: None
 ) -> None:
-    """Returns when all that is published now is in every store and can be found there.
+    """Returns when everything that is published at the call is in every store and visible to searches.
 
-    `look` is called with what is missing whenever that was counted. Raises NotYet after `timeout` seconds.
+    `on_progress` gets what is missing after each count. Raises Incomplete after `timeout` seconds.
     """
-    await walk(settings, stages(settings.topics, settings.model), timeout, look)
+    await until_committed(settings, levels(settings.topics, settings.model), timeout, on_progress)
     await refresh_stores()
 
 
-async def walk(
+async def until_committed(
     settings: CommonSettings,
-    stages: Sequence[frozenset[str]],
+    levels: Sequence[frozenset[str]],
     timeout: float,
-    look: Callable[[Sequence[Missing]], None],
+    on_progress: Callable[[Sequence[Missing]], None],
 ) -> None:
-    """Returns when everything on the topics of the first stage, and all that follows from it on those of the others,
-    has been settled by whoever reads it.
+    """Returns when every reader has committed all that is on the topics of the first level at the call, and all that
+    follows from it on the later levels.
 
-    Raises NotYet after `timeout` seconds.
+    Raises Incomplete after `timeout` seconds.
     """
     deadline = time.monotonic() + timeout
     readers = [*installed_readers(settings), *installed_listeners(settings)]
     async with open_clients(settings.kafka) as (consumer, admin):
-        for stage in stages:
-            there = readers_of(stage, readers)
-            if not there:
+        for level in levels:
+            level_readers = readers_of(level, readers)
+            if not level_readers:
                 continue
-            partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(r.topics for r in there)))
-            ends: Offsets = await consumer.end_offsets(partitions)
-            while missing := await _missing(consumer, admin, there, ends):
-                look(missing)
+            topics = frozenset[str]().union(*(reader.topics for reader in level_readers))
+            ends: Offsets = await consumer.end_offsets(await partitions_of(settings.kafka, topics))
+            while missing := await _missing(consumer, admin, level_readers, ends):
+                on_progress(missing)
                 if time.monotonic() > deadline:
-                    raise NotYet(missing)
-                await asyncio.sleep(LOOK_SECONDS)
+                    raise Incomplete(missing)
+                await asyncio.sleep(POLL_SECONDS)
+
+
+def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
+    """The records between a reader's committed offsets and `ends`, by topic."""
+    own = {partition: end for partition, end in ends.items() if partition.topic in reader.topics}
+    counts = unread(starts, own, committed)
+    return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
 
 
 async def _missing(

@@ -1,29 +1,37 @@
-"""Where settings come from: the environment first, then the `stack.env` that `headrace up` wrote."""
+"""Where settings come from: first the environment, then the file `stack.env` that `headrace up` writes."""
 
 import os
 from pathlib import Path
 
 import typer
+from typer.core import TyperCommand
 
 from headrace_local.record import read_settings
 from headrace_worker.settings import unknown_variables
 from headrace_worker.worker import known_variables
 
 DATA_DIR = "HEADRACE_DATA_DIR"
-"""Names the directory of `headrace up`; the command's own, no worker reads it."""
+"""Names the directory of `headrace up`. Only the command reads it, no worker does."""
 DEFAULT_DATA_DIR = Path(".headrace")
 ACTOR = "HEADRACE_ACTOR"
-"""Who clears dead letters, for the audit; the command's own, too."""
+"""Who changes dead letters, for the audit. Only the command reads it, too."""
+
+
+class WithoutSettings(TyperCommand):
+    """The class of a command that needs no settings when it starts: `@app.command(cls=WithoutSettings)`.
+
+    Such a command reads none, or it starts the servers that the settings describe.
+    """
 
 
 def read() -> None:
-    """Completes the environment of this process, and so of its children, from `stack.env`."""
+    """Adds the variables of `stack.env` to the environment of this process, which its child processes inherit."""
     directory = Path(os.environ.pop(DATA_DIR, DEFAULT_DATA_DIR))
     for name, value in read_settings(directory / "stack.env").items():
         os.environ.setdefault(name, value)
 
 
 def warn_of_unknown() -> None:
-    """One line on standard error for each `HEADRACE_` variable that nothing reads."""
+    """Writes one line to standard error for each `HEADRACE_` variable that nothing reads."""
     for warning in unknown_variables(os.environ, {DATA_DIR, ACTOR, *known_variables()}):
         typer.echo(f"headrace: {warning}", err=True)

@@ -1,4 +1,4 @@
-"""Errors that a user can do something about, each as one line that says what."""
+"""Errors that a user can correct, each as one line that says what to do."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ WRONG_CALL = 2
 
 
 class CommandError(Exception):
-    """A command cannot go on; the text is one line that says what to do. `status`: the command's exit status."""
+    """A command cannot continue; the text is one line that says what to do. `status`: the command's exit status."""
 
     def __init__(self, line: str, status: int = NOT_DONE) -> None:
         super().__init__(line)
@@ -19,15 +19,15 @@ class CommandError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What is printed and returned for an error."""
+    """The lines to print for an error, and the exit status."""
 
     lines: list[str]
     status: int = NOT_DONE
 
 
 def explained(error: Exception) -> Problem | None:
-    """What to say of an error; None for one that is a fault of the program and deserves its traceback."""
-    # Imported here, where something has gone wrong, and not into every process that runs a worker.
+    """The lines and the status for an error; None if it is a fault of the program, which needs its traceback."""
+    # Imported only after an error, so that the process of a worker does not import them.
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
     from headrace_cli.files.rows import UnreadableFile
@@ -45,7 +45,7 @@ def explained(error: Exception) -> Problem | None:
         case StackError() | TopicsDiffer() | UnknownTopic():
             return Problem(str(error).splitlines())
         case Unavailable():
-            return Problem([f"{_first_line(error)}: start it with `headrace up`, or see that its settings are right"])
+            return Problem([f"{_first_line(error)}: start it with `headrace up`, or check its settings"])
         case UnreadableFile():
             return Problem([str(error)], WRONG_CALL)
         case KafkaConnectionError():
@@ -58,7 +58,7 @@ def explained(error: Exception) -> Problem | None:
 
 
 def _wrong_settings(error: ValidationError) -> Iterator[str]:
-    """One line for each wrong setting, without its value, which may be a secret."""
+    """One line for each wrong setting. The value may be a secret and is not shown."""
     for problem in error.errors(include_input=False, include_context=False, include_url=False):
         name = "HEADRACE_" + "__".join(str(step).upper() for step in problem["loc"])
         yield f"the setting {name} is wrong: {problem['msg']}"

@@ -15,8 +15,8 @@ COLUMNS: dict[Kind, tuple[str, ...]] = {
 }
 
 
-def hits_table(found: Sequence[tuple[str, Sequence[Hit]]], kind: Kind, title: str | None = None) -> Table:
-    """(store, its results) one below the other, best first. A score compares only within one store's search."""
+def hit_table(found: Sequence[tuple[str, Sequence[Hit]]], kind: Kind, title: str | None = None) -> Table:
+    """The results of each (store, results), best first. Scores of different stores or searches do not compare."""
     shown = table("", "", "score", "id", *COLUMNS[kind], title=title, right=("score", "price", "popularity"))
     for store, hits in found:
         for place, hit in enumerate(hits, 1):

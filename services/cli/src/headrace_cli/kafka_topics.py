@@ -1,4 +1,4 @@
-"""Creates the topics from their one declaration, and refuses what would strand records."""
+"""The topics on Kafka: created and corrected from their declaration in `headrace_schemas.topics`."""
 
 import asyncio
 from collections.abc import Sequence
@@ -13,18 +13,19 @@ from headrace_schemas.topics import TopicSpec, topic_specs
 from headrace_worker.settings import CommonSettings
 
 LEADERS_WITHIN = 30.0
-"""Seconds for the brokers to elect the leaders of new partitions."""
+"""Seconds that the brokers have to elect the leaders of new partitions."""
 
 
 class TopicsDiffer(Exception):
-    """A topic exists with another number of partitions than the settings say."""
+    """A topic exists with a number of partitions that differs from the settings."""
 
 
 async def apply_topics(settings: CommonSettings, workers: Sequence[str]) -> list[str]:
-    """Creates what is missing and corrects settings that differ; safe to repeat. One line for each change made.
+    """Creates missing topics and corrects settings that differ; safe to repeat. One line for each change made.
 
-    Raises TopicsDiffer for a topic with another number of partitions: keys would move to other partitions, and a null
-    delete would be read before the upsert it follows. Growing means a new topic prefix, filled from the source.
+    Raises TopicsDiffer for a topic with another number of partitions. That number never changes: keys would move to
+    other partitions, and a delete could be read before the upsert that it follows. More partitions need a new topic
+    prefix, and the catalogue published again.
     """
     specs = topic_specs(settings.topics, settings.model, list(workers), settings.kafka.max_record_bytes)
     admin = AIOKafkaAdminClient(**client_options(settings.kafka))
@@ -53,7 +54,7 @@ async def _create(admin: Any, specs: Sequence[TopicSpec], settings: CommonSettin
     reply = await admin.create_topics(topics)
     for _, code, *_ in reply.topic_errors:
         error = for_code(code)
-        # Another `topics apply` at the same moment is no error.
+        # It is no error that another `topics apply` creates the topic at the same time.
         if code and error is not TopicAlreadyExistsError:
             raise error(str(reply.topic_errors))
     await _wait_for_leaders(admin, [spec.name for spec in specs])
@@ -75,7 +76,7 @@ async def _check_partitions(admin: Any, specs: Sequence[TopicSpec], partitions: 
         if len(topic["partitions"]) != partitions:
             raise TopicsDiffer(
                 f"topic {topic['topic']} has {len(topic['partitions'])} partitions and HEADRACE_KAFKA__PARTITIONS says "
-                f"{partitions}: the count of a topic in use never changes; set it back, or set a new "
+                f"{partitions}: the count of a topic in use never changes; restore the setting, or set a new "
                 "HEADRACE_TOPIC_PREFIX and publish the catalogue again"
             )
 

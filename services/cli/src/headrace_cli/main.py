@@ -1,4 +1,4 @@
-"""The command `headrace`: each of its commands is a module of its own, imported when it is called."""
+"""The command `headrace`. Each of its commands is a module of its own, which is imported when the command is called."""
 
 import logging
 from importlib import import_module
@@ -14,14 +14,12 @@ from headrace_cli.errors import explained
 COMMANDS = (
     "up", "down", "status", "topics", "stores", "work", "publish", "wait", "search", "links", "relink", "dead",
 )  # fmt: skip
-WITHOUT_ENVIRONMENT = {"up", "down", "status", "generate", "demo"}
-"""They read no settings, or start the servers that the settings are to name."""
 ENTRY_POINT_GROUP = "headrace.commands"
-"""Maps the name of a command to the application of the installed service that has it."""
+"""Maps the name of a command to the Typer application of the installed service that provides it."""
 
 
 class Commands(TyperGroup):
-    """Imports no command but the one that is called: a worker's process holds its worker and little else."""
+    """Imports only the command that is called, so that the process of a worker imports little beside its worker."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS, *installed_commands()]
@@ -39,7 +37,7 @@ class Commands(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:
-        """Says an error that a user can do something about in a line, and lets every other show where it is."""
+        """Prints an error that a user can correct as one line; any other error keeps its traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:
@@ -51,7 +49,7 @@ class Commands(TyperGroup):
 
 
 def installed_commands() -> list[str]:
-    """The names of the commands that other installed services bring, sorted."""
+    """The names of the commands that other installed services provide, sorted."""
     return sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
 
 
@@ -69,10 +67,16 @@ app = typer.Typer(
 )
 def headrace(ctx: typer.Context) -> None:
     """Keeps search indexes fresh: catalogue changes from Kafka into Qdrant, Elasticsearch and PostgreSQL/pgvector."""
-    # The libraries' warnings say again, and in many lines, what the command's own error says in one.
+    # The command's own error says in one line what the libraries' warnings say in many.
     logging.getLogger().addHandler(logging.NullHandler())
-    if ctx.invoked_subcommand not in WITHOUT_ENVIRONMENT and not ctx.resilient_parsing:
-        # A worker gives these warnings itself, in its log.
+    if not ctx.resilient_parsing and not isinstance(_called(ctx), environment.WithoutSettings):
+        # A worker writes these warnings to its log itself.
         if ctx.invoked_subcommand != "work":
             environment.warn_of_unknown()
         environment.read()
+
+
+def _called(ctx: typer.Context) -> Any:
+    """The command that is called, None if there is none."""
+    group: Any = ctx.command
+    return group.get_command(ctx, ctx.invoked_subcommand) if ctx.invoked_subcommand else None

@@ -1,4 +1,4 @@
-"""What a command prints: tables for people, JSON for programs, and nothing that a terminal would obey."""
+"""What a command prints: tables for people, JSON for programs. Control characters are always escaped."""
 
 import json
 import re
@@ -19,12 +19,12 @@ _NOT_PRINTABLE_ASCII = re.compile(r"[^\n\x20-\x7e]")
 
 
 def screen() -> Console:
-    """Standard output. Where it is not a terminal, lines are not cut at 80 columns."""
+    """Standard output. Lines are 160 columns wide where it is not a terminal."""
     return Console(width=None if sys.stdout.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
 def messages() -> Console:
-    """Standard error, for progress and for what went wrong."""
+    """Standard error, for progress and errors."""
     return Console(stderr=True, width=None if sys.stderr.isatty() else WIDTH_WITHOUT_TERMINAL, highlight=False)
 
 
@@ -34,13 +34,13 @@ def print_json(value: Any) -> None:
 
 
 def json_text(value: Any, indent: int | None = None) -> str:
-    """JSON in which nothing is left that a terminal would obey: such characters are escaped, as JSON allows."""
+    """JSON in which every control character is escaped as JSON allows, so that a terminal does not act on it."""
     text = json.dumps(value, ensure_ascii=False, indent=indent, default=str)
     return _NOT_PRINTABLE_ASCII.sub(lambda found: _escaped_in_json(found[0]), text)
 
 
 def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) -> Table:
-    """An empty table with these columns; those in `right` hold numbers."""
+    """An empty table with these columns. The columns in `right` contain numbers and are aligned to the right."""
     made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", caption_justify="left")
     made.pad_edge, made.collapse_padding = False, True
     numbers = frozenset(right)
@@ -50,7 +50,7 @@ def table(*columns: str, title: str | None = None, right: Iterable[str] = ()) ->
 
 
 def inert(text: str, style: str = "") -> Text:
-    """A text from outside as it may be shown: markup is not read, and control characters appear as escapes."""
+    """A text from outside, safe to show: markup is not interpreted, and control characters appear as escapes."""
     return Text(visible(text), style=style)
 
 

@@ -1,4 +1,4 @@
-"""Publishes what a file holds, at a pace, and counts what became of it."""
+"""The publication of a file: its pace, and counts of what became of its rows."""
 
 import asyncio
 import time
@@ -9,15 +9,15 @@ from headrace_cli.files.records import FileRecords
 from headrace_cli.files.rows import BadRow
 from headrace_cli.source_producer import SourceProducer
 
-RECORDS_BETWEEN_LOOKS = 200
+ROWS_BETWEEN_REPORTS = 200
 SHORTEST_SLEEP = 0.01
 
 
 @dataclass(slots=True)
 class Summary:
-    """What became of a file's rows. `repeated`: published, although an earlier row had that id and version.
+    """What became of a file's rows. `repeated`: published, although an earlier row has the same id and version.
 
-    `stopped`: whether a bad row ended it before the end of the file.
+    `stopped`: whether a bad row ended the publication before the end of the file.
     """
 
     published: int = 0
@@ -33,20 +33,20 @@ async def publish_records(
     *,
     rate: float | None,
     strict: bool,
-    look: Callable[[Summary], None],
-    report: Callable[[BadRow], None],
+    on_progress: Callable[[Summary], None],
+    on_bad_row: Callable[[BadRow], None],
 ) -> Summary:
     """Publishes every record and returns when all are acknowledged; with `strict`, up to the first bad row.
 
-    `rate`: records a second at most. `look` is called every few records, `report` for each bad row.
+    `rate`: records a second at most. `on_progress` is called every few rows, `on_bad_row` for each bad row.
     """
     summary, started = Summary(), time.monotonic()
     for number, record in enumerate(records):
-        if number % RECORDS_BETWEEN_LOOKS == 0:
-            look(summary)
+        if number % ROWS_BETWEEN_REPORTS == 0:
+            on_progress(summary)
         if isinstance(record, BadRow):
             summary.bad += 1
-            report(record)
+            on_bad_row(record)
             if strict:
                 summary.stopped = True
                 break
@@ -58,7 +58,7 @@ async def publish_records(
     await producer.flush()
     summary.repeated = records.repeated
     summary.seconds = round(time.monotonic() - started, 3)
-    look(summary)
+    on_progress(summary)
     return summary
 
 

@@ -1,4 +1,4 @@
-"""Asks for links to be computed again, and follows a sweep until it is done."""
+"""Relink requests and sweeps: published, and followed until the link sets are published."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -9,20 +9,20 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from headrace_cli.completion import Missing, walk
+from headrace_cli.completion import Missing, until_committed
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_cli.topic_graph import relinking
+from headrace_cli.topic_graph import relink_levels
 from headrace_clients.kafka import producer
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_worker.settings import CommonSettings
 
 ACKNOWLEDGED_WITHIN = 60.0
-"""Seconds. The client itself would try for ever."""
+"""Seconds. The client itself would retry without end."""
 
 
 def requests_for(product_ids: Iterable[str]) -> list[RelinkRequest]:
-    """One request for each product. Raises CommandError for what cannot be an id."""
+    """One request for each product. Raises CommandError for a text that cannot be an id."""
     requests = []
     for product_id in dict.fromkeys(product_ids):
         try:
@@ -34,7 +34,7 @@ def requests_for(product_ids: Iterable[str]) -> list[RelinkRequest]:
 
 
 async def publish_requests(settings: CommonSettings, records: Sequence[RelinkRequest] | Sequence[Sweep]) -> None:
-    """Returns once they are acknowledged. Raises CommandError if they are not."""
+    """Returns when Kafka has acknowledged all of them. Raises CommandError if it does not."""
     async with _open_producer(settings) as client:
         try:
             async with asyncio.timeout(ACKNOWLEDGED_WITHIN):
@@ -45,16 +45,16 @@ async def publish_requests(settings: CommonSettings, records: Sequence[RelinkReq
             ) from error
 
 
-async def follow_requests(settings: CommonSettings, timeout: float, look: Callable[[int], None]) -> None:
-    """Returns when all that was asked for up to now is computed and published; `look`: how many requests are left.
+async def until_answered(settings: CommonSettings, timeout: float, on_progress: Callable[[int], None]) -> None:
+    """Returns when the link sets of all requests up to now are computed and published.
 
-    Raises NotYet after `timeout` seconds.
+    `on_progress` gets the number of requests that are left. Raises Incomplete after `timeout` seconds.
     """
 
     def count(missing: Sequence[Missing]) -> None:
-        look(sum(part.records for part in missing))
+        on_progress(sum(part.records for part in missing))
 
-    await walk(settings, relinking(settings.topics), timeout, count)
+    await until_committed(settings, relink_levels(settings.topics), timeout, count)
 
 
 async def _send(client: AIOKafkaProducer, topic: str, record: RelinkRequest | Sweep) -> Any:

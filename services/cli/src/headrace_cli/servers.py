@@ -1,4 +1,4 @@
-"""The local servers as the commands start them."""
+"""The servers on this machine, as the commands start them."""
 
 import os
 import subprocess
@@ -22,8 +22,8 @@ def stack(data_dir: Path, *, triton: bool = False, kafka_nodes: Literal[1, 3] = 
     return Stack(data_dir, kafka_nodes=kafka_nodes, triton_repository=models)
 
 
-def say(console: Console) -> Progress:
-    """A line for each server when its state changes."""
+def state_lines(console: Console) -> Progress:
+    """Prints a line for each server whenever its state changes."""
 
     def line(name: str, state: str, seconds: float) -> None:
         style = STATES.get(state, "dim")
@@ -33,7 +33,7 @@ def say(console: Console) -> Progress:
 
 
 def _triton_models(folder: Path) -> Path:
-    """The model repository for Triton, written by the package that knows the models, in a process of its own."""
+    """The model repository for Triton. The package that knows the models writes it, in a separate process."""
     command = [sys.executable, "-m", "headrace_embed.triton_repository", str(folder), "--backend", "python"]
     command += ["--model", CommonSettings().model]
     command += ["--model-dir", os.environ[MODEL_DIR]] if MODEL_DIR in os.environ else []

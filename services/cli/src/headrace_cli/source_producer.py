@@ -1,4 +1,4 @@
-"""The records of the source topics, and a producer that keeps a bounded number of them in flight."""
+"""A producer for the source topics, with a bounded number of records in flight."""
 
 import asyncio
 import os
@@ -19,12 +19,12 @@ from headrace_worker.settings import CommonSettings
 
 IN_FLIGHT = 5000
 ACKNOWLEDGED_WITHIN = 60.0
-"""Seconds. The client itself would try for ever."""
+"""Seconds. The client itself would retry without end."""
 LARGEST_BATCH = 262_144
 
 
 class SourceRecord(NamedTuple):
-    """A record of a source topic, in bytes as it goes to Kafka."""
+    """A record of a source topic, as bytes. A value of None is Kafka's null."""
 
     kind: Kind
     key: bytes
@@ -32,7 +32,7 @@ class SourceRecord(NamedTuple):
 
 
 class SourceProducer:
-    """Publishes to the source topics, with memory for a bounded number of unacknowledged records."""
+    """Publishes to the source topics. At most `IN_FLIGHT` records are unacknowledged at a time."""
 
     def __init__(self, client: AIOKafkaProducer, settings: CommonSettings) -> None:
         self._client = client
@@ -40,7 +40,7 @@ class SourceProducer:
         self._pending: deque[asyncio.Future[Any]] = deque()
 
     async def publish(self, record: SourceRecord) -> None:
-        """Returns once the record is on its way, and waits only while too many are.
+        """Returns when the record is sent. Waits only while too many records are unacknowledged.
 
         Raises CommandError if Kafka does not acknowledge.
         """
@@ -52,7 +52,7 @@ class SourceProducer:
         self._pending.append(await self._in_time(sent))
 
     async def flush(self) -> None:
-        """Returns once every record is acknowledged. Raises CommandError if one is not."""
+        """Returns when every record is acknowledged. Raises CommandError if one is not."""
         await self._acknowledged(0)
 
     async def _acknowledged(self, left: int) -> None:
@@ -68,7 +68,7 @@ class SourceProducer:
         except (KafkaError, TimeoutError) as error:
             raise CommandError(
                 f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and publish again, which is "
-                "safe: what arrives twice changes nothing"
+                "safe: a record that arrives twice changes nothing"
             ) from error
 
 
@@ -85,7 +85,7 @@ async def open_producer(settings: CommonSettings) -> AsyncIterator[SourceProduce
 
 
 def _headers(kind: Kind) -> Sequence[tuple[str, bytes]]:
-    """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record alone."""
+    """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record."""
     identifiers = os.urandom(24).hex()
     traceparent = f"00-{identifiers[:32]}-{identifiers[32:]}-01".encode()
     return [headers.schema_pair(CHANGES[kind]), ("traceparent", traceparent)]

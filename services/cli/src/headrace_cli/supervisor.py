@@ -1,4 +1,4 @@
-"""Keeps one process for each worker running, and ends all of them with itself."""
+"""Keeps one process for each worker running, and ends all of them when it ends."""
 
 import asyncio
 import contextlib
@@ -8,58 +8,72 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
-GRACE_SECONDS = 10.0
-"""How long a worker may take to finish its batch and commit."""
-BACKOFF_FIRST, BACKOFF_MOST = 1.0, 30.0
-STEADY_SECONDS = 60.0
-"""A worker that ran for so long starts again without the back-off of earlier failures."""
 WRONG_SETTINGS = 2
-"""A worker's exit status that no restart would change."""
+"""The exit status of a worker that a restart does not help."""
 LONGEST_LINE = 2**20
 LAST_LINES_SECONDS = 1.0
 
 Say = Callable[[str, str], None]
-"""Takes a worker's name and a line of its output, or a line of the supervisor's about it."""
+"""Gets a worker's name and a line of its output, or a line of the supervisor about it."""
 
 _PR_SET_PDEATHSIG = 1
 
 
 def worker_command(name: str, *options: str) -> list[str]:
-    """The process that runs one worker."""
+    """The command line of the process that runs one worker."""
     return [sys.executable, "-m", "headrace_cli", "work", name, *options]
 
 
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Times in seconds. `grace`: for a worker to finish its batch and commit.
+
+    `first_pause`, `longest_pause`: before a restart; the pause doubles. `steady`: after a run of this length the pause
+    is the first again.
+    """
+
+    grace: float = 10.0
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    steady: float = 60.0
+
+
 class Supervisor:
-    """`commands`: worker name to its process. `environment`: a worker's variables beside this process's own."""
+    """`commands`: worker name to its command line. `environment`: the variables that a worker has in addition
+    to those of this process.
+    """
 
     def __init__(
         self,
         commands: Mapping[str, Sequence[str]],
         say: Say,
         environment: Callable[[str], Mapping[str, str]] = lambda name: {},
+        limits: Limits = Limits(),
     ) -> None:
         self._commands = commands
         self._say = say
         self._environment = environment
+        self._limits = limits
         self._stopping = asyncio.Event()
         self.restarts = dict.fromkeys(commands, 0)
 
     def stop(self) -> None:
-        """Lets `run` end; from a signal handler too."""
+        """Makes `run` end. May be called from a signal handler."""
         self._stopping.set()
 
     async def run(self) -> int:
         """Runs every worker until `stop`, or until one has wrong settings. The exit status: 0, or that worker's 2.
 
-        A worker that ends by itself is started again, after a pause that doubles from 1 s to 30 s.
+        A worker that ends without being told to is started again after a pause, which doubles from 1 s up to 30 s.
         """
         async with asyncio.TaskGroup() as group:
             kept = [group.create_task(self._keep(name)) for name in self._commands]
         return max((task.result() for task in kept), default=0)
 
     async def _keep(self, name: str) -> int:
-        pause = BACKOFF_FIRST
+        pause = self._limits.first_pause
         while not self._stopping.is_set():
             started = time.monotonic()
             status = await self._run_once(name)
@@ -68,13 +82,13 @@ class Supervisor:
             if status == WRONG_SETTINGS:
                 self.stop()
                 return status
-            if time.monotonic() - started > STEADY_SECONDS:
-                pause = BACKOFF_FIRST
-            self._say(name, f"ended with {_described(status)}; starts again in {pause:.0f} s")
+            if time.monotonic() - started > self._limits.steady:
+                pause = self._limits.first_pause
+            self._say(name, f"ended with {_described(status)}; starts again in {pause:g} s")
             self.restarts[name] += 1
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), pause)
-            pause = min(2 * pause, BACKOFF_MOST)
+            pause = min(2 * pause, self._limits.longest_pause)
         return 0
 
     async def _run_once(self, name: str) -> int:
@@ -85,7 +99,7 @@ class Supervisor:
             stderr=asyncio.subprocess.STDOUT,
             limit=LONGEST_LINE,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **self._environment(name)},
-            # A group of its own: Ctrl-C on a terminal reaches the supervisor alone, which then ends the workers.
+            # A separate process group: Ctrl-C on a terminal reaches only the supervisor, which then ends the workers.
             process_group=0,
             preexec_fn=_end_with_parent(os.getpid()),
         )
@@ -96,9 +110,9 @@ class Supervisor:
             await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
             stopping.cancel()
-            if await _end(process):
-                self._say(name, f"did not end within {GRACE_SECONDS:.0f} s and was killed")
-            # What it started itself may hold its output open for longer than it lived.
+            if await _end(process, self._limits.grace):
+                self._say(name, f"did not end within {self._limits.grace:g} s and was killed")
+            # A child process of the worker may keep its output open after the worker has ended.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(reading, LAST_LINES_SECONDS)
         return await ended
@@ -115,12 +129,12 @@ class Supervisor:
             self._say(name, line.decode(errors="replace").rstrip("\n"))
 
 
-async def _end(process: asyncio.subprocess.Process) -> bool:
-    """Returns when the process has ended, which it is asked to; whether it had to be killed."""
+async def _end(process: asyncio.subprocess.Process, grace: float) -> bool:
+    """Asks the process to end and returns when it has; whether it had to be killed."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
     try:
-        await asyncio.wait_for(process.wait(), GRACE_SECONDS)
+        await asyncio.wait_for(process.wait(), grace)
     except TimeoutError:
         process.kill()
         await process.wait()
@@ -133,7 +147,7 @@ def _described(status: int) -> str:
 
 
 def _end_with_parent(parent: int) -> Callable[[], None] | None:
-    """What a new process does first: ask Linux for SIGTERM when its parent dies, however it dies."""
+    """For the new process to call first: it asks Linux for SIGTERM when its parent dies for any reason."""
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl

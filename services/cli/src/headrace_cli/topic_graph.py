@@ -3,14 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from headrace_cli.installed_stores import workers
+from headrace_cli.worker_stores import workers
 from headrace_schemas.topics import SOURCE_NAMES, Topics
 from headrace_worker.settings import CommonSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A worker as a consumer group, and the topics that it reads. `replay`: where what an operator replays to it is."""
+    """A worker as a consumer group, and the topics that it reads. `replay`: its topic of replays, if it has one."""
 
     worker: str
     group: str
@@ -18,27 +18,28 @@ class Reader:
     replay: str | None = None
 
 
-def stages(topics: Topics, model: str) -> list[frozenset[str]]:
-    """The topics from the catalogue to the stores; what a stage's readers write is read in a later stage.
-
-    A sweep marker becomes markers of its parts, and those become requests, all on one topic: it is walked three times.
-    """
+def levels(topics: Topics, model: str) -> list[frozenset[str]]:
+    """The topics in the order of the records' way; what the readers of one level write belongs to a later level."""
     return [
         frozenset(topics.source(kind) for kind in SOURCE_NAMES),
         frozenset(topics.embedded(kind, model) for kind in SOURCE_NAMES),
         frozenset({topics.receipts}),
-        *relinking(topics),
+        *relink_levels(topics),
         frozenset({topics.product_links}),
     ]
 
 
-def relinking(topics: Topics) -> list[frozenset[str]]:
-    """The stages from a request, or a sweep, to link sets that are published."""
+def relink_levels(topics: Topics) -> list[frozenset[str]]:
+    """The levels from a relink request or a sweep to published link sets.
+
+    A sweep becomes the sweeps of its parts, and those become requests. All of them are on one topic, so that topic is
+    three levels.
+    """
     return [frozenset({topics.relink})] * 3
 
 
 def installed_readers(settings: CommonSettings) -> list[Reader]:
-    """Every installed worker that settles changes, with the topics that it says it reads."""
+    """Every installed worker that has a stage, with the topics that it declares."""
     return [
         Reader(
             worker.name,
@@ -52,7 +53,7 @@ def installed_readers(settings: CommonSettings) -> list[Reader]:
 
 
 def installed_listeners(settings: CommonSettings) -> list[Reader]:
-    """What installed workers read beside that, to learn what they have to do; no receipts tell of it."""
+    """The listeners of the installed workers: what they read beside their inputs, and publish no receipts of."""
     return [
         Reader(
             worker.name,
@@ -64,10 +65,10 @@ def installed_listeners(settings: CommonSettings) -> list[Reader]:
     ]
 
 
-def readers_of(stage: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:
-    """Who reads any of the stage's topics, with those topics and with what an operator replays to that worker."""
+def readers_of(level: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:
+    """The readers of any topic of the level, each with those topics and with its topic of replays."""
     return [
-        replace(reader, topics=reader.topics & stage | ({reader.replay} if reader.replay else set()))
+        replace(reader, topics=reader.topics & level | ({reader.replay} if reader.replay else set()))
         for reader in readers
-        if reader.topics & stage
+        if reader.topics & level
     ]

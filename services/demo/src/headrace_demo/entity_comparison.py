@@ -1,10 +1,10 @@
-"""Whether a store holds exactly what the changes add up to: the newest version of each entity, deletes included."""
+"""Whether a store contains exactly the newest version of each entity, with a tombstone for each deleted one."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from headrace_cli.store_search import holds_vectors
+from headrace_cli.store_search import stores_vectors
 from headrace_demo.catalogue.events import Event
 from headrace_demo.catalogue.fold import fold
 from headrace_schemas.changes import CHANGES
@@ -26,8 +26,11 @@ class Expected:
 
 
 @dataclass(slots=True)
-class Comparison:
-    """What a store holds of one kind, against the fold. `differences`: the first of them, as (id, what differs)."""
+class EntityComparison:
+    """What a store contains of one kind, and how that differs from what is expected.
+
+    `different`: the number of differences; `differences`: the first of them, as (id, what differs).
+    """
 
     live: int = 0
     tombstones: int = 0
@@ -36,49 +39,62 @@ class Comparison:
 
     @property
     def equal(self) -> bool:
-        """Whether the store holds the fold and nothing else."""
+        """Whether the store contains what is expected and nothing else."""
         return self.different == 0
 
-    def _differs(self, id: str, what: str) -> None:
+    def add_difference(self, id: str, what: str) -> None:
+        """Counts a difference, and keeps it if it is one of the first."""
         self.different += 1
         if len(self.differences) < DIFFERENCES_KEPT:
             self.differences.append((id, what))
 
 
-async def compared(name: str, store: Store, published: Iterable[Event], model: str) -> dict[Kind, Comparison]:
-    """One store's products and keywords against the fold of what was published."""
+async def compare_store(
+    name: str, store: Store, published: Iterable[Event], model: str
+) -> dict[Kind, EntityComparison]:
+    """Compares the products and keywords of one worker's store with the newest of the published events."""
     await store.refresh()
-    wanted = expected(published)
-    of_model = model if holds_vectors(load_worker(name)) else None
-    return {kind: await compare(store.scan(kind), wanted[kind], model=of_model) for kind in SOURCE_NAMES}
+    expected = expected_entities(published)
+    vector_model = model if stores_vectors(load_worker(name)) else None
+    return {kind: await compare_entities(store.scan(kind), expected[kind], model=vector_model) for kind in SOURCE_NAMES}
 
 
-async def compare(
+async def compare_entities(
     stored: AsyncIterator[Stored], expected: Mapping[str, Expected], *, model: str | None = None
-) -> Comparison:
-    """Compares all that a store holds of one kind (`Store.scan`) with the fold of that kind.
+) -> EntityComparison:
+    """Compares everything that a store contains of one kind (`Store.scan`) with what is expected of that kind.
 
-    `model`: for a store of vectors, the model that each live entity's vector has to be of.
+    `model`: for a store with vectors, the model of each live entity's vector.
     """
-    comparison, seen = Comparison(), set[str]()
+    comparison, seen = EntityComparison(), set[str]()
     async for entity in stored:
         comparison.live += not entity.deleted
         comparison.tombstones += entity.deleted
         if entity.id in seen:
-            comparison._differs(entity.id, "is held twice")
+            comparison.add_difference(entity.id, "is stored twice")
             continue
         seen.add(entity.id)
         wanted = expected.get(entity.id)
-        what = "is held and was never published" if wanted is None else difference(entity, wanted, model)
+        what = "is stored and was never published" if wanted is None else _difference(entity, wanted, model)
         if what is not None:
-            comparison._differs(entity.id, what)
+            comparison.add_difference(entity.id, what)
     for missing in expected.keys() - seen:
-        comparison._differs(missing, "is missing")
+        comparison.add_difference(missing, "is missing")
     return comparison
 
 
-def difference(stored: Stored, expected: Expected, model: str | None) -> str | None:
-    """What tells an entity from what it should be, in words; None if nothing does."""
+def expected_entities(events: Iterable[Event]) -> dict[Kind, dict[str, Expected]]:
+    """The newest change of every entity, as a store must contain it; (kind, id) in two steps."""
+    expected: dict[Kind, dict[str, Expected]] = {kind: {} for kind in SOURCE_NAMES}
+    for (kind, id), newest in fold(events).items():
+        fields = {} if newest.deleted else CHANGES[kind].model_validate(newest.record).fields()
+        present = {name: value for name, value in fields.items() if value is not None}
+        expected[kind][id] = Expected(newest.version, newest.deleted, present)
+    return expected
+
+
+def _difference(stored: Stored, expected: Expected, model: str | None) -> str | None:
+    """How an entity differs from what is expected, in words; None if it does not."""
     if stored.version != expected.version:
         return f"has version {stored.version}, the newest is {expected.version}"
     if stored.deleted != expected.deleted:
@@ -91,13 +107,3 @@ def difference(stored: Stored, expected: Expected, model: str | None) -> str | N
     if model is not None and (stored.model != model or not stored.content_hash):
         return f"has no vector of {model}"
     return None
-
-
-def expected(events: Iterable[Event]) -> dict[Kind, dict[str, Expected]]:
-    """The newest change of every entity, as a store holds it."""
-    wanted: dict[Kind, dict[str, Expected]] = {kind: {} for kind in SOURCE_NAMES}
-    for (kind, id), newest in fold(events).items():
-        fields = {} if newest.deleted else CHANGES[kind].model_validate(newest.record).fields()
-        present = {name: value for name, value in fields.items() if value is not None}
-        wanted[kind][id] = Expected(newest.version, newest.deleted, present)
-    return wanted

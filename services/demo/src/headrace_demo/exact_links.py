@@ -1,6 +1,6 @@
-"""What the links of a catalogue have to be, worked out by brute force, and how what a store holds differs from that.
+"""The exact links of a catalogue, computed by brute force from the current vectors.
 
-Scores compare within `TIE`: of two keywords that are so near in score either may come first, or be the last one in.
+Scores that differ by `TIE` or less count as equal: either of two such keywords may be the first, or the last link.
 """
 
 from collections.abc import Iterator
@@ -23,7 +23,7 @@ Vectors = NDArray[np.float32]
 class Embeddings(NamedTuple):
     """The live entities of one kind: `ids` and `texts` (of a product its title) by row of `vectors`, (n, d) float32.
 
-    `deleted`: the ids of those that are gone.
+    `deleted`: the ids of the deleted entities.
     """
 
     ids: list[str]
@@ -32,10 +32,10 @@ class Embeddings(NamedTuple):
     deleted: frozenset[str]
 
 
-class Exact(NamedTuple):
-    """One product's exact answer. `scores`: (m,) cosines with every keyword; `floor`: what a link's has to be at least.
+class ExactLinks(NamedTuple):
+    """The exact answer for one product. `scores`: (m,) cosines with every keyword; `floor`: the least score of a link.
 
-    `least`, `most`: how many links there are, which only a score beside `min_score` leaves open.
+    `least`, `most`: the number of links. They differ only where a score is about `min_score`.
     """
 
     product_id: str
@@ -64,14 +64,14 @@ async def read_embeddings(settings: CommonSettings, kind: Kind) -> Embeddings:
     )
 
 
-def exact_links(products: Embeddings, keywords: Embeddings, k: int, min_score: float) -> Iterator[Exact]:
-    """The answer for each live product: its `k` best keywords, of those that score `min_score` at least."""
+def exact_links(products: Embeddings, keywords: Embeddings, k: int, min_score: float) -> Iterator[ExactLinks]:
+    """For each live product its `k` best keywords, of those with a score of `min_score` or more."""
     for start in range(0, len(products.ids), ROWS_AT_ONCE):
         rows = slice(start, start + ROWS_AT_ONCE)
-        of_rows = products.vectors[rows]
-        scores = of_rows @ keywords.vectors.T if keywords.ids else np.zeros((len(of_rows), 0), np.float32)
-        for id, title, of_one in zip(products.ids[rows], products.texts[rows], scores, strict=True):
-            best = np.sort(of_one)[::-1][:k]
+        vectors = products.vectors[rows]
+        scores = vectors @ keywords.vectors.T if keywords.ids else np.zeros((len(vectors), 0), np.float32)
+        for id, title, row_scores in zip(products.ids[rows], products.texts[rows], scores, strict=True):
+            best = np.sort(row_scores)[::-1][:k]
             floor = max(float(best[-1]), min_score) if len(best) == k else min_score
             least, most = (int(np.sum(best >= min_score + slack)) for slack in (TIE, -TIE))
-            yield Exact(id, title, of_one, floor, least, most)
+            yield ExactLinks(id, title, row_scores, floor, least, most)

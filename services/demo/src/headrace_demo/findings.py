@@ -1,15 +1,15 @@
-"""What the demo found, and whether it is what it has to be."""
+"""What the demo found, and whether it is correct."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from headrace_demo.entity_comparison import Comparison
-from headrace_demo.keyword_move import Move
-from headrace_demo.label_recall import Labelled
+from headrace_demo.entity_comparison import EntityComparison
+from headrace_demo.keyword_change import KeywordChange
+from headrace_demo.label_recall import LabelRecall
 from headrace_demo.link_comparison import LinkComparison
-from headrace_demo.progress import Standing
-from headrace_demo.receipt_totals import Account, percentiles
+from headrace_demo.progress import WorkerProgress
+from headrace_demo.receipt_totals import WorkerTotals, percentiles
 from headrace_schemas.fields import Kind
 
 DELAYS = (0.5, 0.95, 0.99)
@@ -17,10 +17,10 @@ DELAYS = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True, slots=True)
 class WorkerFigures:
-    """One worker's row. `of_catalogue`: how many of the records come from the catalogue itself.
+    """One worker's row. `of_catalogue`: how many of the records the catalogue itself published.
 
     `per_second`: while the catalogue was loaded; `delays`: p50, p95 and p99 of the changes that followed, in seconds
-    from `occurred_at` to when the store had acknowledged.
+    from `occurred_at` to the acknowledgement of the store.
     """
 
     worker: str
@@ -41,57 +41,59 @@ class WorkerFigures:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """Where a worker's account stood when the load was accounted for."""
+class LoadFigures:
+    """A worker's totals when the load was settled. `delays`: their number; `seconds`: the duration of the load."""
 
     consumed: int
     delays: int
     seconds: float
 
 
-def loaded(account: Account, started: datetime) -> Loaded:
+def load_figures(totals: WorkerTotals, started: datetime) -> LoadFigures:
     """`started`: when the first record was published."""
-    last = account.last_applied_at or started
-    return Loaded(account.consumed, len(account.delays), (last - started).total_seconds())
+    last = totals.last_applied_at or started
+    return LoadFigures(totals.consumed, len(totals.delays), (last - started).total_seconds())
 
 
 def worker_figures(
-    standing: Standing, account: Account, before: Loaded, source_topics: Collection[str]
+    progress: WorkerProgress, totals: WorkerTotals, load: LoadFigures, source_topics: Collection[str]
 ) -> WorkerFigures:
-    outcomes = account.outcomes
+    """One worker's row at the end, with the figures of its load."""
+    outcomes = totals.outcomes
     return WorkerFigures(
-        worker=standing.worker,
-        published=standing.published,
-        of_catalogue=sum(standing.published_on.get(topic, 0) for topic in source_topics),
-        consumed=account.consumed,
+        worker=progress.worker,
+        published=progress.published,
+        of_catalogue=sum(progress.published_on.get(topic, 0) for topic in source_topics),
+        consumed=totals.consumed,
         applied=outcomes["applied"],
         superseded=outcomes["superseded"],
         dead=outcomes["dead"],
         ignored=outcomes["ignored"],
-        per_second=before.consumed / before.seconds if before.seconds > 0 else 0.0,
-        delays=tuple(percentiles(account.delays[before.delays :], DELAYS)),
+        per_second=load.consumed / load.seconds if load.seconds > 0 else 0.0,
+        delays=tuple(percentiles(totals.delays[load.delays :], DELAYS)),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """`stores`: for each store and kind what it holds against the fold; `links`: against brute force.
+    """`published`, `malformed`: records on the source topics, and how many of them no worker may apply.
 
-    `source_readers`: who reads the catalogue. `published`, `malformed`: records on the source topics, and those of them
-    that no worker may apply. `move`: what one keyword's change did to links; `labelled`: by locale, for people to see.
+    `source_readers`: the workers that read the catalogue's topics. `stores`: by store and kind, what it contains
+    compared with what is expected; `links`: by store, compared with the exact links. `keyword_change`: what one
+    keyword's change did to links. `labels`: by locale; it is no reason to fail.
     """
 
     published: int
     malformed: int
     source_readers: frozenset[str]
     workers: list[WorkerFigures]
-    stores: Mapping[str, Mapping[Kind, Comparison]]
+    stores: Mapping[str, Mapping[Kind, EntityComparison]]
     links: Mapping[str, LinkComparison]
-    move: Move | None
-    labelled: Mapping[str, Labelled]
+    keyword_change: KeywordChange | None
+    labels: Mapping[str, LabelRecall]
 
     def problems(self) -> list[str]:
-        """Everything that is not as it has to be, in words; empty if the numbers add up and every store is right."""
+        """Everything that is wrong, in words; empty if the numbers add up and every store is correct."""
         return [*self._miscounts(), *self._differences()]
 
     def _miscounts(self) -> list[str]:
@@ -101,7 +103,7 @@ class Findings:
                 found.append(f"{worker.worker}: {worker.published} published, {worker.consumed} accounted for")
             reads_source = worker.worker in self.source_readers
             if reads_source and worker.of_catalogue != self.published:
-                found.append(f"{worker.worker}: its topics hold {worker.of_catalogue} of {self.published} records")
+                found.append(f"{worker.worker}: its topics contain {worker.of_catalogue} of {self.published} records")
             if worker.dead != (malformed := self.malformed if reads_source else 0):
                 found.append(f"{worker.worker}: {worker.dead} dead letters, {malformed} records are malformed")
         return found

@@ -1,11 +1,11 @@
-"""Follows the receipts until every record is accounted for."""
+"""The progress of the workers: how many records there are for each, and for how many there is a receipt."""
 
 import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -13,16 +13,16 @@ from headrace_cli.errors import CommandError
 from headrace_cli.topic_graph import Reader
 from headrace_clients.kafka import client_options
 from headrace_clients.topic_reader import TopicReader, open_topics, partitions_of
-from headrace_demo.receipt_totals import Accounts
+from headrace_demo.receipt_totals import ReceiptTotals
 from headrace_schemas.receipts import Receipts
 from headrace_worker.settings import CommonSettings
 
-PATIENCE_SECONDS = 90.0
-"""How long nothing at all may be settled before something must be wrong."""
+STALLED_SECONDS = 90.0
+"""The time without any receipt after which the demo fails."""
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class WorkerProgress:
     """One worker's records: how many there are for it on each topic, and for how many there is a receipt."""
 
     worker: str
@@ -34,64 +34,70 @@ class Standing:
         return sum(self.published_on.values())
 
 
-@dataclass(slots=True)
-class Following:
-    """The accounts so far. `readers`: the workers, and `partitions` all that they read."""
+class RunProgress:
+    """The progress of all workers. `readers`: the workers; `partitions`: all that they read; `totals`: so far."""
 
-    readers: list[Reader]
-    partitions: list[TopicPartition]
-    receipts: TopicReader
-    ends: AIOKafkaConsumer
-    accounts: Accounts = field(default_factory=Accounts)
+    def __init__(
+        self,
+        readers: list[Reader],
+        partitions: list[TopicPartition],
+        receipts: TopicReader,
+        offsets: AIOKafkaConsumer,
+    ) -> None:
+        self.readers = readers
+        self.totals = ReceiptTotals()
+        self._partitions = partitions
+        self._receipts = receipts
+        self._offsets = offsets
 
-    async def until_accounted(
-        self, walked: "asyncio.Task[None]", look: Callable[[list[Standing]], None]
-    ) -> list[Standing]:
-        """Returns when there is a receipt for every record that any worker was to read, and no more will follow.
+    async def until_settled(
+        self, committed: "asyncio.Task[None]", on_progress: Callable[[list[WorkerProgress]], None]
+    ) -> list[WorkerProgress]:
+        """Returns when there is a receipt for every record of every worker, and no more records will follow.
 
-        `walked`: is done when all that follows from what is published has been read, also by those who read receipts
-        and give none. Raises CommandError when nothing moves any more.
+        `committed`: a task that is done when all that follows from the published records is committed, also by the
+        listeners, which publish no receipts. Raises CommandError if no receipt arrives for `STALLED_SECONDS`.
         """
-        moved = time.monotonic()
+        last_receipt = time.monotonic()
         while True:
-            complete = walked.done() and walked.result() is None
-            received = await self.receipts.poll()
+            complete = committed.done() and committed.result() is None
+            received = await self._receipts.poll()
             for record in received:
-                self.accounts.add(Receipts.model_validate_json(record.value))
-            # In this order: what embed has a receipt for, it has published before.
-            standings = self._standings(await self._published())
-            look(standings)
-            if complete and all(standing.consumed == standing.published for standing in standings):
-                return standings
-            moved = time.monotonic() if received else moved
-            if time.monotonic() - moved > PATIENCE_SECONDS:
-                behind = ", ".join(s.worker for s in standings if s.consumed < s.published) or "a reader of receipts"
-                raise CommandError(f"nothing was settled for {PATIENCE_SECONDS:.0f} s; behind: {behind}")
+                self.totals.add(Receipts.model_validate_json(record.value))
+            # The ends are read after the receipts: before embed publishes a receipt, it has published the change.
+            progress = self._progress(await self._published())
+            on_progress(progress)
+            if complete and all(worker.consumed == worker.published for worker in progress):
+                return progress
+            last_receipt = time.monotonic() if received else last_receipt
+            if time.monotonic() - last_receipt > STALLED_SECONDS:
+                behind = ", ".join(p.worker for p in progress if p.consumed < p.published) or "a reader of receipts"
+                raise CommandError(f"no record was settled for {STALLED_SECONDS:.0f} s; behind: {behind}")
 
     async def _published(self) -> Counter[str]:
-        """How many records each topic has; the topics are new, so their ends say it."""
+        """How many records each topic has. The topics are new, so that is the sum of their end offsets."""
         counts: Counter[str] = Counter()
-        for partition, end in (await self.ends.end_offsets(self.partitions)).items():
+        for partition, end in (await self._offsets.end_offsets(self._partitions)).items():
             counts[partition.topic] += end
         return counts
 
-    def _standings(self, published: Counter[str]) -> list[Standing]:
+    def _progress(self, published: Counter[str]) -> list[WorkerProgress]:
         found = []
         for reader in self.readers:
-            read = self.accounts.of(reader.worker).by_topic
-            there = {topic: published[topic] for topic in reader.topics}
-            found.append(Standing(reader.worker, there, sum(read[topic] for topic in reader.topics)))
+            settled = self.totals.of(reader.worker).by_topic
+            published_on = {topic: published[topic] for topic in reader.topics}
+            found.append(WorkerProgress(reader.worker, published_on, sum(settled[topic] for topic in reader.topics)))
         return found
 
 
 @asynccontextmanager
-async def following(settings: CommonSettings, readers: list[Reader]) -> AsyncIterator[Following]:
-    """Follows the receipts topic from its beginning."""
+async def open_progress(settings: CommonSettings, readers: list[Reader]) -> AsyncIterator[RunProgress]:
+    """The progress from the first receipt on the topic."""
     partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(reader.topics for reader in readers)))
-    ends = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    offsets = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
     async with open_topics(settings.kafka, [settings.topics.receipts]) as receipts:
-        await ends.start()
+        await offsets.start()
         try:
-            yield Following(readers, partitions, receipts, ends)
+            yield RunProgress(readers, partitions, receipts, offsets)
         finally:
-            await ends.stop()
+            await offsets.stop()

@@ -1,4 +1,4 @@
-"""Whether workers are ready, as they themselves say over HTTP."""
+"""The readiness of workers, as /readyz of each answers over HTTP."""
 
 import asyncio
 import time
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from headrace_cli.errors import CommandError
 from headrace_local.ports import HOST
 
-LOOK_SECONDS = 0.1
+POLL_SECONDS = 0.1
 ANSWER_SECONDS = 5.0
 
 
 async def until_ready(ports: Mapping[str, int], timeout: float) -> None:
-    """Returns when each worker (name to its HTTP port) has partitions and a store that answers.
+    """Returns when each worker (name to its HTTP port) is ready: it has partitions, and its store answers.
 
-    Raises CommandError after `timeout` seconds, with what the first that is not ready says of itself.
+    Raises CommandError after `timeout` seconds, with the answer of the first that is not ready.
     """
     deadline = time.monotonic() + timeout
     for name, port in ports.items():
@@ -22,11 +22,11 @@ async def until_ready(ports: Mapping[str, int], timeout: float) -> None:
             if time.monotonic() > deadline:
                 said = f"answers {status}" if status else "does not answer"
                 raise CommandError(f"{name} is not ready after {timeout:.0f} s: /readyz {said}")
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(POLL_SECONDS)
 
 
 async def _status(port: int) -> int | None:
-    """The HTTP status of /readyz; None where nothing answers yet."""
+    """The HTTP status of /readyz; None if nothing answers yet."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             reader, writer = await asyncio.open_connection(HOST, port)

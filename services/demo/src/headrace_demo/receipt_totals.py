@@ -1,14 +1,13 @@
 """What became of every record, worker by worker, from the receipts.
 
-A receipt names its record by topic, partition and offset, and each record counts once, with the first receipt that
-tells of it: a redelivery after a crash changes nothing.
+A receipt names its record by topic, partition and offset. Each record counts once, with its first receipt, so a
+redelivery after a crash changes nothing.
 """
 
 import math
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from headrace_clients.topic_reader import open_topics
@@ -16,23 +15,27 @@ from headrace_schemas.receipts import ReceiptOutcome, Receipts
 from headrace_worker.settings import CommonSettings
 
 
-@dataclass(slots=True)
-class Account:
-    """One worker's records. `delays`: for each applied one, the seconds from `occurred_at` to when it was applied."""
+class WorkerTotals:
+    """One worker's records. `delays`: for each applied record, the seconds from `occurred_at` to when it was applied.
 
-    outcomes: Counter[ReceiptOutcome] = field(default_factory=Counter)
-    by_topic: Counter[str] = field(default_factory=Counter)
-    delays: "array[float]" = field(default_factory=lambda: array("d"))
-    first_applied_at: datetime | None = None
-    last_applied_at: datetime | None = None
-    _seen: dict[tuple[str, int], set[int]] = field(default_factory=dict)
+    `outcomes`: number of records by outcome; `by_topic`: number of records by topic.
+    """
+
+    def __init__(self) -> None:
+        self.outcomes: Counter[ReceiptOutcome] = Counter()
+        self.by_topic: Counter[str] = Counter()
+        self.delays = array("d")
+        self.first_applied_at: datetime | None = None
+        self.last_applied_at: datetime | None = None
+        self._seen: dict[tuple[str, int], set[int]] = {}
 
     @property
     def consumed(self) -> int:
         """How many distinct records there are receipts for."""
         return self.outcomes.total()
 
-    def _add(self, receipts: Receipts) -> None:
+    def add(self, receipts: Receipts) -> None:
+        """Counts the records that no earlier receipt is about."""
         self.first_applied_at = min(self.first_applied_at or receipts.applied_at, receipts.applied_at)
         self.last_applied_at = max(self.last_applied_at or receipts.applied_at, receipts.applied_at)
         for receipt in receipts.receipts:
@@ -46,28 +49,28 @@ class Account:
                 self.delays.append((receipts.applied_at - receipt.occurred_at).total_seconds())
 
 
-class Accounts:
-    """Collects receipts into one Account for each worker."""
+class ReceiptTotals:
+    """The totals of every worker."""
 
     def __init__(self) -> None:
-        self.workers: dict[str, Account] = {}
+        self._workers: dict[str, WorkerTotals] = {}
 
     def add(self, receipts: Receipts) -> None:
-        """Counts what these receipts tell that none before did."""
-        self.workers.setdefault(receipts.worker, Account())._add(receipts)
+        """Counts the records that no earlier receipt of the same worker is about."""
+        self._workers.setdefault(receipts.worker, WorkerTotals()).add(receipts)
 
-    def of(self, worker: str) -> Account:
-        """A worker's account; empty if it has sent no receipt."""
-        return self.workers.get(worker, Account())
+    def of(self, worker: str) -> WorkerTotals:
+        """A worker's totals; all are 0 if it has published no receipt."""
+        return self._workers.get(worker, WorkerTotals())
 
 
-async def read_accounts(settings: CommonSettings) -> Accounts:
-    """The accounts of every worker from all receipts that are on the topic now."""
-    accounts = Accounts()
+async def read_totals(settings: CommonSettings) -> ReceiptTotals:
+    """The totals of every worker from all receipts that are on the topic now."""
+    totals = ReceiptTotals()
     async with open_topics(settings.kafka, [settings.topics.receipts]) as reader:
         async for record in reader.until_now():
-            accounts.add(Receipts.model_validate_json(record.value))
-    return accounts
+            totals.add(Receipts.model_validate_json(record.value))
+    return totals
 
 
 def percentiles(values: Iterable[float], shares: Sequence[float]) -> list[float]:

@@ -1,4 +1,4 @@
-"""The demo's findings as tables."""
+"""The demo's findings as tables, and as JSON."""
 
 import math
 from dataclasses import asdict
@@ -9,86 +9,19 @@ from rich.text import Text
 
 from headrace_cli.output import inert, table
 from headrace_demo.findings import Findings, WorkerFigures
-from headrace_demo.keyword_move import SHOWN, Move, Side
+from headrace_demo.keyword_change import KeywordChange, LinkState
 
-COUNTS = ("consumed", "applied", "superseded", "dead", "per s", "p50", "p95", "p99")
-LINKED = ("products", "links", "tombstones", "different")
-HELD = ("live products", "tombstones", "live keywords", "tombstones", "different")
-
-
-def workers_table(findings: Findings) -> Table:
-    """One row for each worker."""
-    shown = table("worker", *COUNTS, title="Every record, worker by worker", right=COUNTS)
-    shown.caption = (
-        "per s: records while the catalogue was loaded; p50, p95, p99: seconds from\n"
-        "occurred_at to applied, of the changes that followed"
-    )
-    for worker in findings.workers:
-        shown.add_row(worker.worker, *_counts(worker), *map(_seconds, worker.delays))
-    return shown
+WORKER_COLUMNS = ("consumed", "applied", "superseded", "dead", "per s", "p50", "p95", "p99")
+LINK_COLUMNS = ("products", "links", "tombstones", "different")
+STORE_COLUMNS = ("live products", "tombstones", "live keywords", "tombstones", "different")
+LABEL_COLUMNS = ("belonging", "linked", "share")
+LINKS_SHOWN = 3
 
 
-def stores_table(findings: Findings) -> Table:
-    """One row for each store."""
-    shown = table("store", *HELD, title="Every store, against the newest version of each entity", right=HELD)
-    for store, kinds in findings.stores.items():
-        held = [f"{number:,}" for kind in kinds.values() for number in (kind.live, kind.tombstones)]
-        different = sum(kind.different for kind in kinds.values())
-        shown.add_row(store, *held, f"[{'red' if different else 'green'}]{different:,}[/]")
-    return shown
-
-
-def links_table(findings: Findings) -> Table:
-    """One row for each store of links."""
-    shown = table("links in", *LINKED, title="Every product's links, against brute force", right=LINKED)
-    for store, links in findings.links.items():
-        held = (links.products, links.links, links.tombstones)
-        different = f"[{'red' if links.different else 'green'}]{links.different:,}[/]"
-        shown.add_row(store, *(f"{number:,}" for number in held), different)
-    return shown
-
-
-def labelled_table(findings: Findings) -> Table:
-    """One row for each language of the catalogue."""
-    columns = ("belonging", "linked", "share")
-    shown = table("locale", *columns, title="Keywords that belong to a product, among its links", right=columns)
-    for locale, found in findings.labelled.items():
-        shown.add_row(locale, f"{found.pairs:,}", f"{found.linked:,}", f"{found.share:.0%}")
-    shown.caption = "how well the model tells what belongs together; the default model is for English"
-    return shown
-
-
-def move_table(move: Move) -> Table:
-    """The links of the product and of the keyword side by side."""
-    title = inert(f"{move.keyword_id} was {move.text[0]!r} and becomes {move.text[1]!r}")
-    shown = table("", "before", "after")
-    shown.title = title
-    places = range(SHOWN)
-    for place in places:
-        label = inert(f"{move.after.links.product_id} is linked to") if place == 0 else ""
-        shown.add_row(label, *(_keyword(side, place) for side in (move.before, move.after)))
-    shown.add_section()
-    for place in places:
-        label = inert(f"{move.keyword_id} is linked to") if place == 0 else ""
-        shown.add_row(label, *(_product(side, place) for side in (move.before, move.after)))
-    shown.add_row("", *(f"{len(side.products):,} products in all" for side in (move.before, move.after)))
-    times = ", ".join(f"{seconds:.2f} s in {store}" for store, seconds in move.seconds.items())
-    shown.caption = f"readable after {times}; {move.relinked:,} products were linked again"
-    return shown
-
-
-def _keyword(side: Side, place: int) -> Text:
-    if place >= len(side.links.links):
-        return Text()
-    link = side.links.links[place]
-    return inert(f"{link.rank}  {link.score:.3f}  {link.keyword_id}  {link.text}")
-
-
-def _product(side: Side, place: int) -> Text:
-    if place >= len(side.products):
-        return Text()
-    product = side.products[place]
-    return inert(f"{product.rank}  {product.score:.3f}  {product.product_id}  {product.title}")
+def tables(findings: Findings) -> list[Table]:
+    """All tables, in the order to print them."""
+    shown = [_workers(findings), _stores(findings), _links(findings), _labels(findings)]
+    return [*shown, _keyword_change(findings.keyword_change)] if findings.keyword_change else shown
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
@@ -102,24 +35,97 @@ def as_json(findings: Findings) -> dict[str, Any]:
             for store, kinds in findings.stores.items()
         },
         "links": {store: asdict(comparison) for store, comparison in findings.links.items()},
-        "labelled": {locale: asdict(found) for locale, found in findings.labelled.items()},
-        "move": _move_as_json(findings.move) if findings.move else None,
+        "labelled": {locale: asdict(recall) for locale, recall in findings.labels.items()},
+        "move": _keyword_change_as_json(findings.keyword_change) if findings.keyword_change else None,
         "problems": findings.problems(),
     }
 
 
-def _move_as_json(move: Move) -> dict[str, Any]:
-    def told(side: Side) -> dict[str, Any]:
-        return {"links": side.links.model_dump(), "products": [asdict(product) for product in side.products]}
+def _workers(findings: Findings) -> Table:
+    shown = table("worker", *WORKER_COLUMNS, title="Every record, worker by worker", right=WORKER_COLUMNS)
+    shown.caption = (
+        "per s: records while the catalogue was loaded; p50, p95, p99: seconds from\n"
+        "occurred_at to applied, of the changes that followed"
+    )
+    for worker in findings.workers:
+        shown.add_row(worker.worker, *_counts(worker), *map(_seconds, worker.delays))
+    return shown
+
+
+def _stores(findings: Findings) -> Table:
+    title = "Every store, against the newest version of each entity"
+    shown = table("store", *STORE_COLUMNS, title=title, right=STORE_COLUMNS)
+    for store, kinds in findings.stores.items():
+        stored = [f"{number:,}" for kind in kinds.values() for number in (kind.live, kind.tombstones)]
+        shown.add_row(store, *stored, _different(sum(kind.different for kind in kinds.values())))
+    return shown
+
+
+def _links(findings: Findings) -> Table:
+    shown = table("links in", *LINK_COLUMNS, title="Every product's links, against brute force", right=LINK_COLUMNS)
+    for store, links in findings.links.items():
+        stored = (links.products, links.links, links.tombstones)
+        shown.add_row(store, *(f"{number:,}" for number in stored), _different(links.different))
+    return shown
+
+
+def _labels(findings: Findings) -> Table:
+    title = "Keywords that belong to a product, among its links"
+    shown = table("locale", *LABEL_COLUMNS, title=title, right=LABEL_COLUMNS)
+    for locale, recall in findings.labels.items():
+        shown.add_row(locale, f"{recall.pairs:,}", f"{recall.linked:,}", f"{recall.share:.0%}")
+    shown.caption = "how well the model tells what belongs together; the default model is for English"
+    return shown
+
+
+def _keyword_change(change: KeywordChange) -> Table:
+    """The links of the product and of the keyword, before and after."""
+    shown = table("", "before", "after")
+    shown.title = inert(f"{change.keyword_id} was {change.text[0]!r} and becomes {change.text[1]!r}")
+    states = (change.before, change.after)
+    for place in range(LINKS_SHOWN):
+        label = inert(f"{change.after.links.product_id} is linked to") if place == 0 else ""
+        shown.add_row(label, *(_keyword(state, place) for state in states))
+    shown.add_section()
+    for place in range(LINKS_SHOWN):
+        label = inert(f"{change.keyword_id} is linked to") if place == 0 else ""
+        shown.add_row(label, *(_product(state, place) for state in states))
+    shown.add_row("", *(f"{len(state.products):,} products in all" for state in states))
+    times = ", ".join(f"{seconds:.2f} s in {store}" for store, seconds in change.seconds.items())
+    shown.caption = f"readable after {times}; {change.relinked:,} products were linked again"
+    return shown
+
+
+def _keyword(state: LinkState, place: int) -> Text:
+    if place >= len(state.links.links):
+        return Text()
+    link = state.links.links[place]
+    return inert(f"{link.rank}  {link.score:.3f}  {link.keyword_id}  {link.text}")
+
+
+def _product(state: LinkState, place: int) -> Text:
+    if place >= len(state.products):
+        return Text()
+    product = state.products[place]
+    return inert(f"{product.rank}  {product.score:.3f}  {product.product_id}  {product.title}")
+
+
+def _keyword_change_as_json(change: KeywordChange) -> dict[str, Any]:
+    def state_as_json(state: LinkState) -> dict[str, Any]:
+        return {"links": state.links.model_dump(), "products": [asdict(product) for product in state.products]}
 
     return {
-        "keyword_id": move.keyword_id,
-        "text": list(move.text),
-        "before": told(move.before),
-        "after": told(move.after),
-        "seconds": dict(move.seconds),
-        "relinked": move.relinked,
+        "keyword_id": change.keyword_id,
+        "text": list(change.text),
+        "before": state_as_json(change.before),
+        "after": state_as_json(change.after),
+        "seconds": dict(change.seconds),
+        "relinked": change.relinked,
     }
+
+
+def _different(number: int) -> str:
+    return f"[{'red' if number else 'green'}]{number:,}[/]"
 
 
 def _counts(worker: WorkerFigures) -> list[str]:

@@ -1,7 +1,6 @@
-"""What the demo publishes, and what every store must hold afterwards."""
+"""The records that the demo publishes."""
 
 from collections.abc import AsyncIterator, Iterable, Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from headrace_cli.source_producer import SourceProducer, SourceRecord
@@ -11,44 +10,44 @@ from headrace_demo.catalogue.events import Change, Event
 SEED = 1
 
 
-@dataclass(slots=True)
-class Story:
-    """A catalogue of this size and what happens to it, each record made when it is published.
+class Scenario:
+    """A catalogue of some size and the changes that follow. Each record is made when it is published.
 
     `published`: the records so far.
     """
 
-    products: int
-    keywords: int
-    change_count: int
-    malformed: int
-    published: list[Event] = field(default_factory=list)
+    def __init__(self, products: int, keywords: int, change_count: int, malformed: int) -> None:
+        self.products = products
+        self.keywords = keywords
+        self.change_count = change_count
+        self.malformed = malformed
+        self.published: list[Event] = []
 
-    def load(self) -> Iterator[Event]:
+    def creations(self) -> Iterator[Event]:
         """The first version of every entity."""
         return creations(SEED, products=self.products, keywords=self.keywords, clock=_now)
 
     def changes(self) -> Iterator[Event]:
-        """What happens afterwards: updates, deletes, duplicates, latecomers, and the malformed among them."""
+        """The changes that follow: updates, deletes, duplicates and late changes, with malformed records among them."""
         return changes(
             SEED,
             products=self.products,
             keywords=self.keywords,
             count=self.change_count,
-            broken=self.malformed,
+            malformed=self.malformed,
             clock=_now,
         )
 
     async def publish(self, events: Iterable[Event], producer: SourceProducer) -> AsyncIterator[int]:
-        """Publishes the events; after each, how many have been published so far."""
+        """Publishes the events; after each, yields how many have been published so far."""
         for event in events:
             await producer.publish(SourceRecord(event.kind, event.key, event.value))
             self.published.append(event)
             yield len(self.published)
         await producer.flush()
 
-    def by_cause(self) -> dict[str, int]:
-        """How many records there were of each cause."""
+    def count_by_cause(self) -> dict[str, int]:
+        """How many records there are of each cause."""
         counts: dict[str, int] = {}
         for event in self.published:
             cause = event.cause if isinstance(event, Change) else "malformed"

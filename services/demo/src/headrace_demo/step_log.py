@@ -1,18 +1,17 @@
-"""What the demo says while it runs."""
+"""The lines that the demo prints while it runs."""
 
 import time
-from dataclasses import dataclass, field
 
 from rich.console import Console
 
 
-@dataclass(frozen=True, slots=True)
-class Telling:
-    """Lines with the seconds since the start in front, where the servers' lines have theirs."""
+class StepLog:
+    """Prints lines with the seconds since the start, aligned with the lines of the servers."""
 
-    console: Console
-    started: float = field(default_factory=time.monotonic)
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self._started = time.monotonic()
 
-    def say(self, text: str) -> None:
-        """One line about what has just been done."""
-        self.console.print(f"{text:<72} {time.monotonic() - self.started:6.1f} s", markup=False, soft_wrap=True)
+    def done(self, text: str) -> None:
+        """One line about the step that is done."""
+        self.console.print(f"{text:<72} {time.monotonic() - self._started:6.1f} s", markup=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 import typer
 
-from headrace_cli.environment import DEFAULT_DATA_DIR
+from headrace_cli.environment import DEFAULT_DATA_DIR, WithoutSettings
 from headrace_cli.options import AsJson, DataDir
 from headrace_cli.output import print_json, screen
 from headrace_cli.servers import stack
@@ -10,7 +10,7 @@ from headrace_cli.servers import stack
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 
-@app.command()
+@app.command(cls=WithoutSettings)
 def down(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Stop the servers that `headrace up` started. Their data and their ports are kept."""
     servers = stack(data_dir)

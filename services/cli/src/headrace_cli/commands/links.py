@@ -9,22 +9,17 @@ import typer
 from rich.table import Table
 
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
-from headrace_cli.installed_stores import workers
 from headrace_cli.options import AsJson
 from headrace_cli.output import inert, print_json, screen, table
+from headrace_cli.worker_stores import link_store_names, open_link_store
 from headrace_schemas.links import ProductLinks
-from headrace_worker.store import LinkedProduct, LinkStore
-from headrace_worker.worker import load_worker
+from headrace_worker.store import LinkedProduct
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 
-def _stores() -> list[str]:
-    return [worker.name for worker in workers() if worker.links is not None]
-
-
 def _complete(incomplete: str) -> list[str]:
-    return [name for name in _stores() if name.startswith(incomplete)]
+    return [name for name in link_store_names() if name.startswith(incomplete)]
 
 
 @app.command()
@@ -36,12 +31,12 @@ def links(
     store: Annotated[
         str, typer.Option("--in", metavar="STORE", help="elasticsearch, pgvector or link.", autocompletion=_complete)
     ] = "elasticsearch",
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="With --keyword: so many products.")] = 20,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="With --keyword: the most products to show.")] = 20,
     as_json: AsJson = False,
 ) -> None:
     """Show the keywords that a product is linked to, or the products that a keyword is linked to, best first.
 
-    Exit status 1 if the store holds no links of the product: it was never published, or never linked yet.
+    Exit status 1 if the store has no links of the product: it was never published, or it is not linked yet.
     """
     if (product_id is None) == (keyword is None):
         raise CommandError("say either a product's id or --keyword KEYWORD_ID", WRONG_CALL)
@@ -51,13 +46,13 @@ def links(
         _show_products(keyword, asyncio.run(_products_of(store, keyword, limit)), as_json)
 
 
-def _show_keywords(held: ProductLinks, as_json: bool) -> None:
+def _show_keywords(links: ProductLinks, as_json: bool) -> None:
     if as_json:
-        print_json(held.model_dump())
-    elif held.deleted:
-        screen().print(inert(f"{held.product_id} is deleted and has no links"))
+        print_json(links.model_dump())
+    elif links.deleted:
+        screen().print(inert(f"{links.product_id} is deleted and has no links"))
     else:
-        screen().print(inert(f"{held.product_id}  {held.title}", "bold"), keywords_table(held))
+        screen().print(inert(f"{links.product_id}  {links.title}", "bold"), _keywords_table(links))
 
 
 def _show_products(keyword_id: str, found: Sequence[LinkedProduct], as_json: bool) -> None:
@@ -69,10 +64,10 @@ def _show_products(keyword_id: str, found: Sequence[LinkedProduct], as_json: boo
         screen().print(_products_table(found))
 
 
-def keywords_table(held: ProductLinks) -> Table:
+def _keywords_table(links: ProductLinks) -> Table:
     """One row for each keyword of a product."""
     shown = table("rank", "score", "keyword", "text", right=("rank", "score"))
-    for link in held.links:
+    for link in links.links:
         shown.add_row(str(link.rank), f"{link.score:.3f}", inert(link.keyword_id), inert(link.text))
     return shown
 
@@ -86,29 +81,13 @@ def _products_table(found: Sequence[LinkedProduct]) -> Table:
 
 
 async def _links_of(name: str, product_id: str) -> ProductLinks:
-    store = _opened(name)
-    try:
-        held = await store.links_of([product_id])
-    finally:
-        await store.close()
-    if product_id not in held:
-        raise CommandError(f"{name} holds no links of {product_id[:80]!r}", NOT_DONE)
-    return held[product_id]
+    async with open_link_store(name) as store:
+        stored = await store.links_of([product_id])
+    if product_id not in stored:
+        raise CommandError(f"{name} has no links of {product_id[:80]!r}", NOT_DONE)
+    return stored[product_id]
 
 
 async def _products_of(name: str, keyword_id: str, limit: int) -> list[LinkedProduct]:
-    store = _opened(name)
-    try:
+    async with open_link_store(name) as store:
         return await store.products_of(keyword_id, limit)
-    finally:
-        await store.close()
-
-
-def _opened(name: str) -> LinkStore:
-    try:
-        worker = load_worker(name)
-    except LookupError as error:
-        raise CommandError(str(error), WRONG_CALL) from None
-    if worker.links is None:
-        raise CommandError(f"the worker {name} keeps no links; these do: {', '.join(_stores())}", WRONG_CALL)
-    return worker.links(worker.settings())

@@ -11,7 +11,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
 from headrace_cli.files.formats import rows, rows_to_delete
-from headrace_cli.files.records import FileRecords, Reading
+from headrace_cli.files.records import FileRecords, RowFormat
 from headrace_cli.files.rows import BadRow
 from headrace_cli.options import AsJson, OfKind
 from headrace_cli.output import inert, messages, print_json, screen
@@ -30,30 +30,32 @@ def publish(
     file: Annotated[Path, typer.Argument(help="JSONL, CSV (either may end in .gz) or Parquet.")],
     kind: OfKind,
     version_field: Annotated[str, typer.Option(help="The column that orders the changes of an id.")] = "version",
-    rate: Annotated[float | None, typer.Option(min=0.001, help="At most so many rows a second.")] = None,
-    delete: Annotated[bool, typer.Option("--delete", help="The file lists ids to delete; plain text will do.")] = False,
+    rate: Annotated[float | None, typer.Option(min=0.001, help="The most rows a second.")] = None,
+    delete: Annotated[
+        bool, typer.Option("--delete", help="The file lists ids to delete; it may be plain text.")
+    ] = False,
     version: Annotated[
-        int | None, typer.Option(min=1, max=MAX_VERSION, help="With --delete: the version of ids that have none.")
+        int | None, typer.Option(min=1, max=MAX_VERSION, help="With --delete: the version for ids without one.")
     ] = None,
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a file of products or keywords to its topic, row by row, in constant memory.
 
-    A bad row is reported with its line and does not stop the rest. Publishing a file again is safe: what the stores
-    hold already changes nothing. Of two rows with one id and one version the stores keep the first; such rows are
-    counted where they are less than 100,000 rows apart.
+    A bad row is reported with its line number; the other rows are published. Publishing a file again is safe: a
+    version that the stores have already changes nothing. Of two rows with the same id and version the stores keep the
+    first; such rows are counted if they are less than 100,000 rows apart.
     """
     if version is not None and not delete:
-        raise CommandError("--version is for --delete; a row to publish has its own", WRONG_CALL)
+        raise CommandError("--version is for --delete; a row to publish has its own version", WRONG_CALL)
     settings = CommonSettings()
-    reading = Reading(kind, version_field, delete, version, settings.kafka.max_record_bytes)
-    records = FileRecords(rows_to_delete(file, kind) if delete else rows(file), reading)
+    row_format = RowFormat(kind, version_field, delete, version, settings.kafka.max_record_bytes)
+    records = FileRecords(rows_to_delete(file, kind) if delete else rows(file), row_format)
     summary = asyncio.run(_publish(records, settings, file, rate, strict))
     if as_json:
         print_json(asdict(summary))
     else:
-        screen().print(_told(summary, settings.topics.source(kind)), markup=False, soft_wrap=True)
+        screen().print(_described(summary, settings.topics.source(kind)), markup=False, soft_wrap=True)
     if summary.bad:
         raise typer.Exit(NOT_DONE)
 
@@ -61,13 +63,13 @@ def publish(
 async def _publish(
     records: FileRecords, settings: CommonSettings, file: Path, rate: float | None, strict: bool
 ) -> Summary:
-    await partitions_of(settings.kafka, [settings.topics.source(records.reading.kind)])
+    await partitions_of(settings.kafka, [settings.topics.source(records.row_format.kind)])
     console = messages()
     with _progress(console) as progress:
-        task = progress.add_task(file.name, total=records.source.size, rows="")
+        task = progress.add_task(file.name, total=records.file.size, rows="")
 
-        def look(summary: Summary) -> None:
-            progress.update(task, completed=records.source.position, rows=f"{summary.published:,} rows")
+        def show(summary: Summary) -> None:
+            progress.update(task, completed=records.file.position, rows=f"{summary.published:,} rows")
 
         reported = 0
 
@@ -77,10 +79,12 @@ async def _publish(
             if reported <= BAD_ROWS_SHOWN:
                 console.print(inert(f"{file}:{row.line}: {row.why}"), soft_wrap=True)
             elif reported == BAD_ROWS_SHOWN + 1:
-                console.print("more bad rows follow; they are only counted")
+                console.print("more bad rows follow; they are counted only")
 
         async with open_producer(settings) as producer:
-            return await publish_records(records, producer, rate=rate, strict=strict, look=look, report=report)
+            return await publish_records(
+                records, producer, rate=rate, strict=strict, on_progress=show, on_bad_row=report
+            )
 
 
 def _progress(console: Console) -> Progress:
@@ -88,11 +92,11 @@ def _progress(console: Console) -> Progress:
     return Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal)
 
 
-def _told(summary: Summary, topic: str) -> str:
+def _described(summary: Summary, topic: str) -> str:
     rate = summary.published / summary.seconds if summary.seconds else 0.0
-    told = f"{summary.published:,} rows published to {topic} in {summary.seconds:.1f} s ({rate:,.0f}/s)"
+    text = f"{summary.published:,} rows published to {topic} in {summary.seconds:.1f} s ({rate:,.0f}/s)"
     if summary.repeated:
-        told += f"; {summary.repeated:,} of them have an id and a version that an earlier row has, which wins"
+        text += f"; {summary.repeated:,} of them repeat the id and version of an earlier row, which wins"
     if summary.stopped:
-        return f"{told}; stopped at a bad row"
-    return f"{told}; {summary.bad:,} bad rows" if summary.bad else told
+        return f"{text}; stopped at a bad row"
+    return f"{text}; {summary.bad:,} bad rows" if summary.bad else text

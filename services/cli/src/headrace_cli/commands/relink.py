@@ -1,4 +1,4 @@
-"""Has links computed again."""
+"""Computes links again."""
 
 import asyncio
 from typing import Annotated
@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from headrace_cli.completion import NotYet
+from headrace_cli.completion import Incomplete
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
-from headrace_cli.relink_requests import follow_requests, publish_requests, requests_for
+from headrace_cli.relink_requests import publish_requests, requests_for, until_answered
 from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_worker.settings import CommonSettings
@@ -21,17 +21,19 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 @app.command()
 def relink(
-    all_products: Annotated[bool, typer.Option("--all", help="Every product: a sweep, followed to its end.")] = False,
+    all_products: Annotated[
+        bool, typer.Option("--all", help="Every product: a sweep, which is followed to its end.")
+    ] = False,
     products: Annotated[
         list[str] | None, typer.Option("--product", metavar="PRODUCT_ID", help="This product; may be repeated.")
     ] = None,
     timeout: Annotated[float, typer.Option(min=0, help="With --all: seconds to follow the sweep.")] = 3600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Have links computed again from what is current.
+    """Compute links again from the current products and keywords.
 
-    Links follow every change by themselves; this is for other settings of the worker `link`, or for doubt. Exit
-    status 1 if a sweep is not done in time; it goes on, and `headrace wait` waits for it.
+    Links follow every change without this command. Use it after a change of the settings of the worker `link`, or to
+    be sure. Exit status 1 if a sweep is not done in time; it goes on, and `headrace wait` waits for it.
     """
     if all_products == bool(products):
         raise CommandError("say either --all or --product PRODUCT_ID", WRONG_CALL)
@@ -62,21 +64,21 @@ def _sweep(timeout: float, as_json: bool) -> None:
 
 
 async def _follow_sweep(timeout: float, console: Console) -> bool:
-    """Whether every product was linked again in time."""
+    """Whether every product is linked again in time."""
     settings = CommonSettings()
     await _publish(settings, [Sweep()])
     columns = (TextColumn("linking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task, most = progress.add_task("linking", total=None), 0
 
-        def look(left: int) -> None:
+        def show(left: int) -> None:
             nonlocal most
             most = max(most, left)
             progress.update(task, total=most, completed=most - left)
 
         try:
-            await follow_requests(settings, timeout, look)
-        except NotYet:
+            await until_answered(settings, timeout, show)
+        except Incomplete:
             return False
     return True
 

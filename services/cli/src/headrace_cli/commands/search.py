@@ -6,21 +6,20 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_cli.hit_table import hits_table
+from headrace_cli.hit_table import hit_table
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
-from headrace_cli.store_search import embedded, holds_vectors
-from headrace_cli.store_search import search as find
+from headrace_cli.store_search import query_vectors, stores_vectors
+from headrace_cli.store_search import search as search_store
+from headrace_cli.worker_stores import installed_worker, open_store, workers
 from headrace_schemas.fields import Kind
 from headrace_worker.store import Hit, Query
-from headrace_worker.worker import load_worker, worker_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 
 def _complete(incomplete: str) -> list[str]:
-    return [name for name in worker_names() if name.startswith(incomplete) and load_worker(name).store is not None]
+    return [worker.name for worker in workers() if worker.name.startswith(incomplete) and worker.store is not None]
 
 
 @app.command()
@@ -42,19 +41,10 @@ def search(
     elif not hits:
         screen().print(f"no {kind} found")
     else:
-        screen().print(hits_table([(store, hits)], kind))
+        screen().print(hit_table([(store, hits)], kind))
 
 
 async def _search(name: str, text: str, kind: Kind, limit: int) -> list[Hit]:
-    try:
-        worker = load_worker(name)
-    except LookupError as error:
-        raise CommandError(str(error), WRONG_CALL) from None
-    if worker.store is None:
-        raise CommandError(f"the worker {name} keeps no store to search", WRONG_CALL)
-    vector = (await embedded([text]))[0].tolist() if holds_vectors(worker) else None
-    store = worker.store(worker.settings())
-    try:
-        return await find(store, Query(text, kind, limit, vector))
-    finally:
-        await store.close()
+    async with open_store(name) as store:
+        vector = (await query_vectors([text]))[0].tolist() if stores_vectors(installed_worker(name)) else None
+        return await search_store(store, Query(text, kind, limit, vector))

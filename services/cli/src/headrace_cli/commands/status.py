@@ -2,7 +2,7 @@
 
 import typer
 
-from headrace_cli.environment import DEFAULT_DATA_DIR
+from headrace_cli.environment import DEFAULT_DATA_DIR, WithoutSettings
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson, DataDir
 from headrace_cli.output import print_json, screen, table
@@ -13,7 +13,7 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 STYLES = {"running": "green", "paused": "yellow", "stopped": "red"}
 
 
-@app.command()
+@app.command(cls=WithoutSettings)
 def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
     """Show the servers that `headrace up` started. Exit status 1 unless all of them run."""
     servers = stack(data_dir)

@@ -1,12 +1,12 @@
-"""Creates what the workers write to."""
+"""Creates the collections, indices and tables."""
 
 import asyncio
 
 import typer
 
-from headrace_cli.installed_stores import prepare_stores
 from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
+from headrace_cli.worker_stores import prepare_stores
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
@@ -24,4 +24,4 @@ def apply(as_json: AsJson = False) -> None:
         print_json(made)
         return
     for name, lines in made.items():
-        screen().print("\n".join(f"{name}: {line}" for line in lines or ["as it should be"]), markup=False)
+        screen().print("\n".join(f"{name}: {line}" for line in lines or ["up to date"]), markup=False)

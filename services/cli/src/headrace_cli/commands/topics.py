@@ -20,9 +20,9 @@ def topics() -> None:
 
 @app.command()
 def apply(as_json: AsJson = False) -> None:
-    """Create what is missing and correct settings that differ. Safe to repeat."""
+    """Create the missing topics and correct settings that differ. Safe to repeat."""
     lines = asyncio.run(apply_topics(CommonSettings(), rejecting_names()))
     if as_json:
         print_json({"changes": lines})
     else:
-        screen().print("\n".join(lines) or "every topic is as it should be", markup=False)
+        screen().print("\n".join(lines) or "every topic is up to date", markup=False)

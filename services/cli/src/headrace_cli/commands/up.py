@@ -6,28 +6,28 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace_cli.environment import DEFAULT_DATA_DIR
+from headrace_cli.environment import DEFAULT_DATA_DIR, WithoutSettings
 from headrace_cli.options import AsJson, DataDir
 from headrace_cli.output import messages, print_json, screen
-from headrace_cli.servers import say, stack
+from headrace_cli.servers import stack, state_lines
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 
-@app.command()
+@app.command(cls=WithoutSettings)
 def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
-    triton: Annotated[bool, typer.Option("--triton", help="Also a Triton Inference Server.")] = False,
+    triton: Annotated[bool, typer.Option("--triton", help="Start a Triton Inference Server too.")] = False,
     kafka_nodes: Annotated[Literal["1", "3"], typer.Option(help="Brokers; 3 survive the loss of one.")] = "1",
     as_json: AsJson = False,
 ) -> None:
     """Start Kafka, Elasticsearch, PostgreSQL and Qdrant on this machine, without Docker.
 
-    Servers that run already are found and left alone. Every other command reads DATA_DIR/stack.env, where the
-    environment does not say otherwise.
+    Servers that run already are found and stay as they are. Every other command reads DATA_DIR/stack.env; the
+    environment comes first.
     """
     servers = stack(data_dir, triton=triton, kafka_nodes=3 if kafka_nodes == "3" else 1)
-    settings = servers.up(say(messages()))
+    settings = servers.up(state_lines(messages()))
     if as_json:
         print_json({"data_dir": str(servers.data_dir), "variables": sorted(settings)})
     else:

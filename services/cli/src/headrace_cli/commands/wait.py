@@ -9,8 +9,7 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
-from headrace_cli.completion import Missing, NotYet
-from headrace_cli.completion import wait as until_everything_is_there
+from headrace_cli.completion import Incomplete, Missing, until_stored
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
@@ -21,19 +20,19 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 @app.command()
 def wait(
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds, after which it says what is missing.")] = 300.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds until it stops and says what is missing.")] = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Wait until everything published before the call is in every store and can be searched.
 
-    Exit status 1 if the time is up before. The workers have to run: `headrace work`.
+    Exit status 1 if the time is up first. The workers have to run: `headrace work`.
     """
     started = time.monotonic()
     missing: Sequence[Missing] = []
     try:
         asyncio.run(_wait(timeout))
-    except NotYet as not_yet:
-        missing = not_yet.missing
+    except Incomplete as incomplete:
+        missing = incomplete.missing
     seconds = round(time.monotonic() - started, 3)
     if as_json:
         print_json({"done": not missing, "seconds": seconds, "missing": [asdict(part) for part in missing]})
@@ -47,10 +46,10 @@ def wait(
 
 
 async def _wait(timeout: float) -> None:
-    with Status("looking", console=messages()) as status:
+    with Status("counting", console=messages()) as status:
 
-        def look(missing: Sequence[Missing]) -> None:
+        def show(missing: Sequence[Missing]) -> None:
             left = ", ".join(f"{part.worker} {part.records:,}" for part in missing)
             status.update(f"records to go: {left}")
 
-        await until_everything_is_there(CommonSettings(), timeout, look)
+        await until_stored(CommonSettings(), timeout, show)

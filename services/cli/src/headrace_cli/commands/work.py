@@ -26,15 +26,17 @@ def work(
     names: Annotated[list[str] | None, typer.Argument(metavar="[NAME]...", autocompletion=_complete)] = None,
     allow_rejects: Annotated[
         bool,
-        typer.Option(help="Dead-letter what is rejected, however much, where a worker would stop and hold instead."),
+        typer.Option(help="Dead-letter every rejected change, also where the breaker would hold the worker."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="The log lines alone, without the worker's name.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Only the log lines, without the worker's name in front.")
+    ] = False,
 ) -> None:
     """Run the named workers, or all of them, until Ctrl-C.
 
-    One name runs in this process, as in production. Several run as processes of their own: each line of output has
-    its worker's name in front, and a worker that ends is started again. With HEADRACE_HTTP__PORT the first answers
-    /healthz, /readyz and /metrics there, the next one port higher, and so on.
+    A single worker runs in this process, as in production. Each of several workers runs in its own process: its lines
+    of output start with its name, and it is started again when it ends. With HEADRACE_HTTP__PORT the first worker
+    answers /healthz, /readyz and /metrics on that port, the next one on the next port, and so on.
     """
     installed = worker_names()
     if unknown := sorted(set(names or ()) - set(installed)):
@@ -73,7 +75,7 @@ def _supervise(names: list[str], allow_rejects: bool, as_json: bool) -> int:
 
 
 def _prefixes(names: list[str], as_json: bool) -> dict[str, str]:
-    """What stands before each worker's lines, in a colour of its own on a terminal."""
+    """Worker name to the text in front of its lines; on a terminal each worker has its own colour."""
     if as_json:
         return dict.fromkeys(names, "")
     width = max(map(len, names))

@@ -1,1 +1,1 @@
-"""Reading a catalogue from files, row by row, whatever their size."""
+"""The files of a catalogue, read row by row in constant memory."""

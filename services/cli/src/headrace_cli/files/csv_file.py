@@ -1,4 +1,4 @@
-"""CSV with a header, as RFC 4180 has it: commas, double quotes, line ends within quotes."""
+"""CSV with a header, as RFC 4180 describes it: commas, double quotes, line ends within quotes."""
 
 import csv
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from headrace_cli.files.lines import Lines
 from headrace_cli.files.rows import BadRow, Row, UnreadableFile
 
 
-class CommaSeparated:
-    """A source (see `Source`) of texts under the header's names. An empty cell is absent.
+class CsvFile:
+    """A `RowFile` whose fields are texts, named by the header. An empty cell is an absent field.
 
-    `id_field`: where it is given, a file of one column whose first row is not this name has no header.
+    `id_field`: if it is given, a file of one column has a header only if its first row is this name.
     """
 
     def __init__(self, path: Path, id_field: str | None = None) -> None:
@@ -47,7 +47,7 @@ class CommaSeparated:
         return cells
 
     def _rows(self) -> Iterator[tuple[int, list[str] | str]]:
-        """The first line of each row, and its cells or what is wrong with it."""
+        """The first line number of each row, and its cells or what is wrong with it."""
         reader = csv.reader(self._texts(), strict=True)
         while True:
             line = reader.line_num + 1
@@ -65,13 +65,13 @@ class CommaSeparated:
         for line in self._lines:
             if isinstance(line, BadRow):
                 raise UnreadableFile(f"{self._path}: line {line.line} {line.why}")
-            # What is not UTF-8 stays recognisable until the row it belongs to is known.
+            # Bytes that are not UTF-8 become surrogates here, so that the row that contains them can be reported.
             yield line[1].decode(errors="surrogateescape")
 
 
 def _row(line: int, header: list[str], cells: list[str]) -> Row | BadRow:
     if len(cells) != len(header):
-        return BadRow(line, f"has {len(cells)} cells where the header has {len(header)}")
+        return BadRow(line, f"has {len(cells)} cells, the header has {len(header)}")
     try:
         "".join(cells).encode()
     except UnicodeEncodeError:

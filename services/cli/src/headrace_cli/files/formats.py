@@ -1,45 +1,45 @@
-"""Which reader a file needs, by its name."""
+"""The format of a file, by its name."""
 
 from pathlib import Path
 
-from headrace_cli.files.csv_file import CommaSeparated
+from headrace_cli.files.csv_file import CsvFile
 from headrace_cli.files.id_list import IdList
-from headrace_cli.files.json_lines import JsonLines
-from headrace_cli.files.parquet import Parquet
-from headrace_cli.files.rows import Source, UnreadableFile
+from headrace_cli.files.json_lines import JsonLinesFile
+from headrace_cli.files.parquet import ParquetFile
+from headrace_cli.files.rows import RowFile, UnreadableFile
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 
 
-def rows(path: Path) -> Source:
-    """The rows of a JSONL (`.jsonl`, `.ndjson`), CSV (`.csv`) or Parquet (`.parquet`) file; the first two also gzipped.
+def rows(path: Path) -> RowFile:
+    """The rows of a JSONL (`.jsonl`, `.ndjson`), CSV (`.csv`, both may be gzipped) or Parquet (`.parquet`) file.
 
-    Raises UnreadableFile if there is no such file or no reader for it.
+    Raises UnreadableFile if there is no such file or its format is unknown.
     """
-    source = _reader(path, None)
-    if source is None:
+    file = _file(path, None)
+    if file is None:
         raise UnreadableFile(f"{path}: name it .jsonl, .csv (either may end in .gz) or .parquet")
-    return source
+    return file
 
 
-def rows_to_delete(path: Path, kind: Kind) -> Source:
-    """The rows of a list of ids: the same formats, and any other name is read as text with one id a line.
+def rows_to_delete(path: Path, kind: Kind) -> RowFile:
+    """The rows of a list of ids: the same formats; a file with any other name is read as text with one id in each line.
 
-    In JSONL a line may be the bare id in quotes; a CSV file of one column needs no header. A row has at least the id's
-    field, and the other columns there are, such as a version. Raises UnreadableFile if there is no such file.
+    In JSONL a line may be only the id in quotes. A CSV file of one column needs no header. A row has the field of the
+    id, and the file's other columns, such as a version. Raises UnreadableFile if there is no such file.
     """
-    return _reader(path, ID_FIELDS[kind]) or IdList(path, ID_FIELDS[kind])
+    return _file(path, ID_FIELDS[kind]) or IdList(path, ID_FIELDS[kind])
 
 
-def _reader(path: Path, id_field: str | None) -> Source | None:
+def _file(path: Path, id_field: str | None) -> RowFile | None:
     if not path.is_file():
         raise UnreadableFile(f"{path}: no such file")
     match path.name.lower().removesuffix(".gz").rpartition(".")[2]:
         case "jsonl" | "ndjson":
-            return JsonLines(path, id_field)
+            return JsonLinesFile(path, id_field)
         case "csv":
-            return CommaSeparated(path, id_field)
+            return CsvFile(path, id_field)
         case "parquet":
-            return Parquet(path)
+            return ParquetFile(path)
         case _:
             return None

@@ -8,7 +8,7 @@ from headrace_cli.files.rows import BadRow, Row
 
 
 class IdList:
-    """A source (see `Source`) of one id a line, without the spaces around it; blank lines count for nothing."""
+    """A `RowFile` with one id in each line. Spaces around the id and blank lines are ignored."""
 
     def __init__(self, path: Path, id_field: str) -> None:
         self._lines = Lines(path)

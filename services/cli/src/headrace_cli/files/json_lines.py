@@ -1,4 +1,4 @@
-"""JSON Lines: one object a line."""
+"""JSON Lines: one object in each line."""
 
 import json
 from collections.abc import Iterator
@@ -8,10 +8,10 @@ from headrace_cli.files.lines import Lines
 from headrace_cli.files.rows import BadRow, Row
 
 
-class JsonLines:
-    """A source (see `Source`) of JSON objects. NaN is null.
+class JsonLinesFile:
+    """A `RowFile` of JSON objects. NaN is read as null.
 
-    `id_field`: where it is given, a line may also be a bare text, which becomes the value of that field.
+    `id_field`: if it is given, a line may also be a JSON string, which becomes the value of that field.
     """
 
     def __init__(self, path: Path, id_field: str | None = None) -> None:
@@ -51,4 +51,4 @@ class JsonLines:
 
 def _constant(name: str) -> None:
     if name != "NaN":
-        raise ValueError(f"{name} is not a number that JSON has")
+        raise ValueError(f"{name} is not a JSON number")

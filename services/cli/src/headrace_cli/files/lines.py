@@ -10,13 +10,13 @@ from typing import IO
 from headrace_cli.files.rows import BadRow, UnreadableFile
 
 MAX_LINE_BYTES = 16 * 2**20
-"""No Kafka record comes near it, and a file without line ends is not read into memory whole."""
+"""Far more than a Kafka record may have; a file without line ends is not read into memory as a whole."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Lines:
-    """Iterates over (line number from 1, line with its end), or BadRow for a line that is too long."""
+    """Iterates over (line number from 1, line with its line end), or BadRow for a line that is too long."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -1,4 +1,4 @@
-"""Parquet, a thousand rows at a time."""
+"""Parquet files, read a thousand rows at a time."""
 
 import math
 from collections.abc import Iterator
@@ -16,17 +16,18 @@ _BATCH_ROWS = 1024
 _BUFFER_BYTES = 2**20
 
 
-class Parquet:
-    """A source (see `Source`) of rows as JSON has them.
+class ParquetFile:
+    """A `RowFile` whose values are those that JSON can express.
 
-    Null and NaN are null. Times become ISO 8601 texts in UTC, to the microsecond (one without a time zone is taken as
-    UTC), decimals numbers, durations seconds, binary columns text if they are UTF-8.
+    Null and NaN become null. Times become ISO 8601 texts in UTC, to the microsecond (a time without a time zone is read
+    as UTC). Decimals become numbers, durations seconds. Binary columns become text; a value that is not UTF-8 makes a
+    bad row.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         try:
-            # Buffered column by column: a row group, which may be the whole file, is not read into memory at once.
+            # The columns are buffered. Otherwise a row group, which may be the whole file, is read into memory at once.
             self._file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (OSError, pa.ArrowException) as error:
             raise UnreadableFile(f"{path}: {_first_line(error)}") from error
@@ -57,7 +58,7 @@ def _rows(batch: Any, before: int) -> Iterator[Row | BadRow]:
 
 
 def _fields(batch: Any) -> list[dict[str, Any]]:
-    # Python's times have microseconds, so nanoseconds are cut here; naming UTC spares a time zone database.
+    # Python's times have microseconds, so nanoseconds are cut off. With UTC no time zone database is needed.
     columns = [column.cast(_readable(column.type), safe=False) for column in batch.columns]
     table = pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
     return [

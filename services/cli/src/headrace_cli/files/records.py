@@ -1,14 +1,14 @@
-"""From the rows of a file to the records of a source topic."""
+"""The records of a source topic that the rows of a file ask for."""
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from headrace_cli.files.row_change import change_of
-from headrace_cli.files.rows import BadRow, Row, Source
+from headrace_cli.files.rows import BadRow, Row, RowFile
 from headrace_cli.source_producer import SourceRecord
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
@@ -18,8 +18,8 @@ REMEMBERED_ROWS = 100_000
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How a file's rows are to be understood. `version`: for deletes without one of their own."""
+class RowFormat:
+    """How to read a file's rows. `version`: for deletes without their own version."""
 
     kind: Kind
     version_field: str = "version"
@@ -28,11 +28,36 @@ class Reading:
     max_record_bytes: int = 1_048_576
 
 
-class Repeated:
-    """Notices an id that comes twice with one version, of which every store keeps the first.
+class FileRecords:
+    """Iterates over a file's rows as records, or as BadRow where a row can never be one.
 
-    It remembers at least the last 100,000 rows and at most twice as many, so that memory is bounded: a repetition
-    further apart goes unnoticed here.
+    `repeated`: how many records have the id and version of an earlier row, of which every store keeps the first.
+    """
+
+    def __init__(self, file: RowFile, row_format: RowFormat) -> None:
+        self.file = file
+        self.row_format = row_format
+        self.repeated = 0
+        self._known = RecentPairs()
+
+    def __iter__(self) -> Iterator[SourceRecord | BadRow]:
+        for row in self.file:
+            yield row if isinstance(row, BadRow) else self._record(row)
+
+    def _record(self, row: Row) -> SourceRecord | BadRow:
+        try:
+            record, version = source_record(row, self.row_format, datetime.now(UTC))
+        except ValueError as error:
+            return BadRow(row.line, str(error))
+        if self._known.contains_or_adds(record.key.decode(), version):
+            self.repeated += 1
+        return record
+
+
+class RecentPairs:
+    """The (id, version) pairs of at least the last `remembered` rows, and of at most twice as many: memory is bounded.
+
+    A repetition that is further apart is not noticed.
     """
 
     def __init__(self, remembered: int = REMEMBERED_ROWS) -> None:
@@ -40,8 +65,11 @@ class Repeated:
         self._newer: set[int] = set()
         self._older: set[int] = set()
 
-    def seen(self, id: str, version: int) -> bool:
-        """Whether this pair was there before; remembers it."""
+    def __len__(self) -> int:
+        return len(self._newer) + len(self._older)
+
+    def contains_or_adds(self, id: str, version: int) -> bool:
+        """Whether the pair is known; adds it if not."""
         mark = hash((id, version))
         if mark in self._newer or mark in self._older:
             return True
@@ -51,62 +79,39 @@ class Repeated:
         return False
 
 
-@dataclass(slots=True)
-class FileRecords:
-    """Iterates over a file's rows as records, or as BadRow where a row can never be one. Counts repetitions."""
-
-    source: Source
-    reading: Reading
-    repeated: int = 0
-    _known: Repeated = field(default_factory=Repeated)
-
-    def __iter__(self) -> Iterator[SourceRecord | BadRow]:
-        for row in self.source:
-            yield row if isinstance(row, BadRow) else self._record(row)
-
-    def _record(self, row: Row) -> SourceRecord | BadRow:
-        try:
-            record, version = source_record(row, self.reading, datetime.now(UTC))
-        except ValueError as error:
-            return BadRow(row.line, str(error))
-        if self._known.seen(record.key.decode(), version):
-            self.repeated += 1
-        return record
-
-
-def source_record(row: Row, reading: Reading, now: datetime) -> tuple[SourceRecord, int]:
+def source_record(row: Row, row_format: RowFormat, now: datetime) -> tuple[SourceRecord, int]:
     """The record that a row asks for, and its version.
 
-    Raises ValueError with a text that fits after "line 7 …". What passes here is what every worker accepts, because
-    it is the same check.
+    Raises ValueError with a text that fits after "line 7 …". The check is the one that every worker makes, so every
+    worker accepts a record that passes it.
     """
-    if reading.delete and reading.version is None and row.fields.get(reading.version_field) is None:
-        raise ValueError(f"has no {reading.version_field}: give the deletes a version with --version")
+    if row_format.delete and row_format.version is None and row.fields.get(row_format.version_field) is None:
+        raise ValueError(f"has no {row_format.version_field}: give the deletes a version with --version")
     change = change_of(
         row.fields,
-        reading.kind,
+        row_format.kind,
         now=now,
-        version_field=reading.version_field,
-        delete=reading.delete,
-        default_version=reading.version,
+        version_field=row_format.version_field,
+        delete=row_format.delete,
+        default_version=row_format.version,
     )
     value = _json(change)
     try:
-        valid = CHANGES[reading.kind].model_validate_json(value)
+        valid = CHANGES[row_format.kind].model_validate_json(value)
     except ValidationError as error:
         raise ValueError(_first_problem(error)) from None
     key = valid.id.encode()
     size = len(key) + len(value) + ROOM_FOR_HEADERS
-    if size > reading.max_record_bytes:
-        raise ValueError(f"makes a record of {size} bytes, the topic takes {reading.max_record_bytes}")
-    return SourceRecord(reading.kind, key, value), valid.version
+    if size > row_format.max_record_bytes:
+        raise ValueError(f"makes a record of {size} bytes, the topic takes {row_format.max_record_bytes}")
+    return SourceRecord(row_format.kind, key, value), valid.version
 
 
 def _json(change: dict[str, object]) -> bytes:
     try:
         return json.dumps(change, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair, which is not text") from None
+        raise ValueError("contains half of a surrogate pair, which is not text") from None
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError(f"cannot be written as JSON: {error}") from None
 

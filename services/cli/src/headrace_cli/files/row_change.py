@@ -1,4 +1,4 @@
-"""From a row to the change that is published."""
+"""The change that a row asks for."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -21,12 +21,12 @@ def change_of(
     delete: bool = False,
     default_version: int | None = None,
 ) -> dict[str, Any]:
-    """The change record that a row asks for, still to be validated by `headrace_schemas.changes.CHANGES[kind]`.
+    """The change that a row asks for, not yet validated by `headrace_schemas.changes.CHANGES[kind]`.
 
-    `op` is the row's, or an upsert; with `delete` it is a delete, which keeps only id, version and time. `occurred_at`
-    is the row's, or `now`. The version comes from `version_field`, as `version_of` reads it; where the row has none it
-    is `default_version`, for lists of bare ids. An id that is an integer becomes its digits; numbers and `attributes`
-    may be texts, as CSV has them. Columns that the record does not know are left out.
+    `op` is the row's, or an upsert. With `delete` it is a delete, which has only id, version and time. `occurred_at`
+    is the row's, or `now`. `version_of` reads the version from `version_field`; a row without one gets
+    `default_version`, for lists of ids. An id that is an integer becomes its digits. Numbers and `attributes` may be
+    texts, as in CSV. Unknown columns are left out.
 
     Raises ValueError, with a text that fits after "line 7 …", if there is no version or a text cannot be converted.
     """
@@ -45,9 +45,10 @@ def change_of(
 
 
 def version_of(value: object) -> int:
-    """A version from an integer, its digits, a whole float that is exact, or an ISO 8601 time.
+    """A version from an integer, its digits, a float that is exactly a whole number, or an ISO 8601 time.
 
-    A time becomes microseconds since 1970 in UTC; without a time zone it is taken as UTC. Raises ValueError otherwise.
+    A time becomes microseconds since 1970 in UTC; a time without a time zone is read as UTC. Raises ValueError for
+    anything else.
     """
     if isinstance(value, int) and not isinstance(value, bool):
         return value

@@ -1,4 +1,4 @@
-"""What reading a file yields."""
+"""The rows of a file."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One row as JSON-able fields. `line`: where it starts in the file, from 1; in Parquet the row's number, from 1."""
+    """One row as fields that JSON can express. `line`: where it starts, from 1; in Parquet the row's number, from 1."""
 
     line: int
     fields: dict[str, Any]
@@ -15,20 +15,20 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class BadRow:
-    """A row that cannot be read, and why; the rows after it can."""
+    """A row that cannot be read, and why. The rows after it can be read."""
 
     line: int
     why: str
 
 
 class UnreadableFile(Exception):
-    """The file as a whole cannot be read, or not beyond some point; the text is one line that says why."""
+    """The file cannot be read, or not beyond some point; the text is one line that says why."""
 
 
-class Source(Protocol):
-    """A file of rows, read once and in constant memory.
+class RowFile(Protocol):
+    """A file of rows, which is read once and in constant memory.
 
-    `size` and `position`: how large it is and how far it has been read, in one unit (bytes, or rows of Parquet).
+    `size` and `position`: its size and how far it has been read, in one unit (bytes, or rows of Parquet).
     Iterating raises UnreadableFile.
     """
 

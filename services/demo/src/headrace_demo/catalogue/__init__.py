@@ -1,1 +1,1 @@
-"""A made-up catalogue from a seed: products, keywords, which belong together, and how they change."""
+"""A catalogue generated from a seed: products, keywords, labels (which keyword belongs to which product), changes."""

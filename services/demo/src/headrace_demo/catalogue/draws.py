@@ -1,6 +1,6 @@
-"""Numbers that depend on a seed and a name alone: not on the hash seed, the platform or what was drawn before.
+"""Random numbers that depend only on a seed and a name, not on the hash seed, the platform or earlier draws.
 
-Only `Random.random()` is used, because it is the one method whose sequence Python promises to keep between versions.
+Only `Random.random()` is used, because it is the only method whose sequence Python keeps the same between versions.
 """
 
 import math
@@ -8,29 +8,29 @@ from random import Random
 
 
 class Draws:
-    """A stream of numbers of its own for each path, for example `Draws(7, "product", 41)`."""
+    """A separate sequence of numbers for each path, for example `Draws(7, "product", 41)`."""
 
     def __init__(self, seed: int, *path: str | int) -> None:
         self._next = Random("/".join(map(str, (seed, *path)))).random  # noqa: S311
 
     def fraction(self) -> float:
-        """From 0 up to, but without, 1."""
+        """A number in [0, 1)."""
         return self._next()
 
     def below(self, bound: int) -> int:
-        """From 0 to `bound` - 1."""
+        """An integer from 0 to `bound` - 1."""
         return int(self._next() * bound)
 
     def between(self, low: float, high: float) -> float:
-        """Between two positive numbers, evenly on a logarithmic scale, as prices and popularities are."""
+        """A number between two positive numbers, uniform on a logarithmic scale, as prices and popularities are."""
         return low * math.exp(self._next() * math.log(high / low))
 
 
 class Shuffle:
-    """A one-to-one mapping of 0 … size - 1 onto itself, both ways by arithmetic, so that nothing is kept in memory.
+    """A permutation of 0 … size - 1. Both directions are computed, so it needs no memory.
 
-    An affine map modulo `size` (n -> a·n + b, with a and size coprime) whose factor lies near the golden section, which
-    spreads neighbours far apart.
+    It is an affine map modulo `size` (n -> a·n + b, with a and size coprime). The factor is near the golden ratio times
+    `size`, so that neighbours are mapped far apart.
     """
 
     def __init__(self, size: int, draws: Draws) -> None:
@@ -42,9 +42,9 @@ class Shuffle:
         self._offset = draws.below(size)
 
     def there(self, number: int) -> int:
-        """Where `number` is put."""
+        """The place of `number`."""
         return (self._factor * number + self._offset) % self._size
 
     def back(self, place: int) -> int:
-        """Which number was put at `place`."""
+        """The number at `place`."""
         return (place - self._offset) * self._inverse % self._size

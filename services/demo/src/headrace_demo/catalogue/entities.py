@@ -1,4 +1,4 @@
-"""Where each entity of a changing catalogue stands: its version, texts and price, and whether it is there."""
+"""The current state of each entity of the catalogue: its version, texts and price, and whether it is deleted."""
 
 from array import array
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 
 Clock = Callable[[], datetime]
-"""Gives each change its `occurred_at`."""
+"""Returns the `occurred_at` of the next change."""
 
 
 def ticking(start: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> Clock:
-    """A clock that goes on by a millisecond whenever it is read, and so gives the same times in every run."""
+    """A clock that advances by a millisecond at each call, so that the times are the same in every run."""
     ticks = -1
 
     def read() -> datetime:
@@ -28,7 +28,7 @@ def ticking(start: datetime = datetime(2025, 1, 1, tzinfo=UTC)) -> Clock:
 
 
 class Entities:
-    """Products first, then keywords, under one running number. Keeps 13 bytes for each, whatever happens to them."""
+    """Products, then keywords, numbered from 0. It keeps 13 bytes for each entity."""
 
     def __init__(self, seed: int, products: int, keywords: int, clock: Clock) -> None:
         self._seed, self._products, self._clock = seed, products, clock
@@ -39,7 +39,7 @@ class Entities:
         self._live = bytearray(b"\x01") * self.count
 
     def is_live(self, number: int) -> bool:
-        """Whether the entity is there and not deleted."""
+        """Whether the entity is not deleted."""
         return self._live[number] == 1
 
     def create(self, number: int) -> Change:
@@ -47,7 +47,7 @@ class Entities:
         return self._upsert(number, "create")
 
     def reword(self, number: int, cause: Cause = "reword") -> Change:
-        """Its next version, with another text; brings a deleted one back."""
+        """Its next version, with another text; re-creates a deleted entity."""
         self._wordings[number] += 1
         self._versions[number] += 1
         self._live[number] = 1
@@ -60,7 +60,7 @@ class Entities:
         return self._upsert(number, "reprice")
 
     def delete(self, number: int) -> Change:
-        """Its next version, which says that it is gone."""
+        """Its next version, which deletes it."""
         self._versions[number] += 1
         self._live[number] = 0
         kind, record = self._now(number)
@@ -68,7 +68,7 @@ class Entities:
         return Change(kind, "delete", {"op": "delete", **kept, "occurred_at": self._occurred_at()})
 
     def next_upsert(self, number: int) -> tuple[Kind, dict[str, Any]]:
-        """What a next version could look like, without making it."""
+        """A possible next version, which does not change the state."""
         kind, record = self._now(number)
         return kind, self._stamped({**record, "version": self._versions[number] + 1})
 

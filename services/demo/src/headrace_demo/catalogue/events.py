@@ -1,4 +1,4 @@
-"""What is published to a source topic: a change, or something malformed."""
+"""The records of the source topics: changes and malformed records."""
 
 import json
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 
 Cause = Literal["create", "reprice", "reword", "delete", "recreate", "duplicate", "late"]
-"""Why a change was made. duplicate: the same change once more; late: an older change after a newer one.
+"""Why a change is published. duplicate: the same change again; late: an older change after a newer one.
 
-A keyword's counterpart of a price is its popularity.
+For a keyword, reprice changes the popularity.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A change that every worker can read. `record`: as on the topic, JSON-able."""
+    """A change that every worker can decode. `record`: the value on the topic, before it is encoded as JSON."""
 
     kind: Kind
     cause: Cause
@@ -29,12 +29,12 @@ class Change:
 
     @property
     def version(self) -> int:
-        """What orders the changes of one id."""
+        """The version, which orders the changes of one id."""
         return int(self.record["version"])
 
     @property
     def deleted(self) -> bool:
-        """Whether the entity is gone after this change."""
+        """Whether the change deletes the entity."""
         return bool(self.record["op"] == "delete")
 
     @property
@@ -50,7 +50,9 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """A Kafka record that no worker may apply. `defect`: what is wrong with it, one of `malformed.DEFECTS`."""
+    """A Kafka record that no worker may apply. `defect`: what is wrong, one of
+    `malformed_records.DEFECTS`.
+    """
 
     kind: Kind
     defect: str
@@ -62,5 +64,5 @@ Event = Change | Malformed
 
 
 def encode(record: dict[str, Any]) -> bytes:
-    """JSON in UTF-8, as compact as it gets."""
+    """JSON in UTF-8 without spaces."""
     return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode()

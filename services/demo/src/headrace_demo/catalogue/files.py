@@ -1,10 +1,10 @@
 """The catalogue as files, for `headrace generate` and for programs in other languages.
 
-- `products.jsonl`, `keywords.jsonl`: the first state, one row an entity with its `version`, for `headrace publish`
-- `labels.jsonl`: `{"product_id": …, "keyword_ids": […]}`, one line a product
-- `changes.jsonl`: what happens afterwards, one line a Kafka record in the order to publish:
+- `products.jsonl`, `keywords.jsonl`: the first state, a row for each entity with its `version`, for `headrace publish`
+- `labels.jsonl`: one line for each product, `{"product_id": …, "keyword_ids": […]}`
+- `changes.jsonl`: the changes that follow, one line for each Kafka record in the order of publication:
   `{"kind", "cause", "record"}` for a change, whose key is the record's id;
-  `{"kind", "defect", "key", "value"}` for a malformed one, key and value in base64, the value null for a null record
+  `{"kind", "defect", "key", "value"}` for a malformed record, key and value in base64, the value null for Kafka's null
 """
 
 import base64
@@ -20,12 +20,15 @@ from headrace_demo.catalogue.labels import labels
 from headrace_demo.catalogue.products import products
 
 
-def write(
-    directory: Path, seed: int, *, product_count: int, keyword_count: int, change_count: int, broken: int = 0
+def write_catalogue(
+    directory: Path, seed: int, *, product_count: int, keyword_count: int, change_count: int, malformed: int = 0
 ) -> None:
-    """Writes the four files into `directory`, made if missing, in constant memory. Same arguments, same bytes."""
+    """Writes the four files into `directory`, which it creates if missing, in constant memory.
+
+    The same arguments give the same bytes. Raises ValueError as `changes` and `keywords` do.
+    """
     directory.mkdir(parents=True, exist_ok=True)
-    stream = changes(seed, products=product_count, keywords=keyword_count, count=change_count, broken=broken)
+    stream = changes(seed, products=product_count, keywords=keyword_count, count=change_count, malformed=malformed)
     pairs = labels(seed, product_count, keyword_count)
     _write(directory / "products.jsonl", products(seed, product_count))
     _write(directory / "keywords.jsonl", keywords(seed, keyword_count))

@@ -1,4 +1,4 @@
-"""What every store must hold once all events have been applied."""
+"""The newest change of each entity, which every store must contain when all events are applied."""
 
 from collections.abc import Iterable
 from typing import Any, NamedTuple
@@ -8,7 +8,7 @@ from headrace_schemas.fields import Kind
 
 
 class Newest(NamedTuple):
-    """The newest change of one entity; `record` is that change, also where it is a delete."""
+    """The newest change of one entity. `record`: that change, which may be a delete."""
 
     version: int
     deleted: bool
@@ -16,8 +16,9 @@ class Newest(NamedTuple):
 
 
 def fold(events: Iterable[Event]) -> dict[tuple[Kind, str], Newest]:
-    """(kind, id) to the newest change: the highest version wins, of equal versions the first; what is malformed counts
-    for nothing."""
+    """(kind, id) to the newest change: the highest version wins, of equal versions the first. Malformed records are
+    ignored.
+    """
     newest: dict[tuple[Kind, str], Newest] = {}
     for event in events:
         if not isinstance(event, Change):

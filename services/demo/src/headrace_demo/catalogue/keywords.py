@@ -1,4 +1,4 @@
-"""Keywords from a seed. The j-th depends on the seed and j alone, and every phrase is one keyword."""
+"""Keywords from a seed. Keyword j depends only on the seed and j. Each phrase is exactly one keyword."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -13,10 +13,11 @@ _POPULARITY = ((5_000, 90_000), (400, 9_000), (30, 900), (5, 60), (1, 9))
 
 
 def keywords(seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """The first `count` keywords as they are before any change: the record's fields and version 1.
+    """The first `count` keywords before any change: the record's fields and version 1.
 
-    A quarter name a type alone, half of them one facet too, a quarter two, until the bare types are used up; the rest
-    follow from few facets to many. Raises ValueError if the vocabulary has not so many phrases.
+    At first a quarter of the keywords names only a type, half of them a type and one facet, a quarter a type and two
+    facets, until all types are used. The rest follow in the order of their number of facets. Raises ValueError if the
+    vocabulary has fewer phrases.
     """
     if count > (most := sum(tier.size for tier in tiers())):
         raise ValueError(f"the vocabulary has {most} keywords, {count} were asked for")
@@ -24,14 +25,14 @@ def keywords(seed: int, count: int) -> Iterator[dict[str, Any]]:
 
 
 def keyword_id(number: int) -> str:
-    """`k-00045`."""
+    """For example `k-00045`."""
     return f"k-{number:05d}"
 
 
 def keyword(seed: int, number: int, *, version: int = 1, wording: int = 0, pricing: int = 0) -> dict[str, Any]:
     """Keyword `number` after `wording` changes of its text and `pricing` changes of its popularity.
 
-    A changed text asks for the same products, so labels stay.
+    A changed text has the same meaning, so the labels stay the same.
     """
     phrase = phrase_of(seed, number)
     rewordings = vocabulary().rewordings
@@ -46,13 +47,13 @@ def keyword(seed: int, number: int, *, version: int = 1, wording: int = 0, prici
 
 
 def phrase_of(seed: int, number: int) -> Phrase:
-    """What keyword `number` stands for."""
+    """The phrase of keyword `number`."""
     facets, turn = _place(number)
     return tiers()[facets].phrase(_shuffles(seed)[facets].there(turn))
 
 
 def number_of(seed: int, phrase: Phrase) -> int:
-    """Which keyword stands for `phrase`; the inverse of `phrase_of`."""
+    """The number of the keyword of `phrase`; the inverse of `phrase_of`."""
     facets = len(phrase.chosen)
     return _number(facets, _shuffles(seed)[facets].back(tiers()[facets].index(phrase)))
 
@@ -62,12 +63,12 @@ def _shuffles(seed: int) -> tuple[Shuffle, ...]:
     return tuple(Shuffle(tier.size, Draws(seed, "keywords", facets)) for facets, tier in enumerate(tiers()))
 
 
-# The mixed beginning takes one phrase without facets, two with one and one with two, round after round.
+# Each round of the first keywords takes one phrase without facets, two with one facet and one with two.
 _MIX = (0, 1, 1, 2)
 
 
 def _place(number: int) -> tuple[int, int]:
-    """The tier of a keyword, and its turn within the tier."""
+    """The tier of a keyword, and its position in the tier."""
     rounds = tiers()[0].size
     if number < rounds * len(_MIX):
         turn, slot = divmod(number, len(_MIX))

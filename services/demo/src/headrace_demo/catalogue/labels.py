@@ -1,4 +1,4 @@
-"""Which keywords belong to which product: those of its language whose every word holds of it."""
+"""Labels: the keywords that belong to a product. They have its language, and all their words are true of it."""
 
 from collections.abc import Iterator
 from itertools import combinations
@@ -11,7 +11,7 @@ from headrace_demo.catalogue.products import Design, design, product_id
 def labels(seed: int, products: int, keywords: int) -> Iterator[tuple[str, set[str]]]:
     """For each of the first `products` products its id and the ids of its keywords among the first `keywords`.
 
-    Worked out from how both are made, product by product, and so in constant memory; a set may be empty.
+    Computed from the designs and phrases, product by product, in constant memory. A set may be empty.
     """
     for number in range(products):
         numbers = (number_of(seed, phrase) for phrase in _phrases(design(seed, number)))
@@ -19,8 +19,8 @@ def labels(seed: int, products: int, keywords: int) -> Iterator[tuple[str, set[s
 
 
 def _phrases(made: Design) -> Iterator[Phrase]:
-    held = tuple(enumerate(made.values))
-    for facets in range(len(held) + 1):
-        for chosen in combinations(held, facets):
+    values = tuple(enumerate(made.values))
+    for facets in range(len(values) + 1):
+        for chosen in combinations(values, facets):
             for term in range(len(made.type.terms)):
                 yield Phrase(made.language, made.type_number, term, chosen)

@@ -1,4 +1,4 @@
-"""Records as broken catalogues publish them. Each must end as a dead letter and change nothing."""
+"""Malformed records. Each must become a dead letter and change nothing."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ _TEXT_FIELDS: dict[Kind, str] = {"product": "title", "keyword": "text"}
 _NUMBER_FIELDS: dict[Kind, str] = {"product": "price", "keyword": "popularity"}
 
 
-def malformed(kind: Kind, defect: str, record: Record) -> Malformed:
-    """`record`, a good upsert, with `defect` (one of `DEFECTS`) worked into it."""
+def malformed_record(kind: Kind, defect: str, record: Record) -> Malformed:
+    """`record`, a valid upsert, with `defect` (one of `DEFECTS`) added."""
     key = str(record[ID_FIELDS[kind]]).encode()
     if defect in _BYTES:
         return Malformed(kind, defect, key, _BYTES[defect](encode(record)))

@@ -1,4 +1,4 @@
-"""Search phrases: a product type's name with some of its facets, and the order in which all of them are counted."""
+"""Search phrases: the name of a product type with some of its facets. All phrases are numbered."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _TERMS = 2
 
 @dataclass(frozen=True, slots=True)
 class Phrase:
-    """`term`: which of the type's names. `chosen`: (facet, value) indexes in the type's order of facets."""
+    """`term`: the index of the type's name. `chosen`: (facet, value) indexes in the type's order of facets."""
 
     language: int
     type_number: int
@@ -21,7 +21,7 @@ class Phrase:
     chosen: tuple[tuple[int, int], ...]
 
     def text(self) -> str:
-        """As somebody would type it."""
+        """The text, as a person types it."""
         named = vocabulary().types[self.type_number]
         text = named.terms[self.term][self.language]
         for facet_number, value in self.chosen:
@@ -31,10 +31,10 @@ class Phrase:
 
 
 class Tier:
-    """All phrases that name the same number of facets, counted from 0 to `size` - 1.
+    """All phrases that name the same number of facets, numbered from 0 to `size` - 1.
 
-    They are counted block by block, a block being a type and which of its facets are named; within a block by mixed
-    radix over language, term and values. So both directions are arithmetic, and no phrase is kept.
+    The numbers go block by block. A block is a type and the facets that are named; in a block the number is a mixed
+    radix number of language, term and values. So both directions are computed, and no phrase is kept in memory.
     """
 
     def __init__(self, facets: int) -> None:
@@ -49,7 +49,7 @@ class Tier:
         self.size = self._starts[-1]
 
     def phrase(self, index: int) -> Phrase:
-        """The phrase counted as `index`."""
+        """The phrase with the number `index`."""
         block = bisect_right(self._starts, index) - 1
         type_number, subset = self._blocks[block]
         rest, values = index - self._starts[block], []
@@ -60,7 +60,7 @@ class Tier:
         return Phrase(language, type_number, term, tuple(zip(subset, values, strict=True)))
 
     def index(self, phrase: Phrase) -> int:
-        """How `phrase` is counted; the inverse of `phrase`."""
+        """The number of `phrase`; the inverse of `phrase`."""
         subset = tuple(facet for facet, _ in phrase.chosen)
         index = phrase.language * _TERMS + phrase.term
         for radix, (_, value) in zip(
@@ -72,7 +72,7 @@ class Tier:
 
 @cache
 def tiers() -> tuple[Tier, ...]:
-    """One tier for each number of facets, from none to all."""
+    """One tier for each number of facets, from 0 to the largest."""
     most = max(len(named.facets) for named in vocabulary().types)
     return tuple(Tier(facets) for facets in range(most + 1))
 

@@ -1,4 +1,4 @@
-"""Products from a seed. The i-th depends on the seed and i alone."""
+"""Products from a seed. Product i depends only on the seed and i."""
 
 import math
 from collections.abc import Iterator
@@ -14,20 +14,20 @@ _SMALL_WORDS = {"for", "the", "by", "of", "and", "to", "g", "kg"}
 
 
 def products(seed: int, count: int) -> Iterator[dict[str, Any]]:
-    """The first `count` products as they are before any change: the record's fields and version 1."""
+    """The first `count` products before any change: the record's fields and version 1."""
     return (product(seed, number) for number in range(count))
 
 
 def product_id(number: int) -> str:
-    """`p-000123`; every five-hundredth has a slash, a space, Korean and an emoji, as ids from merchants do."""
+    """For example `p-000123`. Every 500th id has a slash, a space, Korean and an emoji, as ids of shops may have."""
     return f"p-{number:06d}" if number % 500 != 499 else f"p-{number:06d}/한정판 🎁"
 
 
 @dataclass(frozen=True, slots=True)
 class Design:
-    """What a product is, whatever its texts and price become.
+    """The properties of a product that no change alters.
 
-    `values`: for each facet of the type the index of this product's value. `price`: in the currency of its language.
+    `values`: for each facet of the type the index of this product's value. `price`: in the currency of the language.
     """
 
     language: int
@@ -54,8 +54,8 @@ def design(seed: int, number: int) -> Design:
 def product(seed: int, number: int, *, version: int = 1, wording: int = 0, pricing: int = 0) -> dict[str, Any]:
     """Product `number` after `wording` changes of its texts and `pricing` changes of its price.
 
-    Neighbouring wordings have different titles and descriptions, neighbouring pricings different prices. What the
-    product is, and so its labels, stays.
+    Consecutive wordings have different titles and descriptions, consecutive pricings different prices. The design of
+    the product, and so its labels, stay the same.
     """
     made = design(seed, number)
     language, (*facets, brand) = made.language, made.type.facets
@@ -100,7 +100,7 @@ def _attributes(made: Design, draws: Draws) -> dict[str, Any]:
 
 
 def _price(made: Design, pricing: int) -> float:
-    """As shops write them: 129.99 dollars, 45,900 won, 3,980 yen; a changed price lies up to a fifth off the first."""
+    """As in shops: 129.99 dollars, 45,900 won, 3,980 yen. A changed price differs from the first by a fifth at most."""
     step = pricing * 7 % 11
     amount = made.price * (1 + 0.04 * (step if step <= 5 else step - 11))
     if made.language == 0:

@@ -1,4 +1,4 @@
-"""The words the catalogue is made of, read from the TOML files in `words/`."""
+"""The words of the catalogue, read from the TOML files in `words/`."""
 
 import tomllib
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 LOCALES = ("en-US", "ko-KR", "ja-JP")
-"""A language is an index into this, and into every `Triple`."""
+"""A language is an index into this tuple and into every `Triple`."""
 DEPARTMENTS = (
     "furniture", "kitchen", "clothing", "electronics", "outdoor", "beauty", "food", "toys", "pets", "stationery",
 )  # fmt: skip
@@ -18,7 +18,7 @@ Triple = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Facet:
-    """One way in which products of a type differ. `title` and `search` hold {what} and {value}, `sentence` {value}."""
+    """A property of the products of a type. `title` and `search` contain {what} and {value}, `sentence` {value}."""
 
     attribute: str
     title: Triple
@@ -29,9 +29,9 @@ class Facet:
 
 @dataclass(frozen=True, slots=True)
 class ProductType:
-    """`terms`: what people call it, the usual name first. `price`: lowest and highest, in US dollars.
+    """`terms`: its names, the usual name first. `price`: lowest and highest, in US dollars.
 
-    `facets`: those of the type, innermost word first, and the brand last.
+    `facets`: those of the type, the word next to the name first, the brand last.
     """
 
     department: Triple
@@ -43,7 +43,7 @@ class ProductType:
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """All product types, and the texts that any of them may use."""
+    """All product types, and the texts that all of them use."""
 
     types: tuple[ProductType, ...]
     series: tuple[Triple, ...]
@@ -53,7 +53,7 @@ class Vocabulary:
 
 @cache
 def vocabulary() -> Vocabulary:
-    """The whole vocabulary, read once."""
+    """The whole vocabulary. The files are read once."""
     copy = _read("copy")
     facets = {name: _facet(entry) for name, entry in _read("facets").items()}
     stems = _triples(copy["brand_stems"])

@@ -1,18 +1,17 @@
-"""The stores of the installed workers."""
+"""The stores that the installed workers write to."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
-from headrace_cli.errors import CommandError
-from headrace_schemas.links import ProductLinks
+from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_worker.store import Kept, LinkStore, Store
 from headrace_worker.worker import Worker, load_worker, worker_names
 
 
 class Closable(Protocol):
-    """Whatever holds connections."""
+    """Any object that has connections to close."""
 
     async def close(self) -> None: ...
 
@@ -25,29 +24,57 @@ def workers() -> list[Worker]:
     return [load_worker(name) for name in worker_names()]
 
 
-def keeps_published_links(worker: Worker) -> bool:
-    """Whether the worker reads link sets and keeps them, as `link` itself does not: it makes them."""
-    return worker.links is not None and ProductLinks in worker.inputs(worker.settings()).values()
+def installed_worker(name: str) -> Worker:
+    """One installed worker. Raises CommandError if there is none of that name."""
+    try:
+        return load_worker(name)
+    except LookupError as error:
+        raise CommandError(str(error), WRONG_CALL) from None
 
 
 @asynccontextmanager
-async def opened_stores() -> AsyncIterator[dict[str, Store]]:
-    """Worker name to its store of products and keywords, for all that keep one; closed on exit."""
+async def open_store(name: str) -> AsyncIterator[Store]:
+    """The store of one worker, closed on exit. Raises CommandError if there is no such worker or it has no store."""
+    worker = installed_worker(name)
+    if worker.store is None:
+        raise CommandError(f"the worker {name} keeps no store to search", WRONG_CALL)
+    async with _opened({worker: worker.store}) as stores:
+        yield stores[name]
+
+
+@asynccontextmanager
+async def open_stores() -> AsyncIterator[dict[str, Store]]:
+    """Worker name to its store of products and keywords, for every worker that has one; closed on exit."""
     async with _opened({worker: worker.store for worker in workers() if worker.store is not None}) as stores:
         yield stores
 
 
+def link_store_names() -> list[str]:
+    """The names of the workers that keep link sets."""
+    return [worker.name for worker in workers() if worker.links is not None]
+
+
 @asynccontextmanager
-async def opened_link_stores() -> AsyncIterator[dict[str, LinkStore]]:
-    """Worker name to its store of link sets, for all that keep one; closed on exit."""
+async def open_link_store(name: str) -> AsyncIterator[LinkStore]:
+    """The link sets of one worker, closed on exit. Raises CommandError if there is no such worker or it keeps none."""
+    worker = installed_worker(name)
+    if worker.links is None:
+        raise CommandError(f"the worker {name} keeps no links; these do: {', '.join(link_store_names())}", WRONG_CALL)
+    async with _opened({worker: worker.links}) as stores:
+        yield stores[name]
+
+
+@asynccontextmanager
+async def open_link_stores() -> AsyncIterator[dict[str, LinkStore]]:
+    """Worker name to its store of link sets, for every worker that has one; closed on exit."""
     async with _opened({worker: worker.links for worker in workers() if worker.links is not None}) as stores:
         yield stores
 
 
 async def prepare_stores() -> dict[str, list[str]]:
-    """Creates or migrates every store's collections, indices and tables, all at once; what was made, by store.
+    """Creates or migrates the collections, indices and tables of all stores concurrently; what was made, by store.
 
-    Raises Unavailable, CommandError if what is there does not fit the settings.
+    Raises Unavailable, CommandError if what exists does not fit the settings.
     """
     async with _each_opened() as stores:
         try:
@@ -65,7 +92,7 @@ async def refresh_stores() -> None:
 
 @asynccontextmanager
 async def _each_opened() -> AsyncIterator[dict[str, Kept]]:
-    """Worker name to what it keeps, once: one that keeps entities and links keeps them in one store."""
+    """Worker name to its store. A worker that keeps entities and links has one store for both, which is opened once."""
     openers: dict[Worker, Callable[[Any], Kept]] = {}
     for worker in workers():
         if opener := worker.store or worker.links or worker.tables:
