@@ -24,7 +24,7 @@ def test_nothing_is_said_when_everything_adds_up() -> None:
     ("worker", "said"),
     [
         (replace(EMBED, applied=6, consumed=9), "embed: 10 published, 9 accounted for"),
-        (replace(EMBED, published=9, of_catalogue=9, applied=6), "embed: its topics hold 9 of 10 records"),
+        (replace(EMBED, published=9, of_catalogue=9, applied=6), "embed: its topics contain 9 of 10 records"),
         (replace(EMBED, dead=3, applied=6), "embed: 3 dead letters, 2 records are malformed"),
         (replace(QDRANT, dead=1, applied=6), "qdrant: 1 dead letters, 0 records are malformed"),
     ],
