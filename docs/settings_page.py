@@ -20,13 +20,13 @@ INTRODUCTION = """\
 
 <!-- Made by docs/settings_page.py; edit the settings classes instead. -->
 
-Every setting is an environment variable. `headrace up` writes those that lead to its servers into
-`.headrace/stack.env`, which every command reads; what is set in the environment itself wins. A wrong value ends a
-command or a worker with exit status 2 and one line that names the variable and never its value. A `HEADRACE_` variable
-that nothing reads gets a warning with the nearest name that something does read.
+Every setting is an environment variable. `headrace up` writes the variables of its servers to `.headrace/stack.env`,
+which every command reads; a variable of the environment itself takes precedence. After a wrong value a command or a
+worker ends with exit status 2 and one line, which names the variable and not its value. A `HEADRACE_` variable that
+nothing reads causes a warning with the most similar name of a setting.
 
-A default of "none" means that the setting is off until it is given. The commands `stores apply` and `search` read
-what the worker of the store reads, and `topics apply`, `publish` and `wait` what every worker reads.
+A default of "none" means that the setting is off until it has a value. The commands `stores apply` and `search` read
+the settings of the store's worker; `topics apply`, `publish` and `wait` read the settings of every worker.
 """
 GENERAL = "General"
 TITLES = {"DEAD": "Dead letters", "HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": "PostgreSQL"}
@@ -34,7 +34,7 @@ TITLES = {"DEAD": "Dead letters", "HTTP": "HTTP", "KAFKA": "Kafka", "POSTGRES": 
 
 @dataclass
 class Variable:
-    """One environment variable. `defaults`: each default, with the workers that have it."""
+    """One environment variable. `defaults`: each default value, with the workers that have it."""
 
     name: str
     section: str
@@ -58,7 +58,7 @@ def page() -> str:
 
 
 def row(variable: Variable, workers: set[str]) -> str:
-    """One line of a table. Where the workers' defaults differ, each is given with its workers."""
+    """One line of a table. If the workers' defaults differ, each is shown with its workers."""
     readers = {name for names in variable.defaults.values() for name in names}
     default, *others = (f"{', '.join(names)}: {value}" for value, names in variable.defaults.items())
     default = "<br>".join([default, *others]) if others else next(iter(variable.defaults))
@@ -100,13 +100,13 @@ def variables_of(
 
 
 def introduction(nested: type[BaseModel]) -> str:
-    """What the first class of its kind says of itself: a worker that changes a default says why only to its readers."""
+    """The docstring of the first class of its kind. That of a subclass, which changes a default, is left out."""
     origin = [parent for parent in nested.__mro__ if issubclass(parent, BaseModel) and parent is not BaseModel][-1]
     return re.sub(r"\s+", " ", origin.__doc__ or "").strip()
 
 
 def shown(value: Any) -> str:
-    """A default as it would be written in the environment."""
+    """A default as it is written in the environment."""
     if value is None:
         return "none"
     if isinstance(value, SecretStr):

@@ -51,8 +51,15 @@ def test_every_metric_that_is_explained_exists_and_the_other_way_round() -> None
     exposed = generate_latest(Metrics("any").registry).decode()
     families = set(re.findall(r"^# TYPE (headrace_\w+)", exposed, re.M))
     families = {name for name in families if not name.endswith("_created")} - {"headrace_worker"}
-    explained = set(re.findall(r"`(headrace_\w+)", (ROOT / "docs/operations.md").read_text()))
+    explained = set(re.findall(r"`(headrace_\w+)", (ROOT / "docs/metrics.md").read_text()))
     assert explained == families
+
+
+def test_the_output_in_the_readme_is_of_the_run_on_the_page_of_the_demo() -> None:
+    shown = re.search(r"<!-- demo output -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+    assert shown is not None
+    whole = (ROOT / "docs/demo.md").read_text().splitlines()
+    assert [line for line in shown[1].splitlines() if line not in whole] == []
 
 
 def test_every_reason_of_a_dead_letter_is_listed() -> None:
