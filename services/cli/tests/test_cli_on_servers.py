@@ -1,4 +1,4 @@
-"""From a file to three stores by commands alone, on real servers and with every worker running."""
+"""The commands take a file into three stores, on real servers with every worker running."""
 
 import json
 import os
@@ -21,11 +21,11 @@ from headrace_worker.settings import CommonSettings
 
 STORES = ("elasticsearch", "pgvector", "qdrant")
 STOPS_WITHIN = 12.0
-"""The ten seconds that a worker has, and what the interpreter takes to end."""
+"""Seconds: the ten that a worker has, and the time in which the interpreter ends."""
 
 
 class Cli(NamedTuple):
-    """The command, in a directory and with topics of its own."""
+    """The command, with its own directory and its own topics."""
 
     directory: Path
     environment: dict[str, str]
@@ -60,7 +60,7 @@ class Cli(NamedTuple):
         return json.loads(done.stdout)
 
     def write(self, name: str, *rows: dict[str, Any] | str) -> str:
-        """A file of rows; its name."""
+        """Writes a file of rows and returns its name."""
         lines = (row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows)
         (self.directory / name).write_text("".join(f"{line}\n" for line in lines))
         return name
@@ -71,7 +71,7 @@ Make = Callable[[], Cli]
 
 @pytest.fixture(scope="module")
 def make(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """Makes a command with a topic prefix of its own."""
+    """Makes a command with its own topic prefix."""
 
     def made() -> Cli:
         prefix = f"cli{uuid.uuid4().hex[:8]}."

@@ -1,4 +1,4 @@
-"""What a user does wrong is said in one line, with what to do, an exit status that means it, and no traceback."""
+"""An error of the user is reported in one line that says what to do, with the right exit status and no traceback."""
 
 import json
 import os
@@ -12,7 +12,7 @@ NO_KAFKA = {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
 
 def headrace(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The command in an empty directory, with nothing of the developer's own settings."""
+    """Runs the command in an empty directory, without the developer's own settings."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     return subprocess.run(
         [sys.executable, "-m", "headrace_cli", *arguments],

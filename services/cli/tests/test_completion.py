@@ -1,4 +1,4 @@
-"""Which consumer groups `wait` waits for, on which topics, and what it counts as missing."""
+"""The consumer groups and topics that `wait` waits for, and the records that it counts as missing."""
 
 from aiokafka import TopicPartition
 
@@ -27,7 +27,7 @@ def test_what_is_made_from_a_topic_comes_after_it() -> None:
     assert [set(level) for level in dict.fromkeys(others)] == [{"t.receipts"}, {"t.relink"}, {LINKS}]
 
 
-def test_a_sweep_is_followed_from_its_marker_over_its_parts_to_its_requests() -> None:
+def test_a_sweep_is_followed_to_its_parts_and_to_their_requests() -> None:
     assert LEVELS.count(frozenset({"t.relink"})) == 3
 
 

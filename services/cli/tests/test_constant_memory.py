@@ -1,4 +1,4 @@
-"""Large files and catalogues are streamed: many rows take what few rows take."""
+"""Large files and catalogues are streamed: many rows need as much memory as few rows."""
 
 import csv
 import itertools
@@ -16,9 +16,9 @@ from headrace_demo.catalogue.products import products
 pytestmark = pytest.mark.alone
 
 _GROWTH_BYTES = 24 * 2**20
-"""Less than any of the large files has on disk (36 MiB and more), and more than allocators waver."""
+"""Less than the size of each large file (36 MiB and more), and more than the variation of the allocators."""
 
-# The kernel's high-water mark of this program alone; getrusage would start from that of the process that started it.
+# The kernel's peak of this program alone. The peak of getrusage starts with that of the parent process.
 _PEAK = """
 from pathlib import Path
 def peak():
@@ -45,7 +45,7 @@ def _run(program, argument):
 
 
 def _rows(count):
-    """Rows that no dictionary or compression makes small: each has 600 random letters of its own."""
+    """Rows that no dictionary or compression makes small: each has 600 random letters."""
     letters = random.Random(7)
     for number, row in enumerate(itertools.islice(itertools.cycle(list(products(7, 500))), count)):
         texts = {"product_id": f"p-{number}", "description": letters.randbytes(300).hex()}

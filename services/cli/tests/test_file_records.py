@@ -1,4 +1,4 @@
-"""What a row of a file becomes, and what is said of one that can be no record."""
+"""The record of a file's row, and the message about a row that can never be a record."""
 
 import json
 from collections.abc import Iterator

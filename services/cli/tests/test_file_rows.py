@@ -1,4 +1,4 @@
-"""Reading JSONL, CSV, Parquet and lists of ids: what a row becomes, and that a bad one costs only itself."""
+"""JSONL, CSV, Parquet and lists of ids: the fields of a row, and that a bad row does not affect the others."""
 
 import gzip
 import json

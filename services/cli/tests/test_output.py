@@ -1,4 +1,4 @@
-"""Nothing that comes from a record can command the terminal."""
+"""A terminal never interprets a text that comes from a record."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""From a row of a file to the change that is published."""
+"""The change that a row of a file asks for."""
 
 import json
 import time

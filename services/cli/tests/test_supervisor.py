@@ -1,4 +1,4 @@
-"""Workers under one supervisor: started again when they die, ended with it, whatever becomes of either."""
+"""Workers under a supervisor: it starts them again when they die, and they end when it ends, also when it is killed."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The stream of changes: what it contains, and what it must come to."""
+"""The stream of changes: its contents, and the state that follows from it."""
 
 from collections import Counter
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""The generated catalogue: reproducible, valid, readable in three languages, with labels that hold."""
+"""The generated catalogue is reproducible, valid and readable in three languages, and its labels are true."""
 
 import json
 import os

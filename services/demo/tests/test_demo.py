@@ -1,4 +1,4 @@
-"""The demo on servers of its own: it succeeds, it can be repeated, and it leaves nothing running."""
+"""The demo with its own servers: it succeeds, it can be repeated, and it leaves nothing running."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from harness.servers import SERVERS, Servers
 @pytest.mark.servers
 @pytest.mark.parametrize("embedder", ["onnx", pytest.param("triton", marks=pytest.mark.long)])
 def test_the_demo_accounts_for_every_record_and_leaves_nothing(tmp_path: Path, embedder: str) -> None:
-    # Servers elsewhere that the environment names must not be touched.
+    # The demo must not touch the servers that the environment names.
     environment = os.environ | {
         "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1",
         "HEADRACE_TOPIC_PREFIX": "mine.",
@@ -46,7 +46,7 @@ def test_the_demo_accounts_for_every_record_and_leaves_nothing(tmp_path: Path, e
 
 @pytest.fixture
 def empty_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers that hold nothing."""
+    """Servers without data."""
     servers = Servers(tmp_path_factory.mktemp("own"))
     yield servers
     servers.destroy()

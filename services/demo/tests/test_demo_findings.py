@@ -1,4 +1,4 @@
-"""The demo fails for whatever does not add up."""
+"""The demo fails for every number that does not add up and every difference."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A store that is not exactly the newest version of each entity is noticed, in whichever way it differs."""
+"""The comparison finds each way in which a store can differ from the newest version of each entity."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What counts as a right set of links, and that every way to be wrong is noticed."""
+"""The comparison accepts each correct link set, and finds each way in which one can be wrong."""
 
 from collections.abc import AsyncIterator, Callable
 from typing import Any
@@ -65,7 +65,7 @@ async def test_a_deleted_product_has_a_tombstone_or_nothing() -> None:
 
 
 def with_link(change: Callable[[Link], dict[str, Any]]) -> ProductLinks:
-    """A right set but for its second link."""
+    """A link set that is correct except for its second link."""
     first, second = link_set("a", "b").links
     return link_set(links=(first, second.model_copy(update=change(second))))
 

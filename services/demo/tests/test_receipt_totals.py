@@ -1,4 +1,4 @@
-"""Every record counts once, whatever is delivered twice."""
+"""Every record counts once, also if it is delivered twice."""
 
 import math
 from datetime import UTC, datetime, timedelta
