@@ -9,9 +9,9 @@ from headrace_schemas.headers import SCHEMA_MAJOR
 
 
 class Change(BaseModel):
-    """One change of one entity: `version` orders the changes of an id, deletes included, and no clock does.
+    """One change of one entity. `version` orders the changes of an id, deletes included; times do not.
 
-    Unknown fields are ignored, so that a newer catalogue does not fill the dead letters.
+    Unknown fields are ignored, so that records of a newer catalogue do not become dead letters.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -19,13 +19,13 @@ class Change(BaseModel):
     schema_name: ClassVar[str]
     schema_major: ClassVar[int] = SCHEMA_MAJOR
 
-    op: Op = Field(description="upsert: the entity is now this; delete: it is gone")
+    op: Op = Field(description="upsert: the entity as it is now; delete: the entity is removed")
     version: Version = Field(description="grows with every change of the same id; 1 to 2^63-1")
     occurred_at: AwareDatetime = Field(description="when the source changed, with its time zone")
 
     @property
     def id(self) -> str:
-        """The entity's id, whatever the record calls it."""
+        """The entity's id, under one name for all kinds."""
         raise NotImplementedError
 
     @property
@@ -41,7 +41,7 @@ class Change(BaseModel):
 
 
 class ProductChange(Change):
-    """A product as it is now, or that it is gone."""
+    """An upsert or a delete of a product."""
 
     kind: ClassVar[Kind] = "product"
     schema_name: ClassVar[str] = "product-change"
@@ -71,7 +71,7 @@ class ProductChange(Change):
 
 
 class KeywordChange(Change):
-    """A keyword as it is now, or that it is gone."""
+    """An upsert or a delete of a keyword."""
 
     kind: ClassVar[Kind] = "keyword"
     schema_name: ClassVar[str] = "keyword-change"

@@ -44,7 +44,7 @@ class Embedding(BaseModel):
 
 
 class Embedded(BaseModel):
-    """What every embedded record has beside its change: the embedding, except for a delete."""
+    """The embedding of an embedded record. A delete has none."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 

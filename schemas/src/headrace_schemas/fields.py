@@ -1,7 +1,7 @@
 """The field types that every record shares, with the limits that hold in all stores.
 
-One rule for all stores: what Elasticsearch, PostgreSQL or Qdrant alone would refuse is refused for every store,
-or the stores would come to differ.
+One rule for all stores: a value that Elasticsearch, PostgreSQL or Qdrant refuses is invalid for every store, because
+otherwise the stores would differ.
 """
 
 from collections.abc import Iterator
@@ -12,19 +12,19 @@ from pydantic import AfterValidator, Field, StrictInt
 Kind = Literal["product", "keyword"]
 """The entities of a catalogue."""
 RecordKind = Literal["product", "keyword", "product_links", "relink", "sweep", "receipts"]
-"""What a record can be about: an entity, what was made of some, a request to make it, or reports. With its id it says
-which of two records are about the same thing.
+"""What a record is about: an entity, a link set, a request for link sets, or receipts. Two records of one kind and id
+are about the same thing.
 """
 Op = Literal["upsert", "delete"]
 
 MAX_ID_BYTES = 512
 """Elasticsearch refuses a longer `_id`, and with it the whole bulk request."""
 MAX_VERSION = 2**63 - 1
-"""PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload all end here."""
+"""The largest value of PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload."""
 MAX_DEPTH = 20
-"""Elasticsearch's `flattened` type refuses an object nested deeper."""
+"""Elasticsearch's `flattened` type refuses an object that is nested deeper."""
 MAX_ATTRIBUTE_KEY_BYTES = 512
-"""Far below Lucene's 32,766 bytes for a term, of which a flattened field's key is a part."""
+"""Far below Lucene's limit of 32,766 bytes for a term, which includes the key of a flattened field."""
 
 
 def _storable_text(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The record headers that are part of the public interface."""
+"""The names of the record headers, which are part of the public interface."""
 
 from typing import ClassVar, Literal, Protocol, get_args
 
@@ -14,7 +14,7 @@ DEAD_FIRST_FAILED_AT = "headrace-dead-first-failed-at"
 DEAD_FAILED_AT = "headrace-dead-failed-at"
 
 CONNECT = "__connect.errors."
-"""The prefix of Kafka Connect's set (KIP-298), so that existing consoles show our dead letters."""
+"""The prefix of Kafka Connect's error headers (KIP-298), so that existing consoles show our dead letters."""
 CONNECT_TOPIC = CONNECT + "topic"
 CONNECT_PARTITION = CONNECT + "partition"
 CONNECT_OFFSET = CONNECT + "offset"
@@ -25,8 +25,8 @@ CONNECT_MESSAGE = CONNECT + "exception.message"
 CONNECT_STACKTRACE = CONNECT + "exception.stacktrace"
 
 SCHEMA_MAJOR = 1
-"""The major version of every record's schema whose model says no other (`schema_major`), and of a record without the
-header. A worker holds at a newer one; an older one is brought up (`upcasts`).
+"""The schema major of a record without the header, and of every model that sets no other (`schema_major`). A record of
+a newer major holds the worker; a record of an older major is converted (`upcasts`).
 """
 
 DeadReason = Literal[

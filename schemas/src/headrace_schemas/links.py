@@ -1,4 +1,4 @@
-"""Which keywords a product is linked to, and the request to work that out again."""
+"""The link set of a product, and the requests to compute it again."""
 
 from typing import ClassVar, Literal, Self
 
@@ -9,9 +9,9 @@ from headrace_schemas.headers import SCHEMA_MAJOR
 
 
 class RelinkRequest(BaseModel):
-    """Asks for one product's links to be computed from what is current; it says nothing about what changed.
+    """Asks for one product's links to be computed again from the current data; it does not say what changed.
 
-    Its key is the product's id. It shares a topic with the sweep marker: the header `headrace-schema` tells them apart.
+    Its key is the product's id. It shares a topic with the sweep; the header `headrace-schema` tells them apart.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -28,9 +28,9 @@ class RelinkRequest(BaseModel):
 
 
 class Sweep(BaseModel):
-    """Asks for every product's links to be computed again; markers coalesce. Its key is its `id`.
+    """Asks for all products' links to be computed again. Of several equal sweeps one is done. Its key is its `id`.
 
-    A sweep of a large catalogue is cut: `part` of `parts`, by the products' point ids.
+    A sweep of a large catalogue has several parts: `part` of `parts`, by the products' point ids.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -44,7 +44,7 @@ class Sweep(BaseModel):
 
     @property
     def id(self) -> str:
-        """Which products it asks for: markers with the same id ask for the same ones."""
+        """Identifies the products that it asks for: sweeps of one id ask for the same products."""
         return f"sweep {self.part} of {self.parts}" if self.parts > 1 else "sweep"
 
     @model_validator(mode="after")
@@ -66,9 +66,10 @@ class Link(BaseModel):
 
 
 class ProductLinks(BaseModel):
-    """The whole link set of one product, replaced as a set; `version` is the link version, which fences it.
+    """The whole link set of one product, which replaces the former one. Its fence is `version`, the link version.
 
-    A live product has a title and may have no links; of a deleted one nothing but the version is left.
+    The link set of a live product has the product's title and may have no links; that of a deleted product has only its
+    version.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -1,4 +1,4 @@
-"""What a worker reports once a batch is settled: one record for a batch, split by size."""
+"""Receipts: what a worker publishes about a batch. One record for each batch, or several if it would be too large."""
 
 from typing import ClassVar, Literal
 
@@ -13,8 +13,8 @@ ReceiptOutcome = Literal["applied", "superseded", "dead", "ignored"]
 class Receipt(BaseModel):
     """What became of one Kafka record, named by its topic, partition and offset.
 
-    Accounting counts distinct records by that name, so a redelivery changes nothing. `kind`, `id` and `version` are
-    missing where the record could not be read. A request has no version of its own: in its place stands its offset + 1.
+    Readers count distinct records by that position, so a redelivery changes nothing. A record that cannot be decoded
+    has no `id` and no `version`. A request has no version of its own and uses its offset + 1.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

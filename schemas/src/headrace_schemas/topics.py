@@ -1,4 +1,4 @@
-"""The topics: their names, who may clean what out of them, and how large a record may be."""
+"""The topics: their names, their cleanup policies, and the sizes of their records."""
 
 from typing import Literal, NamedTuple
 
@@ -10,11 +10,11 @@ SOURCE_NAMES: dict[Kind, str] = {"product": "products", "keyword": "keywords"}
 
 
 FRAMING_BYTES = 65_536
-"""Room for a record's headers and the framing of its batch, above what the record's own limit says."""
+"""Room for a record's headers and the framing of its batch, added to the limit of the record itself."""
 
 
 class Topics(NamedTuple):
-    """Names the topics under one prefix."""
+    """The names of the topics with one prefix."""
 
     prefix: str = DEFAULT_PREFIX
 
@@ -54,14 +54,14 @@ class TopicSpec(NamedTuple):
         """The topic's settings, as Kafka names them."""
         common = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_bytes)}
         if self.cleanup == "compact":
-            # Compaction keeps the highest offset, not the highest version: it may only touch what has had its disorder.
+            # Compaction keeps the highest offset, not the highest version, so it must wait until late changes arrived.
             return common | {"min.compaction.lag.ms": str(14 * DAY_MS), "delete.retention.ms": str(30 * DAY_MS)}
         return common | {"retention.ms": str(14 * DAY_MS)}
 
 
 def topic_specs(topics: Topics, model: str, workers: list[str], max_record_bytes: int) -> list[TopicSpec]:
-    """Every topic of one installation. Derived and dead-letter topics take twice what the source topics take, and some
-    framing, because they hold a source record and more.
+    """Every topic of one installation. The records of derived and dead-letter topics contain a source record and more,
+    so they may be twice as large as source records, and some framing.
     """
     doubled = 2 * max_record_bytes + FRAMING_BYTES
     source = [TopicSpec(topics.source(kind), "compact", max_record_bytes) for kind in SOURCE_NAMES]

@@ -1,8 +1,8 @@
-"""How a record of an older schema major becomes one of the current major.
+"""Conversion of a record of an older schema major to the current major.
 
-A step is a pure function of the record's JSON object, registered by the record's name and the major that it starts
-from. A reader goes through as many as it takes, when it reads a topic and when a dead letter is replayed, so what was
-written before a deploy that raises the major is read after it.
+A step is a pure function of the record's JSON object, registered by the record's name and the major that it converts
+from. A reader applies all steps up to its own major, to topics and to replayed dead letters, so that it can read records
+from before the deploy that raised the major.
 
 To raise a record's major: set `schema_major` on its model, and add here the step from the major before.
 """
@@ -17,7 +17,7 @@ UPCASTS: dict[tuple[str, int], Upcast] = {}
 
 
 class NoUpcast(Exception):
-    """No step leads on from a major; `major` says from which."""
+    """There is no step from `major` to the next."""
 
     def __init__(self, name: str, major: int) -> None:
         super().__init__(f"no upcaster is registered from {name}/{major} to {name}/{major + 1}")
@@ -25,9 +25,9 @@ class NoUpcast(Exception):
 
 
 def brought_up(name: str, record: dict[str, Any], major: int, to: int) -> dict[str, Any]:
-    """The record of that name and major as the major `to` writes it.
+    """The record of that name and major, converted to the major `to`.
 
-    Raises NoUpcast where a step is missing, and whatever a step raises on a record that is not what it takes it for.
+    Raises NoUpcast if a step is missing, and any error that a step raises for a record that violates its schema.
     """
     for step in range(major, to):
         if (name, step) not in UPCASTS:

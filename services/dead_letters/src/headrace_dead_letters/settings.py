@@ -1,4 +1,4 @@
-"""What the dead_letters worker reads from the environment."""
+"""The settings of the dead_letters worker."""
 
 from headrace_clients.settings import PostgresSettings
 from headrace_letters.index_settings import DeadSettings
@@ -6,7 +6,7 @@ from headrace_worker.settings import WorkerSettings
 
 
 class DeadLettersSettings(WorkerSettings):
-    """A worker's settings, PostgreSQL's address and which letters there are."""
+    """A worker's settings, PostgreSQL's address and the topics of dead letters."""
 
     postgres: PostgresSettings = PostgresSettings()
     dead: DeadSettings = DeadSettings()

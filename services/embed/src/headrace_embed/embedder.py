@@ -12,11 +12,9 @@ from numpy.typing import NDArray
 
 from headrace_embed.buckets import TokenBatch, padded, plan_batches
 from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
-from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.settings import EmbedderSettings
 from headrace_embed.tokens import TextTokenizer
-from headrace_embed.triton_encoder import TritonEncoder
 from headrace_embed.vector_faults import UnusableVectors, faulty_rows
 from headrace_worker.model_catalogue import TextKind, catalogue_model
 
@@ -126,6 +124,11 @@ async def open_embedder(settings: EmbedderSettings) -> AsyncIterator[TextEmbedde
 
 
 async def _encoder(settings: EmbedderSettings, files: ModelFiles) -> Encoder:
+    # Imported here, because each of them loads a large library and a worker needs only one.
     if settings.embedder == "triton":
+        from headrace_embed.triton_encoder import TritonEncoder
+
         return TritonEncoder(settings.triton, files)
+    from headrace_embed.onnx_encoder import OnnxEncoder
+
     return OnnxEncoder(await asyncio.to_thread(onnx_file, files), settings.onnx_threads)

@@ -1,9 +1,9 @@
-"""The models Headrace knows, by the id that topics, collections and tables carry in their names.
+"""The supported models, by the id that the names of topics, collections and tables contain.
 
 An id stands for exact weights, an exact tokenizer, a pooling and two prefixes. Where the digests of the
-files are known they are pinned here, and other files are refused under that id. An entry without digests
-is a model whose weights the user brings (`HEADRACE_MODEL_DIR`): its shape is checked, its weights are not,
-and the digests that were found are logged so that two machines can be compared.
+files are known they are pinned here, and other files are refused for that id. An entry without digests is a
+model whose weights the user provides (`HEADRACE_MODEL_DIR`): its shape is checked, its weights are not, and their
+digests are logged, so that two machines can be compared.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,7 @@ class WheelSource:
 
 @dataclass(frozen=True)
 class CatalogueModel:
-    """What one model id means.
+    """One model.
 
     `dimension` is the length of a vector, `max_tokens` the longest input with its special tokens (the rest of
     a text is cut off), `sha256` maps a file of the model's folder to its digest in hexadecimal.
@@ -45,7 +45,7 @@ class CatalogueModel:
     sha256: Mapping[str, str] = field(default_factory=dict)
 
     def prefixed(self, text: str, kind: TextKind) -> str:
-        """The exact text that is embedded: what is indexed is a document, what is asked is a query."""
+        """The exact text that is embedded: products are documents, keywords and searches are queries."""
         return (self.document_prefix if kind == "document" else self.query_prefix) + text
 
 

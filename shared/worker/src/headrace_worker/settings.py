@@ -44,7 +44,7 @@ class KafkaSettings(BaseModel):
 
 def _without_credentials(url: str) -> str:
     if "@" in urlsplit(url).netloc:
-        raise ValueError("a URL is shown in logs and errors: put the credentials into their own settings")
+        raise ValueError("a URL appears in logs and errors: put the credentials into their own settings")
     return url
 
 
@@ -59,27 +59,27 @@ class HttpSettings(BaseModel):
 
 
 class TelemetrySettings(BaseModel):
-    """Where traces go."""
+    """Where traces are sent."""
 
     otlp_endpoint: Url | None = Field(None, description="OTLP endpoint over HTTP, for example http://127.0.0.1:4318")
 
 
 class BatchSettings(BaseModel):
-    """How much a worker takes at once and how long it waits for a store before it gives a batch back."""
+    """How many records a worker reads at once, and how long it retries before a batch goes back to Kafka."""
 
     max_records: int = Field(4000, ge=1, description="most records of one poll")
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(
         60.0, gt=0, description="seconds of retries before a batch goes back to Kafka; far below max.poll.interval"
     )
-    backoff_max: float = Field(30.0, gt=0, description="longest pause between two tries, seconds")
+    backoff_max: float = Field(30.0, gt=0, description="longest pause between two attempts, seconds")
     poison_tries: int = Field(
         5, ge=2, description="failures of one change alone, on a healthy store, before it is a dead letter"
     )
 
 
 class BreakerSettings(BaseModel):
-    """When a worker stops taking records instead of dead-lettering the catalogue."""
+    """When a worker is held instead of making dead letters of the whole catalogue."""
 
     window: int = Field(
         200, ge=1, description="number of latest live changes to look at; the breaker never opens on fewer"
@@ -93,9 +93,9 @@ class BreakerSettings(BaseModel):
 
 
 class CommonSettings(BaseSettings):
-    """What every part of the product reads."""
+    """The settings of every part of the product."""
 
-    # A value that is refused may be a secret with a slip in it: no error shows one.
+    # A refused value may be a mistyped secret: no error shows it.
     model_config = SettingsConfigDict(
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="ignore", hide_input_in_errors=True
     )
@@ -108,12 +108,12 @@ class CommonSettings(BaseSettings):
 
     @property
     def topics(self) -> Topics:
-        """The topics' names under this prefix."""
+        """The names of the topics, with this prefix."""
         return Topics(self.topic_prefix)
 
 
 class WorkerSettings(CommonSettings):
-    """What every worker reads. A worker's own settings class adds its store's."""
+    """The settings of every worker. A worker's own class adds those of its store."""
 
     http: HttpSettings = HttpSettings()
     telemetry: TelemetrySettings = TelemetrySettings()
@@ -127,7 +127,7 @@ class WorkerSettings(CommonSettings):
 
 
 class VectorStoreSettings(WorkerSettings):
-    """What a worker reads that keeps vectors."""
+    """The settings of a worker that stores vectors."""
 
     dimension: int | None = Field(
         None, ge=1, le=65_536, description="dimension of the model's vectors; default: as in the model catalogue"
@@ -135,7 +135,7 @@ class VectorStoreSettings(WorkerSettings):
 
     @property
     def vector_size(self) -> int:
-        """The number of dimensions. Raises UnknownModel if neither the settings nor the catalogue say it."""
+        """The number of dimensions. Raises UnknownModel if neither the settings nor the catalogue have it."""
         return self.dimension or catalogue_model(self.model).dimension
 
 
@@ -150,9 +150,9 @@ def variable_names(settings: type[BaseModel], prefix: str = ENV_PREFIX) -> Itera
 
 
 def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:
-    """One warning for each `HEADRACE_` variable that nothing reads, with the nearest name that something does.
+    """One warning for each `HEADRACE_` variable that is no setting, with the nearest name that is one.
 
-    A warning and not an error, because Kubernetes injects such names for a service called headrace.
+    A warning, not an error: Kubernetes sets such variables for a service called headrace.
     """
     names = sorted(set(known))
     warnings = []

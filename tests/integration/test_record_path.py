@@ -1,0 +1,97 @@
+"""One record from FastStream's subscriber to Qdrant's client: the files that it runs through are those that the
+documentation lists.
+
+`python -m pytest -s tests/integration/test_record_path.py` prints them.
+"""
+
+import base64
+import re
+import sys
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import numpy as np
+import pytest
+from harness.fake_consumers import FakeConsumers
+from harness.kafka_record import kafka_record
+from harness.records import product
+from harness.servers import Servers
+from qdrant_client import AsyncQdrantClient
+
+from headrace_qdrant.app import worker
+from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_runtime.app import build
+from headrace_runtime.batch import BatchPath
+from headrace_runtime.publisher import Publisher
+
+ROOT = Path(__file__).parents[2]
+MOST_FILES = 8
+DIMENSION = 8
+
+
+class Profile:
+    """The product's files that run between the start of the batch and the write by the store's client.
+
+    The records' models in `schemas/` are left out: what they check is part of a record's definition.
+    """
+
+    def __init__(self) -> None:
+        self.files: list[str] = []
+        self._started = self._written = False
+
+    def __call__(self, frame: FrameType, event: str, argument: Any) -> None:
+        code = frame.f_code
+        self._started = self._started or code is BatchPath.handle.__code__
+        self._written = self._written or code is AsyncQdrantClient.upsert.__code__
+        if event != "call" or not self._started or self._written:
+            return
+        file = Path(code.co_filename)
+        if file.is_relative_to(ROOT) and "src" in file.parts:
+            name = file.relative_to(ROOT).as_posix()
+            if not name.startswith("schemas/") and name not in self.files:
+                self.files.append(name)
+
+
+def documented() -> list[str]:
+    """The files that architecture.md lists as the path of a record."""
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    section = page.split("## The path of a record")[1].split("\n## ")[0]
+    return re.findall(r"^\d+\. `([^`]+)`", section, re.MULTILINE)
+
+
+async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    consumers = FakeConsumers()
+    consumers.install(monkeypatch)
+
+    async def acknowledge(publisher: Publisher, records: Sequence[Any]) -> None:
+        return None
+
+    monkeypatch.setattr(Publisher, "publish", acknowledge)
+    model = f"m{uuid.uuid4().hex[:10]}"
+    settings = servers.settings(QdrantWorkerSettings, "qdrant", MODEL=model, DIMENSION=str(DIMENSION))
+    assert worker.store is not None
+    store = worker.store(settings)
+    await store.prepare()
+    await store.close()
+    vector = base64.b64encode(np.ones(DIMENSION, "<f4").tobytes()).decode()
+    embedding = {"model": model, "content_hash": "a" * 64, "vector": vector}
+    topic = settings.topics.embedded("product", model)
+    first, second = (kafka_record(product(id, 1) | {"embedding": embedding}, topic=topic) for id in ("p1", "p2"))
+    async with build(worker, settings).start_lifespan_context():
+        group = await consumers.group(f"{settings.topic_prefix}qdrant")
+        # With the first batch a stage asks the store what its collections accept.
+        assert await group.deliver(first) == "committed"
+        profile = Profile()
+        sys.setprofile(profile)
+        try:
+            assert await group.deliver(second) == "committed"
+        finally:
+            sys.setprofile(None)
+    print(*profile.files, sep="\n")
+    assert sorted(profile.files) == sorted(documented())
+    assert len(profile.files) <= MOST_FILES
