@@ -1,8 +1,8 @@
 """Conversion of a record of an older schema major to the current major.
 
 A step is a pure function of the record's JSON object, registered by the record's name and the major that it converts
-from. A reader applies all steps up to its own major, to topics and to replayed dead letters, so that it can read records
-from before the deploy that raised the major.
+from. A reader applies all steps up to its own major, to topics and to replayed dead letters, so that it can read
+records from before the deploy that raised the major.
 
 To raise a record's major: set `schema_major` on its model, and add here the step from the major before.
 """

@@ -1,16 +1,15 @@
 """One record from FastStream's subscriber to Qdrant's client: the files that it runs through are those that the
 documentation lists.
 
-`python -m pytest -s tests/integration/test_record_path.py` prints them.
+`python -m pytest -s tests/docs/test_record_path.py` prints them.
 """
 
 import base64
 import re
 import sys
-import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
+from types import FrameType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,9 @@ import pytest
 from harness.fake_consumers import FakeConsumers
 from harness.kafka_record import kafka_record
 from harness.records import product
-from harness.servers import Servers
-from qdrant_client import AsyncQdrantClient
+from qdrant_client import AsyncQdrantClient, models
 
+from headrace_clients.qdrant import VECTOR
 from headrace_qdrant.app import worker
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_runtime.app import build
@@ -62,9 +61,27 @@ def documented() -> list[str]:
     return re.findall(r"^\d+\. `([^`]+)`", section, re.MULTILINE)
 
 
-async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(
-    servers: Servers, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers in place of Qdrant, so that the path of a record can be followed without a server."""
+    vectors = {VECTOR: models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)}
+    stored: dict[Any, models.Record] = {}
+
+    async def get_collection(client: AsyncQdrantClient, name: str) -> Any:
+        params = SimpleNamespace(vectors=vectors)
+        return SimpleNamespace(config=SimpleNamespace(params=params))
+
+    async def retrieve(client: AsyncQdrantClient, name: str, ids: Sequence[Any], **options: Any) -> list[models.Record]:
+        return [stored[id] for id in ids if id in stored]
+
+    async def upsert(client: AsyncQdrantClient, name: str, points: Any, *options: Any, **more: Any) -> Any:
+        stored.update({point.id: models.Record(id=point.id, payload=point.payload) for point in points})
+        return models.UpdateResult(operation_id=0, status=models.UpdateStatus.COMPLETED)
+
+    for method in (get_collection, retrieve, upsert):
+        monkeypatch.setattr(AsyncQdrantClient, method.__name__, method)
+
+
+async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
     consumers = FakeConsumers()
     consumers.install(monkeypatch)
 
@@ -72,15 +89,11 @@ async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(
         return None
 
     monkeypatch.setattr(Publisher, "publish", acknowledge)
-    model = f"m{uuid.uuid4().hex[:10]}"
-    settings = servers.settings(QdrantWorkerSettings, "qdrant", MODEL=model, DIMENSION=str(DIMENSION))
-    assert worker.store is not None
-    store = worker.store(settings)
-    await store.prepare()
-    await store.close()
+    stand_in(monkeypatch)
+    settings = QdrantWorkerSettings(model="m1", dimension=DIMENSION)
     vector = base64.b64encode(np.ones(DIMENSION, "<f4").tobytes()).decode()
-    embedding = {"model": model, "content_hash": "a" * 64, "vector": vector}
-    topic = settings.topics.embedded("product", model)
+    embedding = {"model": "m1", "content_hash": "a" * 64, "vector": vector}
+    topic = settings.topics.embedded("product", "m1")
     first, second = (kafka_record(product(id, 1) | {"embedding": embedding}, topic=topic) for id in ("p1", "p2"))
     async with build(worker, settings).start_lifespan_context():
         group = await consumers.group(f"{settings.topic_prefix}qdrant")
