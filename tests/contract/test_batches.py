@@ -16,8 +16,8 @@ NewId = Callable[[str], str]
 async def test_outcomes_come_in_the_order_of_the_changes(
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
-    held = [sink.upsert(kind, new_id(name), 5) for kind in ("product", "keyword") for name in ("x", "y", "z")]
-    await outcomes_of(stage, held)
+    stored = [sink.upsert(kind, new_id(name), 5) for kind in ("product", "keyword") for name in ("x", "y", "z")]
+    await outcomes_of(stage, stored)
     batch = [
         sink.upsert("keyword", new_id("x"), 4),
         sink.upsert("product", new_id("new"), 1),

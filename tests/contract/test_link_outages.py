@@ -35,7 +35,7 @@ async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_the
             await read
     await link_store_control.start()
     assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
-    await check_held(link_store, batch)
+    await check_stored(link_store, batch)
 
 
 async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_whole(
@@ -64,11 +64,11 @@ async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_wh
         before, interrupted = await replacing
     await link_store_control.start()
     await outcomes_of(link_stage, [link_set(new_id("awake"), 1, [])])
-    held = await link_store.links_of([links.id for links in before])
+    stored = await link_store.links_of([links.id for links in before])
     for old, new in zip(before, interrupted, strict=True):
-        assert held[old.id] in (old, new)
+        assert stored[old.id] in (old, new)
     assert await outcomes_of(link_stage, interrupted) == [Applied()] * len(interrupted)
-    await check_held(link_store, interrupted)
+    await check_stored(link_store, interrupted)
 
 
 async def test_a_store_killed_after_link_sets_were_applied_holds_them_tombstones_included(
@@ -80,7 +80,7 @@ async def test_a_store_killed_after_link_sets_were_applied_holds_them_tombstones
     await link_store_control.start()
     assert {type(outcome) for outcome in await outcomes_of(link_stage, sets(new_id, 2))} == {Superseded}
     assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
-    await check_held(link_store, batch)
+    await check_stored(link_store, batch)
 
 
 async def test_a_silent_store_is_unavailable_to_link_sets_within_its_time_limit(
@@ -93,7 +93,7 @@ async def test_a_silent_store_is_unavailable_to_link_sets_within_its_time_limit(
         assert await all_unavailable(link_stage, batch)
     await link_store_control.resume()
     assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
-    await check_held(link_store, batch)
+    await check_stored(link_store, batch)
 
 
 def sets(new_id: NewId, version: int) -> list[ProductLinks]:
@@ -117,5 +117,5 @@ async def all_unavailable(stage: Stage[Any], batch: Sequence[Any]) -> bool:
     return all(isinstance(outcome, Unavailable) for outcome in await apply(stage, batch))
 
 
-async def check_held(store: LinkStore, batch: Sequence[ProductLinks]) -> None:
+async def check_stored(store: LinkStore, batch: Sequence[ProductLinks]) -> None:
     assert await store.links_of([links.id for links in batch]) == {links.id: links for links in batch}

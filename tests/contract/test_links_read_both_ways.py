@@ -44,9 +44,9 @@ async def test_a_product_finds_its_keywords_by_rank(
     ids = [new_id(f"{number * 37 % 100}") for number in range(100)]
     links = link_set(new_id("p"), 1, ids)
     await outcomes_of(link_stage, [links])
-    held = await link_store.links_of([links.product_id, new_id("unknown")])
-    assert held == {links.product_id: links}
-    assert [link.keyword_id for link in held[links.product_id].links] == ids
+    stored = await link_store.links_of([links.product_id, new_id("unknown")])
+    assert stored == {links.product_id: links}
+    assert [link.keyword_id for link in stored[links.product_id].links] == ids
     assert await link_store.links_of([]) == {}
 
 

@@ -36,9 +36,9 @@ async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_takes
             await store.get("product", [first[0].id])
         await store_control.start()
         assert await outcomes_of(stage, first) == [Applied()] * len(first)
-        await check_held(sink, store, first)
+        await check_stored(sink, store, first)
         assert await outcomes_of(opened_while_down, second) == [Applied()] * len(second)
-        await check_held(sink, store, second)
+        await check_stored(sink, store, second)
 
 
 async def test_a_store_killed_during_batches_is_unavailable_and_loses_nothing_that_was_applied(
@@ -67,9 +67,9 @@ async def test_a_store_killed_during_batches_is_unavailable_and_loses_nothing_th
         interrupted = await writing
     await store_control.start()
     await outcomes_of(stage, [sink.upsert("product", new_id("awake"), 1)])
-    await check_held(sink, store, applied)
+    await check_stored(sink, store, applied)
     assert await outcomes_of(stage, interrupted) == [Applied()] * len(interrupted)
-    await check_held(sink, store, interrupted)
+    await check_stored(sink, store, interrupted)
 
 
 async def test_a_store_killed_after_a_batch_holds_it_deletes_included_and_takes_it_again(
@@ -84,7 +84,7 @@ async def test_a_store_killed_after_a_batch_holds_it_deletes_included_and_takes_
     late = await outcomes_of(stage, changes(sink, new_id, 2))
     assert {type(outcome) for outcome in late} == {Superseded}
     assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
-    await check_held(sink, store, batch)
+    await check_stored(sink, store, batch)
 
 
 async def test_a_silent_store_is_unavailable_within_its_time_limit(
@@ -99,7 +99,7 @@ async def test_a_silent_store_is_unavailable_within_its_time_limit(
             await stage.check()
     await store_control.resume()
     assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
-    await check_held(sink, store, batch)
+    await check_stored(sink, store, batch)
 
 
 @pytest.mark.long
@@ -113,7 +113,7 @@ async def test_an_older_upsert_is_superseded_longer_after_a_delete_than_elastics
     await store.refresh()
     (late,) = await outcomes_of(stage, [sink.upsert("product", new_id("a"), 2)])
     assert isinstance(late, Superseded)
-    await check_held(sink, store, [delete])
+    await check_stored(sink, store, [delete])
 
 
 def changes(sink: Sink, new_id: NewId, version: int) -> list[Any]:
@@ -132,6 +132,6 @@ async def all_unavailable(stage: Stage[Any], batch: Sequence[Any]) -> bool:
     return all(isinstance(outcome, Unavailable) for outcome in await apply(stage, batch))
 
 
-async def check_held(sink: Sink, store: Store, batch: Sequence[Any]) -> None:
-    held = await store.get("product", [change.id for change in batch])
-    assert held == {change.id: sink.stored(change) for change in batch}
+async def check_stored(sink: Sink, store: Store, batch: Sequence[Any]) -> None:
+    stored = await store.get("product", [change.id for change in batch])
+    assert stored == {change.id: sink.stored(change) for change in batch}

@@ -20,13 +20,13 @@ pytestmark = pytest.mark.parametrize("sink", sink_names(vectors=True), indirect=
 async def test_a_vector_of_the_wrong_dimension_is_rejected_and_nothing_of_it_written(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId, dimension: int
 ) -> None:
-    held = sink.upsert(kind, new_id("a"), 1)
-    await outcomes_of(stage, [held])
+    stored = sink.upsert(kind, new_id("a"), 1)
+    await outcomes_of(stage, [stored])
     wrong = sink.upsert(kind, new_id("a"), 2, embedding=sink.embedding("x", dimension=dimension))
     (outcome,) = await outcomes_of(stage, [wrong])
     assert isinstance(outcome, Rejected)
     assert outcome.reason == "wrong_vector"
-    assert await store.get(kind, [held.id]) == {held.id: sink.stored(held)}
+    assert await store.get(kind, [stored.id]) == {stored.id: sink.stored(stored)}
 
 
 async def test_a_vector_of_another_model_is_rejected_and_nothing_of_it_written(

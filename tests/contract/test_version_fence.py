@@ -112,8 +112,8 @@ async def test_neighbouring_versions_are_told_apart_in_both_orders(
     outcomes = await outcomes_of(stage, [sink.upsert(kind, rising, newer), sink.upsert(kind, falling, older)])
     assert outcomes[0] == Applied()
     assert_superseded(outcomes[1], by=newer)
-    held = await store.get(kind, [rising, falling])
-    assert {id: entity.version for id, entity in held.items()} == {rising: newer, falling: newer}
+    stored = await store.get(kind, [rising, falling])
+    assert {id: entity.version for id, entity in stored.items()} == {rising: newer, falling: newer}
 
 
 def assert_superseded(outcome: object, by: int) -> None:

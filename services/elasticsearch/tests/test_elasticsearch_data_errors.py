@@ -96,8 +96,8 @@ async def test_the_mapping_refuses_no_valid_record(
     ]
 
     assert await stage.apply(changes) == [Applied()] * len(changes)
-    held = await store.get("product", [change.id for change in changes[:5]])
-    assert held["mixed"].fields["attributes"] == changes[3].attributes
+    stored = await store.get("product", [change.id for change in changes[:5]])
+    assert stored["mixed"].fields["attributes"] == changes[3].attributes
 
 
 async def test_a_change_for_which_a_whole_request_is_refused_is_found_and_the_others_are_written(

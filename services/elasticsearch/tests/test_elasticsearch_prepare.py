@@ -110,17 +110,17 @@ async def test_a_second_physical_index_behind_the_alias_takes_the_writes_once_it
     )
 
     assert await stage.apply([product("a", 3)]) == [Applied()]
-    assert {held.version async for held in store.scan("product")} == set()
+    assert {stored.version async for stored in store.scan("product")} == set()
     await store.refresh()
-    assert {held.version async for held in store.scan("product")} == {3}
+    assert {stored.version async for stored in store.scan("product")} == {3}
     assert [hit.id for hit in await store.search(Query("lamp"))] == ["a"]
 
 
 def test_a_subfield_is_added_to_a_field_that_otherwise_stays() -> None:
-    held = {"brand": {"type": "text", "analyzer": "simple"}}
+    stored = {"brand": {"type": "text", "analyzer": "simple"}}
     wanted = {"brand": {"type": "text", "analyzer": "standard", "fields": {"keyword": {"type": "keyword"}}}}
 
-    assert missing_fields(held, wanted) == {
+    assert missing_fields(stored, wanted) == {
         "brand": {"type": "text", "analyzer": "simple", "fields": {"keyword": {"type": "keyword"}}}
     }
     assert missing_fields(wanted, wanted) == {}

@@ -85,9 +85,9 @@ async def test_a_scan_gives_everything_once_tombstones_included_over_many_pages(
     await stage.apply(changes)
     await store.refresh()
 
-    held = [entity async for entity in store.scan("product")]
+    stored = [entity async for entity in store.scan("product")]
 
-    assert sorted((entity.id, entity.version, entity.deleted) for entity in held) == sorted(
+    assert sorted((entity.id, entity.version, entity.deleted) for entity in stored) == sorted(
         (change.id, change.version, change.deleted) for change in changes
     )
     assert [entity async for entity in store.scan("keyword")] == []
@@ -103,9 +103,9 @@ async def test_what_is_stored_is_what_was_published_without_null_fields(
     odd = "a/b c?#%😀"
     await stage.apply([product(odd, 3, **full), product("gone", 4, op="delete"), product("bare", 2**53 + 1)])
 
-    held = await store.get("product", [odd, "gone", "bare", "unknown"])
+    stored = await store.get("product", [odd, "gone", "bare", "unknown"])
 
-    assert held == {
+    assert stored == {
         odd: Stored(odd, 3, deleted=False, fields={"product_id": odd, **full}),
         "gone": Stored("gone", 4, deleted=True),
         "bare": Stored("bare", 2**53 + 1, deleted=False, fields={"product_id": "bare", "title": "Lamp"}),

@@ -30,10 +30,10 @@ async def test_the_row_of_a_set_stays_when_it_becomes_empty_and_when_its_product
     await stage.apply([link_set("a", 1, ["x", "y"]), link_set("b", 1, ["y"])])
     await stage.apply([link_set("a", 2, []), tombstone("b", 2)])
     assert await sql.fetch(ROWS) == []
-    held = await sql.fetch(
+    stored = await sql.fetch(
         "SELECT product_id, title, version, deleted_at IS NULL FROM headrace.product_links ORDER BY 1"
     )
-    assert [tuple(row) for row in held] == [("a", "a at version 2", 2, True), ("b", None, 2, False)]
+    assert [tuple(row) for row in stored] == [("a", "a at version 2", 2, True), ("b", None, 2, False)]
 
 
 async def test_of_two_writers_of_a_set_the_older_waits_and_then_leaves_the_newer_ones_links(

@@ -34,14 +34,14 @@ async def test_a_price_change_leaves_the_vectors_row_untouched(sink: Sink, stage
 async def test_a_changed_text_replaces_its_vector_and_a_delete_removes_it(
     sink: Sink, stage: PgvectorStage, sql: Sql
 ) -> None:
-    for change, held in (
+    for change, stored in (
         (sink.upsert("product", "a", 1, "a text"), [b"a text"]),
         (sink.upsert("product", "a", 2, "another text"), [b"another text"]),
         (sink.delete("product", "a", 3), []),
     ):
         await stage.apply([change])
         rows = await sql.fetch(f"SELECT content_hash FROM {VECTORS}")
-        assert [row["content_hash"] for row in rows] == [hashlib.sha256(text).hexdigest() for text in held]
+        assert [row["content_hash"] for row in rows] == [hashlib.sha256(text).hexdigest() for text in stored]
 
 
 async def test_a_tombstone_holds_nothing_but_its_id_its_version_and_its_time(
@@ -50,8 +50,8 @@ async def test_a_tombstone_holds_nothing_but_its_id_its_version_and_its_time(
     await stage.apply([sink.upsert("product", "a", 1, brand="b", attributes={"a": 1})])
     await stage.apply([sink.delete("product", "a", 2), sink.delete("product", "never-seen", 2)])
     for row in await sql.fetch("SELECT * FROM headrace.products"):
-        held = {name for name, value in row.items() if value is not None}
-        assert held == {"product_id", "version", "deleted_at"}
+        stored = {name for name, value in row.items() if value is not None}
+        assert stored == {"product_id", "version", "deleted_at"}
     assert await sql.fetchval("SELECT count(*) FROM headrace.live_products") == 0
 
 

@@ -60,17 +60,17 @@ async def test_the_fence_tells_every_neighbouring_version_apart(
 async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
 ) -> None:
-    held = {f"p{version}": version for version in EDGES if version < MAX_VERSION}
-    await stage.apply([upsert(id, version, "text") for id, version in held.items()])
+    before = {f"p{version}": version for version in EDGES if version < MAX_VERSION}
+    await stage.apply([upsert(id, version, "text") for id, version in before.items()])
     operations = [
         set_fields(upsert(id, MAX_VERSION, "text", price=step), Seen(version + step))
-        for id, version in held.items()
+        for id, version in before.items()
         for step in (-1, 1, 0)
     ]
     await client.batch_update_points(collection, operations)
     assert {
-        id: entity.fields["price"] for id, entity in (await store.get("product", list(held))).items()
-    } == dict.fromkeys(held, 0)
+        id: entity.fields["price"] for id, entity in (await store.get("product", list(before))).items()
+    } == dict.fromkeys(before, 0)
 
 
 async def test_a_write_without_its_vector_does_not_change_another_text_of_the_version_that_was_read(
@@ -89,11 +89,13 @@ async def test_versions_far_apart_in_one_batch_are_all_applied(
     ids = [f"p{number}" for number in range(400)]
     old = [upsert(id, chance.choice([1, 50, 2**40, 2**53])) for id in ids if chance.random() < 0.6]
     await stage.apply(old)
-    held = {change.id: change.version for change in old}
-    new = [upsert(id, held.get(id, 1) + chance.choice([0, 1, 2**20])) for id in ids if id in held or id > "p2"]
+    before = {change.id: change.version for change in old}
+    new = [upsert(id, before.get(id, 1) + chance.choice([0, 1, 2**20])) for id in ids if id in before or id > "p2"]
     assert set(await stage.apply(new)) == {Applied()}
     stored = await store.get("product", ids)
-    assert {id: entity.version for id, entity in stored.items()} == held | {change.id: change.version for change in new}
+    assert {id: entity.version for id, entity in stored.items()} == before | {
+        change.id: change.version for change in new
+    }
 
 
 @pytest.mark.parametrize("text", ["same text", "other text"])

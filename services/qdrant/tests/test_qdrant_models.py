@@ -36,8 +36,8 @@ async def test_a_wrong_vector_is_rejected_by_name_and_the_others_are_applied(
         reason for reason, _ in wrong.values()
     ]
     assert outcomes[len(wrong) :] == [Applied()] * 300
-    held = [entity.id async for entity in store.scan("product")]
-    assert sorted(held) == sorted(f"good {number}" for number in range(300))
+    stored = [entity.id async for entity in store.scan("product")]
+    assert sorted(stored) == sorted(f"good {number}" for number in range(300))
 
 
 async def test_rejections_of_one_cause_are_one_group(

@@ -64,5 +64,5 @@ async def test_a_scan_reads_past_one_page(stage: QdrantStage, store: QdrantStore
     scanned = [entity async for entity in store.scan("keyword")]
     assert {entity.id: entity.version for entity in scanned} == {change.id: change.version for change in changes}
     assert len(scanned) == len(changes)
-    held = await store.get("keyword", [change.id for change in changes])
-    assert len(held) == len(changes)
+    stored = await store.get("keyword", [change.id for change in changes])
+    assert len(stored) == len(changes)

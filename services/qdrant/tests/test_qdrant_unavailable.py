@@ -33,8 +33,8 @@ async def test_a_killed_server_is_unavailable_and_has_lost_nothing_when_it_is_ba
         qdrant_stack.start("qdrant")
     await stage.check()
     assert await stage.apply([after, upsert("d", 1)]) == [Applied(), Applied()]
-    held = await store.get("product", ["a", "b", "c", "d"])
-    assert {id: entity.version for id, entity in held.items()} == {"a": 5, "b": 5, "c": 5, "d": 1}
+    stored = await store.get("product", ["a", "b", "c", "d"])
+    assert {id: entity.version for id, entity in stored.items()} == {"a": 5, "b": 5, "c": 5, "d": 1}
 
 
 async def test_a_silent_server_is_unavailable_once_the_time_is_up(

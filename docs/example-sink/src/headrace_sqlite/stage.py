@@ -44,14 +44,14 @@ class SqliteStage:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._alone = asyncio.Lock()
+        self._lock = asyncio.Lock()
 
     async def apply(self, changes: Sequence[Written]) -> Sequence[Outcome]:
-        async with self._alone:
+        async with self._lock:
             return await asyncio.to_thread(self._write, changes)
 
     async def check(self) -> None:
-        async with self._alone:
+        async with self._lock:
             await asyncio.to_thread(self._write, [])
 
     def _write(self, changes: Sequence[Written]) -> list[Outcome]:
