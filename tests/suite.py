@@ -46,7 +46,7 @@ def main() -> int:
 
 def _left_servers(data: Path) -> Iterator[str]:
     """Ends the servers that tests have left running below this directory. Their names."""
-    for record in data.rglob("stack.json"):
+    for record in list(data.rglob("stack.json")):
         stack = Stack(record.parent)
         yield from (server.name for server in stack.status() if server.state != "stopped")
         stack.destroy()
