@@ -1,4 +1,4 @@
-"""An index in a database of its own for each test, and topics under a prefix of their own."""
+"""An index in its own database and topics with their own prefix for each test."""
 
 import uuid
 from collections.abc import AsyncIterator, Iterator
@@ -20,7 +20,7 @@ FURTHER_TOPIC = "orders-dlq"
 
 @pytest.fixture
 async def database(servers: Servers) -> AsyncIterator[str]:
-    """The DSN of a database with nothing in it."""
+    """The DSN of an empty database."""
     async with empty_database(servers) as dsn:
         yield dsn
 
@@ -37,7 +37,7 @@ async def index(servers: Servers, database: str) -> AsyncIterator[LetterIndex]:
 
 @pytest.fixture
 async def sql(database: str, index: LetterIndex) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A connection of the test's own, to look behind the index."""
+    """A separate connection, to read the index's tables."""
     connection = await asyncpg.connect(database)
     yield connection
     await connection.close()
@@ -45,7 +45,7 @@ async def sql(database: str, index: LetterIndex) -> AsyncIterator["asyncpg.Conne
 
 @pytest.fixture
 def variables(database: str) -> dict[str, str]:
-    """Leads to the index, to topics of the test's own and to a further one, without the prefix of settings."""
+    """Variables for the index, for topics of this test only and for a further topic, without the prefix HEADRACE_."""
     prefix = f"t{uuid.uuid4().hex[:8]}."
     return {
         "TOPIC_PREFIX": prefix,
@@ -60,7 +60,7 @@ def variables(database: str) -> dict[str, str]:
 
 @pytest.fixture
 async def settings(servers: Servers, index: LetterIndex, variables: dict[str, str]) -> DeadLettersSettings:
-    """Settings that lead to the session's broker, with topics for two workers."""
+    """Settings for the session's broker, with topics for two workers."""
     made = servers.settings(DeadLettersSettings, "kafka", "postgres", **variables)
     await apply_topics(made, ["qdrant", "embed"])
     return made

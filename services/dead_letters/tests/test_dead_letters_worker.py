@@ -1,4 +1,4 @@
-"""The worker on real servers: every letter is indexed once and none is refused, whatever breaks meanwhile."""
+"""The worker on real servers: it indexes every letter once and refuses none, whatever fails meanwhile."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The index can be made again from the topics, and stays what it was when it is made again without need."""
+"""The index can be built again from the topics; building it again changes nothing."""
 
 from datetime import UTC, datetime
 from typing import Any

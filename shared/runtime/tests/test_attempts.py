@@ -1,5 +1,5 @@
-"""One try: refused batches are bisected to the change, broken ones narrowed down, and only a change that alone breaks a
-healthy store is poison."""
+"""One attempt: a refused batch is halved to the refused change, a failed batch is narrowed down, and only a change that
+fails alone on a healthy store is poison."""
 
 import asyncio
 from collections.abc import Sequence
@@ -123,7 +123,7 @@ async def test_a_store_that_fails_everything_makes_no_poison_and_is_given_up_ear
 
 
 class NoProducts(MemoryStage):
-    """A store that has lost the collection of one kind and serves the other."""
+    """A store without the collection of one kind."""
 
     async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
         if any(change.kind == "product" for change in changes):
@@ -167,7 +167,7 @@ async def test_each_version_of_a_change_has_its_own_tries() -> None:
 
 
 class Buggy(MemoryStage):
-    """A stage whose own code fails on some changes."""
+    """A stage whose own code raises an error for some changes."""
 
     def apply_one(self, change: Any) -> Outcome:
         if change.id == "p2":

@@ -1,4 +1,4 @@
-"""Dead letters are grouped by their cause: it names the kind and place of a fault and never a value."""
+"""Dead letters are grouped by their cause: the kind and the place of an error, and no value."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""A dead letter is the record byte for byte, with headers that say what failed, and never outgrows its topic."""
+"""A dead letter is the record byte for byte, with headers that say what failed, and fits its topic."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -30,7 +30,7 @@ def own(outgoing: Outgoing) -> dict[str, bytes]:
 
 
 def replayed(outgoing: Outgoing, offset: int = 0) -> Any:
-    """The letter as an operator's replay brings it back."""
+    """The letter as the record of an operator's replay."""
     dead_id = own(outgoing)[headers.DEAD_ID]
     pairs = [*outgoing.headers, (headers.REPLAY_OF, dead_id)]
     return kafka_record(outgoing.value, outgoing.key, topic=REPLAY_TOPIC, offset=offset, timestamp=1, headers=pairs)

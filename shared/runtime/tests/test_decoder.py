@@ -22,14 +22,14 @@ SOURCE = (headers.CONNECT_TOPIC, TOPIC.encode())
 
 
 def dead(record: Any, decoder: Decoder = decoder) -> tuple[str, tuple[str, ...]]:
-    """The reason and cause of a dead letter. Fails unless the record becomes one."""
+    """The reason and cause of a dead letter. Fails if the record decodes."""
     decoded = decoder.decode(record)
     assert isinstance(decoded, Undecoded), decoded
     return decoded.rejection.reason, decoded.rejection.cause
 
 
 def change(record: Any, decoder: Decoder = decoder) -> Any:
-    """The change that a record holds. Fails unless it holds one."""
+    """The change of a record. Fails if the record does not decode."""
     decoded = decoder.decode(record)
     assert isinstance(decoded, Decoded), decoded
     return decoded.change

@@ -1,4 +1,4 @@
-"""Records that are no changes: their place is their version, they may have no key, and two kinds may share a topic."""
+"""Records without a version: their offset is their version, they may have no key, and two kinds may share a topic."""
 
 from typing import Any, ClassVar
 

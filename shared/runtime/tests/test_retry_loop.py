@@ -1,4 +1,4 @@
-"""From a batch to what became of each record: next newest after a reject, outputs before any wait, bounded retries."""
+"""The answers for a batch: the next newest after a rejection, outputs before any pause, and limited retries."""
 
 import asyncio
 from collections.abc import Sequence
@@ -233,7 +233,7 @@ async def test_a_stop_ends_a_pause_at_once_and_the_batch_is_given_back(monkeypat
     async with asyncio.timeout(20):
         with pytest.raises(Unavailable):
             await run.answers(("a", 1))
-    # The pause that the stop has ended is followed by one last try.
+    # After the pause that the stop ends there is one last attempt.
     assert len(stage.batches) == 2
 
 

@@ -1,4 +1,4 @@
-"""A record of an older schema major is read as the current one, live or replayed, whatever it holds."""
+"""A record of an older schema major, live or replayed, is converted to the current major, whatever it contains."""
 
 import json
 from typing import Any, ClassVar

@@ -112,9 +112,9 @@ class RetryLoop:
                     answered.append(Answered(*of_entity[0], rejection=outcome))
                     left += [of_entity[1:]] if len(of_entity) > 1 else []
                 else:
-                    answered.append(Answered(*of_entity[0], superseded=isinstance(outcome, Superseded)))
+                    answered.append(Answered(*of_entity[0], isinstance(outcome, Superseded)))
                     if len(of_entity) > 1:
-                        answered += [Answered(*older, superseded=True) for older in of_entity[1:]]
+                        answered += [Answered(*older, True) for older in of_entity[1:]]
             candidates = left
         return answered
 

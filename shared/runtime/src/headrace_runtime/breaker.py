@@ -32,9 +32,11 @@ class Breaker:
     def check(self, results: Sequence[Result]) -> None:
         """Raises BreakerOpen if this batch opens the breaker."""
         live = [result for result in results if not result.replayed]
-        if any(result.rejection for result in results):
-            # The window is over neighbouring records: rejections that were read far apart must not meet in it.
-            live.sort(key=lambda result: position(result.record))
+        if not any(result.rejection for result in live):
+            self.opened_by([None] * len(live))
+            return
+        # The window is over neighbouring records: rejections that were read far apart must not meet in it.
+        live.sort(key=lambda result: position(result.record))
         opened_by = self.opened_by(
             fingerprint(self._worker, result.rejection) if result.rejection else None for result in live
         )

@@ -67,9 +67,8 @@ class Reporter:
                 outcomes[result.kind, "ignored"] += 1
         for kind, of_kind in delays.items():
             self._metrics.delay.observe(kind, of_kind)
-        answered = [result for result in results if isinstance(result, Answered)]
-        if len(answered) > sum(count for (_, outcome), count in outcomes.items() if outcome == "applied"):
-            self._conflicts(answered)
+        if len(results) > sum(count for (_, outcome), count in outcomes.items() if outcome == "applied"):
+            self._conflicts([result for result in results if isinstance(result, Answered)])
         self.counted(outcomes, now=now, seconds=seconds)
 
     def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The read side of a store: what `stores apply`, `search`, `links` and a comparison with the source need of it."""
+"""The read side of a store, for `stores apply`, `search`, `links` and a comparison with the source."""
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from headrace_schemas.links import ProductLinks
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What a store holds for one entity. A tombstone has no fields.
+    """One entity as a store has it. A tombstone has no fields.
 
     `fields`: the record's own names and values (product_id, title, …) without those that are null.
     """
@@ -25,7 +25,7 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """`vector`: (d,) floats, L2-normalised, of the same model as the index; a lexical store looks at `text` alone."""
+    """`vector`: (d,) floats, L2-normalised, of the same model as the index. A lexical store uses only `text`."""
 
     text: str
     kind: Kind = "product"
@@ -35,7 +35,7 @@ class Query:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One result, best first. `score`: cosine for a vector store, the engine's own for a lexical one."""
+    """One result of a search. `score`: cosine for a vector store, the engine's own score for a lexical store."""
 
     id: str
     score: float
@@ -44,7 +44,7 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class LinkedProduct:
-    """A product that a keyword is linked to, with the keyword's place and score (cosine) among the product's links."""
+    """A product that a keyword is linked to, with the keyword's rank and score (cosine) among the product's links."""
 
     product_id: str
     title: str
@@ -53,14 +53,14 @@ class LinkedProduct:
 
 
 class Kept(Protocol):
-    """What `stores apply` needs of anything that a worker keeps. Every method raises Unavailable."""
+    """Anything that a worker stores, as `stores apply` uses it. Every method raises Unavailable."""
 
     async def prepare(self) -> list[str]:
-        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        """Creates or migrates the worker's tables, indices or collections; safe to repeat. One line for each change."""
         ...
 
     async def refresh(self) -> None:
-        """Makes every acknowledged write visible to whoever reads it."""
+        """Makes every acknowledged write visible to readers."""
         ...
 
     async def close(self) -> None:
@@ -69,10 +69,10 @@ class Kept(Protocol):
 
 
 class Store(Protocol):
-    """One store as the command line sees it. Every method raises Unavailable when the store does not answer."""
+    """One store as the command line uses it. Every method raises Unavailable if the store does not answer."""
 
     async def prepare(self) -> list[str]:
-        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        """Creates or migrates the worker's tables, indices or collections; safe to repeat. One line for each change."""
         ...
 
     async def refresh(self) -> None:
@@ -80,11 +80,11 @@ class Store(Protocol):
         ...
 
     def scan(self, kind: Kind) -> AsyncIterator[Stored]:
-        """Everything held of a kind, tombstones included, in no order."""
+        """All stored entities of a kind, tombstones included, in no order."""
         ...
 
     async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
-        """What is held for these ids, tombstones included; an unknown id is missing from the answer."""
+        """The stored entities of these ids, tombstones included; an unknown id is missing from the result."""
         ...
 
     async def search(self, query: Query) -> list[Hit]:
@@ -97,10 +97,10 @@ class Store(Protocol):
 
 
 class LinkStore(Protocol):
-    """The link sets that one store holds. Every method raises Unavailable when the store does not answer."""
+    """The link sets of one store. Every method raises Unavailable if the store does not answer."""
 
     async def prepare(self) -> list[str]:
-        """Creates or migrates what the worker writes to; safe to repeat. One line for each thing that it made."""
+        """Creates or migrates the worker's tables, indices or collections; safe to repeat. One line for each change."""
         ...
 
     async def refresh(self) -> None:
@@ -108,11 +108,11 @@ class LinkStore(Protocol):
         ...
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        """The link sets held for these products, tombstones included; an unknown id is missing from the answer."""
+        """The stored link sets of these products, tombstones included; an unknown id is missing from the result."""
         ...
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
-        """The products linked to a keyword: by its rank among their links, then by score, then by id."""
+        """The products linked to a keyword, ordered by its rank among their links, then by score, then by id."""
         ...
 
     def scan_links(self) -> AsyncIterator[ProductLinks]:
