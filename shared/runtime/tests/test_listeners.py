@@ -30,7 +30,7 @@ class ReportStage(MemoryStage):
         await super().apply(changes)
         return [Applied((Output("headrace.asked", b"k", change.id.encode()),)) for change in changes]
 
-    def after_a_hole(self) -> Sequence[Output]:
+    def after_expiry(self) -> Sequence[Output]:
         return [REPAIR]
 
 
@@ -107,7 +107,9 @@ async def test_a_worker_is_ready_only_if_its_listener_is(consumers: FakeConsumer
         assert (await worker.readiness())[0] == 200
 
 
-async def test_a_hole_is_repaired_before_anything_else_is_committed(consumers: FakeConsumers, published: Any) -> None:
+async def test_expired_records_are_repaired_before_anything_else_is_committed(
+    consumers: FakeConsumers, published: Any
+) -> None:
     async with running(consumers) as worker:
         await worker.reports.assign(PARTITION, committed=5, start=9)
         assert published.topics() == [REPAIR.topic]
@@ -129,7 +131,9 @@ async def test_a_repair_that_cannot_be_published_gives_the_next_batch_back(
         assert published.topics() == [REPAIR.topic, "headrace.asked"]
 
 
-async def test_a_stage_that_repairs_nothing_continues_after_a_hole(consumers: FakeConsumers, published: Any) -> None:
+async def test_a_stage_that_repairs_nothing_continues_after_records_expired(
+    consumers: FakeConsumers, published: Any
+) -> None:
     async with running(consumers) as worker:
         await worker.inputs.assign(TopicPartition("headrace.products", 0), committed=5, start=9)
         assert await worker.inputs.deliver(kafka_record(product("a", 1))) == "committed"

@@ -77,7 +77,7 @@ class ListeningStage:
         """Raises Unavailable unless Qdrant answers."""
         await self.points.count()
 
-    def after_a_hole(self) -> Sequence[Output]:
+    def after_expiry(self) -> Sequence[Output]:
         """Receipts expired unread, and no one knows whose: all products are linked again."""
         return [records.sweep(self._topic)]
 

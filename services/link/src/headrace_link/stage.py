@@ -107,7 +107,7 @@ class LinkStage:
         await self._points.count()
         await self._ends.of_topic(self._relink_topic)
 
-    def after_a_hole(self) -> Sequence[Output]:
+    def after_expiry(self) -> Sequence[Output]:
         """Requests expired unread, for no one knows which products: for all of them."""
         return [records.sweep(self._relink_topic)]
 

@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
-from headrace_worker.stage import Output, RepairsHoles, Unavailable
+from headrace_worker.stage import Output, RepairsExpiry, Unavailable
 
 log = structlog.get_logger(__name__)
 
@@ -80,9 +80,9 @@ class Repair:
 
     async def records_expired(self) -> None:
         """Publishes now, or before the next batch if the broker is unavailable now."""
-        if not isinstance(self._stage, RepairsHoles):
+        if not isinstance(self._stage, RepairsExpiry):
             return
-        self.due = self._stage.after_a_hole()
+        self.due = self._stage.after_expiry()
         try:
             await self.publish()
         except Unavailable as error:
@@ -91,5 +91,5 @@ class Repair:
     async def publish(self) -> None:
         """Publishes what is due. Raises Unavailable."""
         await self._publish(self.due)
-        log.info("hole_repaired", records=len(self.due))
+        log.info("expiry_repaired", records=len(self.due))
         self.due = ()

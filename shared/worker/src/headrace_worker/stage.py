@@ -121,10 +121,10 @@ class Stage(Protocol[R_contra]):
 
 
 @runtime_checkable
-class RepairsHoles(Protocol):
+class RepairsExpiry(Protocol):
     """A stage that can compensate for records that expired before it read them."""
 
-    def after_a_hole(self) -> Sequence[Output]:
+    def after_expiry(self) -> Sequence[Output]:
         """The records to publish before anything else is committed."""
         ...
 
