@@ -214,3 +214,13 @@ async def test_being_stopped_is_not_taken_for_a_fault_of_the_stage() -> None:
     running.cancel()
     with pytest.raises(asyncio.CancelledError):
         await running
+
+
+async def test_every_call_of_the_stage_in_a_search_beats_the_heart() -> None:
+    beats: list[int] = []
+    stage = MemoryStage()
+    stage.break_on = {"p3"}
+    searching = Attempts(stage, timeout=5, poison_tries=TRIES, beat=lambda: beats.append(len(stage.batches)))
+    await searching.narrow_down(changes(8))
+    assert len(stage.batches) > 3
+    assert beats == list(range(1, len(stage.batches) + 1))
