@@ -22,7 +22,8 @@ from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
 from headrace_letters.letter_reader import open_letter_reader
-from headrace_letters.replay import ReplayOptions, replay
+from headrace_letters.replay import replay
+from headrace_letters.replay_progress import ReplayOptions
 from headrace_letters.selection import Selection
 from headrace_runtime.app import build
 from headrace_runtime.dead_letters import dead_letter

@@ -52,10 +52,10 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     # The cause is not mended yet: the canary fails and keeps the others back.
     await page.get_by_role("link", name="Replay these…").click()
     await page.get_by_label("Canary").fill("10")
-    await page.get_by_role("button", name="Look it over").click()
+    await page.get_by_role("button", name="Continue").click()
     await expect(page.get_by_role("heading", level=1)).to_have_text("Replay 30 letters?")
     await page.get_by_role("button", name="Replay now").click()
-    await page.get_by_role("link", name="See the letters").wait_for()
+    await page.get_by_role("link", name="Open the letters").wait_for()
     await expect(page.locator(".phase")).to_have_text("Stopped by itself")
     assert await part(operator, "Not sent") == 20
 
@@ -64,9 +64,9 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     await open_cause(operator)
     await page.get_by_role("link", name="Replay…").first.click()
     await page.get_by_label("Why").fill("the constraint is gone")
-    await page.get_by_role("button", name="Look it over").click()
+    await page.get_by_role("button", name="Continue").click()
     await page.get_by_role("button", name="Replay now").click()
-    await page.get_by_role("link", name="See the letters").wait_for()
+    await page.get_by_role("link", name="Open the letters").wait_for()
     await expect(page.locator(".phase")).to_have_text("Done")
     await eventually(lambda: _nothing_waits(deploy), within=60)
     assert await deploy.versions(list(DEAR)) == {id: 2 if id in OVERTAKEN else 1 for id in DEAR}
@@ -113,12 +113,12 @@ async def test_it_all_works_by_keyboard_alone(deploy: BadDeploy, console: Consol
         await keyboard.press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Replay")
         await operator.tab_to("Canary")
-        await operator.tab_to("Look it over")
+        await operator.tab_to("Continue")
         await keyboard.press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text("Replay 30 letters?")
         await operator.tab_to("Replay now")
         await keyboard.press("Enter")
-        await page.get_by_role("link", name="See the letters").wait_for()
+        await page.get_by_role("link", name="Open the letters").wait_for()
     await eventually(lambda: _all_resolved(deploy), within=60)
 
 
@@ -134,11 +134,11 @@ async def test_it_all_works_without_javascript(deploy: BadDeploy, console: Conso
         await page.get_by_role("button", name="Preview a replay").click()
         await page.locator(".summary").wait_for()
         await page.get_by_role("link", name="Replay these…").click()
-        await page.get_by_role("button", name="Look it over").click()
+        await page.get_by_role("button", name="Continue").click()
         await page.get_by_role("button", name="Replay now").click()
-        await page.get_by_role("link", name="See the letters").wait_for()
+        await page.get_by_role("link", name="Open the letters").wait_for()
         await operator.visit("/entities?kind=product&id=dear-00")
-        await page.get_by_role("link", name="Look through the last receipts").click()
+        await page.get_by_role("link", name="Read the last receipts").click()
         await expect(page.locator("table.rows")).to_contain_text("Applied")
     await eventually(lambda: _all_resolved(deploy), within=60)
 
@@ -197,7 +197,7 @@ async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_not
         await expect(operator.page.locator("table.rows tbody tr").first).to_contain_text("Not finished")
         await operator.visit("/replay/confirm?canary=0")
         await operator.page.get_by_role("button", name="Replay now").click()
-        await operator.page.get_by_role("link", name="See the letters").wait_for()
+        await operator.page.get_by_role("link", name="Open the letters").wait_for()
     await eventually(lambda: _all_resolved(deploy), within=60)
     assert await deploy.versions(list(DEAR)) == dict.fromkeys(DEAR, 1)
     replays = await deploy.installation.replays("pgvector")

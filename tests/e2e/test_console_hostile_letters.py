@@ -100,10 +100,10 @@ async def test_previews_replays_and_reasons_are_inert_too(
         await page.get_by_role("link", name="Replay these…").click()
         assert operator.complaints == []
         await page.get_by_label("Why").fill(SCRIPT)
-        await page.get_by_role("button", name="Look it over").click()
+        await page.get_by_role("button", name="Continue").click()
         await expect(page.locator(".steps")).to_contain_text(SCRIPT)
         await page.get_by_role("button", name="Replay now").click()
-        await page.get_by_role("link", name="See the letters").wait_for()
+        await page.get_by_role("link", name="Open the letters").wait_for()
         await operator.visit("/audit")
         await expect(page.locator("table.rows tbody tr").first).to_contain_text(f"Eve {SCRIPT}")
         assert await page.locator("main script").count() == 0
@@ -126,7 +126,7 @@ async def test_five_megabytes_are_shown_by_their_beginning_and_saved_whole(
     await operator.page.locator("table.rows tbody th a").click()
     await no_harm(operator)
     main = operator.page.locator("main")
-    await expect(main).to_contain_text("4.8 MiB, text; shown are the first 16.0 KiB")
+    await expect(main).to_contain_text("4.8 MiB, text; these are the first 16.0 KiB")
     await expect(main).to_contain_text("Kafka Connect")
     async with operator.page.expect_download() as downloading:
         await operator.page.get_by_role("link", name="Download").click()

@@ -65,7 +65,7 @@ async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter
     found += await violations(operator)
     await operator.visit("/replay/confirm?canary=0&limit=1")
     await page.get_by_role("button", name="Replay now").click()
-    await page.get_by_role("link", name="See the letters").wait_for()
+    await page.get_by_role("link", name="Open the letters").wait_for()
     return found + await violations(operator)
 
 

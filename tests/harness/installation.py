@@ -21,7 +21,8 @@ from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome, predict
 from headrace_letters.preview import Preview, preview
-from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.replay import replay
+from headrace_letters.replay_progress import Progress, ReplayOptions
 from headrace_letters.selection import Selection
 from headrace_schemas.receipts import Receipt
 from headrace_worker.settings import WorkerSettings

@@ -241,4 +241,4 @@ async def test_letters_of_kafka_connect_and_spring_are_read_from_their_topics(in
     assert "no rate for KRW" in shown.stdout
     assert "\x1b" not in shown.stdout
     assert "00 ff" in shown.stdout
-    assert "have it sent again by what wrote it" in shown.stdout
+    assert "the system that wrote it must send it again" in shown.stdout

@@ -34,7 +34,7 @@ from headrace_demo.receipt_totals import read_totals
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.preparation import SETTINGS
 from headrace_letters.actions import Action
-from headrace_letters.replay import ReplayOptions
+from headrace_letters.replay_progress import ReplayOptions
 from headrace_letters.selection import Selection
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.changes import ProductChange

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from headrace_cli.dead.selection_options import chosen, moment, selection
+from headrace_cli.dead.selection_options import explicit, moment, selection
 from headrace_cli.errors import CommandError
 from headrace_letters.selection import Selection
 
@@ -37,8 +37,8 @@ def test_a_key_is_text_or_bytes() -> None:
 
 def test_a_change_to_all_letters_has_to_be_asked_for() -> None:
     with pytest.raises(CommandError, match="--all"):
-        chosen(Selection(), every=False)
+        explicit(Selection(), every=False)
     with pytest.raises(CommandError, match="--all"):
-        chosen(Selection(worker="qdrant"), every=True)
-    assert chosen(Selection(), every=True) == Selection()
-    assert chosen(Selection(worker="qdrant"), every=False) == Selection(worker="qdrant")
+        explicit(Selection(worker="qdrant"), every=True)
+    assert explicit(Selection(), every=True) == Selection()
+    assert explicit(Selection(worker="qdrant"), every=False) == Selection(worker="qdrant")

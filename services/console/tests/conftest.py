@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from headrace_console.app import create_app, protected
 from headrace_console.backend import Backend
 from headrace_console.jobs import Jobs
-from headrace_console.letter_records import Records
+from headrace_console.letter_records import LetterRecords
 from headrace_console.monitor.worker_monitor import WorkerMonitor
 from headrace_console.settings import ConsoleSettings
 from headrace_letters.index import LetterIndex
@@ -26,7 +26,7 @@ async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
     """The real parts, with addresses where nothing listens."""
     async with open_installed_stores() as stores:
         jobs = Jobs()
-        index, records = LetterIndex(settings.postgres), Records(settings.kafka)
+        index, records = LetterIndex(settings.postgres), LetterRecords(settings.kafka)
         yield Backend(settings, index, records, stores, jobs, WorkerMonitor(settings.kafka, [], {}))
         await jobs.close()
 

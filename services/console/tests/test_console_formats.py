@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_console.formats.charts import Part, series_in_words, sparkline, stacked
-from headrace_console.formats.payload import MOST_SHOWN, hexdump, shown_payload
+from headrace_console.formats.payload import MAX_SHOWN, hexdump, shown_payload
 from headrace_console.formats.text import byte_count, header_text, inert, inert_lines, short_count
 from headrace_console.formats.times import ago, duration
 
@@ -69,7 +69,7 @@ def test_json_is_laid_out_and_every_part_of_it_is_escaped() -> None:
 def test_a_large_value_is_shown_by_its_beginning_and_whole_characters() -> None:
     value = ("é" * 3_000_000).encode()
     shown = shown_payload(b"x" + value)
-    assert (shown.form, shown.size, shown.cut) == ("text", len(value) + 1, len(value) + 1 - MOST_SHOWN)
+    assert (shown.form, shown.size, shown.cut) == ("text", len(value) + 1, len(value) + 1 - MAX_SHOWN)
     assert set(plain(shown.html)) == {"x", "é"}
 
 

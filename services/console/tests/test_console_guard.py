@@ -10,7 +10,7 @@ from starlette.routing import Mount
 
 from headrace_console.app import create_app, protected
 from headrace_console.guard.forms import MAX_FIELDS, MAX_FORM_BYTES
-from headrace_console.guard.tokens import WRONG_TRIES
+from headrace_console.guard.tokens import MAX_WRONG_TRIES
 from headrace_console.settings import ConsoleSettings
 
 TOKEN = "a token that is long enough"
@@ -97,7 +97,7 @@ async def test_the_token_of_the_link_moves_into_a_cookie_and_out_of_the_address(
 
 
 async def test_a_wrong_token_gives_nothing_and_many_give_a_pause(stranger: httpx.AsyncClient) -> None:
-    for _ in range(WRONG_TRIES):
+    for _ in range(MAX_WRONG_TRIES):
         answer = await stranger.get("/sign-in", params={"token": "wrong"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
     assert (await stranger.get("/sign-in", params={"token": TOKEN})).status_code == 429

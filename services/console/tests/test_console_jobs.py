@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator
 
 import pytest
 
-from headrace_console.jobs import MOST_KEPT, Jobs
+from headrace_console.jobs import MAX_JOBS, Jobs
 from headrace_letters.selection import Selection
 from headrace_worker.stage import Unavailable
 
@@ -63,11 +63,11 @@ async def test_a_failed_job_says_why_in_a_line() -> None:
 async def test_only_the_newest_jobs_are_kept_and_none_that_runs_is_forgotten() -> None:
     jobs, never = Jobs(), asyncio.Event()
     running = jobs.start("replay", "on-call", Selection(), counting(1, [], never))
-    for _ in range(MOST_KEPT + 20):
+    for _ in range(MAX_JOBS + 20):
         done = jobs.start("replay", "on-call", Selection(), counting(1, []))
         async for _ in done.changes(0):
             pass
-    assert len(jobs.newest_first("replay")) <= MOST_KEPT + 1
+    assert len(jobs.newest_first("replay")) <= MAX_JOBS + 1
     assert jobs.get(running.id) is running
     assert jobs.newest_first("replay")[0] is done
     await jobs.close()

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_console.selection_fields import MOST_IDS, WrongSelection, described, query_of, selection_of
+from headrace_console.selection_fields import MAX_IDS, WrongSelection, described, query_of, selection_of
 from headrace_letters.selection import STATUSES, Selection
 
 words = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).map(str.strip).filter(bool)
@@ -37,10 +37,10 @@ def test_empty_and_unknown_fields_say_nothing() -> None:
 @pytest.mark.parametrize(
     ("fields", "why"),
     [
-        ([("status", "dead")], "a status is one of"),
+        ([("status", "dead")], "the status must be one of"),
         ([("since", "yesterday")], "2026-03-01T09:30"),
         ([("key", "0xzz")], "hexadecimal"),
-        ([("id", str(number)) for number in range(MOST_IDS + 1)], "filter instead"),
+        ([("id", str(number)) for number in range(MAX_IDS + 1)], "use the filter instead"),
     ],
 )
 def test_what_cannot_be_selected_by_is_refused_with_the_reason(fields: list[tuple[str, str]], why: str) -> None:

@@ -60,7 +60,7 @@ async def test_pages_follow_each_other_from_the_newest_and_hold_every_letter_onc
 
 @pytest.mark.parametrize("cursor", ["", "x", "1", "1.x", f"{10**30}.1", f"1.{2**63}", "1.-1"])
 async def test_a_place_that_no_page_gave_is_refused(index: LetterIndex, cursor: str) -> None:
-    with pytest.raises(ValueError, match="no place where a page ends"):
+    with pytest.raises(ValueError, match="no page ends at this place"):
         await index.page(EVERYTHING, after=cursor)
 
 

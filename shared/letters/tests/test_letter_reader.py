@@ -11,7 +11,7 @@ from harness.letters import send
 
 from headrace_clients.kafka import client_options
 from headrace_letters.index_settings import IndexSettings
-from headrace_letters.letter_reader import WORTH_A_SEEK, LetterReader, open_letter_reader
+from headrace_letters.letter_reader import SEEK_DISTANCE, LetterReader, open_letter_reader
 from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_runtime.publisher import Outgoing
 from headrace_worker.settings import CommonSettings, KafkaSettings
@@ -46,7 +46,7 @@ async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_othe
 
 
 async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: IndexSettings) -> None:
-    sent = records(settings, WORTH_A_SEEK + 300)
+    sent = records(settings, SEEK_DISTANCE + 300)
     places = await send(settings, sent, partition=0)
     async with open_letter_reader(settings.kafka) as reader:
         first, last = await read(reader, [places[0], places[-1]])

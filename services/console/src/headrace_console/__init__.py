@@ -1,1 +1,1 @@
-"""The operator's web page: what failed and why, what a replay would change, and the replay itself."""
+"""The web console for operators: dead letters by cause, previews, replays and the state of the workers."""

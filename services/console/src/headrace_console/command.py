@@ -9,12 +9,12 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 @app.command()
 def console(
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen here instead; 0 is any free port.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Listen on this port; 0: any free port.")] = None,
 ) -> None:
-    """Serve the operator's web page on this machine until Ctrl-C.
+    """Serve the web console until Ctrl-C.
 
-    Without HEADRACE_CONSOLE__TOKEN a token is made and printed in the URL, once. The page is for the addresses of this
-    machine alone, unless HEADRACE_CONSOLE__HOST says otherwise, which needs TLS.
+    It prints its URL. Without HEADRACE_CONSOLE__TOKEN it creates a token and prints it in the URL, once. It listens on
+    127.0.0.1; another address (HEADRACE_CONSOLE__HOST) needs TLS.
     """
     from headrace_console.main import run
 

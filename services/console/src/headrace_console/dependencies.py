@@ -1,4 +1,4 @@
-"""What most routes take: the backend, who is asking, and the letters that are meant."""
+"""Dependencies of the routes: the backend, the operator's name, and the selection in the query."""
 
 from typing import Annotated, cast
 
@@ -16,7 +16,7 @@ def _backend(request: Request) -> Backend:
 
 def _actor(request: Request) -> str:
     session = cast(Session, request.state.session)
-    assert session.actor is not None, "the guard lets nobody without a name through"
+    assert session.actor is not None, "a request without a name is not admitted"
     return session.actor
 
 
@@ -24,6 +24,6 @@ def _selected(request: Request) -> Selection:
     return selection_of(request.query_params.multi_items())
 
 
-Asked = Annotated[Backend, Depends(_backend)]
-Actor = Annotated[str, Depends(_actor)]
-Selected = Annotated[Selection, Depends(_selected)]
+CurrentBackend = Annotated[Backend, Depends(_backend)]
+CurrentActor = Annotated[str, Depends(_actor)]
+QuerySelection = Annotated[Selection, Depends(_selected)]

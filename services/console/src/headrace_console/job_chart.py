@@ -1,4 +1,4 @@
-"""A preview or a replay as parts of a whole, for its bars."""
+"""A preview or a replay as parts of a whole, for a bar chart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,16 +7,17 @@ from typing import cast
 from headrace_console.formats.charts import Part
 from headrace_console.formats.text import count
 from headrace_console.jobs import Job
-from headrace_console.labels import OUTCOMES, STATUSES
+from headrace_console.labels import OUTCOMES, PROGRESS, STATUSES
 from headrace_letters.prediction import OUTCOMES as OUTCOME_NAMES
 from headrace_letters.preview import Preview
-from headrace_letters.replay import Progress
+from headrace_letters.replay_progress import Progress
 from headrace_letters.selection import Status
+from headrace_letters.wording import ProgressPart
 
 
 @dataclass(frozen=True, slots=True)
 class JobChart:
-    """`done` of `total`, in `parts`. `phase`: what it does now, or how it ended. `summary`: the end in a sentence."""
+    """`done` of `total` letters, in `parts`. `phase`: the current step or the end. `summary`: the result."""
 
     total: int
     done: int
@@ -26,7 +27,7 @@ class JobChart:
 
     @property
     def most(self) -> int:
-        """The largest part, which the others are drawn against."""
+        """The largest part; its bar has the full width."""
         return max((part.number for part in self.parts), default=0)
 
     @property
@@ -35,14 +36,14 @@ class JobChart:
 
 
 def job_chart(job: Job) -> JobChart:
-    """Of the job as it is now."""
+    """The chart of the job in its current state."""
     if job.kind == "preview":
-        return previewed(job, cast(Preview | None, job.progress))
-    return replayed(job, cast(Progress | None, job.progress))
+        return preview_chart(job, cast(Preview | None, job.progress))
+    return replay_chart(job, cast(Progress | None, job.progress))
 
 
-def previewed(job: Job, found: Preview | None) -> JobChart:
-    """Every outcome that a letter has, in the order in which an operator cares."""
+def preview_chart(job: Job, found: Preview | None) -> JobChart:
+    """One part for each outcome that occurs, the most important first."""
     if found is None:
         return JobChart(0, 0, (), _phase(job, "Counting the letters"))
     parts = [
@@ -52,24 +53,26 @@ def previewed(job: Job, found: Preview | None) -> JobChart:
     ]
     changing = found.counts["apply"] + found.counts["recompute"]
     summary = "" if job.running else f"{count(changing)} of {count(found.total)} would change a store."
-    return JobChart(found.total, found.looked_at, parts, _phase(job, "Asking the stores about each letter"), summary)
+    return JobChart(found.total, found.predicted, parts, _phase(job, "Comparing each letter with the stores"), summary)
 
 
-def replayed(job: Job, progress: Progress | None) -> JobChart:
-    """What became of each letter so far; the last part is what has not been sent."""
+def replay_chart(job: Job, progress: Progress | None) -> JobChart:
+    """One part for each kind of answer; the last part is the letters that were not sent."""
     if progress is None:
         return JobChart(0, 0, (), _phase(job, "Counting the letters"))
-    left = max(0, progress.total - progress.published - progress.refused)
+    counts: dict[ProgressPart, int] = {
+        "resolved": progress.resolved,
+        "superseded": progress.superseded,
+        "failed": progress.failed,
+        "unanswered": progress.unanswered,
+        "refused": progress.refused,
+        "unsent": progress.unsent,
+    }
     parts = [
-        Part("resolved", "Resolved", progress.resolved, "Applied."),
-        Part("superseded", "Superseded", progress.superseded, "A newer version is stored."),
-        Part("failed", "Failed again", progress.failed, "Back among the dead letters, with one attempt more."),
-        Part("replaying", "On their way", progress.unanswered, "Sent, and not answered yet."),
-        Part("expired", "Refused", progress.refused, "Not sent: too old, gone, or nobody's here."),
-        Part("unsent", "Not sent", left, "Still waiting."),
+        Part(PROGRESS[name].icon, PROGRESS[name].title, count, PROGRESS[name].about) for name, count in counts.items()
     ]
     phases = {
-        "canary": "Waiting for what becomes of the canary",
+        "canary": "Waiting for the answers of the canary",
         "replaying": "Sending the letters",
         "waiting": "Waiting for the last answers",
         "stopped": "Stopped by itself",
@@ -77,14 +80,14 @@ def replayed(job: Job, progress: Progress | None) -> JobChart:
     if not job.running:
         parts = [part for part in parts if part.number]
     answered = progress.answered + progress.refused
-    settled = progress.resolved + progress.superseded
-    summary = "" if job.running else f"{count(settled)} of {count(progress.total)} are settled."
+    closed = progress.resolved + progress.superseded
+    summary = "" if job.running else f"{count(closed)} of {count(progress.total)} are resolved or superseded."
     phase = _phase(job, phases.get(progress.state, "Done"), progress.state)
     return JobChart(progress.total, answered, parts, phase, summary)
 
 
 def by_status(counts: Mapping[Status, int]) -> list[Part]:
-    """A cause's letters by what became of them."""
+    """The letters of a cause by status."""
     return [
         Part(word.icon, word.title, counts[name], word.about) for name, word in STATUSES.items() if counts.get(name)
     ]

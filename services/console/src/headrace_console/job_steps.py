@@ -1,4 +1,4 @@
-"""The steps of previews and replays, each with a reader of its own: two of them would be in each other's way."""
+"""The steps of previews and replays. Each has its own reader, because a reader serves one caller at a time."""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -6,12 +6,13 @@ from contextlib import aclosing
 from headrace_console.backend import Backend
 from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.preview import Preview, preview
-from headrace_letters.replay import Progress, ReplayOptions, replay
+from headrace_letters.replay import replay
+from headrace_letters.replay_progress import Progress, ReplayOptions
 from headrace_letters.selection import Selection
 
 
 async def preview_steps(backend: Backend, selection: Selection) -> AsyncGenerator[Preview, None]:
-    """The preview of what a replay of the selection would take, further and further along."""
+    """The preview of the selection; yields after each part."""
     async with (
         open_letter_reader(backend.settings.kafka) as reader,
         aclosing(preview(backend.index, reader, backend.stores, selection)) as steps,
@@ -23,7 +24,7 @@ async def preview_steps(backend: Backend, selection: Selection) -> AsyncGenerato
 async def replay_steps(
     backend: Backend, selection: Selection, options: ReplayOptions, actor: str, reason: str
 ) -> AsyncGenerator[Progress, None]:
-    """The replay, further and further along. Closing it stops the replay."""
+    """The replay of the selection; yields after each change. Closing it stops the replay."""
     async with open_letter_reader(backend.settings.kafka) as reader:
         opened = replay(
             backend.index, reader, backend.stores, backend.settings, selection, options, actor=actor, reason=reason

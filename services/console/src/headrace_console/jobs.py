@@ -1,4 +1,4 @@
-"""Previews and replays that run beside the pages that show them."""
+"""Previews and replays that run in the background."""
 
 import asyncio
 import contextlib
@@ -14,16 +14,16 @@ from headrace_letters.selection import Selection
 
 log = structlog.get_logger(__name__)
 
-MOST_KEPT = 100
+MAX_JOBS = 100
 JobKind = Literal["preview", "replay"]
 JobState = Literal["running", "done", "stopped", "failed"]
 
 
 @dataclass(eq=False)
 class Job:
-    """`progress`: the newest of what its steps gave; None before the first. `error`: one line, of a failed one.
+    """`progress`: the newest value of its steps; None before the first. `error`: one line, if it failed.
 
-    `options`: what the operator chose, in words. `again`: the fields that would begin it once more.
+    `options`: the operator's choices in words.
     """
 
     id: str
@@ -45,33 +45,33 @@ class Job:
 
     @property
     def seconds(self) -> float:
-        """How long it has run, or ran."""
+        """Its running time so far, or in total."""
         return ((self.ended_at or datetime.now(UTC)) - self.started_at).total_seconds()
 
     async def stop(self) -> None:
-        """Returns once it has ended; what it has published stays published."""
+        """Returns after its end. Published letters stay published."""
         if self._task is not None:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
 
-    async def changes(self, least_seconds: float) -> AsyncIterator[None]:
-        """Yields now, then after each change but not more often than every `least_seconds`, and once after the end."""
+    async def changes(self, min_seconds: float) -> AsyncIterator[None]:
+        """Yields now, then after changes, at most once in `min_seconds`, and once after the end."""
         while True:
             changed = self._changed
             yield
             if not self.running:
                 return
-            await asyncio.sleep(least_seconds)
+            await asyncio.sleep(min_seconds)
             await changed.wait()
 
-    def _tell(self) -> None:
+    def _notify(self) -> None:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
 
 class Jobs:
-    """The newest jobs of this process, by id."""
+    """The newest jobs of this process."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, Job] = {}
@@ -84,24 +84,24 @@ class Jobs:
         steps: AsyncGenerator[Any, None],
         options: Mapping[str, str] | None = None,
     ) -> Job:
-        """Runs the steps to their end. Closing them early is how a job is stopped."""
+        """Starts a job that runs the steps. Stopping the job closes them."""
         job = Job(secrets.token_urlsafe(9), kind, actor, selection, options or {}, datetime.now(UTC))
         self._jobs[job.id] = job
-        for old in [old for old in self._jobs.values() if not old.running][: max(0, len(self._jobs) - MOST_KEPT)]:
+        for old in [old for old in self._jobs.values() if not old.running][: max(0, len(self._jobs) - MAX_JOBS)]:
             del self._jobs[old.id]
         job._task = asyncio.create_task(_run(job, steps))
         return job
 
     def get(self, id: str) -> Job | None:
-        """None for one that this process does not know, as after a restart."""
+        """The job, or None if this process does not know it, as after a restart."""
         return self._jobs.get(id)
 
     def newest_first(self, kind: JobKind) -> list[Job]:
-        """All of a kind that are kept."""
+        """All known jobs of a kind."""
         return [job for job in reversed(self._jobs.values()) if job.kind == kind]
 
     async def close(self) -> None:
-        """Stops what runs."""
+        """Stops all running jobs."""
         await asyncio.gather(*(job.stop() for job in self._jobs.values() if job.running))
 
 
@@ -110,7 +110,7 @@ async def _run(job: Job, steps: AsyncGenerator[Any, None]) -> None:
         async with contextlib.aclosing(steps):
             async for progress in steps:
                 job.progress = progress
-                job._tell()
+                job._notify()
         job.state = "done"
     except asyncio.CancelledError:
         job.state = "stopped"
@@ -119,4 +119,4 @@ async def _run(job: Job, steps: AsyncGenerator[Any, None]) -> None:
         log.warning("job_failed", kind=job.kind, raised=type(error).__name__)
     finally:
         job.ended_at = datetime.now(UTC)
-        job._tell()
+        job._notify()

@@ -1,56 +1,65 @@
-"""What states and outcomes are called on a page, in which order, and with which picture beside the word."""
+"""What a page shows for statuses, outcomes and reasons: the shared words, an icon and a sentence."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from headrace_letters import wording
 from headrace_letters.prediction import Outcome
+from headrace_letters.selection import STATUSES as STATUS_NAMES
 from headrace_letters.selection import Status
+from headrace_letters.wording import ProgressPart, Wording
+
+Name = TypeVar("Name", bound=str)
 
 
-class Word(NamedTuple):
-    """`icon` also names its colour. `about`: one sentence for who meets the word first."""
+class Label(NamedTuple):
+    """What a page shows for a status or an outcome. `icon` also names its colour. `about`: one sentence."""
 
     title: str
     icon: str
     about: str
 
 
-STATUSES: Mapping[Status, Word] = {
-    "waiting": Word("Waiting", "waiting", "Nobody has decided yet, or a replay was not answered in time."),
-    "replaying": Word("Replaying", "replaying", "Sent to its worker again; the answer is on its way."),
-    "parked": Word("Parked", "parked", "Set aside by an operator, or after five failures."),
-    "resolved": Word("Resolved", "resolved", "A replay was applied."),
-    "superseded": Word("Superseded", "superseded", "A newer version is stored; the letter has nothing to add."),
-    "discarded": Word("Discarded", "discarded", "Given up by an operator, for a reason that the audit log has."),
+def _labels(words: Mapping[Name, Wording], icons: Mapping[Name, str]) -> dict[Name, Label]:
+    return {name: Label(word.heading, icons[name], word.meaning) for name, word in words.items()}
+
+
+_STATUS_ICONS: Mapping[Status, str] = {status: status for status in STATUS_NAMES}
+_OUTCOME_ICONS: Mapping[Outcome, str] = {
+    "apply": "resolved",
+    "applied_already": "already",
+    "superseded": "superseded",
+    "deleted": "deleted",
+    "recompute": "replaying",
+    "undecodable": "failed",
+    "ignored": "parked",
+    "expired": "expired",
+    "foreign": "discarded",
+}
+_PROGRESS_ICONS: Mapping[ProgressPart, str] = {
+    "resolved": "resolved",
+    "superseded": "superseded",
+    "failed": "failed",
+    "unanswered": "replaying",
+    "refused": "expired",
+    "unsent": "unsent",
 }
 
-OUTCOMES: Mapping[Outcome, Word] = {
-    "apply": Word("Would be applied", "resolved", "Newer than what is stored."),
-    "recompute": Word(
-        "Would be computed again", "replaying", "Links are asked for anew and follow from what is current."
-    ),
-    "applied_already": Word("Applied already", "already", "This very version is stored."),
-    "superseded": Word("Superseded", "superseded", "A newer version is stored and stays."),
-    "deleted": Word("Deleted since", "deleted", "A newer delete is stored and stays."),
-    "undecodable": Word("Would fail again", "failed", "The worker still cannot read it."),
-    "ignored": Word("Would be ignored", "parked", "The worker's settings say to skip it."),
-    "expired": Word(
-        "Too old to replay", "expired", "More than 14 days after its first failure, or gone from its topic."
-    ),
-    "foreign": Word("Not Headrace's to replay", "discarded", "Sent again by what wrote it, not from here."),
-}
+STATUSES = _labels(wording.STATUSES, _STATUS_ICONS)
+OUTCOMES = _labels(wording.OUTCOMES, _OUTCOME_ICONS)
+PROGRESS = _labels(wording.PROGRESS, _PROGRESS_ICONS)
 
 _REASONS = {
     "not_json": "Not JSON",
     "invalid": "Not a valid record",
     "key_mismatch": "The key is not the id",
-    "null_without_version": "A null without a version",
-    "unknown_schema": "Of an unknown schema",
+    "null_without_version": "Null without a version",
+    "unknown_schema": "Unknown schema",
     "wrong_model": "Embedded by another model",
-    "wrong_vector": "A vector that does not fit",
+    "wrong_vector": "Vector with a wrong size or value",
     "refused_by_store": "Refused by the store",
     "too_large": "Too large",
-    "poison": "Breaks every batch it is in",
+    "poison": "Breaks every batch",
 }
 
 ICONS: Mapping[str, str] = {
@@ -78,5 +87,5 @@ ICONS: Mapping[str, str] = {
 
 
 def reason_title(reason: str) -> str:
-    """A reason of ours in words; that of another system as it stands."""
-    return _REASONS.get(reason, reason or "For no reason given")
+    """A reason of Headrace in words; the reason of another system unchanged."""
+    return _REASONS.get(reason, reason or "No reason given")

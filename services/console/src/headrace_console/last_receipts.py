@@ -1,4 +1,4 @@
-"""What workers have lately reported of one entity. Receipts have no key, so the end of their topic is read through."""
+"""The last receipts of one entity. Receipts have no key, so this reads the end of their topic."""
 
 import asyncio
 import time
@@ -21,12 +21,12 @@ from headrace_worker.stage import Unavailable
 
 RECORDS_A_PARTITION = 2000
 WITHIN_SECONDS = 5.0
-MOST_SHOWN = 50
+MAX_SHOWN = 50
 
 
 @dataclass(frozen=True, slots=True)
 class EntityReceipt:
-    """One receipt, and who wrote it when."""
+    """One receipt, its worker and its time."""
 
     worker: str
     applied_at: datetime
@@ -35,18 +35,18 @@ class EntityReceipt:
 
 @dataclass(frozen=True, slots=True)
 class LastReceipts:
-    """Newest first. `looked_at`: records of receipts read. `since`: the time of the oldest of them. `whole`: whether
-    the end of every partition was reached in time.
+    """`found`: newest first. `records`: the number of records read. `since`: the time of the oldest record. `complete`:
+    whether it reached the end of every partition in time.
     """
 
     found: Sequence[EntityReceipt]
-    looked_at: int
+    records: int
     since: datetime | None
-    whole: bool
+    complete: bool
 
 
 async def last_receipts(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
-    """From the last records of each partition, for some seconds at most. Raises Unavailable."""
+    """Reads the last records of each partition, for at most WITHIN_SECONDS. Raises Unavailable."""
     try:
         return await _read(settings, kind, id)
     except (KafkaError, UnknownTopic) as error:
@@ -62,30 +62,30 @@ async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
         starts, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
         for partition in partitions:
             consumer.seek(partition, max(starts[partition], ends[partition] - RECORDS_A_PARTITION))
-        return await _through(consumer, ends, _Wanted(kind, id))
+        return await _read_until(consumer, ends, _Wanted(kind, id))
     finally:
         await consumer.stop()
 
 
-async def _through(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted") -> LastReceipts:
+async def _read_until(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted") -> LastReceipts:
     deadline = time.monotonic() + WITHIN_SECONDS
     found: list[EntityReceipt] = []
-    looked_at, oldest = 0, None
+    count, oldest = 0, None
     left = {partition for partition, end in ends.items() if await consumer.position(partition) < end}
     while left and time.monotonic() < deadline:
-        for records in (await consumer.getmany(*left, timeout_ms=200)).values():
-            for record in records:
-                looked_at += 1
+        for polled in (await consumer.getmany(*left, timeout_ms=200)).values():
+            for record in polled:
+                count += 1
                 oldest = record.timestamp if oldest is None else min(oldest, record.timestamp)
                 found += wanted.among(record.value or b"")
         left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
     found.sort(key=lambda reported: reported.applied_at, reverse=True)
     since = None if oldest is None else datetime.fromtimestamp(oldest / 1000).astimezone()
-    return LastReceipts(found[:MOST_SHOWN], looked_at, since, not left)
+    return LastReceipts(found[:MAX_SHOWN], count, since, not left)
 
 
 class _Wanted:
-    """One entity among the receipts. Only records that hold its id's bytes are parsed."""
+    """Finds the receipts of one entity. It parses only records that contain the bytes of the id."""
 
     def __init__(self, kind: Kind, id: str) -> None:
         self._kind = kind

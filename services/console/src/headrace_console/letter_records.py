@@ -1,4 +1,4 @@
-"""The records of single letters, from one connection that stays open: to open one takes longer than to read."""
+"""The records of single letters, from a connection that stays open, because opening one takes longer than reading."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -8,8 +8,8 @@ from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_worker.settings import KafkaSettings
 
 
-class Records:
-    """Connects when it is first asked, and anew after a failure. One record is read at a time."""
+class LetterRecords:
+    """Connects on first use, and again after a failure. It reads one record at a time."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -18,15 +18,15 @@ class Records:
         self._reader: LetterReader | None = None
 
     async def get(self, at: Position) -> KafkaRecord | None:
-        """The record as it lies in its topic; None if it has expired. Raises Unavailable."""
+        """The record at this position; None if it has expired. Raises Unavailable."""
         async with self._one_at_a_time:
             try:
                 if self._reader is None:
                     self._reader = await self._connection.enter_async_context(open_letter_reader(self._settings))
                 found = [record async for _, record in self._reader.read([at])]
-                self._reader.rest()
+                self._reader.pause()
             except BaseException:
-                # A request that was broken off in the middle of a read leaves a reader that nobody should use again.
+                # A request that was cancelled during a read leaves the reader in an unknown state.
                 await self.close()
                 raise
             return found[0]

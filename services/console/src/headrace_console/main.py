@@ -1,4 +1,4 @@
-"""Serves the console until it is told to stop."""
+"""Serves the console until a signal stops it."""
 
 import asyncio
 import signal
@@ -21,16 +21,16 @@ GRACE_SECONDS = 5
 
 
 def run(port: int | None = None) -> int:
-    """Serves until SIGTERM or SIGINT. The exit status: 0 stopped, 1 failed. Raises ValidationError, OSError."""
+    """Serves until SIGTERM or SIGINT. Returns the exit status: 0 stopped, 1 failed. Raises ValidationError, OSError."""
     settings = ConsoleSettings()
     options = settings.console
     logs.configure("console", settings.log_level)
     family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
     listener = socket.create_server((options.host, options.port if port is None else port), family=family)
     bound = listener.getsockname()[1]
-    made = None if options.token else new_token()
-    token = made or (options.token.get_secret_value() if options.token else "")
-    sys.stdout.write(_invitation(settings, bound, made))
+    created = None if options.token else new_token()
+    token = created or (options.token.get_secret_value() if options.token else "")
+    sys.stdout.write(_invitation(settings, bound, created))
     sys.stdout.flush()
     config = uvicorn.Config(
         protected(create_app(settings, token, port=bound)),
@@ -43,7 +43,7 @@ def run(port: int | None = None) -> int:
         proxy_headers=False,
     )
     server = uvicorn.Server(config)
-    # uvicorn raises the signal again once it has shut down; a stop that was asked for is not a failure.
+    # uvicorn raises the signal again after its shutdown. The exit status of a requested stop is 0.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -51,12 +51,12 @@ def run(port: int | None = None) -> int:
     return 0 if server.started else 1
 
 
-def _invitation(settings: ConsoleSettings, port: int, made: str | None) -> str:
-    """The one place where a made token is shown."""
+def _invitation(settings: ConsoleSettings, port: int, created: str | None) -> str:
+    """The lines to print. A created token is shown nowhere else."""
     options = settings.console
     host = options.called
     host = f"[{host}]" if ":" in host else host
     url = f"{'https' if options.encrypted else 'http'}://{host}:{port}{SIGN_IN}"
-    if made is None:
+    if created is None:
         return f"the console is at {url}; sign in with HEADRACE_CONSOLE__TOKEN\n"
-    return f"the console is at {url}?token={made}\nthis link works until the console stops; Ctrl-C stops it\n"
+    return f"the console is at {url}?token={created}\nthis link works until the console stops; Ctrl-C stops it\n"

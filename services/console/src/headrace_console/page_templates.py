@@ -1,4 +1,4 @@
-"""Turns a template and values into a page. Everything is escaped; what is missing is an error."""
+"""Renders templates to HTML. All values are escaped; a missing value is an error."""
 
 import hashlib
 import json
@@ -14,11 +14,12 @@ from headrace_console import labels
 from headrace_console.formats import charts, text, times
 from headrace_console.guard.sessions import Session
 from headrace_console.selection_fields import described, key_text, narrowed, pairs_of, query_of
+from headrace_letters import wording
 
 
 @cache
 def environment() -> Environment:
-    """The templates, with what they call."""
+    """The environment of the templates, with their filters and functions."""
     made = Environment(
         loader=PackageLoader("headrace_console"),
         autoescape=True,
@@ -50,6 +51,7 @@ def environment() -> Environment:
         reason_title=labels.reason_title,
         statuses=labels.STATUSES,
         outcomes=labels.OUTCOMES,
+        actions=wording.ACTIONS,
         icons=labels.ICONS,
         style=_version("console.css"),
         script=_version("console.js"),
@@ -58,18 +60,18 @@ def environment() -> Environment:
 
 
 def page(request: Request, template: str, code: int = 200, **values: Any) -> HTMLResponse:
-    """A whole page, or a part of one if the template is one."""
+    """An answer with the rendered template."""
     session: Session | None = getattr(request.state, "session", None)
     values = {"actor": session.actor if session else None, "csrf": session.csrf if session else "", **values}
     return HTMLResponse(environment().get_template(template).render(path=request.url.path, **values), code)
 
 
 def fragment(template: str, **values: Any) -> str:
-    """HTML to be put into a page."""
+    """A part of a page as HTML."""
     return environment().get_template(template).render(**values)
 
 
 def _version(name: str) -> str:
-    """The file's address: another one whenever its content is."""
+    """The file's address; it changes with the content, so that browsers load the new file."""
     content = files("headrace_console").joinpath("static", name).read_bytes()
     return f"/static/{name}?{hashlib.sha256(content).hexdigest()[:12]}"

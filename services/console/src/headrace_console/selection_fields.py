@@ -1,4 +1,4 @@
-"""A selection of dead letters as the fields of a query or a form, and back."""
+"""Converts a selection of dead letters to the fields of a query or a form, and back."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -9,17 +9,17 @@ from urllib.parse import urlencode
 from headrace_letters.selection import Selection, Status
 
 HEX = "0x"
-MOST_IDS = 1000
+MAX_IDS = 1000
 
 Pairs = Sequence[tuple[str, str]]
 
 
 class WrongSelection(ValueError):
-    """A field says nothing that can be selected by; the text says which and why."""
+    """A field has a wrong value; the text says which and why."""
 
 
 def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
-    """Fields of other names, and empty ones, say nothing. Raises WrongSelection."""
+    """Ignores empty fields and unknown names. Raises WrongSelection."""
     given: dict[str, list[str]] = {}
     for name, value in pairs:
         if value := value.strip():
@@ -41,7 +41,7 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
 
 
 def pairs_of(selection: Selection) -> Pairs:
-    """The fields that say the same, for links and forms."""
+    """The fields of the selection, for links and forms."""
     pairs = [(name, value) for name in ("worker", "reason", "fingerprint") if (value := getattr(selection, name))]
     pairs += [(name, moment.isoformat()) for name in ("since", "until") if (moment := getattr(selection, name))]
     if selection.key is not None:
@@ -51,12 +51,12 @@ def pairs_of(selection: Selection) -> Pairs:
 
 
 def query_of(selection: Selection, **more: object) -> str:
-    """The selection as the query of a link, with further fields."""
+    """The selection as the query of a link, with more fields."""
     return urlencode([*pairs_of(selection), *more.items()])
 
 
 def narrowed(selection: Selection, status: Status | None) -> str:
-    """The query of the same selection with another status, or with any."""
+    """The query of the same selection with this status, or with every status."""
     return query_of(replace(selection, status=None if status is None else (status,)))
 
 
@@ -75,7 +75,7 @@ def described(selection: Selection) -> str:
 
 
 def key_text(key: bytes) -> str:
-    """A record's key as text where it is text, and in hexadecimal else."""
+    """A record's key as text, or in hexadecimal if it is not text."""
     try:
         text = key.decode()
     except UnicodeDecodeError:
@@ -89,7 +89,7 @@ def _key(text: str | None) -> bytes | None:
     try:
         return bytes.fromhex(text.removeprefix(HEX))
     except ValueError:
-        raise WrongSelection("a key that begins with 0x is in hexadecimal") from None
+        raise WrongSelection("a key that begins with 0x must be hexadecimal") from None
 
 
 def _moment(name: str, text: str | None) -> datetime | None:
@@ -98,19 +98,19 @@ def _moment(name: str, text: str | None) -> datetime | None:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise WrongSelection(f"“{name}” is a time like 2026-03-01T09:30, in UTC") from None
+        raise WrongSelection(f"“{name}” must be a time in UTC such as 2026-03-01T09:30") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _status(text: str) -> Status:
     if text not in get_args(Status):
-        raise WrongSelection(f"a status is one of {', '.join(get_args(Status))}")
+        raise WrongSelection(f"the status must be one of {', '.join(get_args(Status))}")
     return cast(Status, text)
 
 
 def _ids(ids: list[str]) -> tuple[str, ...]:
-    if len(ids) > MOST_IDS:
-        raise WrongSelection(f"no more than {MOST_IDS:,} letters can be chosen one by one: filter instead")
+    if len(ids) > MAX_IDS:
+        raise WrongSelection(f"you can choose at most {MAX_IDS:,} single letters: use the filter instead")
     return tuple(dict.fromkeys(ids))
 
 

@@ -1,4 +1,4 @@
-"""What the console reads from the environment, and which addresses it refuses to listen on."""
+"""Settings of the console, and the addresses that it refuses to listen on."""
 
 import ipaddress
 from typing import Literal, Self
@@ -28,46 +28,44 @@ def _pairs(words: str) -> list[tuple[str, str, str]]:
 
 
 class ConsoleOptions(BaseModel):
-    """Where the console listens, and who may enter."""
+    """Where the console listens, and who may sign in."""
 
-    host: str = Field("127.0.0.1", description="address to listen on; another than loopback needs TLS or ALLOW_HTTP")
-    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="0: any free port, named in the URL")
+    host: str = Field("127.0.0.1", description="address to listen on; others than loopback need TLS or ALLOW_HTTP")
+    port: int = Field(DEFAULT_PORT, ge=0, le=65535, description="port to listen on; 0: any free port")
     token: SecretStr | None = Field(
         None,
         min_length=LEAST_TOKEN_LENGTH,
-        description="what an operator signs in with; default: made at each start and printed once, in the URL",
+        description="token to sign in with; default: created at each start and printed once, in the URL",
     )
     allowed_hosts: str = Field(
-        "", description="names, separated by commas, that a browser may call it by beside the loopback ones"
+        "", description="further host names of the console, separated by commas; the loopback names are always allowed"
     )
     tls_cert_file: str | None = Field(None, description="PEM file of the server's certificate")
-    tls_key_file: str | None = Field(None, description="PEM file of its key")
-    allow_http: bool = Field(
-        False, description="listen on another address than loopback without TLS, behind a proxy that ends it"
-    )
-    session_hours: float = Field(12.0, gt=0, le=168, description="until an operator has to sign in again")
+    tls_key_file: str | None = Field(None, description="PEM file of the server's key")
+    allow_http: bool = Field(False, description="listen on other addresses without TLS, behind a proxy that ends TLS")
+    session_hours: float = Field(12.0, gt=0, le=168, description="hours until an operator must sign in again")
     workers: str = Field(
-        "", description="where workers answer /readyz and /metrics: name=URL, more of them separated by commas"
+        "", description="addresses of the workers' /readyz and /metrics: name=URL, separated by commas"
     )
 
     @property
     def encrypted(self) -> bool:
-        """Whether it speaks https."""
+        """Whether it serves https."""
         return self.tls_cert_file is not None
 
     @property
     def called(self) -> str:
-        """A name that a browser can call it by."""
+        """A host name for the printed URL."""
         return self.host if _is_loopback(self.host) else _listed(self.allowed_hosts)[0]
 
     @property
     def names(self) -> frozenset[str]:
-        """The hosts, without port, that a request may name."""
+        """The allowed values of a request's Host header, without port."""
         return frozenset({"127.0.0.1", "localhost", "[::1]", *_listed(self.allowed_hosts.lower())})
 
     @property
     def worker_urls(self) -> dict[str, str]:
-        """Worker name to its address, without a slash at the end."""
+        """The address of each worker by name, without a slash at the end."""
         return {name.strip(): url.strip().rstrip("/") for name, _, url in _pairs(self.workers)}
 
     @model_validator(mode="after")
@@ -80,7 +78,7 @@ class ConsoleOptions(BaseModel):
     @model_validator(mode="after")
     def _the_files_come_together(self) -> Self:
         if (self.tls_cert_file is None) != (self.tls_key_file is None):
-            raise ValueError("TLS_CERT_FILE and TLS_KEY_FILE are given together")
+            raise ValueError("set TLS_CERT_FILE and TLS_KEY_FILE together")
         return self
 
     @model_validator(mode="after")
@@ -88,11 +86,11 @@ class ConsoleOptions(BaseModel):
         if not _is_loopback(self.host):
             if not self.encrypted and not self.allow_http:
                 raise ValueError(
-                    f"listening on {self.host} sends the token in clear: give TLS_CERT_FILE and TLS_KEY_FILE, or "
+                    f"listening on {self.host} sends the token in clear: set TLS_CERT_FILE and TLS_KEY_FILE, or "
                     "ALLOW_HTTP=true behind a proxy that ends TLS"
                 )
             if not _listed(self.allowed_hosts):
-                raise ValueError(f"listening on {self.host} needs ALLOWED_HOSTS: the names that browsers call it by")
+                raise ValueError(f"listening on {self.host} needs ALLOWED_HOSTS: the host names of the console")
         return self
 
     @model_validator(mode="after")
@@ -102,12 +100,12 @@ class ConsoleOptions(BaseModel):
             if not (name.strip() and separator and parts.scheme in ("http", "https") and parts.hostname):
                 raise ValueError("WORKERS is a list of name=URL, for example qdrant=http://127.0.0.1:9001")
             if "@" in parts.netloc:
-                raise ValueError("a URL in WORKERS is shown on a page: leave credentials out")
+                raise ValueError("the console shows the URLs in WORKERS: leave credentials out")
         return self
 
 
 class ConsoleSettings(IndexSettings):
-    """Kafka, the index of dead letters, and the console's own."""
+    """Settings of Kafka, the index of dead letters, and the console."""
 
     console: ConsoleOptions = ConsoleOptions()
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe line to log")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="lowest level to log")

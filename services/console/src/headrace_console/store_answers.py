@@ -1,4 +1,4 @@
-"""What each store holds for one id, asked of all at once; a store that does not answer hides no other."""
+"""What each store contains for one id. All are asked at once; one that does not answer does not block the others."""
 
 import asyncio
 from collections.abc import Awaitable, Sequence
@@ -16,7 +16,7 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """One store's answer. `version`: None if it has never held the id. `problem`: why it gave none."""
+    """One store's answer. `version`: None if the store does not know the id. `problem`: why there is no answer."""
 
     store: str
     version: int | None = None
@@ -29,7 +29,7 @@ class StoreAnswer:
 
 
 async def entity_in_stores(stores: InstalledStores, kind: RecordKind, id: str) -> list[StoreAnswer]:
-    """One for each store that keeps the kind: entities, or link sets for what is about links."""
+    """One answer for each store with this kind: entities, or link sets for the kinds of links."""
     if kind == "product" or kind == "keyword":
         return list(await asyncio.gather(*(_entity(stores, name, kind, id) for name in stores.entity_stores)))
     if kind in ("product_links", "relink"):
@@ -38,15 +38,15 @@ async def entity_in_stores(stores: InstalledStores, kind: RecordKind, id: str) -
 
 
 async def link_set_in_stores(stores: InstalledStores, product_id: str) -> list[StoreAnswer]:
-    """The product's links in each store that keeps some."""
+    """The product's link set in each store with link sets."""
     return list(await asyncio.gather(*(_links(stores, name, product_id) for name in stores.link_stores)))
 
 
 async def _entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
-    return await _answered(name, _held_entity(stores, name, kind, id))
+    return await _answered(name, _stored_entity(stores, name, kind, id))
 
 
-async def _held_entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
+async def _stored_entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
     stored = (await stores.entities(name, kind, [id])).get(id)
     if stored is None:
         return StoreAnswer(name)
@@ -54,10 +54,10 @@ async def _held_entity(stores: InstalledStores, name: str, kind: Any, id: str) -
 
 
 async def _links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
-    return await _answered(name, _held_links(stores, name, product_id))
+    return await _answered(name, _stored_links(stores, name, product_id))
 
 
-async def _held_links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
+async def _stored_links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
     links = (await stores.link_sets(name, [product_id])).get(product_id)
     if links is None:
         return StoreAnswer(name)
@@ -76,7 +76,7 @@ async def _answered(name: str, asking: Awaitable[StoreAnswer]) -> StoreAnswer:
 
 @dataclass(frozen=True, slots=True)
 class LinkedProducts:
-    """The products that one store links to a keyword, best first, a few of them."""
+    """The products that one store links to a keyword: a few, best first."""
 
     store: str
     products: Sequence[LinkedProduct] = ()
@@ -84,14 +84,14 @@ class LinkedProducts:
 
 
 async def linked_products(stores: InstalledStores, keyword_id: str, limit: int = 20) -> list[LinkedProducts]:
-    """From each store that keeps link sets."""
+    """The answer of each store with link sets."""
     return list(await asyncio.gather(*(_products(stores, name, keyword_id, limit) for name in stores.link_stores)))
 
 
 async def _products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> LinkedProducts:
-    place = stores.target(name)
-    assert place.worker.links is not None
-    store = place.worker.links(place.settings)
+    target = stores.target(name)
+    assert target.worker.links is not None
+    store = target.worker.links(target.settings)
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return LinkedProducts(name, await store.products_of(keyword_id, limit))

@@ -1,4 +1,4 @@
-"""What operators do to dead letters, and its record."""
+"""What operators do to dead letters, and the audit of it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from headrace_letters.selection import STATUS_TYPE, Selection, Status
 from headrace_letters.storable_text import storable
 
 ActionName = Literal["replay", "park", "discard", "export", "import"]
-LONGEST = 2000
-"""Characters of what an operator says, and of an outcome."""
+MAX_TEXT = 2000
+"""Characters of an actor, a reason or an outcome."""
 
 BEGIN = f"INSERT INTO {SCHEMA}.dead_actions (actor, name, selection, reason) VALUES ($1, $2, $3, $4) RETURNING number"  # noqa: S608
 FINISH = f"UPDATE {SCHEMA}.dead_actions SET count = $2, outcome = $3, finished_at = now() WHERE number = $1"  # noqa: S608
@@ -28,7 +28,7 @@ ON_LETTER = f"""
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an operator does: who, what, to which letters, why."""
+    """An action of an operator: who, what, on which letters, and why."""
 
     actor: str
     name: ActionName
@@ -38,7 +38,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """An action as it is recorded. `outcome` and `finished_at` are None while it runs, and if it was killed."""
+    """A recorded action. `outcome` and `finished_at` are None while it runs, and if its process was killed."""
 
     number: int
     at: datetime
@@ -52,22 +52,22 @@ class AuditRow:
 
 
 async def begin(connection: Connection, action: Action) -> int:
-    """Records that an action begins; its number."""
+    """Records the start of an action; returns its number."""
     selection = to_json(action.selection.as_json()).decode()
-    said = [storable(text, LONGEST) for text in (action.actor, action.name, action.reason)]
-    number: int = await connection.fetchval(BEGIN, said[0], said[1], selection, said[2])
+    actor, name, reason = (storable(text, MAX_TEXT) for text in (action.actor, action.name, action.reason))
+    number: int = await connection.fetchval(BEGIN, actor, name, selection, reason)
     return number
 
 
 async def finish(connection: Connection, number: int, count: int, outcome: str) -> None:
-    """Records how an action ended."""
-    await connection.execute(FINISH, number, count, storable(outcome, LONGEST))
+    """Records the end of an action: the number of letters and the outcome in one line."""
+    await connection.execute(FINISH, number, count, storable(outcome, MAX_TEXT))
 
 
 async def decide(
     connection: Connection, action: int, letters: Sequence[tuple[str, int]], status: Status, by: int | None = None
 ) -> None:
-    """Records a decision about letters, (id, attempt) each, and folds it into the index. In a transaction."""
+    """Records a decision about letters, each as (id, attempt), and merges it into the index. In a transaction."""
     ids, attempts = [id for id, _ in letters], [attempt for _, attempt in letters]
     await connection.execute(RECORD, action, ids, attempts, status, by)
     await connection.execute(LOCK, ids)
@@ -77,9 +77,9 @@ async def decide(
 async def set_aside(
     connection: Connection, action: Action, status: Literal["parked", "discarded"], visible: str, parameters: list[Any]
 ) -> int:
-    """Gives the whole selection this status, but for letters that have one as strong; how many changed.
+    """Gives this status to the letters of the selection that have a weaker one. Returns how many changed.
 
-    `visible`: a query of the letters with their `status_now`, with `parameters`. In a transaction.
+    `visible`: a query of the letters with their `status_now`, with its `parameters`. In a transaction.
     """
     number = await begin(connection, action)
     condition = action.selection.where(parameters)
@@ -96,6 +96,15 @@ async def set_aside(
     return len(rows)
 
 
-def audit_row(row: asyncpg.Record) -> AuditRow:
-    """A row of `dead_actions`."""
+async def newest(connection: Connection, limit: int, before: int | None) -> list[AuditRow]:
+    """The newest actions first; `before`: only actions with a lower number."""
+    return [_audit_row(row) for row in await connection.fetch(NEWEST, before, limit)]
+
+
+async def on_letter(connection: Connection, dead_id: str) -> list[AuditRow]:
+    """The actions that changed this letter, oldest first."""
+    return [_audit_row(row) for row in await connection.fetch(ON_LETTER, dead_id)]
+
+
+def _audit_row(row: asyncpg.Record) -> AuditRow:
     return AuditRow(**{**row, "selection": from_json(row["selection"])})

@@ -1,7 +1,7 @@
-"""What the headers of a dead letter report: Headrace's own, Kafka Connect's (KIP-298), or Spring Kafka's.
+"""What the headers of a dead letter say about its failure: those of Headrace, Kafka Connect (KIP-298) or Spring Kafka.
 
-Spring: https://docs.spring.io/spring-kafka/reference/kafka/annotation-error-handling.html#dlpr-headers, whose numbers
-are binary, big-endian.
+Spring: https://docs.spring.io/spring-kafka/reference/kafka/annotation-error-handling.html#dlpr-headers. Their
+numbers are binary, big-endian.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ Origin = Literal["headrace", "connect", "spring", "unknown"]
 MAX_INT, MAX_BIGINT = 2**31 - 1, 2**63 - 1
 MAX_DIGITS = len(str(MAX_BIGINT))
 MAX_TOPIC = 249
-"""Characters; the broker takes no longer name."""
+"""Characters; Kafka allows no longer name."""
 
 SPRING = "kafka_dlt-"
 SPRING_TOPIC = SPRING + "original-topic"
@@ -23,19 +23,19 @@ SPRING_PARTITION = SPRING + "original-partition"
 SPRING_OFFSET = SPRING + "original-offset"
 SPRING_GROUP = SPRING + "original-consumer-group"
 SPRING_EXCEPTION = (SPRING + "exception-cause-fqcn", SPRING + "exception-fqcn", SPRING + "key-exception-fqcn")
-"""The cause first: the exception itself is mostly the listener's wrapper."""
+"""The cause first, because the exception is mostly a wrapper of the listener."""
 SPRING_MESSAGE = (SPRING + "exception-message", SPRING + "key-exception-message")
 
 Headers = Mapping[str, bytes]
 
 
 def headers_of(record: KafkaRecord) -> Headers:
-    """The newest value of each header; those without one are left out."""
+    """The last value of each header; a header without a value is missing."""
     return {name: value for name, value in record.headers if value is not None}
 
 
 class FailureReport(NamedTuple):
-    """What the headers say; text as it came. `cause`: what tells two causes apart where there is no fingerprint."""
+    """What the headers say, as unchecked text. `cause`: parts of the fingerprint, if the headers have none."""
 
     origin: Origin
     worker: str = ""
@@ -58,7 +58,7 @@ def failure_report(found: Headers) -> FailureReport:
         return _connect(found)
     if any(name.startswith(SPRING) for name in found):
         return _spring(found)
-    return FailureReport("unknown", error=b"nothing here says what failed: the record has no headers of a dead letter")
+    return FailureReport("unknown", error=b"unknown failure: the record has no headers of a dead letter")
 
 
 def _headrace(found: Headers) -> FailureReport:

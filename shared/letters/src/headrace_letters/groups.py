@@ -1,4 +1,4 @@
-"""Dead letters by their cause."""
+"""Dead letters grouped by cause."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from headrace_clients.postgres import Connection
-from headrace_letters.count_source import counted
+from headrace_letters.count_source import count_source
 from headrace_letters.merge_statements import LETTERS
 from headrace_letters.selection import Selection, Status
 
@@ -29,8 +29,8 @@ SAMPLES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The letters of one cause. `counts`: by status, those with none left out. `series`: newest failures in equal
-    steps of time, the last of them ending now.
+    """The letters of one cause. `counts`: by status; a status without letters is missing. `series`: the number of
+    newest failures in equal steps of time; the last step ends now.
     """
 
     fingerprint: str
@@ -45,7 +45,7 @@ class Group:
 
     @property
     def total(self) -> int:
-        """How many letters there are."""
+        """The number of letters."""
         return sum(self.counts.values())
 
 
@@ -55,8 +55,8 @@ class _Cause(NamedTuple):
     reason: str
 
 
-class _Tally:
-    """One group while it is counted."""
+class _Total:
+    """The numbers of one group while its rows are read."""
 
     def __init__(self, steps: int) -> None:
         self.counts: Counter[Status] = Counter()
@@ -65,7 +65,7 @@ class _Tally:
         self.last_seen: list[datetime] = []
 
     def add(self, row: asyncpg.Record, age: int) -> None:
-        """`age`: how many steps before the last one the row's own is."""
+        """`age`: the number of steps between the row and the last step."""
         self.counts[row["status_now"]] += row["count"]
         self.first_seen.append(row["first_seen"])
         self.last_seen.append(row["last_seen"])
@@ -81,12 +81,12 @@ async def groups_of(
     now: datetime,
     window: timedelta,
     steps: int,
-    most: int,
+    limit: int,
 ) -> list[Group]:
-    """The `most` largest groups of the selection, the largest first."""
+    """The `limit` largest groups of the selection, the largest first."""
     step = window / steps
     parameters: list[Any] = [answered_by, step, now]
-    source = counted(selection, finest=step)
+    source = count_source(selection, finest=step)
     condition = selection.where(parameters)
     rows = await connection.fetch(
         f"""
@@ -96,22 +96,22 @@ async def groups_of(
         """,  # noqa: S608
         *parameters,
     )
-    tallies: dict[_Cause, _Tally] = {}
+    totals: dict[_Cause, _Total] = {}
     for row in rows:
         cause = _Cause(row["fingerprint"], row["worker"], row["reason"])
-        tallies.setdefault(cause, _Tally(steps)).add(row, (now - row["begins"]) // step - 1)
-    largest = sorted(tallies, key=lambda cause: (-tallies[cause].counts.total(), cause))[:most]
-    return await _with_samples(connection, {cause: tallies[cause] for cause in largest})
+        totals.setdefault(cause, _Total(steps)).add(row, (now - row["begins"]) // step - 1)
+    largest = sorted(totals, key=lambda cause: (-totals[cause].counts.total(), cause))[:limit]
+    return await _with_samples(connection, {cause: totals[cause] for cause in largest})
 
 
-async def _with_samples(connection: Connection, tallies: Mapping[_Cause, _Tally]) -> list[Group]:
-    newest = [max(tally.last_seen) for tally in tallies.values()]
-    columns: Iterable[Sequence[Any]] = (*zip(*tallies, strict=True), newest) if tallies else ([], [], [], [])
+async def _with_samples(connection: Connection, totals: Mapping[_Cause, _Total]) -> list[Group]:
+    newest = [max(total.last_seen) for total in totals.values()]
+    columns: Iterable[Sequence[Any]] = (*zip(*totals, strict=True), newest) if totals else ([], [], [], [])
     samples = {row["place"]: row for row in await connection.fetch(SAMPLES, *map(list, columns))}
     groups = []
-    for place, (cause, tally) in enumerate(tallies.items(), start=1):
+    for place, (cause, total) in enumerate(totals.items(), start=1):
         sample = samples.get(place, {"dead_id": "", "error": ""})
-        counts, series = dict(tally.counts), tuple(tally.series)
-        seen = min(tally.first_seen), max(tally.last_seen)
+        counts, series = dict(total.counts), tuple(total.series)
+        seen = min(total.first_seen), max(total.last_seen)
         groups.append(Group(*cause, counts, *seen, sample["dead_id"], sample["error"], series))
     return groups

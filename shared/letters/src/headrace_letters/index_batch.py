@@ -1,4 +1,4 @@
-"""What records of dead-letter and receipt topics say, on its way into the index."""
+"""Writes records of dead-letter and receipt topics into the index."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -20,12 +20,12 @@ T = TypeVar("T")
 
 PART = 1000
 """Records whose letters are written in one transaction."""
-TURN = 50
-"""Records read before the event loop has its turn."""
+RECORDS_BETWEEN_YIELDS = 50
+"""Other tasks of the event loop run after this many records."""
 
 
 class IndexBatch:
-    """The letters and answers in some records, without their payloads. `receipts`: how many records were receipts."""
+    """The letters and answers of some records, without payloads. `receipts`: the number of records with receipts."""
 
     def __init__(self, topics: Topics) -> None:
         self._topics = topics
@@ -34,7 +34,7 @@ class IndexBatch:
         self.receipts = 0
 
     def add(self, record: KafkaRecord) -> None:
-        """Reads one record. Never raises."""
+        """Adds one record. Never raises."""
         if record.topic == self._topics.receipts:
             self.receipts += 1
             self.answers += answers_in(record.value)
@@ -42,7 +42,7 @@ class IndexBatch:
             self.letters.append(_letter(record, self._topics))
 
     async def write(self, index: LetterIndex) -> None:
-        """Folds it all into the index; to repeat it changes nothing. Raises Unavailable."""
+        """Merges everything into the index; repeating it changes nothing. Raises Unavailable."""
         for letter in await _refused(index.put_letters, self.letters):
             log.warning("letter_unreadable", place="-".join(map(str, letter.at)))
             await index.put_letters([unreadable(letter)])
@@ -51,8 +51,8 @@ class IndexBatch:
 
 
 @dataclass(slots=True)
-class _Bare:
-    """A record of which nothing is read but where it lies."""
+class _PositionOnly:
+    """A record of which only the position and the time are used."""
 
     topic: str
     partition: int
@@ -64,20 +64,20 @@ class _Bare:
 
 
 async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
-    """Folds records into the index, one part being read while the database writes the one before; how many letters
-    there were. Raises Unavailable; some parts may be written then, and to repeat it changes nothing.
+    """Merges records into the index; returns the number of letters. It reads a part while the database writes the
+    previous one. Raises Unavailable; some parts may be written then, and repeating it changes nothing.
     """
     letters, writing = 0, asyncio.create_task(IndexBatch(topics).write(index))
     try:
         for start in range(0, len(records), PART):
-            digest = IndexBatch(topics)
+            part = IndexBatch(topics)
             for place, record in enumerate(records[start : start + PART]):
-                digest.add(record)
-                if place % TURN == 0:
+                part.add(record)
+                if place % RECORDS_BETWEEN_YIELDS == 0:
                     await asyncio.sleep(0)
             await writing
-            letters += len(digest.letters)
-            writing = asyncio.create_task(digest.write(index))
+            letters += len(part.letters)
+            writing = asyncio.create_task(part.write(index))
         await writing
         return letters
     finally:
@@ -88,13 +88,13 @@ def _letter(record: KafkaRecord, topics: Topics) -> Letter:
     try:
         return read_letter(record, topics)
     except Exception as error:
-        # A fault of ours, or a payload that exhausts its reader: neither may hold up the letters behind it.
+        # A bug, or a payload that exhausts the parser, must not stop the letters behind it.
         log.error("letter_unreadable", place="-".join(map(str, position(record))), error=type(error).__name__)
-        return unreadable(read_letter(_Bare(*position(record), record.timestamp), topics))
+        return unreadable(read_letter(_PositionOnly(*position(record), record.timestamp), topics))
 
 
 async def _refused(write: Callable[[Sequence[T]], Awaitable[None]], things: Sequence[T]) -> list[T]:
-    """Writes all that can be written; returns what PostgreSQL refuses for its data, or asyncpg cannot send."""
+    """Writes what can be written; returns what PostgreSQL refuses for its data or asyncpg cannot send."""
     if not things:
         return []
     try:

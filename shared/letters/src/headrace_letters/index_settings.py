@@ -1,4 +1,4 @@
-"""What every part that deals with dead letters reads from the environment."""
+"""Settings that everything with the index of dead letters needs."""
 
 from pydantic import BaseModel, Field
 
@@ -7,10 +7,12 @@ from headrace_worker.settings import CommonSettings
 
 
 class DeadSettings(BaseModel):
-    """Which letters there are beside the workers' own, and how long a replay may take."""
+    """Dead-letter topics besides the workers' own, and how long a replay may take."""
 
-    topics: str = Field("", description="further topics to read, of Kafka Connect or Spring, separated by commas")
-    replaying_for: float = Field(600.0, gt=0, description="seconds after which a replay without an answer is waiting")
+    topics: str = Field("", description="topics with letters of Kafka Connect or Spring Kafka, separated by commas")
+    replaying_for: float = Field(
+        600.0, gt=0, description="seconds after which a replay without an answer counts as waiting"
+    )
 
     @property
     def further_topics(self) -> list[str]:
@@ -19,7 +21,7 @@ class DeadSettings(BaseModel):
 
 
 class IndexSettings(CommonSettings):
-    """What a command over the index of dead letters reads."""
+    """Settings of a command or service that uses the index."""
 
     postgres: PostgresSettings = PostgresSettings()
     dead: DeadSettings = DeadSettings()

@@ -1,4 +1,4 @@
-"""What each store holds of the entities that dead letters are about, and how each worker would read a letter."""
+"""The installed workers as targets of replays, and what their stores contain."""
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -14,12 +14,11 @@ from headrace_worker.worker import Worker, load_worker, worker_names
 
 SettingsOf = Callable[[Worker], WorkerSettings]
 """The settings of a worker; normally those of the environment."""
-PAGE = 500
-"""Ids asked of a store in one request."""
+IDS_PER_REQUEST = 500
 
 
-class Held(Protocol):
-    """What a store holds under an id, tombstones included."""
+class StoredVersion(Protocol):
+    """What a store contains for an id; it may be a tombstone."""
 
     @property
     def version(self) -> int: ...
@@ -28,7 +27,7 @@ class Held(Protocol):
 
 
 class ReplayTarget:
-    """One worker as far as replays to it are concerned. `decoder` reads a record as the worker reads its replays."""
+    """One worker as the target of replays. `decoder` decodes a record as the worker decodes a replay."""
 
     def __init__(self, worker: Worker, settings: WorkerSettings) -> None:
         self.worker = worker
@@ -39,7 +38,7 @@ class ReplayTarget:
 
 
 class InstalledStores:
-    """The stores of all installed workers, each opened when it is first asked. Methods raise Unavailable."""
+    """The stores of all installed workers, each opened on first use. Methods raise Unavailable."""
 
     def __init__(self, stack: AsyncExitStack, settings_of: SettingsOf) -> None:
         self._stack = stack
@@ -56,9 +55,9 @@ class InstalledStores:
         return self._targets[name]
 
     def deciding(self, name: str, kind: Kind) -> list[str]:
-        """The workers whose stores decide about a change of this kind that is replayed to the worker.
+        """The workers whose stores decide the outcome of a change of this kind that is replayed to the worker.
 
-        That is the worker itself, or, where it keeps no store, who reads what it makes of its changes.
+        That is the worker itself. If it has no store, it is the workers that read the records it publishes.
         """
         target = self.target(name)
         if target.worker.store is not None:
@@ -68,38 +67,38 @@ class InstalledStores:
 
     @cached_property
     def entity_stores(self) -> list[str]:
-        """The workers that keep products and keywords."""
+        """The workers whose stores contain products and keywords."""
         return [name for name in worker_names() if self.target(name).worker.store is not None]
 
     @cached_property
     def link_stores(self) -> list[str]:
-        """The workers that keep link sets."""
+        """The workers whose stores contain link sets."""
         return [name for name in worker_names() if self.target(name).worker.links is not None]
 
     async def entities(self, name: str, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
-        """What one worker's store holds for these ids; an unknown id is missing from the answer."""
+        """What one worker's store contains for these ids; an unknown id is missing from the answer."""
         if name not in self._stores:
             opener: Any = self.target(name).worker.store
             self._stores[name] = opener(self.target(name).settings)
             self._stack.push_async_callback(self._stores[name].close)
         found: dict[str, Stored] = {}
-        for page in _pages(ids):
+        for page in _parts(ids):
             found |= await self._stores[name].get(kind, page)
         return found
 
     async def link_sets(self, name: str, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        """The link sets that one worker's store holds; an unknown id is missing from the answer."""
+        """The link sets in one worker's store; an unknown id is missing from the answer."""
         if name not in self._link_stores:
             opener: Any = self.target(name).worker.links
             self._link_stores[name] = opener(self.target(name).settings)
             self._stack.push_async_callback(self._link_stores[name].close)
         found: dict[str, ProductLinks] = {}
-        for page in _pages(product_ids):
+        for page in _parts(product_ids):
             found |= await self._link_stores[name].links_of(page)
         return found
 
     async def everywhere(self, kind: Kind, ids: Sequence[str]) -> dict[str, Mapping[str, Stored]]:
-        """What every store holds for these ids, by the store's worker."""
+        """What every store contains for these ids, by worker."""
         return {name: await self.entities(name, kind, ids) for name in self.entity_stores}
 
 
@@ -107,10 +106,10 @@ class InstalledStores:
 async def open_installed_stores(
     settings_of: SettingsOf = lambda worker: worker.settings(),
 ) -> AsyncIterator[InstalledStores]:
-    """The stores of all installed workers; whatever was opened is closed on exit."""
+    """The stores of all installed workers; they are closed on exit."""
     async with AsyncExitStack() as stack:
         yield InstalledStores(stack, settings_of)
 
 
-def _pages(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + PAGE] for start in range(0, len(ids), PAGE)]
+def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
+    return [ids[start : start + IDS_PER_REQUEST] for start in range(0, len(ids), IDS_PER_REQUEST)]

@@ -1,4 +1,4 @@
-"""What a dead letter says of itself, whoever wrote it: Headrace, Kafka Connect, Spring Kafka, or nobody known."""
+"""A dead letter, read from a record of Headrace, Kafka Connect, Spring Kafka or an unknown system."""
 
 import hashlib
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import Topics
 
 PARK_AFTER = 5
-"""Failed attempts after which a letter is parked: it waits for a decision and no longer for a replay."""
+"""Failed attempts after which a letter is parked: a replay takes it only if it names that status."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_370_764_800_000
-"""The year 9999, in milliseconds since 1970: PostgreSQL goes on, Python does not."""
+"""The year 9999, in milliseconds since 1970. PostgreSQL can store later times, Python cannot."""
 MAX_ID_BYTES = 512
 MAX_ERROR = 2048
 MAX_NAME = 255
@@ -24,12 +24,12 @@ MAX_NAME = 255
 
 @dataclass(frozen=True, slots=True)
 class Letter:
-    """A dead letter without its payload: that stays in the topic, at `at`.
+    """A dead letter without its payload, which stays in the topic at position `at`.
 
-    `id`: the same over repeated failures; of a letter that is not ours, the place where it lies. `worker`: who failed;
-    a connector's name or a consumer group where the letter is not ours. `failed`: the record that failed first.
-    `kind`, `entity_id` and `version` are there where they can be read. `size`: of the value, bytes; None: a null value.
-    All text can be stored in PostgreSQL, and none of it is fit to be shown without being escaped.
+    `id`: the same for repeated failures; the position, if another system wrote the letter. `worker`: the worker that
+    failed, or a connector's name or a consumer group. `failed`: the position of the original record. `kind`,
+    `entity_id`, `version`: None if they cannot be read. `size`: bytes of the value; None for a null value. PostgreSQL
+    can store all texts. They must be escaped before they are shown.
     """
 
     id: str
@@ -51,14 +51,14 @@ class Letter:
 
     @property
     def status(self) -> Literal["waiting", "parked"]:
-        """What it is as long as nothing else is known of it."""
+        """The status if nothing else is known about the letter."""
         return "parked" if self.attempts >= PARK_AFTER else "waiting"
 
 
 def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
-    """Reads any record as a dead letter. Never raises: what it does not say is left open or made up from its place.
+    """Reads any record as a dead letter. Never raises: a missing value is None or comes from the record's position.
 
-    Kafka Connect gives its letters the timestamp of the record that failed, and nothing says when it failed.
+    Letters of Kafka Connect have the timestamp of the failed record; the time of the failure is unknown.
     """
     found = headers_of(record)
     report = failure_report(found)
@@ -89,7 +89,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
 
 
 def unreadable(letter: Letter) -> Letter:
-    """The letter with nothing but its place and its times: what is left where the store takes no more of it."""
+    """The letter with only its position and times, for a letter that PostgreSQL refuses."""
     at = letter.at
     return Letter(
         id=f"{at.topic}:{at.partition}:{at.offset}",
@@ -97,7 +97,7 @@ def unreadable(letter: Letter) -> Letter:
         worker=letter.worker,
         reason="unreadable",
         fingerprint=_fingerprint(letter.worker, "unreadable"),
-        error="PostgreSQL takes no more of this letter; its bytes are in its topic",
+        error="PostgreSQL cannot store this letter; the topic has its bytes",
         attempts=letter.attempts,
         first_failed_at=letter.first_failed_at,
         failed_at=letter.failed_at,
@@ -112,7 +112,7 @@ def unreadable(letter: Letter) -> Letter:
 
 
 def letter_id(value: bytes) -> str:
-    """The id that a header names; of one that is no reasonable text, its hash."""
+    """The id in a header, or its hash if it is too long or is not valid text."""
     try:
         text = value.decode()
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""The bytes of dead letters, read back from the topics that they lie in."""
+"""Reads the records of dead letters from their topics, by position."""
 
 import asyncio
 from collections import deque
@@ -17,18 +17,18 @@ from headrace_worker.stage import Unavailable
 log = structlog.get_logger(__name__)
 
 ANSWER_WITHIN = 30.0
-"""Seconds without a record, although there is one, after which the broker counts as unavailable."""
+"""Seconds after which a broker that does not send an existing record counts as unavailable."""
 POLL_MS = 500
 FETCH_WAIT_MS = 20
-"""A broker holds a fetch at the end of a partition for so long, and with it the fetch of the next partition."""
+"""A broker delays a fetch at the end of a partition for this long, and the next fetch has to wait for it."""
 POLL_RECORDS = 100
-"""Few, because each may be of megabytes and all of them are held."""
-WORTH_A_SEEK = 2000
-"""Offsets between two letters; nearer ones are come to sooner by reading on."""
+"""Few, because a record may have megabytes and all of them are in memory."""
+SEEK_DISTANCE = 2000
+"""Offsets. If the next letter is nearer, reading on is faster than a seek."""
 
 
 class LetterReader:
-    """Reads records by their place, without a consumer group. One caller at a time."""
+    """Reads records by position, without a consumer group. One caller at a time."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -38,10 +38,10 @@ class LetterReader:
         self._end = 0
 
     async def read(self, positions: Iterable[Position]) -> AsyncIterator[tuple[Position, KafkaRecord | None]]:
-        """Each record, in the order given; None for one that has expired, was never there or cannot be unpacked.
+        """Each record in the given order; None if it has expired, never existed or cannot be decompressed.
 
-        Few records are held at a time. Fast where the positions come in the topic's order, as from
-        `LetterIndex.walk`: then the topic is read through, also from one call to the next. Raises Unavailable.
+        The memory holds few records at a time. It is fast if the positions are in the order of the topic, as from
+        `LetterIndex.walk`, also from one call to the next. Raises Unavailable.
         """
         for position in positions:
             try:
@@ -52,29 +52,29 @@ class LetterReader:
                 raise Unavailable("kafka", f"a dead letter cannot be read: {type(error).__name__}") from error
             yield position, record
 
-    def rest(self) -> None:
-        """Fetches nothing more until the next read, for a reader that stays open between two."""
+    def pause(self) -> None:
+        """Fetches nothing until the next read. For a reader that stays open."""
         self._consumer.unsubscribe()
         self._partition = None
         self._polled.clear()
 
     async def _read(self, wanted: Position) -> KafkaRecord | None:
         partition = TopicPartition(wanted.topic, wanted.partition)
-        if not await self._reaches(partition, wanted.offset):
+        if not await self._has_offset(partition, wanted.offset):
             return None
-        self._come_near(partition, wanted.offset)
+        self._seek_near(partition, wanted.offset)
         try:
-            return await self._come_to(partition, wanted.offset)
+            return await self._read_until(partition, wanted.offset)
         except KafkaError as error:
             if not isinstance(error, UnsupportedCodecError | CorruptRecordException):
                 raise
-            self._say_unreadable(wanted, error)
+            self._log_unreadable(wanted, error)
         except (UnicodeDecodeError, ValueError) as error:
-            self._say_unreadable(wanted, error)
+            self._log_unreadable(wanted, error)
         return None
 
-    async def _reaches(self, partition: TopicPartition, offset: int) -> bool:
-        """Whether the log goes that far. A place beyond its end would be waited for in vain."""
+    async def _has_offset(self, partition: TopicPartition, offset: int) -> bool:
+        """Whether the partition has such an offset. Waiting for an offset beyond its end would never finish."""
         if partition != self._partition or offset >= self._end:
             if partition.partition not in await self._partitions_of(partition.topic):
                 return False
@@ -84,21 +84,21 @@ class LetterReader:
     async def _partitions_of(self, topic: str) -> Collection[int]:
         known: Collection[int] | None = self._consumer.partitions_for_topic(topic)
         if known is None:
-            # Of topics that it is not assigned, aiokafka keeps no metadata.
+            # aiokafka keeps no metadata of topics that are not assigned.
             everything = await self._consumer._client.fetch_all_metadata()
             known = everything.partitions_for_topic(topic)
         return known or ()
 
-    def _come_near(self, partition: TopicPartition, offset: int) -> None:
+    def _seek_near(self, partition: TopicPartition, offset: int) -> None:
         if partition != self._partition:
             self._consumer.assign([partition])
-        elif self._next <= offset < self._next + WORTH_A_SEEK:
+        elif self._next <= offset < self._next + SEEK_DISTANCE:
             return
         self._consumer.seek(partition, offset)
         self._partition, self._next = partition, offset
         self._polled.clear()
 
-    async def _come_to(self, partition: TopicPartition, offset: int) -> KafkaRecord | None:
+    async def _read_until(self, partition: TopicPartition, offset: int) -> KafkaRecord | None:
         while True:
             while self._polled:
                 if self._polled[0].offset > offset:
@@ -112,7 +112,7 @@ class LetterReader:
             if not self._polled and await self._consumer.position(partition) > offset:
                 return None
 
-    def _say_unreadable(self, wanted: Position, error: Exception) -> None:
+    def _log_unreadable(self, wanted: Position, error: Exception) -> None:
         self._partition = None
         place = {"topic": wanted.topic, "partition": wanted.partition, "offset": wanted.offset}
         log.warning("dead_letter_unreadable", error=type(error).__name__, **place)
@@ -120,7 +120,7 @@ class LetterReader:
 
 @asynccontextmanager
 async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterReader]:
-    """A reader of any topics. Raises Unavailable if no broker answers."""
+    """A reader for any topics. Raises Unavailable if no broker answers."""
     consumer = AIOKafkaConsumer(
         **client_options(settings),
         auto_offset_reset="earliest",

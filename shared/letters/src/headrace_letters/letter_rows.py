@@ -1,4 +1,4 @@
-"""A letter as a row of the index, and back."""
+"""A letter as a row of the index, and a row as a letter."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ LETTER_COLUMNS = (
     "dead_topic", "dead_partition", "dead_offset", "failed_topic", "failed_partition", "failed_offset",
     "kind", "entity_id", "version", "size",
 )  # fmt: skip
-"""What the newest letter of an id says. The id itself and `first_failed_at` belong to all of them."""
+"""From the newest letter of an id. The id and `first_failed_at` are common to all its letters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """One failed attempt of a letter. `at`: its dead letter; the newest, where a crash has doubled it."""
+    """One failed attempt of a letter. `at`: the position of its dead letter; of the newest, if a crash wrote two."""
 
     attempt: int
     failed_at: datetime
@@ -34,9 +34,9 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class IndexedLetter:
-    """A letter as the index has it. `failures`: all attempts known, oldest first, the newest included.
+    """A letter in the index. `failures`: all known attempts, oldest first, including the newest.
 
-    `replayed_at`: when this attempt was last replayed. `superseded_by`: the version that took its place, if known.
+    `replayed_at`: the time of the last replay of this attempt. `superseded_by`: the version that replaced it, if known.
     """
 
     letter: Letter

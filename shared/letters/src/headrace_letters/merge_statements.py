@@ -1,7 +1,8 @@
-"""The statements that fold letters, receipts and decisions into the index.
+"""The SQL statements that merge letters, receipts and decisions into the index.
 
-Each is a greatest-wins merge, so that neither order nor repetition matters: what is shown of a letter comes from its
-newest (attempts, time of failure, place), its status from the greatest (attempt, status), its failures from all.
+In each merge the greatest value wins, so that order and repetition do not matter. The columns of a letter come from its
+newest record by (attempts, time of failure, position). Its status is the greatest (attempt, status). Its failures are
+those of all records.
 """
 
 from headrace_clients.postgres import SCHEMA
@@ -19,7 +20,7 @@ CREATE_INCOMING = f"""
 
 
 def _ordered(row: str) -> str:
-    """By this the newest of an id's letters is told; a letter that a crash has doubled is newer in its copy."""
+    """The order of the letters of one id and attempt. If a crash wrote a letter twice, the second is newer."""
     return ", ".join(f"{row}.{column}" for column in ("failed_at", "dead_topic", "dead_partition", "dead_offset"))
 
 
@@ -60,7 +61,7 @@ PUT_LETTERS = f"""
     WHERE (t.dead_topic, t.dead_partition, t.dead_offset)
         IS DISTINCT FROM (excluded.dead_topic, excluded.dead_partition, excluded.dead_offset)
 """  # noqa: S608
-"""From INCOMING, which holds each id once. The letter that is shown already is left alone."""
+"""From INCOMING, which has each id once. A letter that is already in the index does not change."""
 
 PUT_ANSWERS = f"""
     INSERT INTO {LETTERS} AS t (dead_id, status_attempt, status)
@@ -71,7 +72,7 @@ PUT_ANSWERS = f"""
 """$1: ids, each once, $2: attempts, $3: statuses."""
 
 LOCK = f"SELECT FROM {LETTERS} WHERE dead_id = ANY($1) ORDER BY dead_id FOR UPDATE"
-"""Before an update that takes its rows in any order: all who change letters take them by id, or they would deadlock."""
+"""Run it before an update that locks rows in any order. All writers lock letters in the order of ids; no deadlock."""
 
 LOCK_DECIDED = f"""
     SELECT FROM {LETTERS} WHERE dead_id IN (SELECT dead_id FROM {SCHEMA}.dead_decisions) ORDER BY dead_id FOR UPDATE
@@ -85,12 +86,12 @@ RECORD = f"""
     ON CONFLICT (dead_id, action, attempt) DO UPDATE
     SET status = excluded.status, superseded_by = excluded.superseded_by, at = excluded.at
 """  # noqa: S608
-"""$1: action, $2: ids, $3: attempts, $4: what was decided of them, $5: by which version they are superseded."""
+"""$1: action, $2: ids, $3: attempts, $4: the new status, $5: the version that supersedes them."""
 
 
 def decide(decisions: str) -> str:
-    """Folds decisions into the letters that are there. `decisions`: a query that gives each id once, with `attempt`,
-    `status`, `superseded_by` and `at`.
+    """Merges decisions into the existing letters. `decisions`: a query with each id once, with `attempt`, `status`,
+    `superseded_by` and `at`.
     """
     higher = "(told.attempt, told.status) > (t.status_attempt, t.status)"
     replay = """told.status = 'replaying'
@@ -114,11 +115,11 @@ def _greatest(order: str, condition: str = "TRUE") -> str:
 
 
 DECIDED = decide(_greatest("attempt DESC", "action = $1 AND dead_id = ANY($2)"))
-"""What one action decided. $1: action, $2: ids."""
+"""Merges the decisions of one action. $1: action, $2: ids."""
 
 DECIDED_EVER = (
     decide(_greatest("attempt DESC, status DESC, at DESC")),
     decide(_greatest("attempt DESC, at DESC", "status = 'replaying'")),
     decide(_greatest("superseded_by DESC", "superseded_by IS NOT NULL")),
 )
-"""All that was ever decided, of letters whose rows were lost."""
+"""Merges all decisions that were ever made, after rows were lost."""

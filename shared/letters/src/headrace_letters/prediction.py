@@ -1,7 +1,7 @@
-"""What a replay of a dead letter would do, from what the stores hold now.
+"""What a replay of a dead letter would do, from the versions that are stored now.
 
-Nothing is written. If nothing else runs in between, a replay then does what was said: the stores' own fences compare
-the same versions. One thing cannot be known beforehand: whether a store refuses again what it has refused before.
+Nothing is written. If nothing changes in between, a replay has the predicted outcome, because the stores' fences
+compare the same versions. A prediction cannot know whether a store that refused a record refuses it again.
 """
 
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Literal, NamedTuple, get_args
 
-from headrace_letters.installed_stores import Held, InstalledStores
+from headrace_letters.installed_stores import InstalledStores, StoredVersion
 from headrace_letters.letter import Letter
 from headrace_letters.replay_order import Entity, entity_of
 from headrace_letters.replay_record import decoded, new_request
@@ -20,22 +20,22 @@ from headrace_worker.stage import Record
 Outcome = Literal[
     "apply", "applied_already", "superseded", "deleted", "recompute", "undecodable", "ignored", "expired", "foreign"
 ]
-"""apply: newer than what is stored. applied_already: stored with this very version. superseded, deleted: a newer
-version is stored. recompute: links are asked for anew, and follow from what is current. undecodable: the worker would
-reject it again. ignored: the settings say to skip it. expired: too old, or gone from its topic. foreign: no installed
-worker's letter. The last two are not replayed.
+"""apply: newer than the stored version. applied_already: this version is stored. superseded, deleted: a newer version
+is stored. recompute: the links are requested again and computed from current data. undecodable: the worker would reject
+it again. ignored: the worker's settings say so. expired: too old, or gone from its topic. foreign: not written by an
+installed worker. Expired and foreign letters are not replayed.
 """
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 DECIDED: tuple[Outcome, ...] = ("apply", "applied_already", "superseded", "deleted")
-"""What a store can say. Where several decide, the first of these that one says stands for all."""
+"""The outcomes that a store decides. If stores differ, the first of these outcomes counts for all."""
 REPLAYABLE_FOR = timedelta(days=14)
-"""From the first failure. Tombstones are kept longer, so that no replay can bring back what was deleted."""
+"""After the first failure. Tombstones are kept longer, so that a replay cannot bring back a deleted entity."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """What a replay of one letter would do. `by`: the version that supersedes or has deleted it. `stores`: the outcome
-    in each store that decides. `detail`: in words, where there is more to say; it may hold what a record says.
+    """What a replay of one letter would do. `by`: the version that supersedes or deleted it. `stores`: the outcome in
+    each store that decides. `detail`: an explanation, or ""; it may contain text of the record.
     """
 
     letter: Letter
@@ -49,7 +49,7 @@ class Prediction:
 
 
 class _Version(NamedTuple):
-    """What an earlier replay of the same preview would have written."""
+    """What an earlier replay of the same preview would write."""
 
     version: int
     deleted: bool
@@ -66,21 +66,21 @@ async def predict(
     written: Written | None = None,
     repeated: Mapping[Entity, int] | None = None,
 ) -> list[Prediction]:
-    """A prediction for each letter with its record, in the order given, as if they were replayed in it.
+    """A prediction for each letter with its record, as if they were replayed in the given order.
 
-    `written`: what those before would write, of the entities in `repeated`, or of all; it is added to. Raises
-    Unavailable.
+    `written`: what earlier letters would write; this call adds to it, for the entities in `repeated`, or for all if it
+    is None. Raises Unavailable.
     """
     now = datetime.now(UTC)
     written = {} if written is None else written
     read = [_read(letter, record, stores, now) for letter, record in letters]
-    held = await _held([one for one in read if isinstance(one, _Asked)], stores)
+    stored = await _stored([one for one in read if isinstance(one, _Undecided)], stores)
     predictions = []
     for one in read:
         if isinstance(one, Prediction):
             predictions.append(one)
             continue
-        prediction = _compared(one, held, written)
+        prediction = _compared(one, stored, written)
         predictions.append(prediction)
         if repeated is None or entity_of(one.letter) in repeated:
             for store, outcome in prediction.stores.items():
@@ -89,39 +89,41 @@ async def predict(
     return predictions
 
 
-def refused(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime) -> Prediction | None:
-    """Why a letter is not replayed at all; None for one that is."""
+def refusal(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime) -> Prediction | None:
+    """Why a letter cannot be replayed; None if it can."""
     if letter.origin != "headrace":
-        return Prediction(letter, "foreign", detail="it is not Headrace's: have it sent again by what wrote it")
+        return Prediction(letter, "foreign", detail="the system that wrote it must send it again")
     try:
         stores.target(letter.worker)
     except LookupError:
         return Prediction(letter, "foreign", detail=f"the worker {letter.worker} is not installed here")
     if now - letter.first_failed_at > REPLAYABLE_FOR:
-        return Prediction(letter, "expired", detail=f"it failed first at {letter.first_failed_at:%Y-%m-%d %H:%M} UTC")
+        return Prediction(letter, "expired", detail=f"it first failed at {letter.first_failed_at:%Y-%m-%d %H:%M} UTC")
     if record is None:
-        return Prediction(letter, "expired", detail=f"its record is gone from {letter.at.topic}")
+        return Prediction(letter, "expired", detail=f"{letter.at.topic} no longer has its record")
     return None
 
 
-class _Asked(NamedTuple):
-    """A letter's change, and the workers whose stores decide about it."""
+class _Undecided(NamedTuple):
+    """A letter's change, and the workers whose stores decide its outcome."""
 
     letter: Letter
     change: Record
     stores: Sequence[str]
 
 
-def _read(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime) -> Prediction | _Asked:
-    not_replayed = refused(letter, record, stores, now)
+def _read(
+    letter: Letter, record: KafkaRecord | None, stores: InstalledStores, now: datetime
+) -> Prediction | _Undecided:
+    not_replayed = refusal(letter, record, stores, now)
     if not_replayed is not None:
         return not_replayed
     assert record is not None
-    place = stores.target(letter.worker)
-    again = new_request(letter, record, place)
-    if again is not None:
-        return Prediction(letter, "recompute", kind=again.kind, entity_id=again.id)
-    read = decoded(letter, record, place)
+    target = stores.target(letter.worker)
+    request = new_request(letter, record, target)
+    if request is not None:
+        return Prediction(letter, "recompute", kind=request.kind, entity_id=request.id)
+    read = decoded(letter, record, target)
     if isinstance(read, Ignored):
         return Prediction(letter, "ignored", kind=read.kind)
     if isinstance(read, Undecoded):
@@ -130,9 +132,9 @@ def _read(letter: Letter, record: KafkaRecord | None, stores: InstalledStores, n
     change = read.change
     deciding = _deciding(letter.worker, change, stores)
     if not deciding:
-        detail = f"{letter.worker} keeps no store that can be asked"
+        detail = f"{letter.worker} has no store that can be asked"
         return Prediction(letter, "apply", None, detail, change.kind, change.id, change.version)
-    return _Asked(letter, change, deciding)
+    return _Undecided(letter, change, deciding)
 
 
 def _deciding(worker: str, change: Record, stores: InstalledStores) -> Sequence[str]:
@@ -143,39 +145,39 @@ def _deciding(worker: str, change: Record, stores: InstalledStores) -> Sequence[
     return []
 
 
-async def _held(asked: Sequence[_Asked], stores: InstalledStores) -> dict[Place, Held]:
-    """What the deciding stores hold."""
+async def _stored(undecided: Sequence[_Undecided], stores: InstalledStores) -> dict[Place, StoredVersion]:
+    """What the deciding stores contain."""
     wanted: dict[tuple[str, RecordKind], dict[str, None]] = {}
-    for _, change, deciding in asked:
+    for _, change, deciding in undecided:
         for store in deciding:
             wanted.setdefault((store, change.kind), {})[change.id] = None
-    held: dict[Place, Held] = {}
+    stored: dict[Place, StoredVersion] = {}
     for (store, kind), ids in wanted.items():
-        found: Mapping[str, Held]
+        found: Mapping[str, StoredVersion]
         if kind == "product_links":
             found = await stores.link_sets(store, list(ids))
         else:
             found = await stores.entities(store, "product" if kind == "product" else "keyword", list(ids))
-        held |= {(store, kind, id): one for id, one in found.items()}
-    return held
+        stored |= {(store, kind, id): one for id, one in found.items()}
+    return stored
 
 
-def _compared(asked: _Asked, held: Mapping[Place, Held], written: Written) -> Prediction:
-    letter, change, stores = asked
+def _compared(undecided: _Undecided, stored: Mapping[Place, StoredVersion], written: Written) -> Prediction:
+    letter, change, stores = undecided
     outcomes: dict[str, Outcome] = {}
-    in_the_way: list[int] = []
+    newer: list[int] = []
     for store in stores:
         place = store, change.kind, change.id
-        there = max(filter(None, (held.get(place), written.get(place))), key=lambda one: one.version, default=None)
+        there = max(filter(None, (stored.get(place), written.get(place))), key=lambda one: one.version, default=None)
         outcomes[store] = _outcome(change.version, there)
         if there is not None and there.version > change.version:
-            in_the_way.append(there.version)
+            newer.append(there.version)
     whole = min(outcomes.values(), key=DECIDED.index)
-    by = max(in_the_way) if whole in ("superseded", "deleted") else None
+    by = max(newer) if whole in ("superseded", "deleted") else None
     return Prediction(letter, whole, by, "", change.kind, change.id, change.version, outcomes)
 
 
-def _outcome(version: int, there: Held | None) -> Outcome:
+def _outcome(version: int, there: StoredVersion | None) -> Outcome:
     if there is None or there.version < version:
         return "apply"
     if there.version == version:

@@ -1,4 +1,4 @@
-"""What a replay of a selection would do: its predictions, counted."""
+"""What a replay of a selection would do: the predictions for its letters, counted."""
 
 from collections import Counter
 from collections.abc import AsyncGenerator
@@ -16,9 +16,9 @@ SAMPLES = 5
 
 @dataclass(slots=True)
 class Preview:
-    """A selection's predictions so far, of `total`. `superseded_by`: how often each version stands in the way.
+    """The predictions so far, for `total` letters. `superseded_by`: how often each version is the newer one.
 
-    `causes`: of what still cannot be decoded, how often. `samples`: the first few predictions of each outcome.
+    `causes`: how often each cause makes a letter undecodable. `samples`: the first few predictions of each outcome.
     """
 
     total: int
@@ -28,11 +28,11 @@ class Preview:
     samples: dict[Outcome, list[Prediction]] = field(default_factory=dict)
 
     @property
-    def looked_at(self) -> int:
+    def predicted(self) -> int:
         return self.counts.total()
 
     def add(self, prediction: Prediction) -> None:
-        """Counts one more."""
+        """Counts one prediction."""
         self.counts[prediction.outcome] += 1
         if prediction.outcome in ("superseded", "deleted") and prediction.by is not None:
             self.superseded_by[prediction.by] += 1
@@ -46,12 +46,13 @@ class Preview:
 async def preview(
     index: LetterIndex, reader: LetterReader, stores: InstalledStores, selection: Selection, *, limit: int | None = None
 ) -> AsyncGenerator[Preview, None]:
-    """The same preview again and again, further along; the last one is whole. What a replay of the selection takes.
+    """Yields the same Preview object again after each part; the last one is complete.
 
-    Raises Unavailable if a store that decides does not answer.
+    It predicts the letters that a replay of the selection takes. Raises Unavailable if a store that decides does not
+    answer.
     """
     order = ReplayOrder(index, selection, limit)
-    await order.look()
+    await order.scan()
     found = Preview(order.total)
     written: Written = {}
     yield found

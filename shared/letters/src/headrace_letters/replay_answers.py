@@ -1,4 +1,4 @@
-"""What became of replays, from the receipts that workers write."""
+"""The outcomes of replays, from the receipts that workers write."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,11 +13,11 @@ from headrace_schemas.receipts import ReceiptOutcome, Receipts
 from headrace_worker.settings import CommonSettings
 
 MARK = b'"replay_of"'
-"""Most receipts answer no replay: only those that may are worth reading."""
+"""Most receipts answer no replay. Only records with these bytes are parsed."""
 
 
 class ReplayAnswer(NamedTuple):
-    """What a worker reports of one replay."""
+    """What a worker reports about one replay."""
 
     dead_id: str
     attempt: int
@@ -25,20 +25,20 @@ class ReplayAnswer(NamedTuple):
 
 
 class ReplayAnswers:
-    """Follows the receipts from the moment it was opened."""
+    """The receipts that are published after it was opened."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
 
     async def new(self, wait: float) -> list[ReplayAnswer]:
-        """What has come since the last call; [] after `wait` seconds without any record."""
+        """The answers since the last call; [] after `wait` seconds without a record."""
         polled = await self._consumer.getmany(timeout_ms=int(wait * 1000))
         return [answer for records in polled.values() for record in records for answer in answers_in(record.value)]
 
 
 @asynccontextmanager
 async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayAnswers]:
-    """Receipts that are published from now on. Raises UnknownTopic, KafkaError."""
+    """The answers that are published from now on. Raises UnknownTopic, KafkaError."""
     consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
     consumer.assign(await partitions_of(settings.kafka, [settings.topics.receipts]))
     await consumer.start()
@@ -52,7 +52,7 @@ async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayA
 
 
 def answers_in(value: bytes | None) -> list[ReplayAnswer]:
-    """Those among the receipts of a record; none in a record that holds no receipts."""
+    """The answers among the receipts of a record; [] if the record holds no receipts."""
     if value is None or MARK not in value:
         return []
     try:

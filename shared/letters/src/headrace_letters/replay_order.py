@@ -1,7 +1,7 @@
-"""In which order letters are replayed: of each entity the newest first, so that a preview can say what will happen.
+"""The order of a replay: the newest letter of each entity first, so that a preview can predict the outcome.
 
-Two letters of one entity share a partition of the replay topic. Were the older one first, it would depend on how the
-worker's polls fall whether it is applied for a moment, or superseded within its batch.
+Two letters of one entity share a partition of the replay topic. If the older one were first, the worker would apply it
+if the two are in different polls, and supersede it if they are in one.
 """
 
 from collections.abc import AsyncIterator
@@ -19,23 +19,23 @@ Entity = tuple[str, str | None, str]
 
 
 def replayable(selection: Selection) -> Selection:
-    """The part of a selection that a replay takes: what waits, and what is parked if that is asked for by name."""
+    """The letters that a replay takes: waiting ones, and parked ones if the selection names that status."""
     wanted = selection.status or ("waiting",)
     return replace(selection, status=tuple(status for status in wanted if status in REPLAYABLE))
 
 
 def entity_of(letter: Letter) -> Entity | None:
-    """What two letters have to share to decide about each other; None where it cannot be read."""
+    """Letters with the same value can supersede each other; None if a letter does not say its entity or version."""
     if letter.entity_id is None or letter.version is None:
         return None
     return letter.worker, letter.kind, letter.entity_id
 
 
 class ReplayOrder:
-    """A selection in the order of its replay, in lists of up to `size`: each is looked up when it is asked for.
+    """A selection in the order of its replay, in lists of up to `size`, each read on demand. Call `scan` first.
 
-    `repeated`: the entities of which there is more than one letter, with the newest version of each. Of every other
-    entity a hash is kept in memory.
+    `total`: the number of letters. `repeated`: the newest version of each entity that has several letters. For every
+    other entity the memory holds one hash.
     """
 
     def __init__(self, index: LetterIndex, selection: Selection, limit: int | None, size: int = CHUNK) -> None:
@@ -46,8 +46,8 @@ class ReplayOrder:
         self.total = 0
         self.repeated: dict[Entity, int] = {}
 
-    async def look(self) -> None:
-        """Finds how many letters there are, and which entities are among them more than once."""
+    async def scan(self) -> None:
+        """Counts the letters and finds the entities that have several."""
         seen: set[int] = set()
         again: set[int] = set()
         async for letters in self._walk():
@@ -66,7 +66,7 @@ class ReplayOrder:
                     self.repeated[entity] = max(letter.version, self.repeated.get(entity, 0))
 
     async def chunks(self) -> AsyncIterator[list[IndexedLetter]]:
-        """The letters, a list at a time, up to the limit. `look` comes first."""
+        """The letters in lists, up to the limit."""
         left = self._limit
         for older in (False, True) if self.repeated else (False,):
             async for letters in self._walk(self._size):

@@ -1,4 +1,4 @@
-"""A dead letter as it is sent again: the original record, with headers that name the letter and the attempt."""
+"""The record of a replay: the original record, with headers that name the letter and the attempt."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_schemas.topics import Topics
 
 _ORIGIN = (headers.CONNECT_TOPIC, headers.CONNECT_PARTITION, headers.CONNECT_OFFSET)
-"""Where the record failed first: the worker reads in it which record this is, and another letter of it keeps it."""
+"""The position of the original record. The worker identifies the record by it, and a next letter keeps it."""
 
 
 @dataclass(slots=True)
 class _AsRead:
-    """A record as it would be read back from the replay topic."""
+    """A record as the worker would read it from the replay topic."""
 
     topic: str
     partition: int
@@ -30,15 +30,15 @@ class _AsRead:
 
 
 def decoded(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Decoded | Undecoded | Ignored:
-    """What the worker would read in a replay of the letter as it is, brought up to the worker's schema."""
+    """What the worker would decode from a replay of the letter, upgraded to the worker's schema."""
     sent = _copied(letter, record, place.replay_topic)
     return place.decoder.decode(_AsRead(sent.topic, 0, 0, record.timestamp, sent.key, sent.value, sent.headers))
 
 
 def outgoing(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Outgoing:
-    """What a replay of the letter publishes: key, value and headers as they were, to the worker that failed.
+    """What a replay of the letter publishes: the original key, value and headers, to the worker that failed.
 
-    A link is not taken up where it failed, because links are computed from what is current: it is asked for anew.
+    For a letter of the worker that computes links it publishes a new request, because links come from current data.
     """
     again = new_request(letter, record, place)
     if again is None:
@@ -48,12 +48,12 @@ def outgoing(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Outgoi
 
 
 def new_request(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> RelinkRequest | Sweep | None:
-    """The request that takes the place of a failed one, if the letter is of the worker that computes links."""
+    """The request that replaces a failed one, if the worker that computes links wrote the letter."""
     topics: Topics = place.settings.topics
     if topics.relink not in place.inputs:
         return None
     if header(record, headers.CONNECT_TOPIC) == topics.receipts.encode():
-        # Which products the unread receipts were about, nobody knows.
+        # The products of receipts that could not be read are unknown: request the links of all.
         return Sweep()
     read = decoded(letter, record, place)
     if not isinstance(read, Decoded):

@@ -1,35 +1,27 @@
-"""Which dead letters are meant: a filter as a value, and as a condition in SQL."""
+"""Which letters are chosen: a filter as a value, as a condition in SQL, and as a test of one letter."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
+from headrace_letters.letter import Letter
 from headrace_letters.storable_text import storable
 
 Status = Literal["waiting", "replaying", "parked", "discarded", "superseded", "resolved"]
-"""What became of a letter, weakest first: of two that speak of one attempt the later in this list holds."""
+"""The state of a letter, weakest first: of two statuses for one attempt, the later in this list wins."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 RANKS: dict[Status, int] = {status: rank for rank, status in enumerate(STATUSES)}
 STATUS_TYPE = "headrace.dead_status"
-LONGEST = 1024
-"""Characters; no text of a letter that is selected by is longer."""
-
-_COMPARED = {
-    "worker": "worker =",
-    "reason": "reason =",
-    "fingerprint": "fingerprint =",
-    "since": "failed_at >=",
-    "until": "failed_at <",
-    "key": "key =",
-}
+MAX_TEXT = 1024
+"""Characters. The letters' own texts that a selection compares are shorter."""
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """The letters for which everything given holds; without anything, all of them.
+    """The letters that meet every given condition; all letters if none is given.
 
-    `since` (included) and `until` (excluded) are about the newest failure. `key`: the record's key, whole.
+    `since` (inclusive) and `until` (exclusive) compare the time of the newest failure. `key`: the record's whole key.
     """
 
     worker: str | None = None
@@ -43,24 +35,31 @@ class Selection:
 
     @property
     def few(self) -> bool:
-        """Whether it names letters one by one, so that there is little to look through."""
+        """Whether it names single letters, so that an index of PostgreSQL finds them at once."""
         return self.key is not None or self.ids is not None
 
-    def as_json(self) -> dict[str, Any]:
-        """What is given, for the audit: times in ISO 8601, a key as text where it is text and in hexadecimal else."""
-        return {name: _plain(value) for name, value in self._given()}
+    def matches(self, letter: Letter, status: Status | None = None) -> bool:
+        """Whether a letter is chosen. `status`: its status now; by default the one that the letter itself says.
+
+        The answer is that of `where`.
+        """
+        return all(_COMPARISONS[name].holds(letter, status, value) for name, value in self._given())
 
     def where(self, parameters: list[Any]) -> str:
-        """The condition over rows of letters that have a `status_now`. What it compares with joins `parameters`."""
+        """The condition in SQL over rows of letters that have a `status_now`. Appends its values to `parameters`."""
         return " AND ".join(["TRUE", *(_condition(name, value, parameters) for name, value in self._given())])
+
+    def as_json(self) -> dict[str, Any]:
+        """The given conditions, for the audit: times in ISO 8601, a key as text or, if it is none, in hexadecimal."""
+        return {name: _plain(value) for name, value in self._given()}
 
     def _given(self) -> Iterator[tuple[str, Any]]:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, str):
-                yield field.name, storable(value, LONGEST)
+                yield field.name, storable(value, MAX_TEXT)
             elif isinstance(value, tuple):
-                yield field.name, [storable(item, LONGEST) for item in value]
+                yield field.name, [storable(item, MAX_TEXT) for item in value]
             elif value is not None:
                 yield field.name, value
 
@@ -69,23 +68,41 @@ EVERYTHING = Selection()
 
 
 def stored_statuses(wanted: Iterable[Status]) -> list[Status]:
-    """What is stored of letters that count as one of these: a replay without an answer counts as waiting in the end."""
+    """The stored statuses of letters that may count as one of these: an old `replaying` counts as waiting."""
     chosen = set(wanted)
     return [status for status in STATUSES if status in chosen or (status == "replaying" and "waiting" in chosen)]
 
 
-def _condition(name: str, value: Any, parameters: list[Any]) -> str:
-    def parameter(value: Any) -> str:
-        parameters.append(value)
-        return f"${len(parameters)}"
+class _Comparison(NamedTuple):
+    """One condition twice: in SQL, with {} for the parameter, and in Python."""
 
-    if name == "ids":
-        return f"dead_id = ANY({parameter(value)})"
-    if name == "status":
-        # What is stored narrows down by an index what it counts as by now.
-        in_store, now = (f"{parameter(some)}::text[]::{STATUS_TYPE}[]" for some in (stored_statuses(value), value))
-        return f"status = ANY({in_store}) AND status_now = ANY({now})"
-    return f"{_COMPARED[name]} {parameter(value)}"
+    sql: str
+    holds: Callable[[Letter, Status | None, Any], bool]
+
+
+_COMPARISONS: Mapping[str, _Comparison] = {
+    "worker": _Comparison("worker = {}", lambda letter, status, value: letter.worker == value),
+    "reason": _Comparison("reason = {}", lambda letter, status, value: letter.reason == value),
+    "fingerprint": _Comparison("fingerprint = {}", lambda letter, status, value: letter.fingerprint == value),
+    "since": _Comparison("failed_at >= {}", lambda letter, status, value: letter.failed_at >= value),
+    "until": _Comparison("failed_at < {}", lambda letter, status, value: letter.failed_at < value),
+    "key": _Comparison("key = {}", lambda letter, status, value: letter.key == value),
+    "status": _Comparison(
+        f"status_now = ANY({{}}::text[]::{STATUS_TYPE}[])",
+        lambda letter, status, value: (status or letter.status) in value,
+    ),
+    "ids": _Comparison("dead_id = ANY({})", lambda letter, status, value: letter.id in value),
+}
+
+
+def _condition(name: str, value: Any, parameters: list[Any]) -> str:
+    parameters.append(value)
+    condition = _COMPARISONS[name].sql.format(f"${len(parameters)}")
+    if name != "status":
+        return condition
+    # Only the stored status has an index.
+    parameters.append(stored_statuses(value))
+    return f"status = ANY(${len(parameters)}::text[]::{STATUS_TYPE}[]) AND {condition}"
 
 
 def _plain(value: Any) -> Any:

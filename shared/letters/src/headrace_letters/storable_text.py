@@ -1,13 +1,13 @@
-"""Text that PostgreSQL can store, from bytes and strings that it would refuse."""
+"""Makes text that PostgreSQL can store from any bytes or string."""
 
 SHOWN_NUL = "␀"
 """U+2400, the picture of U+0000, which PostgreSQL cannot store."""
 
 
 def storable(value: str | bytes | None, longest: int) -> str:
-    """The text, or what of it can be read, with U+0000 and broken characters replaced visibly; `longest` characters.
+    """The first `longest` characters, with visible replacements for U+0000 and invalid characters.
 
-    Nothing here makes it fit to be shown: control characters and markup stay as they are.
+    Control characters and markup stay: escape the text before it is shown.
     """
     if value is None:
         return ""

@@ -1,4 +1,4 @@
-"""Which entity a dead letter is about, where that can be read from a record that may be anything."""
+"""The entity that a dead letter is about, as far as any record says it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -23,11 +23,11 @@ BY_SCHEMA: Mapping[str, RecordKind] = {
 
 _FIELD = core_schema.typed_dict_field(core_schema.any_schema(), required=False)
 _SAID = SchemaValidator(core_schema.typed_dict_schema(dict.fromkeys((*ID_FIELDS.values(), "version"), _FIELD)))
-"""What is of use in a payload. Of any type: one that is wrong must not spoil the others; and no more is made of it."""
+"""The fields that are read from a payload. They may have any type, so that one wrong field does not hide the others."""
 
 
 class Subject(NamedTuple):
-    """The entity and the version; each None where the record does not say it."""
+    """The entity and the version; a part that the record does not say is None."""
 
     kind: RecordKind | None
     id: str | None
@@ -35,7 +35,7 @@ class Subject(NamedTuple):
 
 
 def subject(record: KafkaRecord, found: Headers, topic: str | None, topics: Topics) -> Subject:
-    """What the record is about. `found`: its headers; `topic`: where it was read when it failed. Never raises."""
+    """The record's entity. `found`: its headers; `topic`: the topic of the original record. Never raises."""
     said = _said(record.value)
     named = [(kind, said[field]) for kind, field in ID_FIELDS.items() if isinstance(said.get(field), str)]
     kind = _by_schema(found) or _by_topic(topic, topics) or (named[0][0] if named else None)

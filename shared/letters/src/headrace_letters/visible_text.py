@@ -1,15 +1,15 @@
-"""Text from outside as it may be shown to a person, on a terminal or on a page."""
+"""Makes every character of a text visible, for a terminal or a page."""
 
 import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Co", "Cs", "Zl", "Zp"}
-"""Unicode categories that are not shown but may move the cursor, change its direction or hide text."""
+"""Unicode categories that are invisible but may move the cursor, change its direction or hide text."""
 
 
 def visible(text: str) -> str:
-    """One line: what is not shown appears as an escape, line ends, ANSI sequences and RTL overrides among it.
+    """One line; invisible characters appear as escapes, such as line ends, ANSI sequences and RTL overrides.
 
-    Markup, of a terminal or of a page, stays as it is: whoever shows it escapes it.
+    Markup stays: the caller must escape it.
     """
     if text.isprintable():
         return text

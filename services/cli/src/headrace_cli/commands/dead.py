@@ -1,4 +1,4 @@
-"""Dead letters: looked at, previewed, replayed, set aside, given up, edited."""
+"""The commands of `headrace dead`: list, preview, replay, park, discard and edit dead letters."""
 
 import asyncio
 import sys
@@ -9,49 +9,56 @@ from typing import Annotated
 import typer
 
 from headrace_cli.dead import edit_file, letter_actions, letter_queries
-from headrace_cli.dead.letter_details import letter_shown, print_letter
-from headrace_cli.dead.letter_tables import (
-    SAID,
-    groups_table,
-    letter_object,
-    letters_table,
-    preview_object,
-    preview_table,
+from headrace_cli.dead.letter_details import letter_details
+from headrace_cli.dead.letter_objects import letter_object, preview_object
+from headrace_cli.dead.letter_printout import print_letter
+from headrace_cli.dead.letter_tables import groups_table, letters_table, preview_table
+from headrace_cli.dead.progress_bar import progress_bar
+from headrace_cli.dead.reindex import rebuild
+from headrace_cli.dead.selection_options import (
+    ACTING,
+    OPTIONS,
+    Actor,
+    All,
+    Reason,
+    actor_name,
+    explicit,
+    with_selection,
 )
-from headrace_cli.dead.progress_bar import counting
-from headrace_cli.dead.selection_options import ACTING, OPTIONS, Actor, All, Reason, acting, chooses, chosen
 from headrace_cli.errors import NOT_DONE
 from headrace_cli.options import AsJson
 from headrace_cli.output import inert, messages, print_json, screen
 from headrace_letters.actions import Action
 from headrace_letters.index_settings import IndexSettings
-from headrace_letters.replay import Progress, ReplayOptions, told
+from headrace_letters.replay_progress import Progress, ReplayOptions, refusals, summary
 from headrace_letters.selection import Selection
+from headrace_letters.wording import ACTIONS, PROGRESS
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
 REFUSALS_SHOWN = 20
+NOTHING_TO_REPLAY = "no letters to replay"
 
 Topics = Annotated[
     list[str] | None,
     typer.Option(
         "--topic",
-        help="Read this topic itself, not the index: ours, or one of Kafka Connect or Spring. May be repeated.",
+        help="Read this topic instead of the index: of Headrace, Kafka Connect or Spring Kafka. May be repeated.",
         show_default=False,
     ),
 ]
-Limit = Annotated[int | None, typer.Option(min=1, help="Letters at most.", show_default="all")]
+Limit = Annotated[int | None, typer.Option(min=1, help="Maximum number of letters.", show_default="all")]
 
 
 @app.callback()
 def dead() -> None:
-    """The changes that no retry would help: which there are, why, what a replay would do, and the replay."""
+    """List, preview, replay, park, discard and edit dead letters."""
 
 
 @app.command()
-@chooses(OPTIONS)
+@with_selection(OPTIONS)
 def groups(selection: Selection, topic: Topics = None, as_json: AsJson = False) -> None:
-    """Show the causes, the most frequent first: how many letters, since when, and an example."""
+    """Show the causes, the most frequent first: number of letters, times, and an example."""
     found = asyncio.run(letter_queries.groups(IndexSettings(), selection, topic or []))
     if as_json:
         print_json(found)
@@ -62,14 +69,14 @@ def groups(selection: Selection, topic: Topics = None, as_json: AsJson = False) 
 
 
 @app.command()
-@chooses(OPTIONS)
+@with_selection(OPTIONS)
 def ls(
     selection: Selection,
     topic: Topics = None,
-    limit: Annotated[int, typer.Option(min=1, help="Letters at most.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="Maximum number of letters.")] = 100,
     as_json: AsJson = False,
 ) -> None:
-    """List letters, the newest first: which worker, why, which record."""
+    """List letters, the newest first."""
     found, more = asyncio.run(letter_queries.letters(IndexSettings(), selection, topic or [], limit))
     if as_json:
         print_json([letter_object(letter, indexed) for letter, indexed in found])
@@ -79,17 +86,17 @@ def ls(
         return
     screen().print(letters_table([(letter, indexed.status if indexed else "") for letter, indexed in found]))
     if more:
-        screen().print(f"more follow: these are the newest {len(found):,}; see --limit")
+        screen().print(f"these are the newest {len(found):,} letters; there are more, see --limit")
 
 
 @app.command()
 def show(
-    dead_id: Annotated[str, typer.Argument(metavar="DEAD_ID", help="As `dead ls` shows it.")],
+    dead_id: Annotated[str, typer.Argument(metavar="DEAD_ID", help="The id; `dead ls` shows it.")],
     topic: Topics = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show one letter whole: payload, bytes, headers, the error, what each store holds of it, its attempts."""
-    found = asyncio.run(letter_shown(IndexSettings(), dead_id, topic or []))
+    """Show everything about one letter: payload, headers, error, what each store contains, attempts and actions."""
+    found = asyncio.run(letter_details(IndexSettings(), dead_id, topic or []))
     if as_json:
         print_json(found)
     else:
@@ -97,85 +104,85 @@ def show(
 
 
 @app.command()
-@chooses(OPTIONS)
+@with_selection(OPTIONS)
 def preview(selection: Selection, limit: Limit = None, as_json: AsJson = False) -> None:
-    """Say what a replay would do: how many letters would apply, are superseded, deleted, or applied already.
+    """Show what a replay would do: the number of letters for each outcome.
 
-    It takes what waits, and what is parked with `--status parked`, and changes nothing.
+    It takes waiting letters, or parked ones with `--status parked`. It changes nothing.
     """
-    with counting("looking") as look:
+    with progress_bar("previewing") as update:
         found = asyncio.run(
-            letter_queries.look_ahead(IndexSettings(), selection, limit, lambda now: look(now.looked_at, now.total, ""))
+            letter_queries.preview_all(
+                IndexSettings(), selection, limit, lambda now: update(now.predicted, now.total, "")
+            )
         )
     if as_json:
         print_json(preview_object(found))
     elif not found.total:
-        screen().print("no letter waits")
+        screen().print(NOTHING_TO_REPLAY)
     else:
         screen().print(preview_table(found))
 
 
 @app.command()
-@chooses(ACTING)
+@with_selection(ACTING)
 def replay(
     selection: Selection,
     every: All = False,
     limit: Limit = None,
     rate: Annotated[
-        float | None, typer.Option(min=0.1, help="Letters a second at most.", show_default="no limit")
+        float | None, typer.Option(min=0.1, help="Maximum letters a second.", show_default="no limit")
     ] = None,
-    canary: Annotated[int, typer.Option(min=0, help="So many first; the rest only if none of them fails.")] = 10,
+    canary: Annotated[int, typer.Option(min=0, help="This many go first; the others only if none fails.")] = 10,
     stop_share: Annotated[
         float, typer.Option(min=0, max=1, help="Stop when more than this share of the answers are failures; 1: never.")
     ] = 0.5,
-    answer_within: Annotated[
-        float, typer.Option(min=1, help="Seconds without an answer from the worker after which to stop.")
-    ] = 60.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; say what would be.")] = False,
+    answer_within: Annotated[float, typer.Option(min=1, help="Stop after this many seconds without an answer.")] = 60.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Send letters again, to the worker that failed and to no other, and follow what becomes of them.
+    """Send letters again, only to the worker that failed, and count the answers.
 
-    Takes what waits, and what is parked with `--status parked`. Nothing grows older by it: every store compares the
-    version. Exit status 1 if some failed again, were refused, or have no answer.
+    It takes waiting letters, or parked ones with `--status parked`. No store gets an older version, because every store
+    compares versions. Exit status 1 if some letters failed again, were refused, or were not answered.
     """
     options = ReplayOptions(limit, rate, canary, stop_share, answer_within, dry_run)
-    with counting("replaying") as look:
+    with progress_bar("replaying") as update:
 
         def seen(progress: Progress) -> None:
-            failed = f"{progress.failed:,} failed" if progress.failed else ""
-            look(progress.published + progress.refused, progress.total, failed)
+            failed = f"{progress.failed:,} {PROGRESS['failed'].title}" if progress.failed else ""
+            update(progress.published + progress.refused, progress.total, failed)
 
         running = letter_actions.replay_all(
-            IndexSettings(), chosen(selection, every), options, seen, actor=acting(actor), reason=reason
+            IndexSettings(), explicit(selection, every), options, seen, actor=actor_name(actor), reason=reason
         )
         progress = asyncio.run(running)
     if as_json:
         print_json(asdict(progress) | {"unanswered": progress.unanswered if not dry_run else 0, "dry_run": dry_run})
     else:
-        screen().print(inert(_told(progress, dry_run)), soft_wrap=True)
+        screen().print(inert(_summary(progress, dry_run)), soft_wrap=True)
     if not dry_run and (progress.failed or progress.refused or progress.unanswered or progress.state != "done"):
         raise typer.Exit(NOT_DONE)
 
 
 @app.command()
-@chooses(ACTING)
+@with_selection(ACTING)
 def park(
     selection: Selection, every: All = False, actor: Actor = None, reason: Reason = "", as_json: AsJson = False
 ) -> None:
-    """Set letters aside: a replay takes them only if it names them as parked."""
-    action = Action(acting(actor), "park", chosen(selection, every), reason)
+    """Park letters: a replay takes them only with `--status parked`."""
+    action = Action(actor_name(actor), "park", explicit(selection, every), reason)
     count = asyncio.run(letter_actions.park(IndexSettings(), action))
     if as_json:
         print_json({"parked": count})
     else:
-        screen().print(f"{count:,} letters parked")
+        screen().print(f"{count:,} letters {ACTIONS['park'].title}")
 
 
 @app.command()
-@chooses(ACTING)
+@with_selection(ACTING)
 def discard(
     selection: Selection,
     reason: Annotated[str, typer.Option(help="Why, for the audit.", show_default=False)],
@@ -183,26 +190,26 @@ def discard(
     actor: Actor = None,
     as_json: AsJson = False,
 ) -> None:
-    """Give letters up. Their records stay on the topic until it drops them."""
-    action = Action(acting(actor), "discard", chosen(selection, every), reason)
+    """Discard letters: they are never replayed. Their records stay on the topic until they expire."""
+    action = Action(actor_name(actor), "discard", explicit(selection, every), reason)
     count = asyncio.run(letter_actions.discard(IndexSettings(), action))
     if as_json:
         print_json({"discarded": count})
     else:
-        screen().print(f"{count:,} letters discarded")
+        screen().print(f"{count:,} letters {ACTIONS['discard'].title}")
 
 
 @app.command()
-@chooses(ACTING)
+@with_selection(ACTING)
 def export(
     selection: Selection,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="The file; standard output without.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="A file instead of standard output.")] = None,
     actor: Actor = None,
     reason: Reason = "",
-    as_json: Annotated[bool, typer.Option("--json", help="Lines are JSON in any case.", hidden=True)] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="The lines are always JSON.", hidden=True)] = False,
 ) -> None:
-    """Write letters as lines of JSON whose `value` can be edited, for `dead import`."""
-    action = Action(acting(actor), "export", selection, reason)
+    """Write letters as lines of JSON. Edit their `value`, then run `dead import`."""
+    action = Action(actor_name(actor), "export", selection, reason)
     if output is None:
         asyncio.run(edit_file.export(IndexSettings(), action, sys.stdout))
         return
@@ -213,24 +220,24 @@ def export(
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="As `dead export` wrote it, with some `value` edited.", dir_okay=False)],
+    file: Annotated[Path, typer.Argument(help="A file of `dead export` with edited values.", dir_okay=False)],
     version: Annotated[
         int | None,
         typer.Option(
-            min=1, help="Of lines that set no `new_version`.", show_default="the smallest above every store's"
+            min=1, help="For lines that set no `new_version`.", show_default="the smallest above all stored versions"
         ),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Publish nothing; say what would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Publish edited letters as new changes, through all workers, each with a version of its own.
+    """Publish edited letters as new changes for all workers, each with its own version.
 
-    Lines that nobody edited are left alone. Exit status 1 if a line was refused.
+    Lines that were not edited are skipped. Exit status 1 if a line was refused.
     """
     importing = edit_file.import_file(
-        IndexSettings(), file, version, dry_run=dry_run, actor=acting(actor), reason=reason
+        IndexSettings(), file, version, dry_run=dry_run, actor=actor_name(actor), reason=reason
     )
     done = asyncio.run(importing)
     if as_json:
@@ -246,24 +253,23 @@ def import_(
 
 @app.command()
 def reindex(as_json: AsJson = False) -> None:
-    """Make the index again from the topics. Nothing is taken away; what operators decided stays."""
-    with counting("reading") as look:
-        done = asyncio.run(letter_actions.make_again(IndexSettings(), lambda read, of: look(read, of, "")))
+    """Rebuild the index from the topics. Nothing is removed; decisions of operators stay."""
+    with progress_bar("reading") as update:
+        done = asyncio.run(rebuild(IndexSettings(), lambda read, total: update(read, total, "")))
     if as_json:
         print_json(asdict(done))
     else:
         counts = f"{done.letters:,} letters, {done.receipts:,} receipts and {done.decisions:,} decisions of operators"
-        screen().print(f"the index holds {counts}")
+        screen().print(f"the index has {counts}")
 
 
 def _none(selection: Selection) -> str:
-    return "there are no such dead letters" if selection.as_json() else "there are no dead letters"
+    return "no dead letters match" if selection.as_json() else "there are no dead letters"
 
 
-def _told(progress: Progress, dry_run: bool) -> str:
+def _summary(progress: Progress, dry_run: bool) -> str:
     if not progress.total:
-        return "no letter waits"
-    refused = "".join(f"; {count:,} {SAID[outcome]}" for outcome, count in progress.refusals.items())
+        return NOTHING_TO_REPLAY
     if dry_run:
-        return f"{progress.published:,} letters would be sent again" + refused
-    return told(progress) + refused
+        return f"{progress.published:,} letters would be sent again{refusals(progress)}"
+    return summary(progress) + refusals(progress)

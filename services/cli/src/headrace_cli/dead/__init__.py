@@ -1,1 +1,1 @@
-"""What `headrace dead` does: choosing letters, looking at them, and showing them."""
+"""The parts of `headrace dead`: options, queries, actions, edits and tables."""

@@ -1,4 +1,4 @@
-"""Letters into a file of lines, and edited lines into new changes."""
+"""Writes letters as lines of a file, and publishes edited lines as new changes."""
 
 import json
 from collections.abc import Iterator
@@ -9,20 +9,20 @@ from typing import Any, TextIO
 
 from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, Refused, edits, publish_edits
-from headrace_cli.dead.tools import opened_index
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.output import json_text
 from headrace_letters.actions import Action
+from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
 from headrace_letters.letter_reader import open_letter_reader
 
-LINES_AT_ONCE = 500
+LINES_PER_PART = 500
 
 
 @dataclass(slots=True)
 class Imported:
-    """What became of a file's lines. `versions`: of each published id; `refused`: (line, letter, why)."""
+    """The result for a file. `versions`: the version of each published id. `refused`: line, letter and why."""
 
     published: int = 0
     unchanged: int = 0
@@ -31,9 +31,9 @@ class Imported:
 
 
 async def export(settings: IndexSettings, action: Action, output: TextIO) -> int:
-    """Writes a line for each letter; how many. Raises Unavailable."""
+    """Writes a line for each letter; returns how many. Raises Unavailable."""
     count = 0
-    async with opened_index(settings) as index, open_letter_reader(settings.kafka) as reader:
+    async with open_index(settings) as index, open_letter_reader(settings.kafka) as reader:
         number = await index.begin(action)
         async for line in exported(index, reader, action.selection):
             output.write(json_text(line) + "\n")
@@ -45,16 +45,16 @@ async def export(settings: IndexSettings, action: Action, output: TextIO) -> int
 async def import_file(
     settings: IndexSettings, file: Path, version: int | None, *, dry_run: bool, actor: str, reason: str
 ) -> Imported:
-    """Publishes the edited lines of a file, part by part. Raises Unavailable; CommandError for no such file."""
+    """Publishes the edited lines of a file in parts. Raises Unavailable; CommandError if the file cannot be read."""
     done = Imported()
     try:
         lines = file.open("rb")
     except OSError as error:
         raise CommandError(f"{file}: {error.strerror}", WRONG_CALL) from None
     with lines:
-        async with opened_index(settings) as index, open_installed_stores() as stores:
+        async with open_index(settings) as index, open_installed_stores() as stores:
             numbered = _objects(enumerate(lines, start=1), done)
-            while part := list(islice(numbered, LINES_AT_ONCE)):
+            while part := list(islice(numbered, LINES_PER_PART)):
                 results = await edits([line for _, line in part], index, stores, settings, version=version)
                 chosen = [result for result in results if isinstance(result, Edit)]
                 if not dry_run:
@@ -79,4 +79,4 @@ def _objects(lines: Iterator[tuple[int, bytes]], done: Imported) -> Iterator[tup
         if isinstance(read, dict):
             yield number, read
         else:
-            done.refused.append({"line": number, "id": "", "why": "is no JSON object"})
+            done.refused.append({"line": number, "id": "", "why": "not a JSON object"})

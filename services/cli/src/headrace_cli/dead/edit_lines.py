@@ -1,4 +1,4 @@
-"""Dead letters as lines that can be edited."""
+"""Dead letters as lines of JSON that can be edited."""
 
 import base64
 import hashlib
@@ -16,13 +16,13 @@ from headrace_runtime.decoder import KafkaRecord
 
 EDITABLE: tuple[Status, ...] = ("waiting", "parked")
 NOT_EDITED = ("embedding",)
-"""Follows from the change: embed makes it anew."""
+"""The worker embed computes it again."""
 
 
 async def exported(index: LetterIndex, reader: LetterReader, selection: Selection) -> AsyncIterator[dict[str, Any]]:
-    """One object for each letter that can be edited. `value` is what to edit; `new_version` may be set.
+    """One object for each letter that can be edited: change `value`; `new_version` may be set.
 
-    A value that is no JSON object is there as `value_base64`, and `value` is null. Raises Unavailable.
+    If the value is not a JSON object, `value` is null and `value_base64` has its bytes. Raises Unavailable.
     """
     chosen = replace(selection, status=tuple(one for one in selection.status or EDITABLE if one in EDITABLE))
     async for found in index.walk(chosen):
@@ -34,7 +34,7 @@ async def exported(index: LetterIndex, reader: LetterReader, selection: Selectio
 
 
 def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
-    """A letter as a line to edit. `unedited` tells whether somebody has."""
+    """A letter as a line. `unedited` is the digest of the value before the edit."""
     letter = found.letter
     value = parsed(record.value)
     if value is not None:
@@ -61,7 +61,7 @@ def parsed(value: bytes | None) -> dict[str, Any] | None:
 
 
 def digest(value: Any) -> str:
-    """Of a value as JSON writes it, whatever the order of its names: tells whether a line was edited."""
+    """The digest of a JSON value, independent of the order of names. It shows whether a line was edited."""
     return hashlib.sha256(to_json(_ordered(value), inf_nan_mode="constants")).hexdigest()[:16]
 
 

@@ -1,11 +1,11 @@
-"""Looks at dead letters: in the index, or straight on topics."""
+"""Groups, lists and previews of dead letters, from the index or directly from topics."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from headrace_cli.dead.letter_tables import group_object, topic_group_object
-from headrace_cli.dead.tools import opened_index
+from headrace_cli.dead.letter_objects import group_object, topic_group_object
 from headrace_cli.dead.topic_letters import groups_on, letters_on
+from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
 from headrace_letters.letter import Letter
@@ -19,10 +19,10 @@ Found = list[tuple[Letter, IndexedLetter | None]]
 
 
 async def groups(settings: IndexSettings, selection: Selection, topics: Sequence[str]) -> list[dict[str, Any]]:
-    """The causes, the most frequent first, as objects for programs."""
+    """The causes as JSON objects, the most frequent first."""
     if topics:
         return [topic_group_object(group) for group in await groups_on(settings, topics, selection)]
-    async with opened_index(settings) as index:
+    async with open_index(settings) as index:
         return [group_object(group) for group in await index.groups(selection)]
 
 
@@ -35,7 +35,7 @@ async def letters(
         on_topics.sort(key=lambda letter: letter.failed_at, reverse=True)
         return [(letter, None) for letter in on_topics[:limit]], len(on_topics) > limit
     found: Found = []
-    async with opened_index(settings) as index:
+    async with open_index(settings) as index:
         page = await index.page(selection, limit=min(limit, PAGE))
         while True:
             found += [(one.letter, one) for one in page.letters]
@@ -44,15 +44,15 @@ async def letters(
             page = await index.page(selection, limit=min(limit - len(found), PAGE), after=page.next)
 
 
-async def look_ahead(
-    settings: IndexSettings, selection: Selection, limit: int | None, look: Callable[[Preview], None]
+async def preview_all(
+    settings: IndexSettings, selection: Selection, limit: int | None, on_progress: Callable[[Preview], None]
 ) -> Preview:
-    """What a replay of the selection would do. `look` is shown how far the look is. Raises Unavailable."""
+    """What a replay of the selection would do. Raises Unavailable."""
     async with (
-        opened_index(settings) as index,
+        open_index(settings) as index,
         open_letter_reader(settings.kafka) as reader,
         open_installed_stores() as stores,
     ):
         async for found in preview(index, reader, stores, selection, limit=limit):
-            look(found)
+            on_progress(found)
     return found

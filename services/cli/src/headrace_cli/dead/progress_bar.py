@@ -7,12 +7,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headrace_cli.output import messages
 
-Look = Callable[[int, int, str], None]
+Update = Callable[[int, int, str], None]
 
 
 @contextmanager
-def counting(what: str) -> Iterator[Look]:
-    """Gives what to call with how many are done, of how many, and a word about it. Shown on a terminal only."""
+def progress_bar(what: str) -> Iterator[Update]:
+    """Yields a function to call with the number done, the total and a note. Only a terminal shows the bar."""
     console = messages()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, TextColumn("{task.fields[note]}"), console=console, disable=not console.is_terminal) as bar:

@@ -1,4 +1,4 @@
-"""Which dead letters a command is about: the options that choose, and the selection that they make."""
+"""The options that choose dead letters, and the selection that they make."""
 
 import inspect
 import os
@@ -27,47 +27,54 @@ def _statuses(incomplete: str) -> list[str]:
 
 
 Ids = Annotated[
-    list[str] | None, typer.Option("--id", metavar="DEAD_ID", help="This letter; may be repeated.", show_default=False)
+    list[str] | None,
+    typer.Option("--id", metavar="DEAD_ID", help="Only this letter; may be repeated.", show_default=False),
 ]
 OPTIONS: dict[str, Any] = {
-    "worker": Annotated[str | None, typer.Option("--worker", help="The worker that failed.", autocompletion=_workers)],
+    "worker": Annotated[str | None, typer.Option("--worker", help="Letters of this worker.", autocompletion=_workers)],
     "reason": Annotated[
-        str | None, typer.Option("--failed-for", "--reason", metavar="REASON", help="Failed for this reason.")
+        str | None, typer.Option("--failed-for", "--reason", metavar="REASON", help="Letters with this reason.")
     ],
-    "fingerprint": Annotated[str | None, typer.Option("--fingerprint", help="Of this cause, as `groups` shows it.")],
+    "fingerprint": Annotated[str | None, typer.Option("--fingerprint", help="Letters with this cause of `groups`.")],
     "since": Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="Failed since: 2026-03-01T03:00, or 90m, 12h, 2d ago.")
+        str | None,
+        typer.Option("--since", metavar="TIME", help="Failed since: 2026-03-01T03:00, or 90m, 12h, 2d ago."),
     ],
-    "until": Annotated[str | None, typer.Option("--until", metavar="TIME", help="Failed before.")],
+    "until": Annotated[str | None, typer.Option("--until", metavar="TIME", help="Failed before this time.")],
     "key": Annotated[str | None, typer.Option("--key", help="The record's key; bytes as 0x…")],
     "status": Annotated[
         list[str] | None,
-        typer.Option("--status", help="May be repeated.", autocompletion=_statuses, show_default=False),
+        typer.Option(
+            "--status",
+            help="Letters with this status; may be repeated.",
+            autocompletion=_statuses,
+            show_default=False,
+        ),
     ],
     "ids": Ids,
 }
 
 ACTING: dict[str, Any] = OPTIONS | {
-    "reason": Annotated[str | None, typer.Option("--failed-for", metavar="REASON", help="Failed for this reason.")]
+    "reason": Annotated[str | None, typer.Option("--failed-for", metavar="REASON", help="Letters with this reason.")]
 }
-"""Where letters are changed, --reason says why."""
+"""For commands that change letters: there, --reason says why."""
 
 Actor = Annotated[
     str | None,
-    typer.Option(envvar=ACTOR, help="Who does this, for the audit.", show_default="your user name", show_envvar=False),
+    typer.Option(envvar=ACTOR, help="Your name for the audit.", show_default="your user name", show_envvar=False),
 ]
-Reason = Annotated[str, typer.Option(help="Why, for the audit.", show_default=False)]
-All = Annotated[bool, typer.Option("--all", help="Every letter that waits: nothing else chooses.")]
+Reason = Annotated[str, typer.Option(help="The reason for the audit.", show_default=False)]
+All = Annotated[bool, typer.Option("--all", help="All letters. Not together with options that choose letters.")]
 
 
-def chooses(options: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Gives a command the options that choose letters; it is called with the `selection` that they make."""
+def with_selection(options: dict[str, Any]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Adds options that choose letters to a command. The command gets the `selection` that they make."""
 
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         @wraps(command)
         def called(**given: Any) -> None:
-            chosen = {f"{name}": given.pop(f"of_{name}") for name in options}
-            command(selection=selection(**chosen), **given)
+            options_given = {f"{name}": given.pop(f"of_{name}") for name in options}
+            command(selection=selection(**options_given), **given)
 
         keyword = inspect.Parameter.KEYWORD_ONLY
         signature = inspect.signature(command)
@@ -92,7 +99,7 @@ def selection(
     status: list[str] | None = None,
     ids: list[str] | None = None,
 ) -> Selection:
-    """What the options choose. Raises CommandError for what cannot be read."""
+    """The selection that the options make. Raises CommandError for a wrong value."""
     now = datetime.now(UTC)
     return Selection(
         worker=worker,
@@ -106,15 +113,15 @@ def selection(
     )
 
 
-def chosen(selection: Selection, every: bool) -> Selection:
-    """The selection of a command that changes something: nothing but --all means all. Raises CommandError."""
+def explicit(selection: Selection, every: bool) -> Selection:
+    """The selection of a command that changes letters: only --all means all. Raises CommandError."""
     if every == bool(selection.as_json()):
-        raise CommandError("say which letters: --fingerprint, --worker, … (see --help), or --all", WRONG_CALL)
+        raise CommandError("choose letters: --fingerprint, --worker, … (see --help), or --all", WRONG_CALL)
     return selection
 
 
 def moment(option: str, text: str | None, now: datetime) -> datetime | None:
-    """A time in ISO 8601, local unless it says its zone, or how long ago. Raises CommandError."""
+    """A time in ISO 8601, local if it has no zone, or a duration ago. Raises CommandError."""
     if text is None:
         return None
     if ago := re.fullmatch(r"(\d{1,6})([smhd])", text):
@@ -123,12 +130,12 @@ def moment(option: str, text: str | None, now: datetime) -> datetime | None:
         return datetime.fromisoformat(text).astimezone(UTC)
     except (ValueError, OverflowError):
         raise CommandError(
-            f"--{option} is a time such as 2026-03-01T03:00, or how long ago, such as 90m", WRONG_CALL
+            f"--{option} is a time such as 2026-03-01T03:00, or a duration ago, such as 90m", WRONG_CALL
         ) from None
 
 
-def acting(actor: str | None) -> str:
-    """Who acts: as named, or the system's user."""
+def actor_name(actor: str | None) -> str:
+    """The given name, or the name of the system's user."""
     if actor:
         return actor
     import getpass
@@ -152,4 +159,4 @@ def _key(text: str | None) -> bytes | None:
     try:
         return bytes.fromhex(text[2:])
     except ValueError:
-        raise CommandError("--key 0x… is followed by an even number of hexadecimal digits", WRONG_CALL) from None
+        raise CommandError("--key 0x… needs an even number of hexadecimal digits", WRONG_CALL) from None

@@ -1,4 +1,4 @@
-"""Dead letters read straight from topics, ours or those of Kafka Connect and Spring Kafka, without the index."""
+"""Dead letters of Headrace, Kafka Connect or Spring Kafka, read directly from topics without the index."""
 
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
@@ -13,7 +13,7 @@ from headrace_worker.settings import CommonSettings
 
 @dataclass(slots=True)
 class TopicGroup:
-    """The letters of one cause that lie on the topics now."""
+    """The letters of one cause that are on the topics now."""
 
     fingerprint: str
     reason: str
@@ -25,31 +25,16 @@ class TopicGroup:
 async def letters_on(
     settings: CommonSettings, topics: Sequence[str], selection: Selection
 ) -> AsyncIterator[tuple[Letter, Any]]:
-    """Each letter with its record, in no order between partitions. Raises UnknownTopic."""
+    """Each letter with its record; partitions may be mixed. Raises UnknownTopic."""
     async with open_topics(settings.kafka, topics) as reader:
         async for record in reader.until_now():
             letter = read_letter(record, settings.topics)
-            if matches(letter, selection):
+            if selection.matches(letter):
                 yield letter, record
 
 
-def matches(letter: Letter, selection: Selection) -> bool:
-    """Whether a letter is chosen. What lies on a topic waits, as far as the topic says."""
-    wanted = selection
-    return (
-        (wanted.worker is None or wanted.worker == letter.worker)
-        and (wanted.reason is None or wanted.reason == letter.reason)
-        and (wanted.fingerprint is None or wanted.fingerprint == letter.fingerprint)
-        and (wanted.since is None or letter.failed_at >= wanted.since)
-        and (wanted.until is None or letter.failed_at < wanted.until)
-        and (wanted.key is None or wanted.key == letter.key)
-        and (wanted.status is None or "waiting" in wanted.status)
-        and (wanted.ids is None or letter.id in wanted.ids)
-    )
-
-
 async def groups_on(settings: CommonSettings, topics: Sequence[str], selection: Selection) -> list[TopicGroup]:
-    """By cause, the largest first."""
+    """The groups by cause, the largest first."""
     groups: dict[str, TopicGroup] = {}
     async for letter, _ in letters_on(settings, topics, selection):
         group = groups.setdefault(letter.fingerprint, TopicGroup(letter.fingerprint, letter.reason, letter, letter))

@@ -1,1 +1,1 @@
-"""Values as a page shows them: hostile text made inert, bytes, times, pictures."""
+"""Formats values for a page: untrusted text, bytes, times and charts."""

@@ -1,4 +1,4 @@
-"""Small pictures in SVG, each with its meaning in words. No inline style: the page's policy allows none."""
+"""Small SVG charts with a description in words. They have no inline style, because the page's policy forbids it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,22 +7,22 @@ from markupsafe import Markup
 
 from headrace_console.formats.text import count
 
-MOST_GAP = 1.5
+MAX_GAP = 1.5
 GAP = 2
-LEAST_HEIGHT = 2.0
+MIN_HEIGHT = 2.0
 
 
 def sparkline(series: Sequence[int], label: str, *, width: int = 132, height: int = 30) -> Markup:
-    """A column for each step, oldest first. `label`: what is counted and in which time, for example `24 hours`."""
+    """A column for each step, oldest first. `label`: what is counted, and over which time."""
     most = max(series, default=0)
     step = width / max(len(series), 1)
-    gap = min(MOST_GAP, step / 4)
+    gap = min(MAX_GAP, step / 4)
     columns = Markup("").join(
         Markup('<rect x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}" rx="1"/>').format(
             place * step, height - tall, step - gap, tall
         )
         for place, number in enumerate(series)
-        if (tall := max(LEAST_HEIGHT, number / most * height) if number else 0)
+        if (tall := max(MIN_HEIGHT, number / most * height) if number else 0)
     )
     return Markup(
         '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" preserveAspectRatio="none" '
@@ -31,7 +31,7 @@ def sparkline(series: Sequence[int], label: str, *, width: int = 132, height: in
 
 
 def series_in_words(series: Sequence[int], label: str) -> str:
-    """What a sparkline shows, for who cannot see it."""
+    """The description of a sparkline, for screen readers."""
     if not any(series):
         return f"{label}: none"
     most = max(series)
@@ -44,7 +44,7 @@ def series_in_words(series: Sequence[int], label: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of a whole. `name`: of its icon and colour. `about`: one sentence on what it means."""
+    """One part of a whole. `name`: the name of its icon and colour. `about`: its meaning in one sentence."""
 
     name: str
     label: str
@@ -53,13 +53,13 @@ class Part:
 
 
 def stacked(parts: Sequence[Part], label: str) -> Markup:
-    """The parts of a whole in one bar. Whoever shows it also lists the parts with their numbers."""
+    """The parts of a whole in one bar. The page must also list the parts with their numbers."""
     total = sum(part.number for part in parts)
     shown = [part for part in parts if part.number]
     x = 0.0
     rects = []
     for part in shown:
-        # A part of one in 100,000 is still to be seen.
+        # One letter of 100,000 is still visible.
         wide = max(part.number / total * 1000, 4.0)
         drawn = wide if part is shown[-1] else wide - GAP
         rects.append(
@@ -73,7 +73,7 @@ def stacked(parts: Sequence[Part], label: str) -> Markup:
 
 
 def bar(part: Part, most: int) -> Markup:
-    """The part against the largest one; its number stands beside it as text, so that the picture is decoration."""
+    """The part compared with the largest one. It is decoration: the page shows the number as text."""
     wide = max(part.number / most * 1000, 6.0) if part.number and most else 0
     return Markup(
         '<svg class="bar" viewBox="0 0 1000 12" preserveAspectRatio="none" aria-hidden="true">'

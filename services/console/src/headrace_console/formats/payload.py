@@ -1,4 +1,4 @@
-"""A record's bytes as a page shows them: decoded where they are JSON, as text where they are text, and in hex."""
+"""The bytes of a record for a page: as JSON, as text or in hexadecimal."""
 
 import codecs
 import json
@@ -11,17 +11,17 @@ from markupsafe import Markup, escape
 from headrace_console.formats.text import inert_lines
 from headrace_letters.visible_text import visible
 
-MOST_DECODED = 262_144
-"""Bytes: a larger value is shown by its beginning."""
-MOST_SHOWN = 16_384
-MOST_STRING = 160
+MAX_DECODED = 262_144
+"""Bytes. Of a larger value the page shows only the beginning."""
+MAX_SHOWN = 16_384
+MAX_STRING = 160
 HEX_BYTES = 512
 ROW = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """`form`: what it was taken for. `cut`: how many bytes the page leaves out, of `size`; None of a null value."""
+    """`form`: JSON, text, binary or null. `size`: bytes of the value; None for null. `cut`: bytes not shown."""
 
     form: str
     html: Markup
@@ -33,27 +33,27 @@ def shown_payload(value: bytes | None) -> Shown:
     """Never raises, whatever the bytes."""
     if value is None:
         return Shown("null", Markup(""), None, 0)
-    if len(value) <= MOST_DECODED:
+    if len(value) <= MAX_DECODED:
         try:
             return Shown("JSON", highlighted(json.loads(value)), len(value), 0)
         except (ValueError, RecursionError):
             pass
-    beginning = value[:MOST_SHOWN]
+    beginning = value[:MAX_SHOWN]
     cut = len(value) - len(beginning)
-    # A character that the cut has halved is left out; one that was broken before is shown as broken.
+    # Leave out a character that the cut divides; show a character that was invalid before.
     text = codecs.getincrementaldecoder("utf-8")("replace").decode(beginning, final=not cut)
     form = "text" if "\ufffd" not in text else "binary"
-    return Shown(form, inert_lines(text, MOST_SHOWN), len(value), cut)
+    return Shown(form, inert_lines(text, MAX_SHOWN), len(value), cut)
 
 
 def highlighted(value: Any) -> Markup:
-    """JSON with its keys, texts and numbers marked. Long texts, such as vectors, are shortened."""
+    """JSON with marked keys, texts and numbers. Long texts are shortened."""
     lines = json.dumps(_shortened(value), indent=2, ensure_ascii=False).split("\n")
     return Markup("\n").join(_line(line) for line in lines[:5000])
 
 
 def hexdump(value: bytes, most: int = HEX_BYTES) -> str:
-    """Offset, 16 bytes in hexadecimal, and the printable ones of ASCII, a row each."""
+    """A row for each 16 bytes: the offset, hexadecimal digits and printable ASCII."""
     shown = []
     for start in range(0, min(len(value), most), ROW):
         row = value[start : start + ROW]
@@ -76,10 +76,10 @@ def _token(match: re.Match[str]) -> Markup:
 
 
 def _shortened(value: Any) -> Any:
-    if isinstance(value, str) and len(value) > MOST_STRING:
-        return f"{value[:MOST_STRING]}… ({len(value):,} characters)"
+    if isinstance(value, str) and len(value) > MAX_STRING:
+        return f"{value[:MAX_STRING]}… ({len(value):,} characters)"
     if isinstance(value, dict):
-        return {key[:MOST_STRING]: _shortened(item) for key, item in value.items()}
+        return {key[:MAX_STRING]: _shortened(item) for key, item in value.items()}
     if isinstance(value, list):
         return [_shortened(item) for item in value]
     return value

@@ -1,4 +1,4 @@
-"""Text from outside, as HTML that does nothing: escaped, isolated from the text around it, cut to a length."""
+"""Untrusted text as harmless HTML: escaped, isolated from the text around it, and shortened."""
 
 from markupsafe import Markup, escape
 
@@ -8,9 +8,9 @@ SHORT = 200
 
 
 def inert(text: object, most: int = SHORT) -> Markup:
-    """One line: line ends become spaces, and whatever else a page would not show, or would obey, appears as an escape.
+    """One line: line ends become spaces, and invisible characters appear as escapes.
 
-    `<bdi>` keeps its direction its own.
+    `<bdi>` isolates its direction from the text around it.
     """
     whole = str(text).replace("\r\n", "\n").replace("\n", " ")
     cut = whole if len(whole) <= most else whole[:most] + "…"
@@ -18,14 +18,14 @@ def inert(text: object, most: int = SHORT) -> Markup:
 
 
 def inert_lines(text: str, most: int) -> Markup:
-    """Several lines: as `inert`, but their ends stay."""
+    """Like `inert`, but line ends stay."""
     cut = text if len(text) <= most else text[:most] + "…"
     lines = cut.replace("\r\n", "\n").split("\n")
     return Markup('<bdi class="lines">{}</bdi>').format(Markup("\n").join(escape(visible(line)) for line in lines))
 
 
 def header_text(value: bytes, most: int = 2000) -> Markup:
-    """As text where it is text, and in hexadecimal else, as numbers are that Spring writes."""
+    """A header as text, or in hexadecimal if it is not text, such as a number of Spring Kafka."""
     try:
         return inert_lines(value.decode(), most)
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""Moments as people say them, with the exact one beside."""
+"""Times for people: relative, exact, and durations."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ def ago(moment: datetime, now: datetime) -> str:
     for least, unit, name in _STEPS:
         if seconds >= least:
             return f"{int(seconds // unit)} {name} ago"
-    raise AssertionError("the last step has no least")
+    raise AssertionError("the last step has the minimum 0")
 
 
 def exact(moment: datetime) -> str:
@@ -24,7 +24,7 @@ def exact(moment: datetime) -> str:
 
 
 def time_ago(moment: datetime | None) -> Markup:
-    """For reading at a glance; the exact moment is its title."""
+    """The relative time; its title is the exact time."""
     if moment is None:
         return Markup("never")
     shown = ago(moment, datetime.now(UTC))
@@ -32,7 +32,7 @@ def time_ago(moment: datetime | None) -> Markup:
 
 
 def time_exact(moment: datetime | None) -> Markup:
-    """For comparing."""
+    """The exact time."""
     if moment is None:
         return Markup("never")
     return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), exact(moment))

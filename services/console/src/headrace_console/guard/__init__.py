@@ -1,1 +1,1 @@
-"""Who may call the console, and from where."""
+"""What a request must pass before a route answers it."""

@@ -1,4 +1,4 @@
-"""Who has signed in: kept in memory, so that a restart signs everybody out."""
+"""The sessions of operators, in memory: a restart ends them all."""
 
 import hmac
 import secrets
@@ -6,24 +6,24 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-MOST_SESSIONS = 1000
+MAX_SESSIONS = 1000
 
 
 @dataclass
 class Session:
-    """`actor`: the name that actions are recorded under; None until it is given. `csrf`: what a form must send back."""
+    """`actor`: the operator's name for the audit; None before the sign-in. `csrf`: the secret that a form must send."""
 
     expires: float
     actor: str | None = None
     csrf: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     def owns(self, csrf: str) -> bool:
-        """Whether a form came from a page of this session."""
+        """Whether a form has the secret of this session."""
         return hmac.compare_digest(csrf.encode(errors="surrogatepass"), self.csrf.encode())
 
 
 class Sessions:
-    """By the secret that the cookie carries. `lifetime`: seconds. `clock`: seconds, monotonic."""
+    """Sessions by the secret in the cookie. `lifetime`: seconds. `clock`: monotonic seconds."""
 
     def __init__(self, lifetime: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._lifetime = lifetime
@@ -31,15 +31,15 @@ class Sessions:
         self._open: dict[str, Session] = {}
 
     def begin(self) -> str:
-        """A new session's secret. Of too many sessions the oldest end."""
+        """Starts a session; returns its secret. If there are too many sessions, the oldest end."""
         secret = secrets.token_urlsafe(32)
         self._open[secret] = Session(self._clock() + self._lifetime)
-        while len(self._open) > MOST_SESSIONS:
+        while len(self._open) > MAX_SESSIONS:
             self._open.pop(next(iter(self._open)))
         return secret
 
     def get(self, secret: str | None) -> Session | None:
-        """The session, unless it is unknown or over."""
+        """The session; None if it is unknown or has expired."""
         session = self._open.get(secret or "")
         if session is None or self._clock() >= session.expires:
             self.end(secret)
@@ -47,5 +47,5 @@ class Sessions:
         return session
 
     def end(self, secret: str | None) -> None:
-        """Forgets it."""
+        """Ends the session."""
         self._open.pop(secret or "", None)

@@ -1,4 +1,4 @@
-"""The token that lets an operator in."""
+"""The token that an operator signs in with."""
 
 import hashlib
 import hmac
@@ -7,30 +7,30 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-WRONG_TRIES, WITHIN_SECONDS = 10, 60.0
+MAX_WRONG_TRIES, WITHIN_SECONDS = 10, 60.0
 
 
 class TooManyTries(Exception):
-    """So many wrong tokens came in the last minute that none is looked at now, the right one neither."""
+    """There were too many wrong tokens in the last minute; no token is checked now."""
 
 
 def new_token() -> str:
-    """256 random bits as text that fits a URL."""
+    """256 random bits as text for a URL."""
     return secrets.token_urlsafe(32)
 
 
 class Token:
-    """Compares in constant time, and only so many wrong ones a minute. `clock`: seconds, monotonic."""
+    """Compares in constant time, and limits wrong tries. `clock`: monotonic seconds."""
 
     def __init__(self, value: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._digest = _digest(value)
         self._clock = clock
-        self._wrong: deque[float] = deque(maxlen=WRONG_TRIES)
+        self._wrong: deque[float] = deque(maxlen=MAX_WRONG_TRIES)
 
     def matches(self, given: str) -> bool:
         """Whether it is the token. Raises TooManyTries."""
         now = self._clock()
-        if len(self._wrong) == WRONG_TRIES and now - self._wrong[0] < WITHIN_SECONDS:
+        if len(self._wrong) == MAX_WRONG_TRIES and now - self._wrong[0] < WITHIN_SECONDS:
             raise TooManyTries
         if hmac.compare_digest(_digest(given), self._digest):
             return True
@@ -39,5 +39,5 @@ class Token:
 
 
 def _digest(value: str) -> bytes:
-    """Of one length for every value: how long the comparison takes does not tell how long the token is."""
+    """All digests have one length, so that the time of a comparison does not depend on the token's length."""
     return hashlib.sha256(value.encode(errors="surrogatepass")).digest()

@@ -1,1 +1,1 @@
-"""How the workers do: lag and throughput from their committed offsets, health from their own routes."""
+"""Watches the lag and the health of the workers."""

@@ -1,4 +1,4 @@
-"""How far each consumer group has come, from Kafka alone."""
+"""The lag of consumer groups, from Kafka."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -12,8 +12,8 @@ from headrace_worker.settings import KafkaSettings
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """What one worker reads as one consumer group. `topics`: those that it declares, read already or not."""
+class ConsumerGroup:
+    """The topics that a worker reads with one consumer group, including topics without a committed offset."""
 
     worker: str
     name: str
@@ -21,10 +21,10 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Reach:
-    """`lag`: records not yet committed, by topic. `committed`: records before the committed offsets, of all topics.
+class GroupLag:
+    """`lag`: uncommitted records by topic. `committed`: the sum of the committed offsets of all topics.
 
-    `state`: as Kafka calls it, Stable, Empty, PreparingRebalance and so on. `members`: how many copies run.
+    `state`: the state in Kafka, such as Stable, Empty or PreparingRebalance. `members`: the number of running copies.
     """
 
     state: str
@@ -34,21 +34,21 @@ class Reach:
 
 
 class GroupReader:
-    """Looks at consumer groups. It raises what aiokafka raises."""
+    """Reads the lag of consumer groups. Raises the errors of aiokafka."""
 
     def __init__(self, consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient) -> None:
         self._consumer = consumer
         self._admin = admin
 
-    async def look(self, groups: Sequence[Group]) -> dict[str, Reach]:
-        """By the group's name. A topic that does not exist counts for nothing."""
+    async def read(self, groups: Sequence[ConsumerGroup]) -> dict[str, GroupLag]:
+        """The lag by name of the group. Topics that do not exist are ignored."""
         committed = {group.name: await committed_offsets(self._admin, group.name) for group in groups}
         wanted = {topic for group in groups for topic in group.topics}
         wanted |= {partition.topic for offsets in committed.values() for partition in offsets}
         partitions = await self._partitions(sorted(wanted))
         starts = await self._consumer.beginning_offsets(partitions) if partitions else {}
         ends = await self._consumer.end_offsets(partitions) if partitions else {}
-        reaches = {}
+        lags = {}
         for group in groups:
             state, members = await self._state(group.name)
             offsets = committed[group.name]
@@ -56,8 +56,8 @@ class GroupReader:
             lag = unread(
                 starts, {partition: end for partition, end in ends.items() if partition.topic in read}, offsets
             )
-            reaches[group.name] = Reach(state, members, sum(offsets.values()), dict(sorted(lag.items())))
-        return reaches
+            lags[group.name] = GroupLag(state, members, sum(offsets.values()), dict(sorted(lag.items())))
+        return lags
 
     async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
         described = await self._admin.describe_topics(topics) if topics else []
@@ -78,7 +78,7 @@ class GroupReader:
 
 
 @asynccontextmanager
-async def open_groups(settings: KafkaSettings) -> AsyncIterator[GroupReader]:
-    """Connected until the end of the block."""
+async def open_group_reader(settings: KafkaSettings) -> AsyncIterator[GroupReader]:
+    """A reader that is connected until the end of the block."""
     async with open_clients(settings) as (consumer, admin):
         yield GroupReader(consumer, admin)

@@ -1,4 +1,4 @@
-"""Looks at the workers in the background, so that no page waits for a broker."""
+"""Reads the lag and the health of the workers in the background, so that no page waits for them."""
 
 import asyncio
 import time
@@ -12,64 +12,68 @@ import httpx
 import structlog
 from aiokafka.errors import KafkaError
 
-from headrace_console.monitor.group_lag import Group, GroupReader, Reach, open_groups
-from headrace_console.monitor.worker_health import Health, health_of
+from headrace_console.monitor.group_lag import ConsumerGroup, GroupLag, GroupReader, open_group_reader
+from headrace_console.monitor.worker_health import WorkerHealth, health_of
 from headrace_worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
 
-EVERY_SECONDS = 5.0
+INTERVAL = 5.0
+"""Seconds between two readings."""
 KEPT = 61
-RATE_LOOKS = 6
-ANSWER_SECONDS = 15.0
+"""Readings: the last five minutes."""
+RATE_READINGS = 6
+"""Readings: the last half minute."""
+ANSWER_WITHIN = 15.0
+"""Seconds."""
 
 
 @dataclass(slots=True)
 class Watched:
-    """One consumer group over time. `looks`: (seconds, records committed by then), oldest first."""
+    """One consumer group over time. `readings`: (seconds, committed records), oldest first."""
 
-    group: Group
-    reach: Reach | None = None
-    looks: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT))
+    group: ConsumerGroup
+    now: GroupLag | None = None
+    readings: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=KEPT))
 
     @property
     def lag(self) -> int | None:
-        """Records not yet committed; None before the first look."""
-        return None if self.reach is None else sum(self.reach.lag.values())
+        """Uncommitted records; None before the first reading."""
+        return None if self.now is None else sum(self.now.lag.values())
 
     @property
     def rate(self) -> float | None:
-        """Records a second over the last half minute; None before the second look."""
-        looks = list(self.looks)[-RATE_LOOKS - 1 :]
-        if len(looks) < 2:
+        """Records a second over the last half minute; None before the second reading."""
+        readings = list(self.readings)[-RATE_READINGS - 1 :]
+        if len(readings) < 2:
             return None
-        return max(0.0, (looks[-1][1] - looks[0][1]) / (looks[-1][0] - looks[0][0]))
+        return max(0.0, (readings[-1][1] - readings[0][1]) / (readings[-1][0] - readings[0][0]))
 
     @property
     def series(self) -> list[int]:
-        """Records between each look and the next, over the last five minutes."""
-        numbers = [number for _, number in self.looks]
+        """Records between two readings, over the last five minutes."""
+        numbers = [number for _, number in self.readings]
         return [max(0, after - before) for before, after in pairwise(numbers)]
 
 
 class WorkerMonitor:
-    """`addresses`: of the workers' own routes, by name, where they are given. `problem`: why nothing newer is known."""
+    """`addresses`: known addresses of the workers' routes, by name. `problem`: why the last reading failed, or ""."""
 
-    def __init__(self, settings: KafkaSettings, groups: Sequence[Group], addresses: Mapping[str, str]) -> None:
+    def __init__(self, settings: KafkaSettings, groups: Sequence[ConsumerGroup], addresses: Mapping[str, str]) -> None:
         self._settings = settings
         self._addresses = addresses
         self._tasks: list[asyncio.Task[None]] = []
         self.watched = [Watched(group) for group in groups]
-        self.health: dict[str, Health] = {}
-        self.looked_at: datetime | None = None
+        self.health: dict[str, WorkerHealth] = {}
+        self.read_at: datetime | None = None
         self.problem = ""
 
     def start(self) -> None:
-        """Looks every 5 seconds from now on."""
+        """Reads every 5 seconds from now on."""
         self._tasks = [asyncio.create_task(self._watch_kafka()), asyncio.create_task(self._watch_workers())]
 
     async def close(self) -> None:
-        """Looks no more."""
+        """Stops reading."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -77,27 +81,27 @@ class WorkerMonitor:
     async def _watch_kafka(self) -> None:
         while True:
             try:
-                async with open_groups(self._settings) as reader:
+                async with open_group_reader(self._settings) as reader:
                     while True:
-                        async with asyncio.timeout(ANSWER_SECONDS):
-                            await self._look(reader)
-                        await asyncio.sleep(EVERY_SECONDS)
+                        async with asyncio.timeout(ANSWER_WITHIN):
+                            await self._read(reader)
+                        await asyncio.sleep(INTERVAL)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.problem = f"Kafka does not answer ({type(error).__name__})"
-                log.warning("watching_failed", raised=type(error).__name__)
-            await asyncio.sleep(EVERY_SECONDS)
+                log.warning("monitor_failed", raised=type(error).__name__)
+            await asyncio.sleep(INTERVAL)
 
-    async def _look(self, reader: GroupReader) -> None:
-        reaches = await reader.look([watched.group for watched in self.watched])
+    async def _read(self, reader: GroupReader) -> None:
+        lags = await reader.read([watched.group for watched in self.watched])
         now = time.monotonic()
         for watched in self.watched:
-            watched.reach = reaches[watched.group.name]
-            watched.looks.append((now, watched.reach.committed))
-        self.looked_at, self.problem = datetime.now(UTC), ""
+            watched.now = lags[watched.group.name]
+            watched.readings.append((now, watched.now.committed))
+        self.read_at, self.problem = datetime.now(UTC), ""
 
     async def _watch_workers(self) -> None:
-        async with httpx.AsyncClient(timeout=EVERY_SECONDS, trust_env=False) as http:
+        async with httpx.AsyncClient(timeout=INTERVAL, trust_env=False) as http:
             while self._addresses:
                 found = await asyncio.gather(*(health_of(http, address) for address in self._addresses.values()))
                 self.health = dict(zip(self._addresses, found, strict=True))
-                await asyncio.sleep(EVERY_SECONDS)
+                await asyncio.sleep(INTERVAL)

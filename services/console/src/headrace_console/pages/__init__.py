@@ -1,1 +1,1 @@
-"""The routes, a file for each part of the console."""
+"""The routes: one module for each part of the console."""

@@ -1,4 +1,4 @@
-"""Dead letters by cause, and one cause."""
+"""The causes of dead letters, and one cause."""
 
 import asyncio
 from datetime import timedelta
@@ -6,7 +6,7 @@ from datetime import timedelta
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import Response
 
-from headrace_console.dependencies import Asked, Selected
+from headrace_console.dependencies import CurrentBackend, QuerySelection
 from headrace_console.job_chart import by_status
 from headrace_console.page_templates import page
 from headrace_console.pages.letters import PAGE, letters_page
@@ -15,14 +15,14 @@ from headrace_letters.selection import Selection
 
 router = APIRouter()
 OPEN = ("waiting", "replaying", "parked")
-"""What an operator still has to think of."""
+"""Letters with these statuses still need an operator."""
 WINDOW = timedelta(hours=24)
 STEPS = 24
 
 
 @router.get("/")
-async def groups(request: Request, backend: Asked, selection: Selected, all: bool = False) -> Response:
-    """The causes with letters that are open; with `all`, the settled ones too."""
+async def groups(request: Request, backend: CurrentBackend, selection: QuerySelection, all: bool = False) -> Response:
+    """The causes with open letters; with `all`, the causes without open letters too."""
     found, counts = await asyncio.gather(
         backend.index.groups(selection, window=WINDOW, steps=STEPS), backend.index.count(selection)
     )
@@ -35,12 +35,14 @@ async def groups(request: Request, backend: Asked, selection: Selected, all: boo
 
 
 @router.get("/group")
-async def group(request: Request, backend: Asked, selection: Selected, after: str | None = None) -> Response:
-    """One cause and its letters; `status` and the other filters narrow the letters."""
+async def group(
+    request: Request, backend: CurrentBackend, selection: QuerySelection, after: str | None = None
+) -> Response:
+    """One cause and its letters; `status` and the other filters select the letters."""
     cause = Selection(fingerprint=selection.fingerprint)
     found = await backend.index.groups(cause, window=WINDOW, steps=STEPS) if selection.fingerprint else []
     if not found:
-        raise HTTPException(404, "there is no dead letter of this cause")
+        raise HTTPException(404, "there is no dead letter with this cause")
     letters = await letters_page(backend, selection, after, PAGE)
     return page(
         request, "group.html", group=found[0], selection=selection, cause=cause, letters=letters,
@@ -49,5 +51,5 @@ async def group(request: Request, backend: Asked, selection: Selected, after: st
 
 
 def open_count(group: Group) -> int:
-    """How many of its letters an operator still has to think of."""
+    """The number of its letters that still need an operator."""
     return sum(number for status, number in group.counts.items() if status in OPEN)

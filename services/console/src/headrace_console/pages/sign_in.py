@@ -1,4 +1,4 @@
-"""Signing in: the token becomes a cookie, and the operator gives the name that actions are recorded under."""
+"""The sign-in: the token is exchanged for a cookie, and the operator enters a name for the audit."""
 
 from typing import cast
 
@@ -12,17 +12,21 @@ from headrace_console.guard.tokens import Token, TooManyTries
 from headrace_console.page_templates import page
 
 router = APIRouter()
-MOST_NAME = 80
+MAX_NAME = 80
 
 
 @router.get(SIGN_IN)
 async def sign_in_page(request: Request, token: str | None = None) -> Response:
-    """With the token of the printed URL: it moves into a cookie, and the address is cleaned."""
+    """The sign-in page. The token of the printed URL is exchanged for a cookie and removed from the address."""
     session: Session | None = request.state.session
     if token is not None:
         if not _matches(request, token):
             return page(
-                request, "sign_in.html", 401, problem="This link is not of a console that runs now.", known=False
+                request,
+                "sign_in.html",
+                401,
+                problem="This link has expired: it is from an earlier start of the console.",
+                known=False,
             )
         return _with_cookie(request, RedirectResponse(SIGN_IN, 303), cast(Sessions, request.app.state.sessions).begin())
     if session is not None and session.actor is not None:
@@ -32,18 +36,18 @@ async def sign_in_page(request: Request, token: str | None = None) -> Response:
 
 @router.post(SIGN_IN)
 async def sign_in(request: Request) -> Response:
-    """With a session that has shown the token already, or with the token itself."""
+    """Signs in with the token, or with a session that was started with the token."""
     form = await read_form(request)
     sessions: Sessions = request.app.state.sessions
     session: Session | None = request.state.session
     known = session is not None and session.owns(form.get(CSRF_FIELD))
     if not known and not _matches(request, form.get("token")):
-        return page(request, "sign_in.html", 401, problem="This is not the token.", known=False)
+        return page(request, "sign_in.html", 401, problem="This token is wrong.", known=False)
     name = " ".join(form.get("name").split())
-    if not 1 <= len(name) <= MOST_NAME or not name.isprintable():
-        problem = f"A name has 1 to {MOST_NAME} printable characters."
+    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
+        problem = f"A name must have 1 to {MAX_NAME} printable characters."
         return page(request, "sign_in.html", 400, problem=problem, known=known)
-    # A new secret: what was known before somebody signed in is worth nothing afterwards.
+    # A new secret, so that a secret from before the sign-in cannot be used.
     sessions.end(request.state.secret)
     secret = sessions.begin()
     begun = sessions.get(secret)
@@ -54,7 +58,7 @@ async def sign_in(request: Request) -> Response:
 
 @router.post("/sign-out")
 async def sign_out(request: Request, form: CheckedForm) -> Response:
-    """The session ends at once."""
+    """Ends the session."""
     cast(Sessions, request.app.state.sessions).end(request.state.secret)
     return RedirectResponse(SIGN_IN, 303)
 

@@ -1,9 +1,9 @@
-// Makes pages live. Everything works without it: running jobs reload themselves, lists are loaded by links.
+// Updates pages. Everything works without it: pages of running jobs reload, and links load the other parts.
 "use strict";
 
 const parsed = (html) => new DOMParser().parseFromString(html, "text/html");
 
-// A job's progress, as the server renders it, with every change; the finished page at the end.
+// The progress of a job, rendered by the server after each change; the page reloads at the end.
 for (const panel of document.querySelectorAll("[data-events]")) {
   const source = new EventSource(panel.dataset.events);
   source.addEventListener("progress", (event) => {
@@ -15,14 +15,14 @@ for (const panel of document.querySelectorAll("[data-events]")) {
   });
 }
 
-// A part of the page that is loaded after the rest.
+// Parts that are loaded after the page.
 for (const place of document.querySelectorAll("[data-load]")) {
   fetch(place.dataset.load).then(async (answer) => {
     if (answer.ok) place.replaceChildren(...parsed(await answer.text()).body.childNodes);
   });
 }
 
-// A part of the page that grows old: fetched again for as long as somebody looks.
+// Parts that are fetched again while the page is visible.
 for (const part of document.querySelectorAll("[data-refresh]")) {
   setInterval(async () => {
     if (document.hidden || part.contains(document.activeElement)) return;
@@ -32,7 +32,7 @@ for (const part of document.querySelectorAll("[data-refresh]")) {
   }, Number(part.dataset.refresh) * 1000);
 }
 
-// What is done with chosen letters is offered once one is chosen.
+// The actions for chosen letters are active once a letter is chosen.
 const choose = document.getElementById("choose");
 if (choose) {
   const boxes = [...document.querySelectorAll("input[name=id][form=choose]")];

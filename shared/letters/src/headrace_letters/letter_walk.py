@@ -1,0 +1,40 @@
+"""Reads a whole selection in the order of the topics, in parts."""
+
+from datetime import datetime
+from typing import Any
+
+from headrace_clients.postgres import Connection
+from headrace_letters.count_source import VISIBLE
+from headrace_letters.letter_pages import IN_INDEX_ORDER
+from headrace_letters.merge_statements import LETTERS
+from headrace_letters.selection import Selection
+from headrace_runtime.decoder import Position
+
+LAST_OFFSETS = f"""
+    SELECT dead_topic, dead_partition, max(dead_offset) AS last FROM {LETTERS} WHERE dead_topic IS NOT NULL
+    GROUP BY dead_topic, dead_partition ORDER BY dead_topic, dead_partition
+"""  # noqa: S608
+
+
+async def last_positions(connection: Connection) -> list[Position]:
+    """The last indexed position of each partition, in the order of the topics."""
+    return [Position(topic, partition, last) for topic, partition, last in await connection.fetch(LAST_OFFSETS)]
+
+
+async def rows_between(
+    connection: Connection, selection: Selection, answered_by: datetime, *, after: Position, last: int, size: int
+) -> list[Any]:
+    """Up to `size` rows of the partition of `after`, with greater offsets than its own, up to and including `last`."""
+    parameters: list[Any] = [answered_by, *after, last]
+    condition = selection.where(parameters)
+    if not selection.few:
+        await connection.execute(IN_INDEX_ORDER)
+    rows: list[Any] = await connection.fetch(
+        f"""
+        SELECT * FROM ({VISIBLE}) AS visible
+        WHERE dead_topic = $2 AND dead_partition = $3 AND dead_offset > $4 AND dead_offset <= $5 AND {condition}
+        ORDER BY dead_offset LIMIT {size}
+        """,  # noqa: S608
+        *parameters,
+    )
+    return rows
