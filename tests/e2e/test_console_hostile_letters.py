@@ -16,6 +16,8 @@ from headrace_letters.selection import Selection
 from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Rejected
 
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
 SCRIPT = "<script>document.title='owned';alert(1)</script>"
 IMAGE = "<img src=x onerror=\"alert('owned')\"><svg onload=alert(2)>"
 BACKWARDS = "\u202egnp.exe\u2066"

@@ -3,6 +3,7 @@
 from typing import Literal
 from urllib.parse import urlencode
 
+import pytest
 from axe_playwright_python.async_playwright import Axe
 from harness.bad_deploy import DEAREST, BadDeploy
 from harness.console import LAPTOP, PHONE, ConsoleProcess, Operator, at_the_console
@@ -10,6 +11,8 @@ from playwright.async_api import Browser
 
 from headrace_letters.letter import Letter
 from headrace_letters.selection import Selection
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
 PATHS = (

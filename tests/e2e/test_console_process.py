@@ -3,27 +3,41 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
+from urllib.parse import urlsplit
 
 import httpx
-from harness.bad_deploy import BadDeploy
-from harness.console import ConsoleProcess, Operator
+from harness.console import ConsoleProcess, at_the_console, open_browser
+from harness.installation import open_installation
+from harness.servers import Servers
 
 
-async def test_the_made_token_is_printed_once_and_logged_nowhere(
-    console: ConsoleProcess, operator: Operator, deploy: BadDeploy
-) -> None:
+async def test_the_created_token_is_printed_once_and_logged_nowhere(servers: Servers, tmp_path: Path) -> None:
+    async with open_installation(servers, "pgvector") as installation:
+        console = ConsoleProcess(installation.environment, tmp_path)
+        console.start()
+        try:
+            await asks_for_pages(console)
+            assert console.stop() == 0
+        finally:
+            console.end()
+        password = urlsplit(installation.environment["HEADRACE_POSTGRES__DSN"]).password
+    for secret in filter(None, (console.url.partition("token=")[2], password)):
+        assert secret not in console.log()
+
+
+async def asks_for_pages(console: ConsoleProcess) -> None:
+    """With the token, and without it."""
     token = console.url.partition("token=")[2]
     assert len(token) >= 40
-    assert token not in operator.page.url
-    await operator.visit("/letters?after=nonsense")
+    async with open_browser() as browser, at_the_console(browser, console) as operator:
+        await operator.sign_in()
+        assert token not in operator.page.url
+        await operator.visit("/letters?after=nonsense")
     async with httpx.AsyncClient(base_url=console.origin) as stranger:
         assert (await stranger.get("/")).status_code == 401
         assert (await stranger.get("/sign-in", params={"token": token[:-1]})).status_code == 401
         assert (await stranger.get("/", headers={"Host": "evil.example"})).status_code == 400
-    assert console.stop() == 0
-    password = deploy.dsn.partition("://")[2].partition("@")[0].partition(":")[2]
-    for secret in filter(None, (token, password)):
-        assert secret not in console.log()
 
 
 def refusal(**variables: str) -> subprocess.CompletedProcess[str]:

@@ -13,6 +13,7 @@ from harness.processes import WorkerProcess
 from harness.records import eventually
 from harness.servers import Servers
 from harness.sinks import Sink
+from headrace_console.monitor.group_lag import ConsumerGroup, open_group_reader
 from headrace_letters.selection import Selection
 from headrace_runtime.decoder import KafkaRecord
 from headrace_runtime.publisher import Outgoing
@@ -53,6 +54,18 @@ class BadDeploy:
         self.indexer.end()
         await self.store.close()
 
+    async def empty(self) -> None:
+        """Removes all products and letters, once the workers have read everything; the cause is gone too."""
+        await eventually(self._idle, within=WITHIN)
+        await self._execute("ALTER TABLE headrace.products DROP CONSTRAINT IF EXISTS not_dear")
+        connection = await asyncpg.connect(self.dsn)
+        tables = await connection.fetch(
+            "SELECT format('%I.%I', schemaname, tablename) AS name FROM pg_tables "
+            "WHERE schemaname = 'headrace' AND tablename <> 'migrations'"
+        )
+        await connection.execute("TRUNCATE " + ", ".join(row["name"] for row in tables))
+        await connection.close()
+
     async def break_it(self) -> None:
         """Adds the constraint: a product that costs DEAREST or more is refused."""
         await self._execute(
@@ -90,6 +103,19 @@ class BadDeploy:
 
     async def _counted(self, status: Any, count: int) -> bool:
         return (await self.statuses()).get(status) == count
+
+    async def _idle(self) -> bool:
+        """Whether pgvector has read all changes and replays, and dead_letters everything that this wrote."""
+        settings = self.installation.settings
+        topics = self.installation.settings.topics
+        replayed = {*self.sink.worker.inputs(self.sink.settings), topics.replay("pgvector")}
+        written = {topics.dead("pgvector"), topics.receipts}
+        async with open_group_reader(settings.kafka) as reader:
+            for name, read in (("pgvector", replayed), ("dead_letters", written)):
+                group = ConsumerGroup(name, settings.topic_prefix + name, frozenset(read))
+                if any((await reader.read([group]))[group.name].lag.values()):
+                    return False
+        return True
 
     async def _execute(self, statement: str) -> None:
         connection = await asyncpg.connect(self.dsn)

@@ -27,6 +27,11 @@ class ConsoleProcess:
         self.url = ""
 
     @property
+    def running(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port."""
         return self.url.partition("/sign-in")[0]

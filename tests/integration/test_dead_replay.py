@@ -275,7 +275,8 @@ async def test_two_replays_of_one_selection_at_once_apply_each_letter_once(insta
     await installation.indexed()
     bench.stage.reject = set()
     async with running(bench.worker, bench.settings):
-        await asyncio.gather(installation.replayed(), installation.replayed(actor="day shift"))
+        first, second = await asyncio.gather(installation.replayed(), installation.replayed(actor="day shift"))
+        assert min(first.published, second.published) > 0, "the replays did not run at the same time"
         sent = len(await installation.replays(NAME))
         await installation.answered(NAME, 200 + sent)
     assert bench.stage.versions() == dict.fromkeys(ids(200), 1)

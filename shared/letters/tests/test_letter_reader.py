@@ -2,8 +2,10 @@
 
 import os
 import random
+from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
@@ -45,7 +47,19 @@ async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_othe
                 assert (record.key, record.value, list(record.headers)) == (wanted.key, wanted.value, wanted.headers)
 
 
-async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: IndexSettings) -> None:
+async def test_a_letter_far_ahead_is_reached_by_a_seek(
+    settings: IndexSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polled = 0
+    getmany = AIOKafkaConsumer.getmany
+
+    async def counted(consumer: AIOKafkaConsumer, *partitions: Any, **options: Any) -> Any:
+        nonlocal polled
+        found = await getmany(consumer, *partitions, **options)
+        polled += sum(map(len, found.values()))
+        return found
+
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", counted)
     sent = records(settings, SEEK_DISTANCE + 300)
     places = await send(settings, sent, partition=0)
     async with open_letter_reader(settings.kafka) as reader:
@@ -53,6 +67,7 @@ async def test_a_letter_far_ahead_is_gone_to_and_not_read_up_to(settings: IndexS
     assert first is not None
     assert last is not None
     assert (first.value, last.value) == (sent[0].value, sent[-1].value)
+    assert polled < SEEK_DISTANCE, "the records in between were read"
 
 
 async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are_read(
