@@ -1,4 +1,4 @@
-"""The whole procedure in a real browser: see the causes, open one, preview, replay, watch it become resolved."""
+"""The whole procedure in a real browser: list causes, open one, preview, replay, and see the letters resolved."""
 
 import re
 from typing import Any
@@ -36,7 +36,7 @@ async def open_cause(operator: Operator) -> None:
 
 
 async def part(operator: Operator, label: str) -> int:
-    """The number beside one bar of the picture."""
+    """The number of one bar of the chart."""
     row = operator.page.locator(".parts li", has_text=re.compile(rf"^\s*{label}"))
     return int((await row.locator(".part-count").inner_text()).replace(",", ""))
 
@@ -53,7 +53,7 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     assert (await part(operator, "Would be applied"), await part(operator, "Superseded")) == (24, 6)
     assert await deploy.statuses() == {"waiting": 30}, "a preview changes nothing"
 
-    # The cause is not mended yet: the canary fails and keeps the others back.
+    # The cause is not fixed yet: the canary fails and the others are not sent.
     await page.get_by_role("link", name="Replay these…").click()
     await page.get_by_label("Canary").fill("10")
     await page.get_by_role("button", name="Continue").click()
@@ -64,7 +64,7 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     assert await part(operator, "Not sent") == 20
 
     await deploy.mend_it()
-    await deploy.waiting(30 - 6 + await _settled_by_the_canary(deploy))
+    await deploy.waiting(30 - 6 + await _overtaken_and_waiting(deploy))
     await open_cause(operator)
     await page.get_by_role("link", name="Replay…").first.click()
     await page.get_by_label("Why").fill("the constraint is gone")
@@ -85,8 +85,8 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     assert operator.complaints == []
 
 
-async def _settled_by_the_canary(deploy: BadDeploy) -> int:
-    """How many of the overtaken letters were not among the canary, and so still wait."""
+async def _overtaken_and_waiting(deploy: BadDeploy) -> int:
+    """The number of overtaken letters that were not in the canary and are still waiting."""
     return 6 - (await deploy.statuses()).get("superseded", 0)
 
 
@@ -94,7 +94,9 @@ async def _nothing_waits(deploy: BadDeploy) -> bool:
     return await deploy.statuses() == {"resolved": 24, "superseded": 6}
 
 
-async def test_it_all_works_by_keyboard_alone(deploy: BadDeploy, console: ConsoleProcess, browser: Browser) -> None:
+async def test_the_procedure_works_by_keyboard_alone(
+    deploy: BadDeploy, console: ConsoleProcess, browser: Browser
+) -> None:
     await deploy.break_it()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
@@ -126,7 +128,9 @@ async def test_it_all_works_by_keyboard_alone(deploy: BadDeploy, console: Consol
     await eventually(lambda: _all_resolved(deploy), within=60)
 
 
-async def test_it_all_works_without_javascript(deploy: BadDeploy, console: ConsoleProcess, browser: Browser) -> None:
+async def test_the_procedure_works_without_javascript(
+    deploy: BadDeploy, console: ConsoleProcess, browser: Browser
+) -> None:
     await deploy.break_it()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
@@ -168,7 +172,7 @@ async def test_chosen_letters_are_parked_and_discarded_with_a_reason(deploy: Bad
     await page.get_by_role("link", name="dear-09").click()
     await page.get_by_role("link", name="Discard…").click()
     await page.get_by_role("button", name="Discard").click()
-    assert await deploy.statuses() == {"waiting": 28, "parked": 2}, "without a reason nothing is given up"
+    assert await deploy.statuses() == {"waiting": 28, "parked": 2}, "nothing is discarded without a reason"
     await page.get_by_label("Why").fill("sold out")
     await page.get_by_role("button", name="Discard").click()
     await expect(page.locator(".history")).to_contain_text("on-call discarded it")
@@ -207,7 +211,7 @@ async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_not
     assert await deploy.versions(list(DEAR)) == dict.fromkeys(DEAR, 1)
     replays = [one for one in await deploy.installation.replays("pgvector") if place(one) not in earlier]
     assert len({record.key for record in replays}) == len(DEAR)
-    assert len(replays) <= len(DEAR) + 2, "what was done is skipped; only what a kill left unmarked is sent again"
+    assert len(replays) <= len(DEAR) + 2, "only letters that the kill left unmarked are sent again"
 
 
 def place(record: Any) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What a dead letter holds is shown and does nothing: script, markup, binary, huge values, text that runs backwards."""
+"""The content of a letter is shown and never runs: scripts, markup, binary, large values, right-to-left text."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -29,7 +29,7 @@ FIVE_MB = 5_000_000
 
 
 def hostile_records() -> list[Any]:
-    """Records that are hostile in each of their parts."""
+    """Records with hostile values in all parts."""
     value = {"op": "upsert", "product_id": HOSTILE, "version": 3, "title": HOSTILE, HOSTILE: [HOSTILE, None]}
     headers = [(HOSTILE, HOSTILE.encode()), ("binary", bytes(range(256))), ("null", None), ("nul", b"a\x00b")]
     return [
@@ -43,7 +43,7 @@ def hostile_records() -> list[Any]:
 
 
 async def no_harm(operator: Operator) -> None:
-    """Nothing ran, nothing was loaded, nothing of the page's markup is the letter's."""
+    """No script ran, nothing foreign was loaded, and no markup of the letter is on the page."""
     assert operator.complaints == []
     assert await operator.page.title() != "owned"
     foreign = "main script, main img, main iframe, main svg[onload], [onerror], main a[href^='javascript:']"
@@ -54,7 +54,7 @@ async def no_harm(operator: Operator) -> None:
     assert "root:" not in shown
 
 
-async def test_every_page_shows_hostile_letters_inert(deploy: BadDeploy, operator: Operator) -> None:
+async def test_every_page_shows_hostile_letters_escaped(deploy: BadDeploy, operator: Operator) -> None:
     records = hostile_records()
     await deploy.send_letters(records, Rejected("refused_by_store", HOSTILE, (HOSTILE,)))
     await deploy.waiting(len(records))
@@ -74,7 +74,7 @@ async def test_every_page_shows_hostile_letters_inert(deploy: BadDeploy, operato
     assert operator.complaints == []
 
 
-async def test_what_is_hostile_is_there_to_be_read(deploy: BadDeploy, operator: Operator) -> None:
+async def test_hostile_text_is_readable(deploy: BadDeploy, operator: Operator) -> None:
     (first, *_) = hostile_records()
     await deploy.send_letters([first], Rejected("refused_by_store", HOSTILE, ("cause",)))
     await deploy.waiting(1)
@@ -89,7 +89,7 @@ async def test_what_is_hostile_is_there_to_be_read(deploy: BadDeploy, operator: 
 
 
 @pytest.mark.parametrize("javascript", [True, False])
-async def test_previews_replays_and_reasons_are_inert_too(
+async def test_previews_replays_and_reasons_are_escaped(
     deploy: BadDeploy, console: ConsoleProcess, browser: Browser, javascript: bool
 ) -> None:
     await deploy.send_letters(hostile_records(), Rejected("invalid", HOSTILE, (HOSTILE,)))
@@ -112,7 +112,7 @@ async def test_previews_replays_and_reasons_are_inert_too(
         assert operator.complaints == []
 
 
-async def test_five_megabytes_are_shown_by_their_beginning_and_saved_whole(
+async def test_of_five_megabytes_the_beginning_is_shown_and_all_are_downloaded(
     deploy: BadDeploy, operator: Operator
 ) -> None:
     admin = AIOKafkaAdminClient(**client_options(deploy.installation.settings.kafka))

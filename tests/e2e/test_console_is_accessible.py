@@ -1,4 +1,4 @@
-"""Every page of the console is checked with axe-core in light and dark, and fits a phone."""
+"""axe-core checks every page of the console in light and dark; every page fits a phone."""
 
 from typing import Literal
 from urllib.parse import urlencode
@@ -24,7 +24,7 @@ WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
 
 
 async def violations(operator: Operator) -> list[str]:
-    """What axe-core finds, with the elements."""
+    """The violations that axe-core finds, with their elements."""
     found = await Axe().run(operator.page, options=RULES)
     return [
         f"{operator.page.url}: {violation['id']}: {node['html'][:200]} {node['failureSummary']}"
@@ -33,9 +33,7 @@ async def violations(operator: Operator) -> list[str]:
     ]
 
 
-async def test_no_page_has_anything_that_axe_finds(
-    deploy: BadDeploy, console: ConsoleProcess, browser: Browser
-) -> None:
+async def test_axe_finds_no_violation_on_any_page(deploy: BadDeploy, console: ConsoleProcess, browser: Browser) -> None:
     await deploy.break_it()
     await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, "dear too": 999.0})
     await deploy.waiting(2)
@@ -51,7 +49,7 @@ async def test_no_page_has_anything_that_axe_finds(
 
 
 async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter) -> list[str]:
-    """What is found on all pages, the sign-in, a preview and a replay among them."""
+    """The violations on all pages, including the sign-in, a preview and a replay."""
     page = operator.page
     await page.goto(console.origin + "/sign-in", timeout=60_000)
     found = await violations(operator)
@@ -72,7 +70,7 @@ async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter
     return found + await violations(operator)
 
 
-async def test_no_status_is_said_by_colour_alone(deploy: BadDeploy, operator: Operator) -> None:
+async def test_no_status_is_shown_by_colour_alone(deploy: BadDeploy, operator: Operator) -> None:
     await deploy.break_it()
     await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": 999.0})
     await deploy.waiting(1)

@@ -48,7 +48,7 @@ def refusal(**variables: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def test_it_refuses_to_listen_to_others_without_tls_in_a_line() -> None:
+def test_it_refuses_other_addresses_without_tls_in_one_line() -> None:
     ended = refusal(HOST="0.0.0.0", ALLOWED_HOSTS="console.example")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr.startswith("headrace: the setting HEADRACE_CONSOLE is wrong: ")

@@ -1,4 +1,4 @@
-"""Options choose letters as they say, and a command that changes something never means all by mistake."""
+"""Options choose letters, and a command never changes all letters by mistake."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -20,12 +20,12 @@ NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
         ("2026-03-01T08:30:00+09:00", datetime(2026, 2, 28, 23, 30, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_a_moment_or_how_long_ago(text: str, wanted: datetime) -> None:
+def test_a_time_is_absolute_or_a_duration_ago(text: str, wanted: datetime) -> None:
     assert moment("since", text, NOW) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "yesterday", "5", "-5m", "5 m", "0001-01-01T00:00:00+23:00", "9999999d"])
-def test_what_is_no_time_is_a_wrong_call(text: str) -> None:
+def test_an_invalid_time_is_a_wrong_call(text: str) -> None:
     with pytest.raises(CommandError, match="--since is a time"):
         moment("since", text, NOW)
 
@@ -35,7 +35,7 @@ def test_a_key_is_text_or_bytes() -> None:
     assert selection(key="0xff00").key == b"\xff\x00"
 
 
-def test_a_change_to_all_letters_has_to_be_asked_for() -> None:
+def test_a_change_to_all_letters_needs_the_option_all() -> None:
     with pytest.raises(CommandError, match="--all"):
         explicit(Selection(), every=False)
     with pytest.raises(CommandError, match="--all"):

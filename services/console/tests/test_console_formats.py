@@ -1,4 +1,4 @@
-"""Hostile text, bytes and numbers, as a page shows them."""
+"""How a page shows untrusted text, bytes and numbers."""
 
 import html
 import json
@@ -20,14 +20,14 @@ TAGS = re.compile(r"</?(?:bdi|span)(?: class=\"[\w-]+\")?>")
 
 
 def plain(markup: str) -> str:
-    """What a person reads. Fails if any markup is left that is not the page's own."""
+    """The visible text. Fails on markup that is not the page's own."""
     left = TAGS.sub("", markup)
     assert "<" not in left
     assert ">" not in left
     return html.unescape(left)
 
 
-def test_hostile_text_is_escaped_and_what_cannot_be_seen_is_shown() -> None:
+def test_untrusted_text_is_escaped_and_invisible_characters_are_visible() -> None:
     shown = plain(inert(HOSTILE))
     assert shown == "<img src=x onerror=alert(1)> \\u202egnp.exe \\x1b[31m \\x00 & \"'"
 
@@ -55,7 +55,7 @@ def test_any_bytes_can_be_shown(value: bytes) -> None:
     assert len(hexdump(value).splitlines()) == min(32, -(-len(value) // 16))
 
 
-def test_json_is_laid_out_and_every_part_of_it_is_escaped() -> None:
+def test_json_is_indented_and_every_part_is_escaped() -> None:
     value = {"<b>": HOSTILE, "n": [1, None, True], "long": "x" * 5000, "lone": "\ud800"}
     shown = shown_payload(json.dumps(value).encode())
     assert shown.form == "JSON"
@@ -66,7 +66,7 @@ def test_json_is_laid_out_and_every_part_of_it_is_escaped() -> None:
     assert len(text) < 1000
 
 
-def test_a_large_value_is_shown_by_its_beginning_and_whole_characters() -> None:
+def test_of_a_large_value_only_whole_characters_of_the_beginning_are_shown() -> None:
     value = ("é" * 3_000_000).encode()
     shown = shown_payload(b"x" + value)
     assert (shown.form, shown.size, shown.cut) == ("text", len(value) + 1, len(value) + 1 - MAX_SHOWN)
@@ -74,17 +74,17 @@ def test_a_large_value_is_shown_by_its_beginning_and_whole_characters() -> None:
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000, b"1" * 10_000, b"\xff\xfe\x00", b"{", b""])
-def test_what_is_no_json_is_shown_as_what_it_is(value: bytes) -> None:
+def test_a_value_that_is_not_json_is_shown_as_text_or_binary(value: bytes) -> None:
     assert shown_payload(value).form in ("text", "binary")
     assert shown_payload(None).form == "null"
 
 
-def test_bytes_are_dumped_with_offset_hexadecimal_and_ascii() -> None:
+def test_a_hexdump_has_offset_hexadecimal_and_ascii() -> None:
     digits = "48 65 61 64 72 61 63 65  00 ff 3c 62 3e"
     assert hexdump(b"Headrace\x00\xff<b>") == f"00000000  {digits:<49} Headrace··<b>"
 
 
-def test_a_picture_has_its_meaning_in_words() -> None:
+def test_a_chart_has_a_description_in_words() -> None:
     assert series_in_words([0, 7, 2], "Failures an hour") == (
         "Failures an hour: 9 in 3 steps, at most 7, 1 steps before the newest; now 2"
     )
@@ -96,7 +96,7 @@ def test_a_picture_has_its_meaning_in_words() -> None:
     assert min(widths) >= 4, "one of 100,000 is still to be seen"
 
 
-def test_empty_pictures_are_pictures() -> None:
+def test_an_empty_chart_is_valid() -> None:
     assert "<svg" in sparkline([], "Nothing")
     assert "nothing" in stacked([], "Nothing")
 
@@ -109,7 +109,7 @@ def test_large_numbers_are_short(number: float, shown: str) -> None:
     assert short_count(number) == shown
 
 
-def test_sizes_and_times_are_said_as_people_say_them() -> None:
+def test_sizes_and_times_have_units() -> None:
     assert [byte_count(size) for size in (None, 1, 2048, 5 * 2**20)] == ["null", "1 byte", "2.0 KiB", "5.0 MiB"]
     now = datetime(2026, 3, 1, tzinfo=UTC)
     seconds = (0, 5, 119, 130, 7300, 200_000)

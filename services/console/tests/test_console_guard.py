@@ -1,4 +1,4 @@
-"""Nobody gets in without the token, and no other site can act through the browser of somebody who is in."""
+"""Nobody can sign in without the token, and no other site can act through the browser of an operator."""
 
 import re
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ OPEN = {"/sign-in", "/static"}
 
 
 def routes(application: FastAPI, method: str) -> list[str]:
-    """The paths of every route of a method, with something for each parameter."""
+    """The paths of all routes of a method, with a value for each parameter."""
     found = []
     for included in application.routes:
         for route in getattr(getattr(included, "original_router", None), "routes", [included]):
@@ -37,7 +37,9 @@ async def test_every_page_sends_a_stranger_to_the_sign_in(application: FastAPI, 
         assert (await stranger.get(path, headers={"accept": "*/*"})).status_code == 401, path
 
 
-async def test_no_form_is_taken_without_the_secret_of_a_page(application: FastAPI, ada: httpx.AsyncClient) -> None:
+async def test_no_form_is_accepted_without_the_secret_of_the_session(
+    application: FastAPI, ada: httpx.AsyncClient
+) -> None:
     paths = [path for path in routes(application, "POST") if path not in OPEN]
     assert len(paths) >= 6
     for path in paths:
@@ -46,7 +48,7 @@ async def test_no_form_is_taken_without_the_secret_of_a_page(application: FastAP
             assert answer.status_code == 403, path
 
 
-async def test_no_form_is_taken_from_another_origin(application: FastAPI, ada: httpx.AsyncClient) -> None:
+async def test_no_form_is_accepted_from_another_origin(application: FastAPI, ada: httpx.AsyncClient) -> None:
     csrf = await csrf_of(ada)
     elsewhere: list[dict[str, str]] = [
         {},
@@ -67,18 +69,20 @@ async def test_no_form_is_taken_from_another_origin(application: FastAPI, ada: h
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8484", "evil.example:127.0.0.1", "", "[::2]"])
-async def test_a_name_that_was_made_to_point_here_is_answered_nothing(ada: httpx.AsyncClient, host: str) -> None:
+async def test_a_foreign_host_name_is_refused(ada: httpx.AsyncClient, host: str) -> None:
     for path in ("/", "/sign-in", "/static/console.css"):
         answer = await ada.get(path, headers={"host": host})
         assert (answer.status_code, "Headrace" in answer.text) == (400, False)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1:8484", "localhost:8484", "LOCALHOST", "[::1]:8484"])
-async def test_the_names_of_this_machine_are_answered(stranger: httpx.AsyncClient, host: str) -> None:
+async def test_the_loopback_names_are_accepted(stranger: httpx.AsyncClient, host: str) -> None:
     assert (await stranger.get("/sign-in", headers={"host": host})).status_code == 200
 
 
-async def test_the_token_of_the_link_moves_into_a_cookie_and_out_of_the_address(stranger: httpx.AsyncClient) -> None:
+async def test_the_token_of_the_link_is_exchanged_for_a_cookie_and_leaves_the_address(
+    stranger: httpx.AsyncClient,
+) -> None:
     answer = await stranger.get("/sign-in", params={"token": TOKEN})
     assert (answer.status_code, answer.headers["location"]) == (303, "/sign-in")
     cookie = answer.headers["set-cookie"]
@@ -96,7 +100,7 @@ async def test_the_token_of_the_link_moves_into_a_cookie_and_out_of_the_address(
     assert "on-call" in (await stranger.get("/replays")).text
 
 
-async def test_a_wrong_token_gives_nothing_and_many_give_a_pause(stranger: httpx.AsyncClient) -> None:
+async def test_a_wrong_token_is_refused_and_many_block_the_sign_in(stranger: httpx.AsyncClient) -> None:
     for _ in range(MAX_WRONG_TRIES):
         answer = await stranger.get("/sign-in", params={"token": "wrong"})
         assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
@@ -110,7 +114,9 @@ async def test_a_name_is_short_and_printable(stranger: httpx.AsyncClient, name: 
     assert (await stranger.get("/replays")).status_code == 303
 
 
-async def test_every_answer_forbids_scripts_frames_and_guesses(application: FastAPI, ada: httpx.AsyncClient) -> None:
+async def test_every_answer_forbids_foreign_scripts_frames_and_type_guessing(
+    application: FastAPI, ada: httpx.AsyncClient
+) -> None:
     broken = [await ada.get("/"), await ada.get("/no-such-page"), await ada.get("/", headers={"host": "evil.example"})]
     assert [answer.status_code for answer in broken] == [503, 404, 400]
     for answer in [*broken, *[await ada.get(path) for path in routes(application, "GET")]]:

@@ -1,4 +1,4 @@
-"""Previews and replays in the background: followed, stopped, failed."""
+"""Jobs in the background: progress, stop and failure."""
 
 import asyncio
 from collections.abc import AsyncGenerator
@@ -20,7 +20,7 @@ async def counting(to: int, closed: list[bool], pause: asyncio.Event | None = No
         closed.append(True)
 
 
-async def test_whoever_follows_a_job_sees_its_end_however_late_they_came() -> None:
+async def test_every_reader_of_a_job_sees_its_end() -> None:
     jobs, closed = Jobs(), list[bool]()
     job = jobs.start("preview", "on-call", Selection(), counting(3, closed))
     for _ in range(2):
@@ -28,7 +28,7 @@ async def test_whoever_follows_a_job_sees_its_end_however_late_they_came() -> No
         assert (seen[-1], job.state, closed) == (2, "done", [True])
 
 
-async def test_a_stopped_job_closes_its_steps_and_keeps_how_far_it_came() -> None:
+async def test_a_stopped_job_closes_its_steps_and_keeps_its_progress() -> None:
     jobs, closed, never = Jobs(), list[bool](), asyncio.Event()
     job = jobs.start("replay", "on-call", Selection(), counting(3, closed, never))
     async for _ in job.changes(0):
@@ -39,7 +39,7 @@ async def test_a_stopped_job_closes_its_steps_and_keeps_how_far_it_came() -> Non
     assert [None async for _ in job.changes(0)] == [None]
 
 
-async def test_the_end_of_the_console_stops_what_runs() -> None:
+async def test_the_end_of_the_console_stops_running_jobs() -> None:
     jobs, closed = Jobs(), list[bool]()
     job = jobs.start("replay", "on-call", Selection(), counting(3, closed, asyncio.Event()))
     async for _ in job.changes(0):
@@ -49,7 +49,7 @@ async def test_the_end_of_the_console_stops_what_runs() -> None:
     assert (job.state, closed) == ("stopped", [True])
 
 
-async def test_a_failed_job_says_why_in_a_line() -> None:
+async def test_a_failed_job_has_its_error_in_one_line() -> None:
     async def failing() -> AsyncGenerator[int, None]:
         yield 1
         raise Unavailable("qdrant", "refused\nmore lines")
@@ -60,7 +60,7 @@ async def test_a_failed_job_says_why_in_a_line() -> None:
     assert (job.state, job.error) == ("failed", "qdrant: refused")
 
 
-async def test_only_the_newest_jobs_are_kept_and_none_that_runs_is_forgotten() -> None:
+async def test_only_the_newest_jobs_and_all_running_ones_are_kept() -> None:
     jobs, never = Jobs(), asyncio.Event()
     running = jobs.start("replay", "on-call", Selection(), counting(1, [], never))
     for _ in range(MAX_JOBS + 20):

@@ -1,4 +1,4 @@
-"""A selection survives the way through a link or a form, and says in words what it is."""
+"""A selection can be converted to a link or a form and back, and be described in words."""
 
 from datetime import UTC, datetime
 from urllib.parse import parse_qsl
@@ -26,11 +26,11 @@ selections = st.builds(
 
 
 @given(selections)
-def test_a_link_says_the_selection_that_it_was_made_of(selection: Selection) -> None:
+def test_a_link_gives_back_its_selection(selection: Selection) -> None:
     assert selection_of(parse_qsl(query_of(selection, canary=10))) == selection
 
 
-def test_empty_and_unknown_fields_say_nothing() -> None:
+def test_empty_and_unknown_fields_are_ignored() -> None:
     assert selection_of([("worker", " "), ("csrf", "x"), ("canary", "5"), ("status", "")]) == Selection()
 
 
@@ -43,7 +43,7 @@ def test_empty_and_unknown_fields_say_nothing() -> None:
         ([("id", str(number)) for number in range(MAX_IDS + 1)], "use the filter instead"),
     ],
 )
-def test_what_cannot_be_selected_by_is_refused_with_the_reason(fields: list[tuple[str, str]], why: str) -> None:
+def test_a_wrong_field_is_refused_with_the_reason(fields: list[tuple[str, str]], why: str) -> None:
     with pytest.raises(WrongSelection, match=why):
         selection_of(fields)
 

@@ -1,4 +1,4 @@
-"""Where the console refuses to listen."""
+"""The settings that the console refuses."""
 
 import pytest
 from pydantic import ValidationError
@@ -9,38 +9,38 @@ TLS = {"tls_cert_file": "/etc/console.pem", "tls_key_file": "/etc/console.key"}
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.1.2.3", "console.example"])
-def test_another_address_than_loopback_needs_tls_or_an_explicit_word(host: str) -> None:
+def test_an_address_other_than_loopback_needs_tls_or_allow_http(host: str) -> None:
     with pytest.raises(ValidationError, match="sends the token in clear"):
         ConsoleOptions(host=host, allowed_hosts="console.example")
     ConsoleOptions(host=host, allowed_hosts="console.example", **TLS)
     ConsoleOptions(host=host, allowed_hosts="console.example", allow_http=True)
 
 
-def test_another_address_needs_the_names_that_browsers_call_it_by() -> None:
+def test_an_address_other_than_loopback_needs_allowed_hosts() -> None:
     with pytest.raises(ValidationError, match="ALLOWED_HOSTS"):
         ConsoleOptions(host="0.0.0.0", **TLS)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
-def test_loopback_needs_nothing_and_is_called_by_its_address(host: str) -> None:
+def test_a_loopback_address_needs_no_settings(host: str) -> None:
     options = ConsoleOptions(host=host)
     assert (options.encrypted, options.called) == (False, host)
 
 
-def test_another_address_is_called_by_the_first_name_that_is_allowed() -> None:
+def test_the_printed_url_has_the_first_allowed_host() -> None:
     options = ConsoleOptions(host="0.0.0.0", allowed_hosts="console.example, localhost", allow_http=True)
     assert options.called == "console.example"
     assert {"console.example", "localhost", "127.0.0.1"} <= options.names
 
 
 @pytest.mark.parametrize("hosts", ["*", "*.example", "console.example, *"])
-def test_a_pattern_is_no_allowed_host(hosts: str) -> None:
+def test_a_pattern_is_refused_as_an_allowed_host(hosts: str) -> None:
     with pytest.raises(ValidationError, match="full names"):
         ConsoleOptions(allowed_hosts=hosts)
 
 
 @pytest.mark.parametrize("given", [{"tls_cert_file": "a"}, {"tls_key_file": "a"}])
-def test_half_of_a_certificate_is_refused(given: dict[str, str]) -> None:
+def test_a_certificate_without_its_key_is_refused(given: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="together"):
         ConsoleOptions(**given)
 
@@ -48,7 +48,7 @@ def test_half_of_a_certificate_is_refused(given: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     "workers", ["qdrant", "qdrant=", "=http://127.0.0.1:1", "qdrant=file:///etc/passwd", "a=http://u:p@h"]
 )
-def test_addresses_of_workers_are_names_and_urls_without_credentials(workers: str) -> None:
+def test_a_wrong_address_of_a_worker_is_refused(workers: str) -> None:
     with pytest.raises(ValidationError) as refused:
         ConsoleOptions(workers=workers)
     assert "WORKERS" in str(refused.value)

@@ -1,4 +1,4 @@
-"""What is read from a worker's own routes."""
+"""The health of a worker from its routes."""
 
 import httpx
 import pytest
@@ -15,7 +15,7 @@ def test_the_problems_of_a_worker_and_of_its_listener_are_read() -> None:
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null"])
-def test_what_is_no_report_is_a_problem(body: bytes) -> None:
+def test_an_invalid_report_is_a_problem(body: bytes) -> None:
     assert len(problems(body)) == 1
 
 
@@ -34,7 +34,7 @@ async def test_a_worker_that_does_not_answer_is_not_ready() -> None:
     assert "does not answer" in health.problems[0]
 
 
-async def test_a_worker_that_sends_without_end_is_not_read_for_ever() -> None:
+async def test_an_endless_answer_of_a_worker_is_cut() -> None:
     transport = httpx.MockTransport(lambda request: httpx.Response(200, content=b"x" * 2_000_000))
     async with httpx.AsyncClient(transport=transport) as http:
         assert not (await health_of(http, "http://worker")).ready

@@ -1,4 +1,4 @@
-"""What operators do to letters: each act is recorded with its actor, and none undoes what is settled."""
+"""Actions of operators are recorded with their actor, and never weaken a status."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ async def statuses(index: LetterIndex, *ids: str) -> list[Status]:
     return [found[id].status for id in ids]
 
 
-async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> None:
+async def test_the_status_of_a_letter_only_gets_stronger_in_a_replay(index: LetterIndex) -> None:
     one = letter("p1")
     await index.put_letters([one])
     action = await index.begin(Action("on-call", "replay", EVERYTHING))
@@ -39,7 +39,9 @@ async def test_a_letter_moves_forward_through_a_replay(index: LetterIndex) -> No
 
 
 @pytest.mark.parametrize(("act", "status"), [("park", "parked"), ("discard", "discarded")])
-async def test_setting_letters_aside_changes_none_that_is_settled(index: LetterIndex, act: str, status: str) -> None:
+async def test_park_and_discard_change_no_letter_with_a_stronger_status(
+    index: LetterIndex, act: str, status: str
+) -> None:
     await index.put_letters([letter("p1"), letter("p2"), letter("p3", worker="embed")])
     await index.put_answers([ReplayAnswer("p2", 1, "applied")])
     made = await getattr(index, act)(Action("on-call", act, Selection(worker="qdrant"), "no use"))  # type: ignore[arg-type]
@@ -52,7 +54,7 @@ async def test_setting_letters_aside_changes_none_that_is_settled(index: LetterI
     assert await index.actions_on("p2") == []
 
 
-async def test_a_letter_set_aside_that_fails_again_waits_again(index: LetterIndex) -> None:
+async def test_a_discarded_letter_that_fails_again_is_waiting(index: LetterIndex) -> None:
     await index.put_letters([letter("p1")])
     await index.discard(Action("on-call", "discard", EVERYTHING, "no use"))
     await index.put_letters([letter("p1")])
@@ -90,7 +92,7 @@ async def test_an_action_that_was_killed_stays_in_the_audit_as_unfinished(index:
     assert [row.number for row in await index.audit(before=second)] == [first]
 
 
-async def test_hostile_words_of_an_operator_are_recorded(index: LetterIndex) -> None:
+async def test_untrusted_text_of_an_operator_is_recorded(index: LetterIndex) -> None:
     selection = Selection(worker=HOSTILE, reason=HOSTILE, fingerprint=HOSTILE, key=b"\x00", ids=(HOSTILE,))
     number = await index.begin(Action(HOSTILE, "replay", selection, HOSTILE))
     await index.finish(number, 0, HOSTILE)

@@ -1,4 +1,4 @@
-"""With 100,000 letters a page of the index takes a fraction of what a person waits for."""
+"""Queries of the index stay fast with 100,000 letters."""
 
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
 LETTERS = 100_000
 REASONS = ("invalid", "not_json", "too_large", "wrong_vector", "refused_by_store")
 LONGEST = 0.15
-"""Seconds for the quickest of five: half of what a whole page may take, on a machine that has other things to do."""
+"""Seconds for the fastest of five runs, on a busy machine: half of the time that a whole page may take."""
 
 
 def letters(start: int, count: int) -> list[Letter]:
@@ -41,7 +41,7 @@ def letters(start: int, count: int) -> list[Letter]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
-    """An index of LETTERS letters, a fifth of them replayed, of which the database has no statistics yet."""
+    """An index of LETTERS letters, a fifth of them replaying; the database has no statistics of them yet."""
     dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
     admin = await asyncpg.connect(dsn)
     await admin.execute("CREATE DATABASE at_size")
@@ -82,7 +82,7 @@ LOOKS: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {
 
 
 @pytest.mark.parametrize("look", LOOKS)
-async def test_a_look_at_100_000_letters_is_quick(full: LetterIndex, look: str) -> None:
+async def test_a_query_over_100_000_letters_is_fast(full: LetterIndex, look: str) -> None:
     assert sum((await full.count(EVERYTHING)).values()) == LETTERS
     taken = []
     for _ in range(5):

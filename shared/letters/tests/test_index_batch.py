@@ -1,4 +1,4 @@
-"""What cannot be read or written of one record holds up no other."""
+"""A record that cannot be read or written does not stop the others."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ TOPICS = Topics()
 DEAD = TOPICS.dead("qdrant")
 
 
-async def test_a_letter_whose_reading_fails_is_kept_by_its_place(
+async def test_a_letter_that_cannot_be_read_is_indexed_by_its_position(
     index: LetterIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(record: Any, topics: Topics) -> Letter:
@@ -32,7 +32,7 @@ async def test_a_letter_whose_reading_fails_is_kept_by_its_place(
 
 
 @pytest.mark.parametrize("count", [1, index_batch.PART, 2 * index_batch.PART + 1])
-async def test_a_batch_of_any_size_is_indexed_whole(index: LetterIndex, count: int) -> None:
+async def test_all_letters_of_a_batch_of_any_size_are_indexed(index: LetterIndex, count: int) -> None:
     records = [kafka_record(b"{}", b"k", topic=DEAD, offset=number) for number in range(count)]
     assert await index_batch.index_records(index, TOPICS, records) == count
     assert await index.count(EVERYTHING) == {"waiting": count}

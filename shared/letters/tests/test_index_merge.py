@@ -1,4 +1,4 @@
-"""Whatever order letters, receipts and decisions come in, and however often, the index is their plain fold."""
+"""The index is the same for any order and repetition of letters, receipts and decisions."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ ids, attempts = st.sampled_from(IDS), st.sampled_from([1, 1, 2, 2, 3, 5])
 @st.composite
 def letters(draw: st.DrawFn) -> Letter:
     attempt, offset = draw(attempts), draw(st.integers(0, 2))
-    # One place holds one letter: what is drawn of it follows from it.
+    # One position has one letter, so its other values depend on the position.
     return letter(
         draw(ids),
         attempts=attempt,
@@ -42,8 +42,8 @@ decisions = st.tuples(st.sampled_from(["replaying", "parked", "discarded", "supe
 histories = st.lists(letters() | letters() | answers | decisions, max_size=24)
 
 
-class Fold:
-    """What the index should hold, as one would work it out by hand."""
+class Expected:
+    """The expected content of the index, computed in a simple way."""
 
     def __init__(self) -> None:
         self.letters: dict[str, list[Letter]] = defaultdict(list)
@@ -83,28 +83,28 @@ class Fold:
 
 @given(history=histories, seed=st.integers(0, 2**16))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture], database=None)
-async def test_the_index_is_the_fold_of_all_that_was_said(
+async def test_the_index_is_the_merge_of_all_events_in_any_order(
     index: LetterIndex, sql: "asyncpg.Connection[asyncpg.Record]", history: Sequence[Any], seed: int
 ) -> None:
     await sql.execute("TRUNCATE headrace.dead_letters, headrace.dead_decisions, headrace.dead_actions")
     expected = await happened(index, history)
-    assert await held(index) == expected
+    assert await stored(index) == expected
     assert await tallied(sql) == await counted(sql)
 
     # The table is lost, and made again from what the topics and the audit have kept, in another order.
     await sql.execute("TRUNCATE headrace.dead_letters")
-    said = [event for event in history if not isinstance(event, tuple) or isinstance(event, ReplayAnswer)]
+    events = [event for event in history if not isinstance(event, tuple) or isinstance(event, ReplayAnswer)]
     random = Random(seed)
-    random.shuffle(said)
-    await told(index, said + random.choices(said, k=len(said) // 2) if said else [])
+    random.shuffle(events)
+    await put(index, events + random.choices(events, k=len(events) // 2) if events else [])
     await index.decide_again()
-    assert await held(index) == expected
+    assert await stored(index) == expected
     assert await tallied(sql) == await counted(sql)
 
 
 async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
-    """Lets it happen, one thing after the other; what the index should hold then."""
-    fold = Fold()
+    """Applies the events one after the other; returns the expected content."""
+    fold = Expected()
     for event in history:
         match event:
             case Letter():
@@ -119,7 +119,7 @@ async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tupl
     return fold.rows()
 
 
-async def decide(index: LetterIndex, fold: Fold, status: str, id: str) -> None:
+async def decide(index: LetterIndex, fold: Expected, status: str, id: str) -> None:
     action = Action("on-call", "replay", Selection(ids=(id,)))
     if status == "parked":
         await index.park(action)
@@ -133,15 +133,15 @@ async def decide(index: LetterIndex, fold: Fold, status: str, id: str) -> None:
         await index.mark_superseded(await index.begin(action), fold.newest(id), version)
 
 
-async def told(index: LetterIndex, said: Sequence[Any]) -> None:
-    """Letters and answers as batches bring them."""
-    for start in range(0, len(said), 5):
-        batch = said[start : start + 5]
+async def put(index: LetterIndex, events: Sequence[Any]) -> None:
+    """Writes letters and answers in batches."""
+    for start in range(0, len(events), 5):
+        batch = events[start : start + 5]
         await index.put_letters([one for one in batch if isinstance(one, Letter)])
         await index.put_answers([one for one in batch if isinstance(one, ReplayAnswer)])
 
 
-async def held(index: LetterIndex) -> dict[str, tuple[Any, ...]]:
+async def stored(index: LetterIndex) -> dict[str, tuple[Any, ...]]:
     return {one.letter.id: row(one) for some in [await index.page(EVERYTHING)] for one in some.letters}
 
 

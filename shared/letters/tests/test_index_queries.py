@@ -1,4 +1,4 @@
-"""What operators look at: groups, pages, counts and walks over a selection."""
+"""Groups, pages, counts and walks over a selection."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 
 def some(count: int, **said: Any) -> list[Letter]:
-    """Letters that failed one minute after the other, the last of them now, spread over three partitions."""
+    """Letters of three partitions that failed at intervals of one minute; the last failed one minute ago."""
     start = said.pop("start", 0)
     return [
         letter(
@@ -59,7 +59,7 @@ async def test_pages_follow_each_other_from_the_newest_and_hold_every_letter_onc
 
 
 @pytest.mark.parametrize("cursor", ["", "x", "1", "1.x", f"{10**30}.1", f"1.{2**63}", "1.-1"])
-async def test_a_place_that_no_page_gave_is_refused(index: LetterIndex, cursor: str) -> None:
+async def test_a_cursor_that_no_page_returned_is_refused(index: LetterIndex, cursor: str) -> None:
     with pytest.raises(ValueError, match="no page ends at this place"):
         await index.page(EVERYTHING, after=cursor)
 
@@ -93,14 +93,14 @@ async def test_a_page_a_count_and_a_walk_agree_on_a_selection(index: LetterIndex
     assert sum(group.total for group in await index.groups(selection)) == len(expected)
 
 
-async def test_a_walk_goes_through_the_topics_in_their_order(index: LetterIndex) -> None:
+async def test_a_walk_has_the_order_of_the_topics(index: LetterIndex) -> None:
     letters = some(10)
     await index.put_letters(letters)
     in_order = [one.id for one in sorted(letters, key=lambda one: one.at)]
     assert await walked(index, EVERYTHING, size=4) == in_order
 
 
-async def test_a_walk_does_not_meet_a_letter_again_that_fails_again_meanwhile(index: LetterIndex) -> None:
+async def test_a_letter_that_fails_again_during_a_walk_does_not_occur_twice(index: LetterIndex) -> None:
     await index.put_letters(some(4))
     met = []
     async for (one,) in index.walk(EVERYTHING, size=1):
@@ -110,7 +110,7 @@ async def test_a_walk_does_not_meet_a_letter_again_that_fails_again_meanwhile(in
     assert sorted(met) == ["p000", "p001", "p002", "p003"]
 
 
-async def test_a_group_says_how_many_since_when_and_with_which_error(index: LetterIndex) -> None:
+async def test_a_group_has_counts_times_and_an_error(index: LetterIndex) -> None:
     await index.put_letters(some(6) + some(2, start=6, reason="too_large"))
     await index.put_answers([ReplayAnswer("p000", 1, "applied")])
     first, second = await index.groups()
@@ -122,7 +122,7 @@ async def test_a_group_says_how_many_since_when_and_with_which_error(index: Lett
 
 
 @pytest.mark.parametrize(("window", "steps"), [(24 * HOUR, 24), (HOUR, 60)])
-async def test_the_series_of_a_group_ends_now_and_leaves_out_what_is_older(
+async def test_the_series_of_a_group_ends_now_and_has_no_older_failures(
     index: LetterIndex, window: timedelta, steps: int
 ) -> None:
     step = window / steps

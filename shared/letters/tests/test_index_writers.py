@@ -1,4 +1,4 @@
-"""Copies of the worker, replays and operators change the same letters at once: none waits for another for ever."""
+"""Copies of the worker, replays and operators can change the same letters at once without a deadlock."""
 
 import asyncio
 from dataclasses import replace

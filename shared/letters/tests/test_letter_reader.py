@@ -1,4 +1,4 @@
-"""The bytes of letters are read back exactly, wherever in the topics they lie."""
+"""The letter reader returns the unchanged record at any position."""
 
 import os
 import random
@@ -31,7 +31,7 @@ def records(settings: CommonSettings, count: int) -> list[Outgoing]:
     return [Outgoing(topic, b"k%d" % n, os.urandom(20) + b"%d" % n, [("h", b"\xff%d" % n)]) for n in range(count)]
 
 
-async def test_letters_are_read_exactly_in_any_order_and_one_call_after_the_other(
+async def test_records_are_read_unchanged_in_any_order_and_over_several_calls(
     settings: IndexSettings,
 ) -> None:
     sent = records(settings, 400)
@@ -70,7 +70,7 @@ async def test_a_letter_far_ahead_is_reached_by_a_seek(
     assert polled < SEEK_DISTANCE, "the records in between were read"
 
 
-async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are_read(
+async def test_an_expired_or_unknown_record_is_none_and_the_others_are_read(
     settings: IndexSettings,
 ) -> None:
     sent = records(settings, 20)
@@ -99,7 +99,7 @@ async def test_a_letter_that_has_expired_or_never_was_is_none_and_the_others_are
     assert values == [expected.get(place) for place in range(len(asked))]
 
 
-async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings: IndexSettings) -> None:
+async def test_a_record_that_is_published_after_the_reader_was_opened_is_read(settings: IndexSettings) -> None:
     async with open_letter_reader(settings.kafka) as reader:
         for _ in range(3):
             sent = records(settings, 3)
@@ -107,13 +107,13 @@ async def test_a_letter_that_comes_after_the_reader_was_opened_is_read(settings:
             assert [record and record.value for record in await read(reader, places)] == [one.value for one in sent]
 
 
-async def test_a_reader_of_a_broker_that_does_not_answer_says_so() -> None:
+async def test_a_reader_raises_unavailable_if_the_broker_does_not_answer() -> None:
     with pytest.raises(Unavailable, match="kafka: cannot be reached"):
         async with open_letter_reader(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
             raise AssertionError("nobody is there")
 
 
-async def test_an_empty_key_and_a_null_value_stay_what_they_are(settings: IndexSettings) -> None:
+async def test_an_empty_key_and_a_null_value_do_not_change(settings: IndexSettings) -> None:
     (place,) = await send(settings, [Outgoing(settings.topics.dead("embed"), b"", None, [])])
     async with open_letter_reader(settings.kafka) as reader:
         (record,) = await read(reader, [place])

@@ -1,4 +1,4 @@
-"""Any record can be read as a dead letter: Headrace's, Kafka Connect's, Spring Kafka's, and bytes that are nothing."""
+"""Any record can be read as a dead letter: of Headrace, Kafka Connect, Spring Kafka, and any bytes."""
 
 import json
 import struct
@@ -44,12 +44,12 @@ SPRING_HEADERS = [
 
 
 def ours(record: Any, *, worker: str = "qdrant", now: datetime = NOW, **place: Any) -> Any:
-    """The dead letter that a worker would publish of the record, as it is read back."""
+    """The dead letter of the record, as a worker publishes it."""
     sent = dead_letter(worker, TOPICS.dead(worker), record, REFUSED, now=now, max_bytes=10**6)
     return kafka_record(sent.value, sent.key or b"", topic=sent.topic, headers=sent.headers, **place)
 
 
-def test_a_letter_of_ours_says_all_that_its_headers_say() -> None:
+def test_a_letter_of_headrace_has_all_values_of_its_headers() -> None:
     failed = kafka_record(product("p1", 7), partition=2, offset=11)
     letter = read_letter(ours(failed, partition=4, offset=5), TOPICS)
     assert letter == Letter(
@@ -116,7 +116,7 @@ def test_foreign_letters_of_one_cause_share_a_fingerprint_and_of_two_do_not(fore
     assert print_of({cause: b"java.lang.OutOfMemoryError"}) != print_of({})
 
 
-def test_a_foreign_letter_that_we_replayed_and_that_failed_here_keeps_its_place_for_an_id() -> None:
+def test_a_letter_of_another_system_that_fails_here_keeps_its_id() -> None:
     foreign = read_letter(kafka_record(b"{}", b"k", topic="dlq", offset=8, headers=CONNECT_HEADERS), TOPICS)
     named = [*CONNECT_HEADERS, (headers.DEAD_ID, foreign.id.encode()), (headers.DEAD_ATTEMPTS, b"1")]
     letter = read_letter(ours(kafka_record(b"{}", b"k", headers=named)), TOPICS)
@@ -124,13 +124,13 @@ def test_a_foreign_letter_that_we_replayed_and_that_failed_here_keeps_its_place_
     assert letter.failed == Position("orders", 3, 41)
 
 
-def test_bytes_that_say_nothing_are_a_letter_of_their_topic() -> None:
+def test_a_record_without_information_is_a_letter_of_its_topic() -> None:
     letter = read_letter(kafka_record(b"\xff\x00", b"\xfe", topic=DEAD, partition=1, offset=2), TOPICS)
     assert (letter.origin, letter.worker, letter.reason, letter.attempts) == ("unknown", "qdrant", "unknown", 1)
     assert (letter.key, letter.size, letter.entity_id) == (b"\xfe", 2, "\ufffd")
 
 
-def test_a_null_value_is_told_from_an_empty_one() -> None:
+def test_a_null_value_differs_from_an_empty_one() -> None:
     assert read_letter(kafka_record(None, b"k", topic=DEAD), TOPICS).size is None
     assert read_letter(kafka_record(b"", b"k", topic=DEAD), TOPICS).size == 0
 
@@ -141,14 +141,14 @@ def test_a_delete_by_null_has_the_version_of_its_header() -> None:
 
 
 @pytest.mark.parametrize("version", [0, -1, 2**63, True, 1.0, "1", None, [1]])
-def test_a_version_that_is_none_is_left_open(version: Any) -> None:
+def test_an_invalid_version_is_none(version: Any) -> None:
     assert read_letter(kafka_record({"product_id": "p1", "version": version}, topic=DEAD), TOPICS).version is None
 
 
 @pytest.mark.parametrize(
     "header", [headers.CONNECT_MESSAGE, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, headers.CONNECT_NAME]
 )
-def test_what_postgresql_cannot_store_is_replaced_visibly(header: str) -> None:
+def test_characters_that_postgresql_cannot_store_are_replaced_visibly(header: str) -> None:
     named = [(headers.DEAD_ID, b"id"), (header, b"a\x00b\xff")]
     letter = read_letter(kafka_record({"product_id": "p\x00\ud800"}, b"k\x00", topic="dlq", headers=named), TOPICS)
     texts = (letter.worker, letter.reason, letter.fingerprint, letter.error, letter.entity_id or "")
@@ -158,7 +158,7 @@ def test_what_postgresql_cannot_store_is_replaced_visibly(header: str) -> None:
 
 
 @pytest.mark.parametrize("value", [b"\xff", b"a\x00b", b"x" * 513])
-def test_an_id_that_is_no_reasonable_text_is_stable_all_the_same(value: bytes) -> None:
+def test_an_id_that_is_invalid_text_is_replaced_by_its_hash(value: bytes) -> None:
     ids = {
         read_letter(kafka_record(b"", topic=DEAD, offset=o, headers=[(headers.DEAD_ID, value)]), TOPICS).id
         for o in (1, 2)
@@ -197,5 +197,5 @@ def test_no_record_is_refused(value: Any, key: Any, named: Any, timestamp: int, 
 
 
 @pytest.mark.parametrize("value", [b"[" * 100_000, b'{"version":' + b"9" * 5000 + b"}", b'{"product_id":"\\ud800"}'])
-def test_a_payload_made_to_break_parsers_is_a_letter(value: bytes) -> None:
+def test_a_payload_that_breaks_parsers_is_a_letter(value: bytes) -> None:
     assert read_letter(kafka_record(value, b"k", topic=DEAD), TOPICS).entity_id == "k"
