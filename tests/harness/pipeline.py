@@ -33,6 +33,8 @@ SESSION_SECONDS = "6"
 """The least that the settings allow. The partitions of a killed worker wait so long for another."""
 REQUEST_SECONDS = "8"
 """How long a worker waits for a store that stands still before it finds it unavailable."""
+SWEEP_SECONDS = "3"
+"""How long a sweep waits for keywords on their way. A worker that is told to stop finishes this wait first."""
 RECORDS_A_POLL = "40"
 """Small, so that a fault in the stream interrupts a batch."""
 
@@ -51,6 +53,7 @@ class Pipeline:
             "QDRANT__TIMEOUT": REQUEST_SECONDS,
             "ELASTICSEARCH__TIMEOUT": REQUEST_SECONDS,
             "POSTGRES__TIMEOUT": REQUEST_SECONDS,
+            "LINK__SWEEP_WAIT": SWEEP_SECONDS,
         }
         self.settings = servers.settings(WorkerSettings, *SERVERS, **self.variables)
         self._receipts = ReceiptReader(self.settings)
