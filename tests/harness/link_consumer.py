@@ -8,8 +8,11 @@ from qdrant_client import AsyncQdrantClient
 
 from headrace_clients.topic_reader import TopicReader
 from headrace_link.catalogue import Catalogue
-from headrace_link.point import LinkSet, Opened, Seen
-from headrace_link.points import LinkPoints
+from headrace_link.link_set import LinkSet
+from headrace_link.point import Opened, Seen
+from headrace_link.point_queries import PointQueries
+from headrace_link.point_writes import PointWrites
+from headrace_link.product_links import Publish
 from headrace_link.records import Request, SweepMarker
 from headrace_link.stage import LinkStage
 from headrace_schemas import headers
@@ -52,11 +55,11 @@ class Hooks:
             await hook()
 
 
-class HookedPoints(LinkPoints):
-    """Points whose steps have hooks. `opened`: the product of each opening, in order."""
+class HookedWrites(PointWrites):
+    """Look, open and close with hooks. `opened`: the product of each opening, in order."""
 
-    def __init__(self, client: AsyncQdrantClient, collection: str, hooks: Hooks) -> None:
-        super().__init__(client, collection)
+    def __init__(self, client: AsyncQdrantClient, queries: PointQueries, hooks: Hooks) -> None:
+        super().__init__(client, queries)
         self._hooks = hooks
         self.opened: list[str] = []
 
@@ -74,6 +77,14 @@ class HookedPoints(LinkPoints):
     async def close(self, closing: Sequence[tuple[Opened, LinkSet]]) -> None:
         await super().close(closing)
         await self._hooks.run("close")
+
+
+class HookedQueries(PointQueries):
+    """The query for the holders of keywords has a hook."""
+
+    def __init__(self, client: AsyncQdrantClient, collection: str, hooks: Hooks) -> None:
+        super().__init__(client, collection)
+        self._hooks = hooks
 
     async def open_or_outdated(self, contents: Mapping[str, str | None]) -> set[str]:
         found = await super().open_or_outdated(contents)
@@ -97,7 +108,7 @@ class HookedCatalogue(Catalogue):
 class HookedPublisher:
     """Publishes outputs through `send`, which a test may replace; a hook follows each publication of link sets."""
 
-    def __init__(self, send: Callable[[Sequence[Output]], Awaitable[None]], product_links: str, hooks: Hooks) -> None:
+    def __init__(self, send: Publish, product_links: str, hooks: Hooks) -> None:
         self.send = send
         self._product_links = product_links
         self._hooks = hooks
@@ -127,7 +138,7 @@ class Consumer:
     """A consumer of relink requests. `committed`: the offset of its next request. `outcomes`: one for each request."""
 
     def __init__(
-        self, stage: LinkStage, points: HookedPoints, publisher: HookedPublisher, hooks: Hooks, log: RelinkLog
+        self, stage: LinkStage, points: HookedWrites, publisher: HookedPublisher, hooks: Hooks, log: RelinkLog
     ) -> None:
         self.stage = stage
         self.points = points

@@ -10,7 +10,15 @@ import numpy as np
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from qdrant_client import models
 
-from harness.link_consumer import Consumer, HookedCatalogue, HookedPoints, HookedPublisher, Hooks, RelinkLog
+from harness.link_consumer import (
+    Consumer,
+    HookedCatalogue,
+    HookedPublisher,
+    HookedQueries,
+    HookedWrites,
+    Hooks,
+    RelinkLog,
+)
 from harness.link_entities import Entities
 from harness.servers import Servers
 from headrace_cli.kafka_topics import apply_topics
@@ -19,15 +27,14 @@ from headrace_clients.qdrant import collection_of, connect
 from headrace_clients.topic_reader import TopicReader
 from headrace_demo.link_comparison import LinkComparison, compare_links
 from headrace_link import records
-from headrace_link.backlog import Backlog
 from headrace_link.collection import collection_name
-from headrace_link.listening import ListeningStage
+from headrace_link.factory import Access, link_stage, receipt_stage
 from headrace_link.log_ends import LogEnds
+from headrace_link.point_queries import PointQueries
+from headrace_link.receipts import ReceiptStage
 from headrace_link.records import Reported
 from headrace_link.settings import LinkSettings
-from headrace_link.stage import LinkStage
 from headrace_link.store import QdrantLinks
-from headrace_link.sweeps import Sweeps
 from headrace_runtime.publisher import Publisher
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EmbeddedChange
@@ -66,10 +73,10 @@ class Linking:
     async def open(self) -> None:
         """Creates the topics and collections."""
         settings = self.settings
-        self.client = connect(settings.qdrant)
-        self._stack.push_async_callback(self.client.close)
+        self._client = connect(settings.qdrant)
+        self._stack.push_async_callback(self._client.close)
         await apply_topics(settings, ["link"])
-        self.links = QdrantLinks(self.client, settings)
+        self.links = QdrantLinks(self._client, settings)
         await self.links.prepare()
         qdrant = load_worker("qdrant")
         own = qdrant.settings.model_construct(
@@ -86,13 +93,13 @@ class Linking:
         self._stack.push_async_callback(self._ends.close)
         self._product_links = await self._reader(settings.topics.product_links)
         self._relink = RelinkLog(await self._reader(settings.topics.relink))
-        self.listener = self.new_listener()
+        self.receipt_stage = self.new_receipt_stage()
         self.consumer = self._new_consumer()
 
     async def close(self) -> None:
         """Removes the collections and closes the connections."""
         for name in self._collections():
-            await self.client.delete_collection(name)
+            await self._client.delete_collection(name)
         await self._stack.aclose()
 
     async def put(self, kind: Kind, id: str, vector: Sequence[float], text: str | None = None, **fields: Any) -> None:
@@ -119,7 +126,7 @@ class Linking:
 
     async def empty_collection(self) -> None:
         """The collection `product_links` loses all points."""
-        await self.client.delete(collection_name(self.settings.model), EVERYTHING, wait=True)
+        await self._client.delete(collection_name(self.settings.model), EVERYTHING, wait=True)
 
     async def request(self, *product_ids: str) -> None:
         """Publishes requests for these products, as an operator does."""
@@ -134,9 +141,9 @@ class Linking:
         await self._publisher.publish(outputs)
 
     async def handle_receipts(
-        self, *, listener: ListeningStage | None = None, shuffled: np.random.Generator | None = None
+        self, *, stage: ReceiptStage | None = None, shuffled: np.random.Generator | None = None
     ) -> int:
-        """Takes the pending receipts through the listener and publishes its requests; returns their number.
+        """Takes the pending receipts through the stage of receipts and publishes its requests; returns their number.
 
         `shuffled`: takes only some of the receipts, in another order, the last one twice.
         """
@@ -150,7 +157,7 @@ class Linking:
         report = Receipts(worker="qdrant", applied_at=datetime.now(UTC), receipts=taken)
         place = Arrival(self.settings.topics.receipts, 0, 0, False)
         reported = Reported.model_validate_json(report.model_dump_json(), context=place)
-        (outcome,) = await (listener or self.listener).apply([reported])
+        (outcome,) = await (stage or self.receipt_stage).apply([reported])
         assert isinstance(outcome, Applied)
         await self.publish(outcome.outputs)
         self.sweeps += sum(output.key == SWEEP for output in outcome.outputs)
@@ -183,30 +190,32 @@ class Linking:
         links = (await self.published()).get(product_id)
         return None if links is None or links.deleted else [link.keyword_id for link in links.links]
 
+    async def open_products(self) -> set[str]:
+        """The products whose point is open."""
+        return await PointQueries(self._client, collection_name(self.settings.model)).open_now()
+
     async def check(self) -> None:
         """Asserts that published and stored sets equal brute force, and that no point is open."""
         published = list((await self.published()).values())
         assert await self._differences(_each(published)) == []
         assert await self._differences(self.links.scan_links()) == []
-        assert await self.consumer.points.open_now() == set()
+        assert await self.open_products() == set()
 
     async def reset(self) -> None:
         """Empties the collections, and forgets what was published and what is pending."""
         for name in self._collections():
-            await self.client.delete(name, EVERYTHING, wait=True)
+            await self._client.delete(name, EVERYTHING, wait=True)
         await self.consumer.skip()
         self.consumer = self.new_consumer()
-        self.listener = self.new_listener()
+        self.receipt_stage = self.new_receipt_stage()
         await self.published()
         self._published.clear()
         self._receipts.clear()
         self._entities.clear()
 
-    def new_listener(self, hooks: Hooks | None = None) -> ListeningStage:
-        """A listener as a new process has it."""
-        settings = self.settings
-        catalogue, points = self._reads(hooks or Hooks())
-        return ListeningStage(catalogue, points, self._backlog(), settings.link, settings.topics.relink)
+    def new_receipt_stage(self, hooks: Hooks | None = None) -> ReceiptStage:
+        """A stage of receipts as a new process has it."""
+        return receipt_stage(self.settings, self._hooked(hooks or Hooks())[0])
 
     def new_consumer(self) -> Consumer:
         """A consumer of requests as a new process has it, which starts at what `consumer` has committed."""
@@ -215,29 +224,18 @@ class Linking:
         return consumer
 
     def _new_consumer(self) -> Consumer:
-        settings, topics = self.settings, self.settings.topics
         hooks = Hooks()
-        catalogue, points = self._reads(hooks)
-        publisher = HookedPublisher(self.publish, topics.product_links, hooks)
-        stage = LinkStage(
-            catalogue,
-            points,
-            self._ends,
-            Sweeps(catalogue, points, self._backlog(), topics.relink, settings.link.sweep_wait),
-            publisher.publish,
-            topic=topics.product_links,
-            relink_topic=topics.relink,
-            max_bytes=2 * settings.kafka.max_record_bytes,
-        )
-        return Consumer(stage, points, publisher, hooks, self._relink)
+        access, points, publisher = self._hooked(hooks)
+        return Consumer(link_stage(self.settings, access), points, publisher, hooks, self._relink)
 
-    def _backlog(self) -> Backlog:
-        return Backlog(self._ends, self.settings.topics, self.settings.model)
-
-    def _reads(self, hooks: Hooks) -> tuple[HookedCatalogue, HookedPoints]:
-        settings = self.settings
-        catalogue = HookedCatalogue(self.client, settings.model, settings.link.k, settings.link.min_score, hooks)
-        return catalogue, HookedPoints(self.client, collection_name(settings.model), hooks)
+    def _hooked(self, hooks: Hooks) -> tuple[Access, HookedWrites, HookedPublisher]:
+        """What a process reads and writes, with hooks."""
+        settings, client = self.settings, self._client
+        queries = HookedQueries(client, collection_name(settings.model), hooks)
+        points = HookedWrites(client, queries, hooks)
+        catalogue = HookedCatalogue(client, settings.model, settings.link.k, settings.link.min_score, hooks)
+        publisher = HookedPublisher(self.publish, settings.topics.product_links, hooks)
+        return Access(catalogue, points, queries, self._ends, publisher.publish), points, publisher
 
     async def _reader(self, topic: str) -> TopicReader:
         """Reads a topic from its beginning. A short fetch does not delay the question for the topic's end."""

@@ -146,7 +146,7 @@ async def test_a_change_after_the_death_of_an_old_consumer_whose_request_is_comm
     old = requested.new_consumer()
     await requested.consumer.work()
     assert await old.die_after(step)
-    assert await old.points.open_now() == {"p"}
+    assert await requested.open_products() == {"p"}
     await change(requested)
     await requested.drain()
     await requested.check()
@@ -232,7 +232,7 @@ async def test_a_point_that_opens_between_the_queries_of_a_receipt_and_is_never_
 
     hooks = Hooks()
     hooks.after("holders", open_and_die)
-    assert await requested.handle_receipts(listener=requested.new_listener(hooks)) == 1
+    assert await requested.handle_receipts(stage=requested.new_receipt_stage(hooks)) == 1
     assert hooks.clear()
     await requested.drain()
     await requested.check()

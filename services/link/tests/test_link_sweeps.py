@@ -122,5 +122,5 @@ async def _commit(linking: Linking, group: str, topic: str) -> None:
 
 
 async def test_requests_that_expired_unread_are_made_up_for_by_a_sweep(linking: Linking) -> None:
-    for stage in (linking.consumer.stage, linking.listener):
+    for stage in (linking.consumer.stage, linking.receipt_stage):
         assert list(stage.after_expiry()) == [records.sweep(linking.settings.topics.relink)]

@@ -1,11 +1,10 @@
-"""The worker `link`: listens to receipts, asks itself for the products that they concern, and links those."""
+"""The worker `link`: its receipt stage requests the products that a change concerns, and its stage links them."""
 
 from collections.abc import Mapping
 
-from headrace_link.listening import open_listening
+from headrace_link.factory import open_receipt_stage, open_stage
 from headrace_link.records import Reported, Request
 from headrace_link.settings import LinkSettings
-from headrace_link.stage import open_stage
 from headrace_link.store import open_links
 from headrace_worker.stage import Record
 from headrace_worker.worker import Listener, Worker
@@ -25,5 +24,5 @@ worker = Worker(
     inputs=inputs,
     stage=open_stage,
     links=open_links,
-    listener=Listener("receipts", receipts, open_listening, max_records=lambda settings: settings.link.receipts),
+    listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
 )

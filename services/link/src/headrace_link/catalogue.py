@@ -1,4 +1,4 @@
-"""What is current of products and keywords, read from the collections that the qdrant worker keeps."""
+"""The current products and keywords, read from the collections that the qdrant worker writes."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
-from headrace_link.point import LinkSet, Neighbour, content_key
+from headrace_link.link_set import LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
 
 PAGE = 5000
@@ -28,14 +28,17 @@ class Keyword:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a product's link set says of the product; nothing of a deleted one."""
+    """The part of a product that its link set depends on. The fields of a deleted product are None."""
 
     content_hash: str | None = None
     title: str | None = None
 
 
 class Catalogue:
-    """Products and keywords of one model. `k`, `min_score`: what makes a link."""
+    """Products and keywords of one model. A product has at most `k` links, each with a cosine of `min_score` or more.
+
+    Every method raises Unavailable or BatchRejected.
+    """
 
     def __init__(self, client: AsyncQdrantClient, model: str, k: int, min_score: float) -> None:
         self._client = client
@@ -45,7 +48,7 @@ class Catalogue:
         self._min_score = min_score
 
     async def link_sets(self, product_ids: Sequence[str]) -> list[LinkSet]:
-        """What each product is to be linked to now: its exact nearest live keywords, best first."""
+        """The set that each product should have now: its exact nearest live keywords, best first."""
         points = await self._retrieve("product", product_ids, ["deleted", "title", "content_hash"], True)
         live = [id for id in product_ids if id in points and not (points[id].payload or {})["deleted"]]
         vectors = [_vector(points[id]) for id in live]
@@ -53,14 +56,14 @@ class Catalogue:
         return [self._link_set(id, points[id], nearest[id]) if id in nearest else LinkSet(id) for id in product_ids]
 
     async def contents(self, product_ids: Sequence[str]) -> dict[str, Content]:
-        """Each product's content; one that is not there has none."""
+        """The content of each product; the fields of a missing product are None."""
         points = await self._retrieve("product", product_ids, ["content_hash", "title"], False)
         payloads = {id: point.payload or {} for id, point in points.items()}
         found = {id: payloads.get(id, {}) for id in product_ids}
         return {id: Content(payload.get("content_hash"), payload.get("title")) for id, payload in found.items()}
 
     async def keywords(self, keyword_ids: Sequence[str]) -> dict[str, Keyword | None]:
-        """Each keyword as it is now; None if it is deleted or not there."""
+        """Each keyword as it is now; None if it is deleted or missing."""
         points = await self._retrieve("keyword", keyword_ids, ["deleted", "content_hash", "text"], True)
         found: dict[str, Keyword | None] = dict.fromkeys(keyword_ids)
         for id, point in points.items():
@@ -70,12 +73,12 @@ class Catalogue:
         return found
 
     async def count_products(self) -> int:
-        """How many products are live."""
+        """The number of live products."""
         with qdrant_errors():
             return (await self._client.count(self._products, count_filter=LIVE, exact=True)).count
 
     async def live_products(self, first: uuid.UUID, beyond: uuid.UUID | None) -> set[str]:
-        """The live products with point ids from `first` on and below `beyond`."""
+        """The live products whose point ids are `first` or above and below `beyond`."""
         found: set[str] = set()
         offset: Any = str(first)
         while True:
@@ -106,8 +109,8 @@ class Catalogue:
             return []
         searches = [
             models.QueryRequest.model_construct(
-                # As an array: the client copies each request in depth, and a list number by number.
-                query=np.asarray(vector),  # type: ignore[arg-type]  # as its methods take it
+                # An array, because the client deep-copies each request, and copies a list number by number.
+                query=np.asarray(vector),  # type: ignore[arg-type]  # the client's methods take arrays
                 using=VECTOR,
                 limit=self._k,
                 score_threshold=self._min_score if self._min_score > -1 else None,

@@ -1,4 +1,4 @@
-"""The collection `product_links` of one model, behind an alias that readers use."""
+"""The collection `product_links` of one model, and the alias that readers use."""
 
 from qdrant_client import AsyncQdrantClient, models
 
@@ -15,17 +15,17 @@ INDEXES = {
 
 
 def collection_name(model: str) -> str:
-    """The physical collection: floors of two models mean nothing to each other."""
+    """The name of the physical collection. Each model has its own, because scores of two models cannot be compared."""
     return f"{ALIAS}__{model}"
 
 
 async def create_missing(client: AsyncQdrantClient, model: str, dimension: int, settings: QdrantSettings) -> list[str]:
-    """Creates the collection, its payload indexes and its alias where they are missing; one line for each.
+    """Creates the collection, its payload indexes and its alias if they are missing. Returns one line for each.
 
-    Raises WrongCollection if the collection is there with another dimension.
+    Raises WrongCollection if the collection exists with another dimension.
     """
     collection = collection_name(model)
-    # Every search of it is exact, because a graph finds only what its limit lets it: so there is no graph.
+    # No graph: every search is exact, because a search of the graph may miss a product.
     no_graph = models.HnswConfigDiff(m=0)
     vectors = models.VectorParams(size=dimension + 1, distance=models.Distance.DOT, hnsw_config=no_graph)
     return [

@@ -1,4 +1,4 @@
-"""Where topics end now, and how far a consumer group has come."""
+"""The ends of topics, and the lag of consumer groups."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
@@ -18,7 +18,7 @@ Ends = dict[TopicPartition, int]
 
 
 class LogEnds:
-    """Asks the brokers; the first question connects."""
+    """Asks the brokers. The first question connects."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -27,7 +27,7 @@ class LogEnds:
         self._connecting = asyncio.Lock()
 
     async def of(self, partitions: Iterable[tuple[str, int]]) -> Ends:
-        """The offset that the next record of each partition gets. Raises Unavailable."""
+        """The offset of the next record of each partition. Raises Unavailable."""
         wanted = [TopicPartition(*partition) for partition in set(partitions)]
         if not wanted:
             return {}
@@ -36,11 +36,11 @@ class LogEnds:
             return dict(await consumer.end_offsets(wanted))
 
     async def of_topic(self, topic: str) -> Ends:
-        """The same of all partitions of a topic."""
+        """The same for all partitions of a topic."""
         return await self.of((topic, number) for number in range(self._settings.partitions))
 
     async def left(self, group: str, ends: Ends) -> int:
-        """How many records before `ends` the group has not committed. Raises Unavailable."""
+        """The number of records before `ends` that the group has not committed. Raises Unavailable."""
         async with self._asking():
             consumer, admin = await self._connected()
             committed = await committed_offsets(admin, group)
@@ -64,10 +64,10 @@ class LogEnds:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
-        """Raises Unavailable for what aiokafka raises, and connects again at the next question."""
+        """Turns errors of aiokafka into Unavailable. The next question connects again."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 yield
         except (KafkaError, TimeoutError, OSError) as error:
             await self.close()
-            raise Unavailable("kafka", f"offsets not told: {type(error).__name__}") from error
+            raise Unavailable("kafka", f"could not read offsets: {type(error).__name__}") from error

@@ -1,4 +1,4 @@
-"""What the link worker reads and asks of itself: requests, sweep markers, and the receipts of others."""
+"""The records that the link worker reads and writes: requests, sweep markers, receipts and link sets."""
 
 from typing import Any, ClassVar
 
@@ -12,60 +12,60 @@ from headrace_worker.stage import Arrival, Output
 
 
 class Arrived(BaseModel):
-    """A record whose place in its topic is its version: of two that ask for the same, the last stands for both."""
+    """A record that uses its offset as its version: of two requests for one product, the last one is the newest."""
 
     _arrival: Arrival = PrivateAttr()
 
     def model_post_init(self, context: Any) -> None:
-        """The validation context is the record's place."""
+        """The validation context is the record's arrival."""
         self._arrival = context
 
     @property
     def arrival(self) -> Arrival:
-        """Where it was read."""
+        """Where the record was read."""
         return self._arrival
 
     @property
     def version(self) -> int:
-        """Its offset + 1. A replay is the last of all: its own offset, in another topic, says nothing."""
+        """The offset + 1. A replay is newer than every live record; its offset belongs to another topic."""
         return MAX_VERSION if self._arrival.replayed else self._arrival.offset + 1
 
 
 class SweepMarker(Sweep, Arrived):
-    """A sweep marker as it was read."""
+    """A sweep marker with its arrival."""
 
 
 class Request(RelinkRequest, Arrived):
-    """A relink request as it was read."""
+    """A relink request with its arrival."""
 
     beside: ClassVar[tuple[type[Sweep], ...]] = (SweepMarker,)
 
 
 class Reported(Receipts, Arrived):
-    """The receipts of one batch as they were read. They have no key, and no two of them are about the same thing."""
+    """The receipts of one batch, with their arrival. They have no key, and none replaces another."""
 
     kind: ClassVar[RecordKind] = "receipts"
     keyed: ClassVar[bool] = False
 
     @property
     def id(self) -> str:
-        """The record's own place."""
+        """The record's partition and offset."""
         return f"{self.arrival.partition}-{self.arrival.offset}"
 
 
 def request(topic: str, product_id: str) -> Output:
-    """Asks for one product."""
+    """A request for one product."""
     return _output(topic, product_id, RelinkRequest.model_construct(product_id=product_id))
 
 
 def sweep(topic: str, part: int = 0, parts: int = 1) -> Output:
-    """Asks for all products, or for a part of them."""
+    """A marker that requests all products, or one part of them."""
     marker = Sweep(part=part, parts=parts)
     return _output(topic, marker.id, marker)
 
 
 def links(topic: str, links: ProductLinks) -> Output:
-    """A product's link set."""
+    """The record of a link set."""
     return _output(topic, links.product_id, links)
 
 

@@ -1,4 +1,4 @@
-"""What the link worker reads from the environment."""
+"""The settings of the link worker."""
 
 from pydantic import BaseModel, Field
 
@@ -7,7 +7,7 @@ from headrace_worker.settings import BatchSettings, VectorStoreSettings
 
 
 class LinkBatchSettings(BatchSettings):
-    """A batch whose products' vectors and link sets fit easily into memory."""
+    """The default batch is small: the vectors and link sets of its products must fit into memory."""
 
     max_records: int = Field(512, ge=1, description="records of one poll")
 
@@ -36,7 +36,7 @@ class LinkOptions(BaseModel):
 
 
 class LinkSettings(VectorStoreSettings):
-    """A worker's settings, Qdrant's address and what makes a link."""
+    """The settings of a worker, of Qdrant and of the links."""
 
     qdrant: QdrantSettings = QdrantSettings()
     batch: LinkBatchSettings = LinkBatchSettings()

@@ -1,4 +1,4 @@
-"""The link sets as Qdrant holds them, for whoever prepares, compares or looks."""
+"""The read side of the link sets in Qdrant, which also creates their collection."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -7,7 +7,7 @@ from qdrant_client import AsyncQdrantClient, models
 from headrace_clients.qdrant import connect, qdrant_errors
 from headrace_link.collection import collection_name, create_missing
 from headrace_link.point import read_links
-from headrace_link.points import LinkPoints
+from headrace_link.point_queries import PointQueries, field_is
 from headrace_link.settings import LinkSettings
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import LinkedProduct
@@ -19,33 +19,33 @@ def open_links(settings: LinkSettings) -> "QdrantLinks":
 
 
 class QdrantLinks:
-    """One model's link sets. Their versions may be newer than the published ones: what has not changed is published
-    once.
+    """The link sets of one model. A version may be above the published one, because a set that has not changed is not
+    published again.
     """
 
     def __init__(self, client: AsyncQdrantClient, settings: LinkSettings) -> None:
         self._client = client
         self._settings = settings
-        self._points = LinkPoints(client, collection_name(settings.model))
+        self._queries = PointQueries(client, collection_name(settings.model))
 
     async def prepare(self) -> list[str]:
-        """Raises WrongCollection if the collection is there with another dimension."""
+        """Raises WrongCollection if the collection exists with another dimension."""
         settings = self._settings
         with qdrant_errors():
             return await create_missing(self._client, settings.model, settings.vector_size, settings.qdrant)
 
     async def refresh(self) -> None:
-        """A write that was waited for is visible at once."""
+        """Does nothing: Qdrant shows an acknowledged write at once."""
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        payloads = await self._points.payloads(product_ids)
+        payloads = await self._queries.payloads(product_ids)
         found = {product_id: read_links(payload) for product_id, payload in payloads.items()}
         return {product_id: links for product_id, links in found.items() if links is not None}
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
-        holding = models.FieldCondition(key="keyword_ids", match=models.MatchValue(value=keyword_id))
+        linked_to = models.Filter(must=[field_is("keyword_ids", keyword_id)])
         found = []
-        async for point in self._points.scan(models.Filter(must=[holding])):
+        async for point in self._queries.scan(linked_to):
             links = read_links(point.payload or {})
             for link in links.links if links else ():
                 if links is not None and link.keyword_id == keyword_id:
@@ -53,7 +53,7 @@ class QdrantLinks:
         return sorted(found, key=lambda linked: (linked.rank, -linked.score, linked.product_id))[:limit]
 
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
-        async for point in self._points.scan():
+        async for point in self._queries.scan():
             links = read_links(point.payload or {})
             if links is not None:
                 yield links

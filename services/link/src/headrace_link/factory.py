@@ -1,0 +1,87 @@
+"""Builds the two stages of the link worker from what they read and write."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from headrace_clients.qdrant import connect
+from headrace_link.backlog import Backlog
+from headrace_link.catalogue import Catalogue
+from headrace_link.collection import collection_name
+from headrace_link.coverage import Coverage
+from headrace_link.log_ends import LogEnds
+from headrace_link.point_queries import PointQueries
+from headrace_link.point_writes import PointWrites
+from headrace_link.product_links import ProductLinksTopic, Publish
+from headrace_link.receipts import ReceiptStage
+from headrace_link.settings import LinkSettings
+from headrace_link.stage import LinkStage
+from headrace_link.sweep_estimate import SweepEstimate
+from headrace_link.sweeps import Sweeps
+from headrace_link.turns import Turns
+from headrace_runtime.publisher import Publisher
+
+
+@dataclass(frozen=True)
+class Access:
+    """What the stages read and write: two collections of the qdrant worker, `product_links`, and Kafka."""
+
+    catalogue: Catalogue
+    points: PointWrites
+    queries: PointQueries
+    ends: LogEnds
+    publish: Publish
+
+
+@asynccontextmanager
+async def open_stage(settings: LinkSettings) -> AsyncIterator[LinkStage]:
+    """The stage of requests with its clients; no server need be up."""
+    async with open_access(settings) as access:
+        yield link_stage(settings, access)
+
+
+@asynccontextmanager
+async def open_receipt_stage(settings: LinkSettings) -> AsyncIterator[ReceiptStage]:
+    """The stage of receipts with its clients; no server need be up."""
+    async with open_access(settings) as access:
+        yield receipt_stage(settings, access)
+
+
+@asynccontextmanager
+async def open_access(settings: LinkSettings) -> AsyncIterator[Access]:
+    """Clients that connect when they are first used, closed at the end."""
+    async with AsyncExitStack() as stack:
+        client = connect(settings.qdrant)
+        stack.push_async_callback(client.close)
+        publisher = Publisher(settings.kafka)
+        stack.push_async_callback(publisher.close)
+        ends = LogEnds(settings.kafka)
+        stack.push_async_callback(ends.close)
+        catalogue = Catalogue(client, settings.model, settings.link.k, settings.link.min_score)
+        queries = PointQueries(client, collection_name(settings.model))
+        yield Access(catalogue, PointWrites(client, queries), queries, ends, publisher.publish)
+
+
+def link_stage(settings: LinkSettings, access: Access) -> LinkStage:
+    """The stage of requests. A process has one: what its reads cover is kept in memory."""
+    coverage = Coverage(access.ends)
+    topic = ProductLinksTopic(settings.topics.product_links, 2 * settings.kafka.max_record_bytes, access.publish)
+    sweeps = Sweeps(
+        access.catalogue,
+        access.queries,
+        _backlog(settings, access),
+        access.publish,
+        topic=settings.topics.relink,
+        wait=settings.link.sweep_wait,
+    )
+    return LinkStage(Turns(access.catalogue, access.points, topic, coverage), sweeps, coverage)
+
+
+def receipt_stage(settings: LinkSettings, access: Access) -> ReceiptStage:
+    """The stage of receipts."""
+    estimate = SweepEstimate(settings.link, _backlog(settings, access))
+    return ReceiptStage(access.catalogue, access.queries, estimate, settings.topics.relink)
+
+
+def _backlog(settings: LinkSettings, access: Access) -> Backlog:
+    return Backlog(access.ends, settings.topics, settings.model)

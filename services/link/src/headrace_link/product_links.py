@@ -1,0 +1,31 @@
+"""The topic of link sets, as the link worker writes it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from headrace_link import records
+from headrace_link.link_set import LinkSet
+from headrace_worker.stage import Output, Rejected
+
+Publish = Callable[[Sequence[Output]], Awaitable[None]]
+"""Returns when every record is acknowledged. Raises Unavailable."""
+
+
+class ProductLinksTopic:
+    """Makes and publishes records of link sets. `max_bytes`: of the largest record that the topic takes."""
+
+    def __init__(self, name: str, max_bytes: int, publish: Publish) -> None:
+        self._name = name
+        self._max_bytes = max_bytes
+        self._publish = publish
+
+    def record(self, links: LinkSet, version: int) -> Output | Rejected:
+        """The record of a set, or why the topic cannot take it."""
+        output = records.links(self._name, links.published(version))
+        if (size := len(output.value)) > self._max_bytes:
+            detail = f"the link set has {size} bytes, more than the {self._max_bytes} that its topic takes"
+            return Rejected("too_large", detail, ("links",))
+        return output
+
+    async def publish(self, outputs: Sequence[Output]) -> None:
+        """Returns when every record is acknowledged. Raises Unavailable."""
+        await self._publish(outputs)

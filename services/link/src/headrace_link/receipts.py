@@ -1,0 +1,113 @@
+"""The stage of the receipts: it requests the products that a change concerns.
+
+A receipt may be late, repeated or out of order. So it only says which entity to look at; the rest is read from Qdrant.
+"""
+
+from collections.abc import Sequence
+
+import structlog
+
+from headrace_link import records
+from headrace_link.catalogue import Catalogue, Content
+from headrace_link.point_queries import PointQueries
+from headrace_link.records import Reported
+from headrace_link.sweep_estimate import SweepEstimate
+from headrace_schemas.fields import Kind
+from headrace_worker.stage import Applied, Outcome, Output
+
+log = structlog.get_logger(__name__)
+
+WORKER = "qdrant"
+"""The worker whose receipts say that a change is visible in Qdrant."""
+PRODUCTS_AT_ONCE = 1000
+KEYWORDS_AT_ONCE = 64
+CONTENT_FIELDS = ["open", "content_hash", "title"]
+
+
+class ReceiptStage:
+    """Requests the products that changed, and those that a changed keyword concerns. `topic`: of the requests."""
+
+    def __init__(self, catalogue: Catalogue, queries: PointQueries, estimate: SweepEstimate, topic: str) -> None:
+        self._catalogue = catalogue
+        self._queries = queries
+        self._estimate = estimate
+        self._topic = topic
+
+    async def apply(self, changes: Sequence[Reported]) -> Sequence[Outcome]:
+        """The first outcome carries the requests of all the receipts. Raises Unavailable or BatchRejected."""
+        changed = await self._changed_products(_applied(changes, "product"))
+        concerned = await self._concerned_by(_applied(changes, "keyword"))
+        outputs = [] if concerned is not None else [records.sweep(self._topic)]
+        outputs += [records.request(self._topic, product_id) for product_id in sorted(changed | (concerned or set()))]
+        log.info("receipts_handled", batches=len(changes), requests=len(outputs), sweep=concerned is None)
+        return [Applied(tuple(outputs)), *(Applied() for _ in changes[1:])]
+
+    async def check(self) -> None:
+        """Raises Unavailable unless Qdrant answers."""
+        await self._queries.count()
+
+    def after_expiry(self) -> Sequence[Output]:
+        """Receipts expired before they were read. Their entities are unknown, so all products are linked again."""
+        return [records.sweep(self._topic)]
+
+    async def _changed_products(self, product_ids: Sequence[str]) -> set[str]:
+        """The products whose point is not closed with a set of their present content."""
+        changed: set[str] = set()
+        for start in range(0, len(product_ids), PRODUCTS_AT_ONCE):
+            part = product_ids[start : start + PRODUCTS_AT_ONCE]
+            contents = await self._catalogue.contents(part)
+            payloads = await self._queries.payloads(part, CONTENT_FIELDS)
+            for product_id in part:
+                payload = payloads.get(product_id)
+                # A tombstone has no content, whatever the product was before.
+                linked = Content(payload.get("content_hash"), payload.get("title")) if payload else None
+                if payload is None or payload["open"] or linked != contents[product_id]:
+                    changed.add(product_id)
+        return changed
+
+    async def _concerned_by(self, keyword_ids: Sequence[str]) -> set[str] | None:
+        """The products that these keywords concern; None if a sweep costs less than to request them."""
+        if not keyword_ids:
+            return set()
+        products = await self._queries.count()
+        if products == 0:
+            # A product that is opened from now on is read after these keywords have become visible.
+            return set()
+        if self._estimate.too_many_keywords(len(keyword_ids)):
+            return None
+        limit = self._estimate.limit(products)
+        concerned: set[str] = set()
+        for start in range(0, len(keyword_ids), KEYWORDS_AT_ONCE):
+            part = keyword_ids[start : start + KEYWORDS_AT_ONCE]
+            concerned |= await self._concerned(part, limit)
+            probed = start + len(part)
+            if await self._estimate.exceeds(limit, received=len(keyword_ids), probed=probed, found=len(concerned)):
+                return None
+        self._estimate.add(len(concerned))
+        return concerned
+
+    async def _concerned(self, keyword_ids: Sequence[str], limit: int) -> set[str]:
+        """The order of the three queries matters: a point that closes between two of them was read after the keywords
+        became visible, and the last query finds a point that opens.
+        """
+        keywords = await self._catalogue.keywords(keyword_ids)
+        contents = {id: keyword.content if keyword else None for id, keyword in keywords.items()}
+        found = await self._queries.open_or_outdated(contents)
+        vectors = {id: keyword.vector for id, keyword in keywords.items() if keyword}
+        if vectors:
+            found |= await self._queries.reached_by(vectors, limit + 1)
+            found |= await self._queries.open_now()
+        return found
+
+
+def _applied(reports: Sequence[Reported], kind: Kind) -> list[str]:
+    """The ids of this kind whose change became visible in Qdrant, each once."""
+    return list(
+        dict.fromkeys(
+            receipt.id
+            for report in reports
+            if report.worker == WORKER
+            for receipt in report.receipts
+            if receipt.kind == kind and receipt.outcome == "applied" and receipt.id is not None
+        )
+    )
