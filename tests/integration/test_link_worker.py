@@ -1,4 +1,4 @@
-"""The link worker as it runs: receipts come in on Kafka, link sets go out, and a death costs nothing."""
+"""The running link worker: it reads receipts from Kafka and publishes link sets, and a kill loses nothing."""
 
 import asyncio
 import json
@@ -34,7 +34,7 @@ async def linking(servers: Servers) -> AsyncIterator[Linking]:
 
 
 async def report(linking: Linking, *values: bytes) -> None:
-    """Publishes what is on its way to the receipts topic, with these values before it."""
+    """Publishes the pending receipts, after these values."""
     about = Receipts(worker="qdrant", applied_at=datetime.now(UTC), receipts=linking.take_receipts())
     client = producer(linking.settings.kafka)
     await client.start()
@@ -115,7 +115,7 @@ async def test_receipts_that_expired_unread_are_made_up_for(linking: Linking) ->
 
 @pytest.mark.parametrize("kills", [4])
 async def test_a_sweep_survives_kill_9(servers: Servers, linking: Linking, tmp_path: Path, kills: int) -> None:
-    """Killed again and again while it sweeps and links, at whatever moment it is in."""
+    """The worker is killed several times while it sweeps and links."""
     vectors = {f"p{number}": (1.0, number / 1000, 0.0, 0.0) for number in range(1500)}
     await linking.put_many("product", vectors)
     await linking.drain()
@@ -145,7 +145,7 @@ async def _all_linked(linking: Linking, products: int) -> bool:
 async def _settled(linking: Linking) -> bool:
     asked = await read_all(linking.settings, linking.settings.topics.relink)
     told = await receipts(linking.settings, "link")
-    # What the test itself has linked before has no receipts.
+    # The requests that the test itself has handled have no receipts.
     return all(
         (record.topic, record.partition, record.offset) in told for record in asked[linking.consumer.committed :]
     )

@@ -1,1 +1,1 @@
-"""The protocol of links as a state machine, and a search through everything that can happen to it."""
+"""The link protocol as a state machine, and a search through all its states."""

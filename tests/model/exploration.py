@@ -1,4 +1,4 @@
-"""Breadth-first search through every state that a protocol can reach."""
+"""Breadth-first search through all states that a protocol can reach."""
 
 from collections import deque
 from typing import NamedTuple
@@ -7,17 +7,17 @@ from model.link_model import Consumer, Protocol, State
 
 
 class Violation(NamedTuple):
-    """A quiet state in which the published links are wrong, and the shortest way there."""
+    """An idle state in which the published links are wrong, and the shortest path to it."""
 
     path: list[str]
     state: State
 
 
 class Explored(NamedTuple):
-    """`quiet`: in how many of the states nothing was on its way."""
+    """`idle`: the number of states in which nothing is left to do."""
 
     states: int
-    quiet: int
+    idle: int
     violation: Violation | None
 
 
@@ -25,20 +25,20 @@ def explore(protocol: Protocol, limit: int) -> Explored:
     """Every reachable state, up to the first violation. Raises AssertionError at more than `limit` states."""
     start = protocol.start()
     came_from: dict[State, tuple[str, State] | None] = {start: None}
-    queue, quiet = deque([start]), 0
+    queue, idle = deque([start]), 0
     while queue:
         state = queue.popleft()
-        if protocol.quiet(state):
-            quiet += 1
-            if not protocol.right(state):
-                return Explored(len(came_from), quiet, Violation(_path(came_from, state), state))
+        if protocol.idle(state):
+            idle += 1
+            if not protocol.correct(state):
+                return Explored(len(came_from), idle, Violation(_path(came_from, state), state))
         for label, following in protocol.successors(state):
             reached = _renumbered(following)
             if reached not in came_from:
                 came_from[reached] = (label, state)
                 queue.append(reached)
         assert len(came_from) <= limit, f"more than {limit} states"
-    return Explored(len(came_from), quiet, None)
+    return Explored(len(came_from), idle, None)
 
 
 def _path(came_from: dict[State, tuple[str, State] | None], state: State) -> list[str]:
@@ -50,7 +50,7 @@ def _path(came_from: dict[State, tuple[str, State] | None], state: State) -> lis
 
 
 def _renumbered(s: State) -> State:
-    """The same state with offsets and versions counted from the oldest that still matters, so that states meet."""
+    """Counts offsets and versions from the oldest one in use, so that equivalent states are equal."""
     busy = [me for me in s.consumers if me.step != "idle"]
     kept = [me if c == s.owner or me.step != "idle" else Consumer() for c, me in enumerate(s.consumers)]
     base = min([s.committed] + [me.offset for me in busy])

@@ -1,4 +1,4 @@
-"""Links on the session's Kafka and Qdrant. A module shares topics and collections, emptied for each test."""
+"""Links on the session's Kafka and Qdrant. The tests of a module share topics and collections, emptied for each."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
@@ -12,7 +12,7 @@ NewLinking = Callable[..., Awaitable[Linking]]
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def new_linking(servers: Servers) -> AsyncIterator[NewLinking]:
-    """Makes one with the options given, and closes it."""
+    """Makes a Linking with options of its own, and closes it after the test."""
     made: list[Linking] = []
 
     async def new(**options: Any) -> Linking:
@@ -27,7 +27,7 @@ async def new_linking(servers: Servers) -> AsyncIterator[NewLinking]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_linking(servers: Servers) -> AsyncIterator[Linking]:
-    """K = 2, no least score, four dimensions."""
+    """K = 2, no minimum score, four dimensions."""
     linking = Linking(servers)
     await linking.open()
     yield linking
@@ -36,6 +36,6 @@ async def shared_linking(servers: Servers) -> AsyncIterator[Linking]:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def linking(shared_linking: Linking) -> Linking:
-    """The module's, empty."""
+    """The Linking of the module, emptied."""
     await shared_linking.reset()
     return shared_linking

@@ -1,4 +1,4 @@
-"""What it costs: a storm collapses, a bulk load is one relink for each product and one sweep."""
+"""The cost: many requests for one product are one turn; a bulk load is one turn for each product and one sweep."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable
@@ -32,7 +32,7 @@ async def test_a_storm_of_requests_for_one_product_is_one_turn(linking: Linking)
         await linking.request(*["p"] * 100)
     while await linking.consumer.work(at_once=50):
         pass
-    # Those of the first batch stand for one, and its read covers all that were published before it.
+    # The first batch is one request, and its read covers all that were published before it.
     assert linking.consumer.points.opened == ["p"]
     assert Counter(map(type, linking.consumer.outcomes)) == {Applied: 1, Superseded: 999}
     await linking.check()
@@ -50,7 +50,7 @@ async def test_a_request_that_comes_after_the_read_is_not_covered_by_it(linking:
         linking.consumer.hooks.after(step, asked_again)  # type: ignore[arg-type]
     await linking.request("p")
     await linking.drain()
-    # One that comes after opening may be covered or not, according to when the topic's end was noted.
+    # A request after opening may be covered or not: the end of the topic is noted before or after it.
     assert linking.consumer.points.opened == ["p", "p"]
 
 
@@ -127,7 +127,7 @@ async def test_keywords_that_come_one_after_the_other_and_concern_very_many_end_
     await linking.put_many("product", vectors("p", 10))
     await linking.drain()
     for id, vector in vectors("k", 6).items():
-        # Fewer keywords than K: each concerns every product.
+        # There are fewer keywords than K, so each concerns every product.
         await linking.put("keyword", id, vector)
         await linking.handle_receipts()
         await linking.consumer.work()
@@ -137,7 +137,7 @@ async def test_keywords_that_come_one_after_the_other_and_concern_very_many_end_
 
 
 async def _publish_keywords(linking: Linking, count: int) -> None:
-    """Keywords that no worker has handled yet."""
+    """Publishes keywords that no worker has handled yet."""
     client = producer(linking.settings.kafka)
     await client.start()
     try:

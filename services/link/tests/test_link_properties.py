@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRODUCTS, KEYWORDS = ("p", "q", "r", "s"), ("a", "b", "c", "d", "e", "f")
 VECTORS = [*np.random.default_rng(3).standard_normal((9, 4)).tolist(), [1, 0, 0, 0], [0.6, 0.8, 0, 0], [0.6, 0, 0.8, 0]]
-"""Few of them, so that contents come back and scores tie."""
+"""Few vectors, so that contents recur and scores tie."""
 LEAST_INTERRUPTIONS = 20
 
 Event = tuple[Any, ...]
@@ -95,7 +95,7 @@ class Story:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def interruptions() -> AsyncIterator[Counter[str]]:
-    """Sequences without interruptions would show little: each kind has to take place a number of times."""
+    """Counts interruptions by kind, and asserts at the end that each kind took place several times."""
     counted: Counter[str] = Counter()
     yield counted
     for kind in ("die", "rebalance", "interrupt"):

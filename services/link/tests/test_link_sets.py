@@ -1,4 +1,4 @@
-"""What a product is linked to: its K nearest live keywords, and nothing it should not be."""
+"""A product is linked to its K nearest live keywords, and to no other."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -64,7 +64,7 @@ async def test_a_score_equal_to_the_floor_is_asked_for_and_either_may_be_linked(
     await put(linking, near=NEAR, left=(1, 0.5, 0, 0))
     await linking.put("product", "p", P)
     await linking.drain()
-    # The same cosine, by another way.
+    # The same cosine in another direction.
     await put(linking, right=(1, 0, 0.5, 0))
     assert await linking.handle_receipts() == 1
     await linking.drain()
@@ -148,7 +148,7 @@ async def test_a_change_of_white_space_alone_reaches_the_links(linking: Linking)
     await put(linking, near=NEAR)
     await linking.put("product", "p", P, "A lamp")
     await linking.drain()
-    # The embedded text, and so the vector, are the same; what readers see is not.
+    # The embedded text and the vector stay the same; the text that readers see changes.
     await linking.rename("product", "p", "A  lamp")
     await linking.rename("keyword", "near", "near  it")
     await linking.drain()

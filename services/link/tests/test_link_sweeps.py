@@ -1,4 +1,4 @@
-"""A sweep asks for every product, survives a death at any moment, and waits for keywords that are on their way."""
+"""A sweep requests every product, is repeated after a crash, and waits for keywords on their way."""
 
 import uuid
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ async def test_a_sweep_that_dies_after_any_number_of_requests_is_made_again(link
 
 
 async def test_a_sweep_that_could_not_be_published_is_not_taken_for_made(linking: Linking) -> None:
-    """The same consumer tries again: what it could not publish it must not skip."""
+    """The same consumer tries again, and must not skip a sweep that it could not publish."""
     await linking.put_many("product", PRODUCTS)
     await linking.drain()
     await linking.lose_receipts(linking.put("keyword", "near", (1, 0, 0, 0)))
@@ -110,7 +110,7 @@ async def test_keywords_are_on_their_way_until_the_receipt_of_the_last_one_was_r
 
 
 async def _commit(linking: Linking, group: str, topic: str) -> None:
-    """The group has handled all that is on the topic."""
+    """Commits the end of the topic for the group."""
     consumer = AIOKafkaConsumer(**client_options(linking.settings.kafka), group_id=group, enable_auto_commit=False)
     await consumer.start()
     try:
