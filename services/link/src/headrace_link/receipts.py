@@ -1,4 +1,4 @@
-"""The stage of the receipts: it requests the products that a change concerns.
+"""The stage of the listener: it reads receipts and requests the products that a change concerns.
 
 A receipt may be late, repeated or out of order. So it only says which entity to look at; the rest is read from Qdrant.
 """
