@@ -44,13 +44,18 @@ async def test_an_index_without_its_alias_gets_it(client: AsyncElasticsearch, na
 
 
 async def test_an_alias_that_lost_its_filter_hides_tombstones_again(
-    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, stage: ElasticsearchStage, keyword: Any
 ) -> None:
     index = names["keyword"]
+    assert await stage.apply([keyword("live"), keyword("gone", op="delete")]) == [Applied()] * 2
+    await store.refresh()
+    assert (await client.count(index=index.alias))["count"] == 1
     await client.indices.update_aliases(actions=[{"add": {"index": index.physical, "alias": index.alias}}])
+    assert (await client.count(index=index.alias))["count"] == 2
 
     assert await store.prepare() == [f"alias {index.alias} on {index.physical}"]
     assert await store.prepare() == []
+    assert (await client.count(index=index.alias))["count"] == 1
 
 
 async def test_a_refresh_that_was_left_off_is_turned_on_again(

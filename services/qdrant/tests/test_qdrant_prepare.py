@@ -32,6 +32,14 @@ async def test_the_first_run_creates_everything_and_the_second_nothing(
     assert set(await store.get("product", ["a"])) == {"a"}
 
 
+async def test_every_replica_has_to_confirm_a_write(client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
+    replicated = settings.model_copy(update={"qdrant": settings.qdrant.model_copy(update={"replication_factor": 3})})
+    await QdrantStore(client, replicated).prepare()
+    for kind in SOURCE_NAMES:
+        params = (await client.get_collection(collection_of(kind, settings.model))).config.params
+        assert (params.replication_factor, params.write_consistency_factor) == (3, 3)
+
+
 async def test_two_at_once_both_succeed(client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
     await asyncio.gather(*(QdrantStore(client, settings).prepare() for _ in range(4)))
     assert await QdrantStore(client, settings).prepare() == []

@@ -34,6 +34,8 @@ async def answer(health: Health, path: str) -> tuple[int, Any]:
 def test_the_first_poll_is_small_until_a_batch_is_settled() -> None:
     health = Health(10)
     assert (health.poll_size(1000), health.poll_size(20), health.poll_size(None)) == (FIRST_POLL, 20, FIRST_POLL)
+    health.beat()
+    assert health.poll_size(1000) == FIRST_POLL
     health.settled()
     assert (health.poll_size(1000), health.poll_size(None)) == (1000, None)
 
