@@ -16,6 +16,7 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
 
 from headrace_clients.kafka import client_options
+from headrace_runtime.health import FIRST_POLL
 from headrace_schemas import headers
 from headrace_worker.settings import WorkerSettings
 
@@ -34,6 +35,14 @@ async def test_what_was_published_before_the_group_joined_is_read(settings: Work
     stage = MemoryStage()
     async with running(memory_worker(stage), settings):
         await eventually(lambda: len(stage.held) == 50)
+
+
+async def test_the_first_poll_is_small_however_much_there_is_to_read(settings: WorkerSettings) -> None:
+    await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(300)])
+    stage = MemoryStage()
+    async with running(memory_worker(stage), settings):
+        await eventually(lambda: len(stage.held) == 300)
+    assert len(stage.batches[0]) <= FIRST_POLL < settings.batch.max_records
 
 
 async def test_every_record_is_applied_superseded_or_a_dead_letter(settings: WorkerSettings) -> None:

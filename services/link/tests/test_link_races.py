@@ -271,3 +271,21 @@ async def test_a_point_that_opens_between_the_queries_of_a_receipt_and_is_never_
     assert hooks.clear()
     await requested.drain()
     await requested.check()
+
+
+async def test_a_point_that_closes_between_the_queries_of_a_receipt(requested: Linking) -> None:
+    """The first query finds it open. The second one compares with the probe of its former vector; the last one finds it
+    closed, with a set that was read before the keyword was visible.
+    """
+    await requested.consumer.work()
+    await requested.put("product", "p", (0, 0, 1, 0))
+    assert await requested.handle_receipts() == 1
+    turn = requested.consumer.pause_after("read")
+    assert await turn.reached()
+    await requested.put("keyword", "near", (-0.1, 0, 1, 0))
+    hooks = Hooks()
+    hooks.after("probes", turn.go_on)
+    assert await requested.handle_receipts(listener=requested.new_listener(hooks)) == 1
+    assert hooks.clear()
+    await requested.drain()
+    await requested.check()
