@@ -10,7 +10,7 @@ MEMBERS := schemas $(wildcard shared/*) infra/local $(wildcard services/*)
 PACKAGES := $(wildcard schemas/src shared/*/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
 
-.PHONY: help setup prerequisites browser demo test test-long mutants check format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long mutants mutants-deciders check format bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,10 +42,13 @@ test: setup browser ## Run every test, on real servers that it starts
 test-long: setup browser ## Run the full-size tests as well
 	$(BIN)/python tests/suite.py --long
 
-mutants: export GRPC_ENABLE_FORK_SUPPORT = 0
+mutants mutants-deciders: export GRPC_ENABLE_FORK_SUPPORT = 0
 
 mutants: setup ## Weaken each guarantee in a copy, and show that the tests notice
 	PYTHONPATH=tests $(BIN)/python -m mutation $(ARGS)
+
+mutants-deciders: setup ## Mutate every line of the pure functions that decide, with cosmic-ray
+	PYTHONPATH=tests $(BIN)/python -m mutation.deciders $(ARGS)
 
 check: setup ## Lint, format, types and the direction of imports
 	$(BIN)/ruff check .

@@ -60,6 +60,7 @@ def main(only: Annotated[str, typer.Option(help="Only the modules whose path con
             if only not in decider.file:
                 continue
             counts, survivors = judge(copy, decider)
+            console.print(f"{decider.file}: {counts['killed']} of {counts.total()} killed", markup=False)
             for change in survivors:
                 console.print(f"{decider.file}: {change}", markup=False)
             unexpected += len(survivors)
