@@ -13,13 +13,14 @@ from harness.link_sinks import link_set, link_sink_names, tombstone
 from harness.live_workers import running
 from harness.records import eventually, read_all, receipts
 from harness.servers import Servers
-from harness.sinks import Sink, sink_records
+from harness.sinks import Sink, outcomes_of, sink_records
 
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Outcome
 from headrace_letters.selection import Selection
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas.changes import ID_FIELDS
+from headrace_worker.stage import Applied
 from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
@@ -188,6 +189,28 @@ async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview
 def receipt_of(outcome: Outcome) -> str:
     """What a worker reports of a replay with that outcome."""
     return "applied" if outcome in ("apply", "applied_already") else "superseded"
+
+
+async def test_where_stores_differ_a_preview_says_apply_if_one_of_them_would(servers: Servers) -> None:
+    async with open_installation(servers, "embed", "qdrant", "pgvector") as installation, AsyncExitStack() as stack:
+        switch = Switch(lambda change: change.version == FAILED)
+        embed, qdrant = load_worker("embed"), load_worker("qdrant")
+        for worker in (qdrant, load_worker("pgvector")):
+            store = await prepared(worker, installation.settings_of(worker))
+            stack.push_async_callback(store.close)
+        await stack.enter_async_context(running(faulty(embed, switch), installation.settings_of(embed)))
+        publisher = Publisher(installation.settings.kafka)
+        stack.push_async_callback(publisher.close)
+        id = uuid.uuid4().hex
+        source = Sink(embed, installation.settings_of(embed), sink_records("elasticsearch"))
+        value = source.upsert("product", id, FAILED).model_dump_json(exclude_none=True).encode()
+        await publisher.publish([Outgoing(installation.settings.topics.source("product"), id.encode(), value)])
+        await installation.answered("embed", 1)
+        sink = Sink(qdrant, installation.settings_of(qdrant), sink_records("qdrant"))
+        async with sink.stage() as qdrant_stage:
+            assert await outcomes_of(qdrant_stage, [sink.upsert("product", id, FAILED + 1)]) == [Applied()]
+        letters = await installation.indexed()
+        assert await installation.predicted(letters) == {letters[0].letter.id: "apply"}
 
 
 async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: Servers) -> None:

@@ -19,6 +19,7 @@ from headrace_letters.replay import replay
 from headrace_letters.selection import Selection
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers
+from headrace_worker.stage import Unavailable
 from headrace_worker.worker import load_worker
 
 pytestmark = pytest.mark.servers
@@ -213,6 +214,22 @@ async def test_a_dry_run_changes_nothing(installation: Installation) -> None:
     assert await installation.replays(NAME) == []
     assert await installation.index.audit() == []
     assert len(await installation.indexed()) == 3
+
+
+async def test_a_letter_whose_replay_the_broker_did_not_acknowledge_waits(
+    installation: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def not_acknowledged(publisher: Publisher, records: Any) -> None:
+        raise Unavailable("kafka", "records not acknowledged")
+
+    bench = Running(installation)
+    await bench.fail(ids(3))
+    await installation.indexed()
+    with monkeypatch.context() as broker:
+        broker.setattr(Publisher, "publish", not_acknowledged)
+        with pytest.raises(Unavailable):
+            await installation.replayed()
+    assert await installation.index.count(Selection()) == {"waiting": 3}
 
 
 async def test_a_letter_too_old_or_of_no_worker_here_is_refused_and_the_others_go_on(

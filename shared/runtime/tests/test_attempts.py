@@ -122,6 +122,47 @@ async def test_a_store_that_fails_everything_makes_no_poison_and_is_given_up_ear
         assert len(stage.batches) < 30
 
 
+@pytest.mark.parametrize(
+    ("count", "requests"), [(6, [6, 3, 1, 2, 1, 1, 3]), (8, [8, 4, 2, 1, 1, 2, 1, 1, 4])], ids=["three", "four"]
+)
+async def test_the_search_ends_after_three_changes_failed_alone_without_a_success(
+    count: int, requests: list[int]
+) -> None:
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in range(count)}
+    await attempts(stage).narrow_down(changes(count))
+    assert [len(batch) for batch in stage.batches] == requests
+
+
+async def test_the_search_goes_on_after_many_changes_failed_alone_if_others_succeed() -> None:
+    bad = range(0, 16, 2)
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in bad}
+    outcomes = await attempts(stage).narrow_down(changes(16))
+    assert kinds(outcomes) == [Unavailable if n in bad else Applied for n in range(16)]
+
+
+async def test_failures_from_before_the_first_success_count() -> None:
+    stage = MemoryStage()
+    stage.break_on = {"p0"}
+    attempt = attempts(stage)
+    for _ in range(TRIES + 1):
+        assert kinds(await attempt.narrow_down(changes(1))) == [Unavailable]
+    assert kinds(await attempt.narrow_down(changes(4))) == [Unavailable, Applied, Applied, Applied]
+    assert kinds(await attempt.narrow_down(changes(4))) == [Rejected, Applied, Applied, Applied]
+
+
+async def test_a_change_that_was_applied_begins_again_with_its_tries() -> None:
+    stage = MemoryStage()
+    attempt = attempts(stage)
+    for _ in range(2):
+        stage.break_on = {"p1"}
+        for _ in range(TRIES - 1):
+            assert Rejected not in kinds(await attempt.narrow_down(changes(4)))
+        stage.break_on = set()
+        assert set(kinds(await attempt.apply(changes(4)))) == {Applied}
+
+
 class NoProducts(MemoryStage):
     """A store without the collection of one kind."""
 
