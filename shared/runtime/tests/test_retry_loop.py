@@ -109,6 +109,13 @@ async def test_the_next_newest_is_applied_after_a_reject() -> None:
     }
 
 
+async def test_the_only_other_change_is_applied_after_a_reject() -> None:
+    stage = RefusesVersions(2)
+    outcomes = await Run(stage).answers(("a", 1), ("a", 2))
+    assert stage.versions() == {"a": 1}
+    assert outcomes == {("a", 2): "refused_by_store", ("a", 1): "applied"}
+
+
 async def test_what_the_store_has_newer_is_superseded() -> None:
     stage = MemoryStage()
     await Run(stage).answers(("a", 5))
@@ -159,6 +166,14 @@ async def test_outputs_go_out_before_anything_waits() -> None:
     with pytest.raises(Unavailable, match="model"):
         await run.answers(("a", 1), ("b", 1))
     assert run.published == [("a", "small"), ("a", "out")]
+
+
+async def test_the_outputs_that_come_after_a_change_without_any_are_published() -> None:
+    stage = Emits()
+    await Run(stage).answers(("a", 2))
+    run = Run(stage)
+    assert await run.answers(("a", 1), ("b", 1)) == {("a", 1): "superseded", ("b", 1): "applied"}
+    assert run.published == [("b", "small"), ("b", "out")]
 
 
 async def test_an_output_is_published_once_however_often_another_change_waits() -> None:
