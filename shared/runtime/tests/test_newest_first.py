@@ -78,7 +78,7 @@ def by_id(found: list[list[Answered]]) -> dict[str, list[Answered]]:
 
 
 def test_changes_of_one_version_that_differ_are_counted() -> None:
-    assert conflicts([item(1, title="a"), item(1, 1, title="b"), item(1, 2, title="c")]) == 2
+    assert conflicts([item(1, title="b"), item(1, 1, title="a"), item(1, 2, title="c")]) == 2
 
 
 def test_redeliveries_and_other_versions_are_no_conflict() -> None:
