@@ -68,6 +68,15 @@ async def test_unavailable_is_raised_when_no_part_could_be_written() -> None:
         await written(FakeStore(broken=range(12)), parts(12, 4))
 
 
+async def test_the_failure_of_the_first_part_is_raised() -> None:
+    async def write(part: Sequence[int]) -> list[Outcome]:
+        raise Unavailable("store", f"part {part[0]} is down")
+
+    for cut in ([[0]], [[0], [1]]):
+        with pytest.raises(Unavailable, match="part 0 is down"):
+            await write_parts(cut, write, asyncio.Semaphore(2))
+
+
 async def test_a_refused_change_is_rejected_alone_while_another_part_is_unavailable() -> None:
     outcomes = await written(FakeStore(refused=[2], broken=[5]), parts(12, 4))
     assert outcomes.pop(2) == REFUSAL
