@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from qdrant_client import models
 from qdrant_client.conversions.conversion import GrpcToRest, RestToGrpc
 
-from headrace_qdrant.points import Seen, groups_sharing_a_fence, newer_than_stored, set_fields, writes
+from headrace_clients.qdrant import below
+from headrace_qdrant.points import Seen, groups_sharing_a_fence, newer_than_stored, outcomes, set_fields, writes
 from headrace_qdrant.stage import PART, parts_of
 from headrace_schemas.embedded import EmbeddedProduct
 from headrace_schemas.fields import MAX_VERSION
+from headrace_worker.stage import Applied, Superseded
 
 VERSIONS = st.integers(min_value=1, max_value=6)
 
@@ -49,6 +51,24 @@ def test_new_entities_share_one_fence_with_updates_of_lower_stored_versions() ->
     assert planned.upsert is not None
     assert len(planned.upsert.points) == 4
     assert planned.operations == []
+
+
+def test_the_largest_group_is_a_plain_upsert_and_every_group_has_the_fence_of_its_lowest_version() -> None:
+    changes = [delete(id, version) for id, version in enumerate([5, 6, 20, 21, 22])]
+    planned = writes(changes, {"2": Seen(10), "3": Seen(12), "4": Seen(13)})
+    assert planned.upsert is not None
+    assert [point.payload["version"] for point in planned.upsert.points if point.payload] == [20, 21, 22]
+    assert planned.upsert.update_filter == below(20)
+    (other,) = planned.operations
+    assert isinstance(other, models.UpsertOperation)
+    assert isinstance(other.upsert, models.PointsList)
+    assert [point.payload["version"] for point in other.upsert.points if point.payload] == [5, 6]
+    assert other.upsert.update_filter == below(5)
+
+
+def test_a_stored_version_means_applied_and_a_newer_one_superseded() -> None:
+    changes = [delete(0, 5), delete(1, 5)]
+    assert outcomes(changes, {"0": Seen(5), "1": Seen(6)}) == [Applied(), Superseded(by=6)]
 
 
 def test_a_batch_is_cut_by_kind_and_into_neighbouring_versions(upsert: Callable[..., Any]) -> None:
