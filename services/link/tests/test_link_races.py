@@ -285,7 +285,7 @@ async def test_a_point_that_closes_between_the_queries_of_a_receipt(requested: L
     await requested.put("keyword", "near", (-0.1, 0, 1, 0))
     hooks = Hooks()
     hooks.after("probes", turn.go_on)
-    assert await requested.handle_receipts(listener=requested.new_listener(hooks)) == 1
+    assert await requested.handle_receipts(stage=requested.new_receipt_stage(hooks)) == 1
     assert hooks.clear()
     await requested.drain()
     await requested.check()
