@@ -1,11 +1,16 @@
 """The breaker opens when most of the last live changes fail for one cause, and only then."""
 
 import pytest
+from harness.kafka_record import kafka_record
+from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.breaker import Breaker
+from headrace_runtime.attempts import Answered
+from headrace_runtime.breaker import Breaker, BreakerOpen
+from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import BreakerSettings
+from headrace_worker.stage import Rejected
 
 WINDOW = 20
 
@@ -26,6 +31,16 @@ def test_a_success_that_completes_the_first_window_opens_it() -> None:
     one = breaker()
     assert one.opened_by([*[None] * 8, *["f"] * 11]) is None
     assert one.opened_by([None]) == "f"
+
+
+def test_a_batch_without_rejects_that_completes_the_first_window_opens_it() -> None:
+    one = breaker()
+    change = ProductChange.model_validate(product("p", 1))
+    applied = Answered(kafka_record(b"{}"), change)
+    rejected = Answered(kafka_record(b"{}"), change, rejection=Rejected("invalid", "is wrong"))
+    one.check([*[applied] * 8, *[rejected] * 11])
+    with pytest.raises(BreakerOpen):
+        one.check([applied])
 
 
 @pytest.mark.parametrize("count", [1, WINDOW - 1])

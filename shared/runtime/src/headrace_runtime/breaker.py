@@ -32,14 +32,12 @@ class Breaker:
     def check(self, results: Sequence[Result]) -> None:
         """Raises BreakerOpen if this batch opens the breaker."""
         live = [result for result in results if not result.replayed]
-        if not any(result.rejection for result in live):
-            self.opened_by([None] * len(live))
-            return
-        # The window is over neighbouring records: rejections that were read far apart must not meet in it.
-        live.sort(key=lambda result: position(result.record))
-        opened_by = self.opened_by(
-            fingerprint(self._worker, result.rejection) if result.rejection else None for result in live
-        )
+        rejections: list[str | None] = [None] * len(live)
+        if any(result.rejection for result in live):
+            # The window is over neighbouring records: rejections that were read far apart must not meet in it.
+            live.sort(key=lambda result: position(result.record))
+            rejections = [fingerprint(self._worker, one.rejection) if one.rejection else None for one in live]
+        opened_by = self.opened_by(rejections)
         if opened_by is not None:
             raise BreakerOpen(opened_by)
 
