@@ -21,8 +21,9 @@ from headrace_worker.stage import Arrival, Outcome, Output, Superseded, Unavaila
 
 Step = Literal["look", "open", "read", "publish", "close"]
 STEPS: tuple[Step, ...] = ("look", "open", "read", "publish", "close")
-Place = Step | Literal["holders"]
-"""Where a hook can run: after a step of the protocol, or after the first query of a keyword's receipt."""
+Place = Step | Literal["holders", "probes"]
+"""Where a hook can run: after a step of the protocol, or after the first or the second query of a keyword's
+receipt."""
 SWEEP_SCHEMA = headers.schema_header(Sweep.schema_name, Sweep.schema_major)
 
 Hook = Callable[[], Awaitable[None]]
@@ -80,7 +81,7 @@ class HookedWrites(PointWrites):
 
 
 class HookedQueries(PointQueries):
-    """The query for the holders of keywords has a hook."""
+    """The queries for the holders of keywords and for the probes that keywords reach have hooks."""
 
     def __init__(self, client: AsyncQdrantClient, collection: str, hooks: Hooks) -> None:
         super().__init__(client, collection)
@@ -89,6 +90,11 @@ class HookedQueries(PointQueries):
     async def open_or_outdated(self, contents: Mapping[str, str | None]) -> set[str]:
         found = await super().open_or_outdated(contents)
         await self._hooks.run("holders")
+        return found
+
+    async def reached_by(self, vectors: Mapping[str, Sequence[float]], limit: int) -> set[str]:
+        found = await super().reached_by(vectors, limit)
+        await self._hooks.run("probes")
         return found
 
 

@@ -7,6 +7,7 @@ A scenario runs at the steps where its interruption differs. Only `read` reads p
 `close` write what the handling of receipts reads; `look` and `read` write nothing.
 """
 
+import time
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -206,6 +207,21 @@ async def test_two_consumers_that_pause_after_any_two_steps(requested: Linking, 
     await requested.check()
 
 
+async def test_a_consumer_that_another_beats_at_opening_looks_again(requested: Linking) -> None:
+    """Otherwise it publishes a set with the higher version, although the other consumer reads later."""
+    old, new = requested.new_consumer(), requested.new_consumer()
+    old_turn = old.pause_after("look")
+    assert await old_turn.reached()
+    new_turn = new.pause_after("open")
+    assert await new_turn.reached()
+    await requested.delete("keyword", "far")
+    await old_turn.go_on()
+    await new_keyword(requested)
+    await new_turn.go_on()
+    await requested.drain()
+    await requested.check()
+
+
 @after(*STEPS)
 async def test_a_product_that_is_new_to_two_consumers_at_once(linking: Linking, step: Step) -> None:
     await linking.put("keyword", "close", CLOSE)
@@ -216,6 +232,26 @@ async def test_a_product_that_is_new_to_two_consumers_at_once(linking: Linking, 
     await linking.put("keyword", "near", NEAR)
     await linking.consumer.work()
     assert linking.consumer.points.opened == ["p"]
+    await turn.go_on()
+    await linking.drain()
+    await linking.check()
+
+
+async def test_a_product_that_is_new_to_a_consumer_whose_clock_is_behind(
+    linking: Linking, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its version must be above that of the point which another consumer has made since it looked."""
+    await linking.put("keyword", "close", CLOSE)
+    await linking.put("product", "p", P)
+    await linking.handle_receipts()
+    turn = linking.new_consumer().pause_after("look")
+    assert await turn.reached()
+    ahead = time.time_ns() + 10 * 10**9
+    with monkeypatch.context() as clock:
+        clock.setattr(time, "time_ns", lambda: ahead)
+        await linking.consumer.work()
+    assert (await linking.published())["p"].version > time.time_ns() // 10**6
+    await linking.put("keyword", "near", NEAR)
     await turn.go_on()
     await linking.drain()
     await linking.check()
@@ -232,6 +268,24 @@ async def test_a_point_that_opens_between_the_queries_of_a_receipt_and_is_never_
 
     hooks = Hooks()
     hooks.after("holders", open_and_die)
+    assert await requested.handle_receipts(stage=requested.new_receipt_stage(hooks)) == 1
+    assert hooks.clear()
+    await requested.drain()
+    await requested.check()
+
+
+async def test_a_point_that_closes_between_the_queries_of_a_receipt(requested: Linking) -> None:
+    """The first query finds it open. The second one compares with the probe of its former vector; the last one finds it
+    closed, with a set that was read before the keyword was visible.
+    """
+    await requested.consumer.work()
+    await requested.put("product", "p", (0, 0, 1, 0))
+    assert await requested.handle_receipts() == 1
+    turn = requested.consumer.pause_after("read")
+    assert await turn.reached()
+    await requested.put("keyword", "near", (-0.1, 0, 1, 0))
+    hooks = Hooks()
+    hooks.after("probes", turn.go_on)
     assert await requested.handle_receipts(stage=requested.new_receipt_stage(hooks)) == 1
     assert hooks.clear()
     await requested.drain()
