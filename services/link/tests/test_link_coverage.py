@@ -52,3 +52,20 @@ def test_an_end_is_kept_while_a_request_below_it_can_come(coverage: Coverage) ->
     assert coverage.covers(request(9))
     coverage.forget([request(10)])
     assert not coverage.covers(request(9))
+
+
+def test_nothing_is_covered_before_the_first_read() -> None:
+    assert not Coverage(LogEnds(KafkaSettings())).covers(request(0))
+
+
+def test_the_ends_below_a_taken_request_are_forgotten_and_the_others_kept(coverage: Coverage) -> None:
+    coverage.note([request(3, "q")], {PARTITION: 11})
+    coverage.note([request(3, "r")], {PARTITION: 12})
+    coverage.forget([request(4), request(11), request(9)])
+    assert [coverage.covers(request(4, id)) for id in ("p", "q", "r")] == [False, False, True]
+
+
+def test_the_end_after_the_first_request_of_a_partition_is_kept(coverage: Coverage) -> None:
+    coverage.note([request(0, partition=1)], {("relink", 1): 1})
+    coverage.forget([request(0, partition=1)])
+    assert coverage.covers(request(0, partition=1))

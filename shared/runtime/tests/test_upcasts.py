@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace_runtime.decoder import Decoded, Decoder, NewerSchema, Undecoded
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
-from headrace_schemas.upcasts import UPCASTS
+from headrace_schemas.upcasts import UPCASTS, NoUpcast, brought_up
 
 FROM_SOURCE = (headers.CONNECT_TOPIC, TOPIC.encode())
 
@@ -99,6 +99,8 @@ def test_a_missing_step_is_a_dead_letter_that_says_which(monkeypatch: pytest.Mon
     monkeypatch.delitem(UPCASTS, ("product-change", 2))
     record = kafka_record(product("p1", 7, price=3.0), headers=[schema(1)])
     assert dead(record) == ("unknown_schema", ("older", "product-change/2"))
+    with pytest.raises(NoUpcast, match="from product-change/2 to product-change/3"):
+        brought_up("product-change", {}, 2, 3)
 
 
 def test_a_record_that_breaks_what_its_major_promises_is_a_dead_letter_of_its_own() -> None:
