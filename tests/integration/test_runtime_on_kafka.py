@@ -5,7 +5,7 @@ import random
 import aiokafka.codec
 import aiokafka.producer.producer
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import PolicyViolationError
 from aiokafka.producer import message_accumulator
@@ -16,9 +16,11 @@ from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
 
 from headrace_clients.kafka import client_options
+from headrace_runtime import publisher
 from headrace_runtime.health import FIRST_POLL
 from headrace_schemas import headers
 from headrace_worker.settings import WorkerSettings
+from headrace_worker.stage import Unavailable
 
 pytestmark = pytest.mark.servers
 
@@ -310,3 +312,20 @@ async def test_a_replay_of_an_older_version_leaves_the_newer_one_alone(settings:
     found = (await receipts(settings, "memory")).values()
     assert {receipt.outcome for receipt in found if receipt.replay_of} == {"superseded"}
     assert stage.versions() == {"p1": 2, "p2": 2}
+
+
+async def test_what_too_few_replicas_have_is_not_acknowledged(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The topic has one replica and asks for two, which counts for a producer that waits for all of them."""
+    monkeypatch.setattr(publisher, "ACKNOWLEDGED_WITHIN", 2.0)
+    topic = settings.topics.dead("replicated")
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    await admin.create_topics([NewTopic(topic, 1, 1, topic_configs={"min.insync.replicas": "2"})])
+    await admin.close()
+    sender = publisher.Publisher(settings.kafka)
+    with pytest.raises(Unavailable, match="not acknowledged"):
+        await sender.publish([publisher.Outgoing(topic, b"key", b"value")])
+    await sender.close()
+    assert await read_all(settings, topic) == []
