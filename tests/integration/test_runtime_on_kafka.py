@@ -334,9 +334,11 @@ async def test_what_a_silent_broker_does_not_acknowledge_is_not_published(
     await sender.publish([record])
     monkeypatch.setattr(publisher, "ACKNOWLEDGED_WITHIN", 2.0)
     faults.pause("kafka")
-    with pytest.raises(Unavailable, match="not acknowledged"):
-        await sender.publish([record])
-    faults.resume("kafka")
-    await sender.close()
-    # A producer that could not send what it had has not stopped.
-    await made[0].client.close()
+    try:
+        with pytest.raises(Unavailable, match="not acknowledged"):
+            await sender.publish([record])
+    finally:
+        faults.resume("kafka")
+        await sender.close()
+        # A producer that could not send what it had has not stopped.
+        await made[0].client.close()

@@ -91,5 +91,8 @@ def _run(copy: Copy, options: Sequence[str], answer: "multiprocessing.connection
     sys.dont_write_bytecode = False
     sys.path[:0] = copy.sources
     outcomes = _Outcomes()
-    status = pytest.main(list(options), plugins=[outcomes])
-    answer.send(Run(int(status), outcomes.failed, outcomes.passed))
+    try:
+        status = int(pytest.main(list(options), plugins=[outcomes]))
+    except Exception:  # what a failed test has left open is an error of its own, after the last test
+        status = int(pytest.ExitCode.TESTS_FAILED)
+    answer.send(Run(status, outcomes.failed, outcomes.passed))
