@@ -77,6 +77,15 @@ async def test_a_batch_that_is_not_stored_is_given_back_and_comes_again(consumer
     assert len(stage.batches) == 1
 
 
+async def test_a_batch_that_fails_for_an_error_of_our_own_is_given_back(consumers: FakeConsumers) -> None:
+    class Buggy(KeptBatches):
+        async def store(self, records: Sequence[Any]) -> Mapping[str, int]:
+            raise KeyError("a bug")
+
+    async with running(consumers, Buggy()) as group:
+        assert await group.deliver(kafka_record(b"1", topic="raw.a")) == "given back"
+
+
 async def test_each_batch_is_a_span_if_there_is_an_endpoint(
     consumers: FakeConsumers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
