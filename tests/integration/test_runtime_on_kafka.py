@@ -239,6 +239,22 @@ async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_
         await eventually(lambda: len(stage.held) == 240)
 
 
+async def test_a_partition_that_cannot_be_unpacked_in_the_first_poll_loses_nothing_of_the_others(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is committed yet: what the poll took of the others has to be read again from their start."""
+    topic = settings.topics.source("product")
+    await publish(settings, topic, [product("z", 1)], partition=5, compression_type="zstd")
+    for partition in range(5):
+        records = [product(f"p{partition}-{n}", 1) for n in range(FIRST_POLL // 10)]
+        await publish(settings, topic, records, partition=partition)
+    stage = MemoryStage()
+    monkeypatch.setattr(aiokafka.codec, "has_zstd", lambda: False)
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: has_problem(application, f"cannot read {topic}-5"))
+        await eventually(lambda: len(stage.held) == 5 * (FIRST_POLL // 10))
+
+
 class NotUtf8(str):
     """A header's name as a client in another language may write it."""
 

@@ -16,7 +16,7 @@ import pytest
 from mutation.copies import Copy
 
 LONGEST_RUN = 900.0
-LONGEST_TEST = 120
+LONGEST_TEST = 60
 """Seconds. A mutant may make a test wait for ever: the test has failed then."""
 LIBRARIES = (
     "aiokafka", "anyio.pytest_plugin", "anyio._backends._asyncio", "asyncpg", "elasticsearch", "faststream.asgi",
