@@ -24,6 +24,7 @@ PRODUCTS = {f"p{number}": (1.0, number / 50, 0.0, 0.0) for number in range(50)}
 @pytest.mark.parametrize("parts", [1, 2, 3, 7, 256])
 async def test_every_product_is_in_exactly_one_part(parts: int) -> None:
     edges = [bounds(part, parts) for part in range(parts)]
+    assert str(edges[0][0]) == "00000000-0000-0000-0000-000000000000"
     for number in range(500):
         id = uuid.UUID(point_id(f"p{number}"))
         assert sum(first <= id and (beyond is None or id < beyond) for first, beyond in edges) == 1
