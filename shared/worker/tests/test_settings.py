@@ -144,3 +144,9 @@ def test_settings_that_no_longer_exist_stop_nothing(monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("HEADRACE_PORT", "tcp://10.0.0.1:80")
     monkeypatch.setenv("HEADRACE_KAFKA__OLD", json.dumps(1))
     WorkerSettings()
+
+
+def test_a_null_without_a_version_is_ignored_only_if_the_settings_ask_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert WorkerSettings().null_without_version == "dead-letter"
+    monkeypatch.setenv("HEADRACE_NULL_WITHOUT_VERSION", "ignore")
+    assert WorkerSettings().null_without_version == "ignore"
