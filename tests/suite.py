@@ -12,10 +12,11 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
-from headrace_local.stack import Stack
+import psutil
 
 GROUPS = 2
 """Processes of the first part. Each has its own servers; tests of one file run in one process."""
@@ -39,17 +40,19 @@ def main() -> int:
             results.unlink(missing_ok=True)
             if subprocess.run([*command, f"--junitxml={results}"], check=False).returncode != 0:
                 failed.append(part)
-            failed += [f"{server} of {part} was left running" for server in _left_servers(data)]
+            failed += [f"{program} of {part} was left running" for program in _left_servers(data)]
     _print_results(time.monotonic() - began, failed)
     return 1 if failed else 0
 
 
 def _left_servers(data: Path) -> Iterator[str]:
-    """Ends the servers that tests have left running below this directory. Their names."""
-    for record in list(data.rglob("stack.json")):
-        stack = Stack(record.parent)
-        yield from (server.name for server in stack.status() if server.state != "stopped")
-        stack.destroy()
+    """Kills the processes that tests have left running on data below this directory. The name of each program."""
+    for process in psutil.process_iter(["name", "cmdline"]):
+        if str(data) in " ".join(process.info["cmdline"] or ()):
+            for one in [*process.children(recursive=True), process]:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+            yield process.info["name"]
 
 
 def _print_results(seconds: float, failed: list[str]) -> None:
