@@ -1,4 +1,4 @@
-"""The limits of ids, texts, versions, numbers and attributes: what one store refuses is refused for all."""
+"""The limits of ids, texts, versions, numbers and attributes: a value that one store refuses is invalid for all."""
 
 import json
 from typing import Any
@@ -18,7 +18,7 @@ attributes = TypeAdapter[dict[str, Any]](Attributes)
 
 
 def refused(adapter: TypeAdapter[Any], value: object) -> str:
-    """What the refusal says. Fails unless there is one."""
+    """The message of the validation error. Fails if the value is valid."""
     with pytest.raises(ValidationError) as caught:
         adapter.validate_python(value)
     return str(caught.value)
@@ -32,7 +32,7 @@ def nested(levels: int, leaf: object = 1) -> Any:
 
 
 @pytest.mark.parametrize("entity_id", ["p", "p" * 512, "가" * 170 + "pp", " ", "a/b:c?#%", "\u2028"])
-def test_an_id_of_1_to_512_bytes_is_taken_as_it_is(entity_id: str) -> None:
+def test_an_id_of_1_to_512_bytes_is_valid_and_unchanged(entity_id: str) -> None:
     assert ids.validate_python(entity_id) == entity_id
 
 
@@ -50,7 +50,7 @@ def test_an_id_is_valid_exactly_if_its_bytes_are_few_enough(entity_id: str) -> N
 
 
 @pytest.mark.parametrize("entity_id", [1, True, 1.5, None])
-def test_a_number_is_no_id(entity_id: object) -> None:
+def test_a_number_is_not_an_id(entity_id: object) -> None:
     refused(ids, entity_id)
 
 
@@ -71,12 +71,12 @@ def test_a_whole_surrogate_pair_in_json_is_text() -> None:
 
 
 @pytest.mark.parametrize("version", [1, 2**53 + 1, MAX_VERSION])
-def test_a_version_is_kept_exactly(version: int) -> None:
+def test_a_valid_version_does_not_change(version: int) -> None:
     assert versions.validate_json(str(version)) == version
 
 
 @pytest.mark.parametrize("version", ["0", "-1", str(2**63), "9" * 5000, "true", "1.0", "1e3", '"1"', "null", "NaN"])
-def test_what_is_no_integer_from_1_to_2_to_the_63_minus_1_is_no_version(version: str) -> None:
+def test_a_version_is_an_integer_from_1_to_2_to_the_63_minus_1(version: str) -> None:
     with pytest.raises(ValidationError):
         versions.validate_json(version)
 
@@ -87,7 +87,7 @@ def test_a_number_is_finite(number: str) -> None:
         numbers.validate_json(number)
 
 
-def test_attributes_are_nested_as_deep_as_elasticsearch_takes_them_and_no_deeper() -> None:
+def test_attributes_may_be_nested_20_levels_deep() -> None:
     assert attributes.validate_python(nested(MAX_DEPTH - 1)) == nested(MAX_DEPTH - 1)
     assert "nested deeper" in refused(attributes, nested(MAX_DEPTH + 1))
     lists: Any = 1
@@ -123,7 +123,7 @@ def test_a_value_of_attributes_is_storable_at_any_depth(leaf: object, wrap: Any)
         max_size=5,
     ).filter(lambda value: _depth(value) < MAX_DEPTH)
 )
-def test_other_attributes_come_through_json_unchanged(value: dict[str, Any]) -> None:
+def test_storable_attributes_do_not_change_in_json(value: dict[str, Any]) -> None:
     assert attributes.validate_json(json.dumps(value)) == value
 
 

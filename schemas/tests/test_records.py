@@ -1,4 +1,4 @@
-"""What a change, an embedded change, links and receipts must hold, and what they may."""
+"""The required and the optional fields of changes, embedded changes, link sets and receipts."""
 
 import base64
 import json
@@ -37,14 +37,14 @@ def test_fields_of_a_newer_catalogue_are_ignored(model: type[BaseModel], fields:
 
 @pytest.mark.parametrize(("model", "fields"), CASES)
 @pytest.mark.parametrize("text", [None, "", "  \n"])
-def test_an_upsert_without_words_is_refused(model: type[BaseModel], fields: dict[str, Any], text: str | None) -> None:
+def test_an_upsert_without_text_is_invalid(model: type[BaseModel], fields: dict[str, Any], text: str | None) -> None:
     words = "title" if model is ProductChange else "text"
     with pytest.raises(ValidationError, match=words):
         parse(model, fields | {words: text})
 
 
 @pytest.mark.parametrize(("model", "fields"), CASES)
-def test_a_delete_needs_no_words(model: type[BaseModel], fields: dict[str, Any]) -> None:
+def test_a_delete_needs_no_text(model: type[BaseModel], fields: dict[str, Any]) -> None:
     change = parse(model, delete_of(fields))
     assert change.deleted
     assert not parse(model, fields).deleted
@@ -52,7 +52,7 @@ def test_a_delete_needs_no_words(model: type[BaseModel], fields: dict[str, Any])
 
 @pytest.mark.parametrize(("model", "fields"), CASES)
 @pytest.mark.parametrize("missing", ["op", "version", "occurred_at", "id"])
-def test_a_change_says_what_whose_and_when(model: type[BaseModel], fields: dict[str, Any], missing: str) -> None:
+def test_each_required_field_must_be_present(model: type[BaseModel], fields: dict[str, Any], missing: str) -> None:
     name = next(name for name in fields if name == missing or name.endswith(f"_{missing}"))
     with pytest.raises(ValidationError, match=name):
         parse(model, {key: value for key, value in fields.items() if key != name})
@@ -63,13 +63,13 @@ def test_a_time_without_its_zone_is_refused() -> None:
         parse(ProductChange, PRODUCT | {"occurred_at": "2026-01-01T00:00:00"})
 
 
-def test_an_operation_that_nobody_has_defined_is_refused() -> None:
+def test_an_unknown_operation_is_invalid() -> None:
     with pytest.raises(ValidationError, match="op"):
         parse(ProductChange, PRODUCT | {"op": "patch"})
 
 
 @pytest.mark.parametrize(("model", "fields"), CASES)
-def test_the_stores_get_the_entitys_own_fields_by_name_id_first(model: type[Any], fields: dict[str, Any]) -> None:
+def test_fields_are_the_entitys_own_with_the_id_first(model: type[Any], fields: dict[str, Any]) -> None:
     change = parse(model, fields)
     names = list(change.fields())
     assert names[0] == f"{model.kind}_id"
@@ -86,7 +86,7 @@ def test_a_vector_is_float32_in_base64(model: type[BaseModel], fields: dict[str,
 
 
 @pytest.mark.parametrize("vector", ["", "AAAA", "AAAAAAA=", "not base64!", "AACA\nPwAAAAA=", [1.0, 0.0], None, 7])
-def test_what_is_no_float32_in_base64_is_no_vector(vector: object) -> None:
+def test_a_vector_that_is_not_float32_in_base64_is_invalid(vector: object) -> None:
     with pytest.raises(ValidationError, match="vector"):
         parse(EmbeddedProduct, PRODUCT | {"embedding": EMBEDDING | {"vector": vector}})
 
@@ -115,7 +115,7 @@ def test_a_live_link_set_has_a_title_and_may_be_empty() -> None:
         parse(ProductLinks, LINKS | {"title": None})
 
 
-def test_nothing_is_left_of_the_link_set_of_a_deleted_product() -> None:
+def test_the_link_set_of_a_deleted_product_has_no_title_and_no_links() -> None:
     gone = {"product_id": "p1", "version": 2, "deleted": True}
     assert parse(ProductLinks, gone).deleted
     for left in ({"title": "Lamp"}, {"links": [LINK]}):
@@ -135,7 +135,7 @@ def test_a_product_is_linked_to_a_keyword_at_most_once() -> None:
         parse(ProductLinks, LINKS | {"links": [LINK, LINK | {"rank": 2}]})
 
 
-def test_no_record_refuses_a_field_it_does_not_know() -> None:
+def test_every_record_ignores_unknown_fields() -> None:
     samples: dict[type[BaseModel], dict[str, Any]] = {
         Receipts: {"worker": "qdrant", "applied_at": "2026-01-01T00:00:00Z", "receipts": []},
         ProductLinks: {"product_id": "p1", "version": 1, "title": "Bottle", "links": []},

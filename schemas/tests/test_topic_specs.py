@@ -1,4 +1,4 @@
-"""Which topics there are, what may be cleaned out of them, and how large a record they take."""
+"""The topics, their cleanup policies and the largest records that they accept."""
 
 from headrace_schemas.topics import Topics, TopicSpec, topic_specs
 
@@ -27,7 +27,7 @@ def test_only_the_source_topics_are_compacted() -> None:
     assert {SPECS[name].config()["cleanup.policy"] for name in compacted} == {"compact"}
 
 
-def test_compaction_leaves_two_weeks_of_disorder_alone_and_a_slow_reader_meets_the_deletes_of_a_month() -> None:
+def test_compaction_waits_14_days_and_keeps_deletes_for_30_days() -> None:
     config = SPECS["headrace.products"].config()
     assert config["min.compaction.lag.ms"] == str(14 * DAY_MS)
     assert config["delete.retention.ms"] == str(30 * DAY_MS)
@@ -40,7 +40,7 @@ def test_derived_topics_expire_after_two_weeks() -> None:
     assert {config["cleanup.policy"] for config in derived} == {"delete"}
 
 
-def test_what_holds_a_source_record_and_more_takes_twice_its_size_and_the_framing() -> None:
+def test_derived_topics_accept_twice_the_size_of_a_source_record_and_the_framing() -> None:
     sizes = {name: spec.config()["max.message.bytes"] for name, spec in SPECS.items()}
     assert sizes.pop("headrace.products") == sizes.pop("headrace.keywords") == "1000000"
     assert set(sizes.values()) == {str(2_000_000 + 65_536)}
@@ -57,7 +57,7 @@ def test_two_installations_share_no_topic() -> None:
     assert not names("blue.") & names("green.")
 
 
-def test_a_spec_is_what_it_says() -> None:
+def test_a_spec_becomes_the_settings_of_a_kafka_topic() -> None:
     assert TopicSpec("t", "delete", 5).config() == {
         "cleanup.policy": "delete",
         "max.message.bytes": "5",

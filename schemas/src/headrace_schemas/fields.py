@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, StrictInt
 Kind = Literal["product", "keyword"]
 """The entities of a catalogue."""
 RecordKind = Literal["product", "keyword", "product_links", "relink", "sweep", "receipts"]
-"""What a record is about: an entity, a link set, a request for link sets, or receipts. Two records of one kind and id
+"""The subject of a record: an entity, a link set, a request for link sets, or receipts. Two records of one kind and id
 are about the same thing.
 """
 Op = Literal["upsert", "delete"]
@@ -29,11 +29,11 @@ MAX_ATTRIBUTE_KEY_BYTES = 512
 
 def _storable_text(text: str) -> str:
     if "\x00" in text:
-        raise ValueError("holds U+0000, which PostgreSQL cannot store: remove it at the source")
+        raise ValueError("contains U+0000, which PostgreSQL cannot store: remove it at the source")
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError("holds half of a surrogate pair, which is not text: remove it at the source") from None
+        raise ValueError("contains half of a surrogate pair, which is not text: remove it at the source") from None
     return text
 
 
@@ -49,9 +49,9 @@ def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
         if isinstance(leaf, str):
             _storable_text(leaf)
         elif isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
-            raise ValueError("holds an integer that does not fit 64 bits: send it as text")
+            raise ValueError("contains an integer that does not fit 64 bits: send it as text")
         elif isinstance(leaf, float) and leaf - leaf != 0.0:
-            raise ValueError("holds a number that is not finite")
+            raise ValueError("contains a number that is not finite")
     return value
 
 

@@ -24,7 +24,7 @@ class NoUpcast(Exception):
         self.major = major
 
 
-def brought_up(name: str, record: dict[str, Any], major: int, to: int) -> dict[str, Any]:
+def upgraded(name: str, record: dict[str, Any], major: int, to: int) -> dict[str, Any]:
     """The record of that name and major, converted to the major `to`.
 
     Raises NoUpcast if a step is missing, and any error that a step raises for a record that violates its schema.

@@ -46,7 +46,7 @@ def test_a_row_becomes_a_record_keyed_by_its_id() -> None:
         ({"version": 2**63}, "has a wrong version"),
         ({"product_id": "x" * 513}, "an id has 1 to 512 bytes of UTF-8, this one has 513"),
         ({"title": None}, "an upsert of a product needs a title"),
-        ({"title": "a\x00b"}, "holds U+0000"),
+        ({"title": "a\x00b"}, "contains U+0000"),
         ({"title": "a\ud83d"}, "surrogate"),
         ({"attributes": {"weight": float("inf")}}, "cannot be written as JSON"),
         ({"op": "merge"}, "has a wrong op"),

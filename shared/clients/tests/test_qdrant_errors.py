@@ -113,7 +113,7 @@ async def test_a_response_that_is_not_qdrants_is_unavailable() -> None:
             await ask(settings)
 
 
-async def test_a_port_where_nobody_listens_is_unavailable() -> None:
+async def test_a_port_without_a_server_is_unavailable() -> None:
     with pytest.raises(Unavailable, match="cannot be reached"):
         await ask(QdrantSettings(url=f"http://{HOST}:1", prefer_grpc=False, timeout=2))
 

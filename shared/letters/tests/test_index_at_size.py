@@ -64,7 +64,7 @@ async def second_page(index: LetterIndex) -> object:
     return await index.page(EVERYTHING, after=first.next)
 
 
-LOOKS: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {
+QUERIES: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {
     "groups": lambda index: index.groups(),
     "groups that wait": lambda index: index.groups(Selection(status=("waiting",))),
     "count": lambda index: index.count(EVERYTHING),
@@ -74,19 +74,19 @@ LOOKS: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {
     "page of a cause and a status": lambda index: index.page(
         Selection(fingerprint="cause of invalid", status=("resolved",))
     ),
-    "page of what waits": lambda index: index.page(Selection(status=("waiting",))),
+    "page of waiting letters": lambda index: index.page(Selection(status=("waiting",))),
     "page of a key": lambda index: index.page(Selection(key=b"qdrant:products:0:6:1700000000000")),
     "page of a worker without letters": lambda index: index.page(Selection(worker="embed")),
     "one letter": lambda index: index.get(["qdrant:products:0:6:1700000000000"]),
 }
 
 
-@pytest.mark.parametrize("look", LOOKS)
-async def test_a_query_over_100_000_letters_is_fast(full: LetterIndex, look: str) -> None:
+@pytest.mark.parametrize("query", QUERIES)
+async def test_a_query_over_100_000_letters_is_fast(full: LetterIndex, query: str) -> None:
     assert sum((await full.count(EVERYTHING)).values()) == LETTERS
     taken = []
     for _ in range(5):
         began = time.perf_counter()
-        assert await LOOKS[look](full) is not None
+        assert await QUERIES[query](full) is not None
         taken.append(time.perf_counter() - began)
     assert min(taken) < LONGEST

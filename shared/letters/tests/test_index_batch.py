@@ -26,9 +26,9 @@ async def test_a_letter_that_cannot_be_read_is_indexed_by_its_position(
     monkeypatch.setattr(index_batch, "read_letter", failing)
     records = [kafka_record(b"%d" % number, b"k", topic=DEAD, offset=number) for number in range(8)]
     assert await index_batch.index_records(index, TOPICS, records) == 8
-    held = {one.letter.at.offset: one.letter for one in (await index.page(EVERYTHING)).letters}
-    assert set(held) == set(range(8))
-    assert (held[3].reason, held[3].id) == ("unreadable", f"{DEAD}:0:3")
+    indexed = {one.letter.at.offset: one.letter for one in (await index.page(EVERYTHING)).letters}
+    assert set(indexed) == set(range(8))
+    assert (indexed[3].reason, indexed[3].id) == ("unreadable", f"{DEAD}:0:3")
 
 
 @pytest.mark.parametrize("count", [1, index_batch.PART, 2 * index_batch.PART + 1])
@@ -38,5 +38,5 @@ async def test_all_letters_of_a_batch_of_any_size_are_indexed(index: LetterIndex
     assert await index.count(EVERYTHING) == {"waiting": count}
 
 
-async def test_an_empty_batch_is_nothing(index: LetterIndex) -> None:
+async def test_an_empty_batch_changes_nothing(index: LetterIndex) -> None:
     assert await index_batch.index_records(index, TOPICS, []) == 0

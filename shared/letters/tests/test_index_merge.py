@@ -91,7 +91,7 @@ async def test_the_index_is_the_merge_of_all_events_in_any_order(
     assert await stored(index) == expected
     assert await tallied(sql) == await counted(sql)
 
-    # The table is lost, and made again from what the topics and the audit have kept, in another order.
+    # The table is lost, and restored from the topics and the audit, in another order.
     await sql.execute("TRUNCATE headrace.dead_letters")
     events = [event for event in history if not isinstance(event, tuple) or isinstance(event, ReplayAnswer)]
     random = Random(seed)
@@ -104,33 +104,33 @@ async def test_the_index_is_the_merge_of_all_events_in_any_order(
 
 async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tuple[Any, ...]]:
     """Applies the events one after the other; returns the expected content."""
-    fold = Expected()
+    expected = Expected()
     for event in history:
         match event:
             case Letter():
-                fold.letter(event)
+                expected.letter(event)
                 await index.put_letters([event])
             case ReplayAnswer():
-                fold.answer(event)
+                expected.answer(event)
                 await index.put_answers([event])
-            case (status, id) if id in fold.letters:
-                fold.decide(status, id)
-                await decide(index, fold, status, id)
-    return fold.rows()
+            case (status, id) if id in expected.letters:
+                expected.decide(status, id)
+                await decide(index, expected, status, id)
+    return expected.rows()
 
 
-async def decide(index: LetterIndex, fold: Expected, status: str, id: str) -> None:
+async def decide(index: LetterIndex, expected: Expected, status: str, id: str) -> None:
     action = Action("on-call", "replay", Selection(ids=(id,)))
     if status == "parked":
         await index.park(action)
     elif status == "discarded":
         await index.discard(action)
     elif status == "replaying":
-        await index.mark_replaying(await index.begin(action), [fold.newest(id)])
+        await index.mark_replaying(await index.begin(action), [expected.newest(id)])
     else:
-        version = 10 + len(fold.by[id])
-        fold.by[id].append(version)
-        await index.mark_superseded(await index.begin(action), fold.newest(id), version)
+        version = 10 + len(expected.by[id])
+        expected.by[id].append(version)
+        await index.mark_superseded(await index.begin(action), expected.newest(id), version)
 
 
 async def put(index: LetterIndex, events: Sequence[Any]) -> None:

@@ -43,7 +43,7 @@ def ids(letters: Iterable[IndexedLetter]) -> list[str]:
     return [one.letter.id for one in letters]
 
 
-async def test_pages_follow_each_other_from_the_newest_and_hold_every_letter_once(index: LetterIndex) -> None:
+async def test_pages_follow_each_other_from_the_newest_and_contain_every_letter_once(index: LetterIndex) -> None:
     # Half of them failed at one and the same moment.
     letters = some(20) + [replace(one, id=f"q{one.id}", failed_at=NOW) for one in some(20)]
     await index.put_letters(letters)
@@ -74,7 +74,7 @@ SELECTIONS = {
     "status": (Selection(status=("resolved", "superseded")), ["p006", "p007"]),
     "ids": (Selection(ids=("p001", "p002", "nobody")), ["p001", "p002"]),
     "cause and status": (Selection(fingerprint="cause of invalid", status=("resolved",)), ["p006"]),
-    "what nothing holds": (Selection(worker="\x00"), []),
+    "no letter": (Selection(worker="\x00"), []),
 }
 
 
@@ -136,7 +136,7 @@ async def test_the_series_of_a_group_ends_now_and_has_no_older_failures(
     assert sum(group.series) == 3
 
 
-async def test_a_replay_without_an_answer_counts_as_waiting_in_the_end(
+async def test_a_replay_without_an_answer_in_time_counts_as_waiting(
     index: LetterIndex, index_settings: IndexSettings
 ) -> None:
     patient = LetterIndex(index_settings.postgres, replaying_for=timedelta(hours=1))

@@ -47,10 +47,10 @@ async def test_writers_of_the_same_letters_do_not_block_each_other(
 
     async with asyncio.timeout(60):
         await asyncio.gather(*map(copy_of_the_worker, range(3)), *map(replay, range(2)), operator())
-    held = await sql.fetch("SELECT status, count(*) FROM headrace.dead_letters GROUP BY status ORDER BY status")
+    counted = await sql.fetch("SELECT status, count(*) FROM headrace.dead_letters GROUP BY status ORDER BY status")
     tallied = await sql.fetch("""
         SELECT status, sum(letters)::bigint AS count FROM headrace.dead_tallies
         GROUP BY status HAVING sum(letters) <> 0 ORDER BY status
     """)  # fmt: skip
-    assert sum(row["count"] for row in held) == len(IDS)
-    assert tallied == held
+    assert sum(row["count"] for row in counted) == len(IDS)
+    assert tallied == counted

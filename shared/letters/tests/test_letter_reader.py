@@ -110,7 +110,7 @@ async def test_a_record_that_is_published_after_the_reader_was_opened_is_read(se
 async def test_a_reader_raises_unavailable_if_the_broker_does_not_answer() -> None:
     with pytest.raises(Unavailable, match="kafka: cannot be reached"):
         async with open_letter_reader(KafkaSettings(bootstrap_servers="127.0.0.1:1")):
-            raise AssertionError("nobody is there")
+            raise AssertionError("no broker is there")
 
 
 async def test_an_empty_key_and_a_null_value_do_not_change(settings: IndexSettings) -> None:

@@ -37,7 +37,7 @@ def subsets(draw: st.DrawFn) -> tuple[int, set[int]]:
 
 
 @given(subsets())
-async def test_bisecting_finds_exactly_the_changes_that_spoil_a_batch(drawn: tuple[int, set[int]]) -> None:
+async def test_bisecting_finds_exactly_the_changes_that_the_store_refuses(drawn: tuple[int, set[int]]) -> None:
     count, bad = drawn
     stage = MemoryStage()
     stage.refuse_batch_with = {f"p{n}" for n in bad}
@@ -62,7 +62,7 @@ async def test_overload_is_never_bisected() -> None:
         assert len(stage.batches) == 1
 
 
-async def test_a_stage_that_names_the_outcomes_is_believed() -> None:
+async def test_the_outcomes_that_a_stage_returns_do_not_change() -> None:
     stage = MemoryStage()
     stage.reject = {"p1"}
     assert kinds(await attempts(stage).apply(changes(3))) == [Applied, Rejected, Applied]
@@ -81,7 +81,7 @@ async def test_narrowing_down_applies_every_change_that_does_not_break_the_store
 
 
 @given(subsets())
-async def test_poison_is_what_alone_breaks_a_store_while_others_succeed(drawn: tuple[int, set[int]]) -> None:
+async def test_a_change_that_breaks_the_store_alone_while_others_succeed_is_poison(drawn: tuple[int, set[int]]) -> None:
     count, bad = drawn
     bad = set(sorted(bad)[:2])
     stage = MemoryStage()
@@ -95,7 +95,7 @@ async def test_poison_is_what_alone_breaks_a_store_while_others_succeed(drawn: t
     assert {outcome.reason for outcome in outcomes if isinstance(outcome, Rejected)} <= {"poison"}
 
 
-async def test_a_change_that_fails_without_any_other_to_compare_with_is_never_poison() -> None:
+async def test_a_change_that_fails_while_no_other_succeeds_is_never_poison() -> None:
     stage = MemoryStage()
     stage.break_on = {"p0"}
     attempt = attempts(stage)
@@ -103,7 +103,7 @@ async def test_a_change_that_fails_without_any_other_to_compare_with_is_never_po
         assert kinds(await attempt.narrow_down(changes(1))) == [Unavailable]
 
 
-async def test_what_succeeded_before_the_first_failure_is_no_evidence() -> None:
+async def test_successes_before_the_first_failure_do_not_count() -> None:
     stage = MemoryStage()
     attempt = attempts(stage)
     await attempt.apply(changes(5))
@@ -112,7 +112,7 @@ async def test_what_succeeded_before_the_first_failure_is_no_evidence() -> None:
         assert set(kinds(await attempt.narrow_down(changes(5, version=2)))) == {Unavailable}
 
 
-async def test_a_store_that_fails_everything_makes_no_poison_and_is_given_up_early() -> None:
+async def test_a_store_that_fails_every_change_makes_no_poison_and_the_search_ends_early() -> None:
     stage = MemoryStage()
     stage.break_on = {f"p{n}" for n in range(1000)}
     attempt = attempts(stage)
@@ -152,7 +152,7 @@ async def test_failures_from_before_the_first_success_count() -> None:
     assert kinds(await attempt.narrow_down(changes(4))) == [Rejected, Applied, Applied, Applied]
 
 
-async def test_a_change_that_was_applied_begins_again_with_its_tries() -> None:
+async def test_a_success_resets_the_failures_of_a_change() -> None:
     stage = MemoryStage()
     attempt = attempts(stage)
     for _ in range(2):
@@ -191,7 +191,7 @@ class FailsItsCheck(MemoryStage):
         raise Unavailable("memory", "does not answer its health check")
 
 
-async def test_on_a_store_that_fails_its_health_check_nothing_is_poison() -> None:
+async def test_no_change_is_poison_while_the_store_fails_its_health_check() -> None:
     stage = FailsItsCheck()
     stage.break_on = {"p1"}
     attempt = attempts(stage)
@@ -216,7 +216,7 @@ class Buggy(MemoryStage):
         return super().apply_one(change)
 
 
-async def test_a_fault_of_the_stages_own_code_is_tried_like_a_store_that_answers_500() -> None:
+async def test_an_error_in_the_stages_code_is_handled_like_an_internal_error_of_the_store() -> None:
     attempt = attempts(Buggy())
     first, *_ = await attempt.apply(changes(4))
     assert isinstance(first, Unavailable)
@@ -232,7 +232,7 @@ class AnswersTooFew(MemoryStage):
         return (await super().apply(changes))[:-1]
 
 
-async def test_a_stage_that_answers_for_fewer_changes_than_it_got_has_settled_none() -> None:
+async def test_a_stage_that_returns_too_few_outcomes_has_answered_for_no_change() -> None:
     outcomes = await attempts(AnswersTooFew()).apply(changes(3))
     assert kinds(outcomes) == [Unavailable] * 3
 
@@ -249,7 +249,7 @@ async def test_a_store_that_does_not_answer_in_time_is_unavailable_and_no_change
     assert not any(outcome.suspect for outcome in outcomes if isinstance(outcome, Unavailable))
 
 
-async def test_being_stopped_is_not_taken_for_a_fault_of_the_stage() -> None:
+async def test_a_cancelled_attempt_is_not_an_error_of_the_stage() -> None:
     running = asyncio.create_task(attempts(Hangs()).apply(changes(1)))
     await asyncio.sleep(0)
     running.cancel()
@@ -257,7 +257,7 @@ async def test_being_stopped_is_not_taken_for_a_fault_of_the_stage() -> None:
         await running
 
 
-async def test_every_call_of_the_stage_in_a_search_beats_the_heart() -> None:
+async def test_every_call_of_the_stage_in_a_search_is_a_heartbeat() -> None:
     beats: list[int] = []
     stage = MemoryStage()
     stage.break_on = {"p3"}

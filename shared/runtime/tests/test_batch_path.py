@@ -1,5 +1,5 @@
-"""A batch returns only once everything is published; otherwise it goes back to Kafka, and says why. No log line and no
-metric carries a payload."""
+"""The path returns only after everything is published; otherwise the batch goes back to Kafka and the health reports
+why. No log line and no metric contains a payload."""
 
 import json
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ class Path:
         self.health.assigned = 1
         self.metrics = Metrics("memory")
         self.stopping = Stopping()
-        # A pause of a held worker ends at once.
+        # The pause of a held worker ends at once.
         self.stopping.set()
         batch = BatchSettings(give_back_after=0.001)
         loop = RetryLoop(
@@ -109,7 +109,7 @@ async def test_every_record_is_in_the_receipts_and_every_reject_in_the_dead_lett
     assert {letter.key for letter in path.publisher.of(TOPICS.dead("memory"))} == {b"b", b"raw"}
 
 
-async def test_the_dead_letters_are_acknowledged_before_the_receipts_speak_of_them() -> None:
+async def test_receipts_are_published_after_the_dead_letters_they_report() -> None:
     path = Path()
     path.publisher.down_for = {TOPICS.dead("memory")}
     with pytest.raises(NackMessage):
@@ -157,7 +157,7 @@ async def test_an_operator_who_allows_rejects_gets_them_as_dead_letters() -> Non
     assert len(path.publisher.of(TOPICS.dead("memory"))) == 3 * WINDOW
 
 
-async def test_rejects_that_are_far_apart_in_a_batch_are_not_taken_for_systemic() -> None:
+async def test_rejects_that_are_far_apart_in_a_batch_do_not_open_the_breaker() -> None:
     path = Path()
     # One of four does not decode: never more than a quarter of any 20 in a row.
     values = [b"{" if n % 4 == 0 else product(f"p{n}", 1) for n in range(20 * WINDOW)]
@@ -187,7 +187,7 @@ async def test_a_newer_schema_holds_the_worker_before_anything_is_applied() -> N
     assert "product-change/2" in path.health.problems()[0]
 
 
-async def test_published_is_applied_superseded_dead_and_ignored() -> None:
+async def test_the_metric_of_records_counts_each_outcome() -> None:
     path = Path()
     path.stage.reject = {"b"}
     await path.handle(*live(product("a", 1), product("b", 1), product("a", 2), b"{"))

@@ -61,7 +61,7 @@ def test_a_systemic_fault_in_the_middle_of_a_large_batch_opens_it() -> None:
     assert breaker().opened_by([None] * 50 + ["f"] * WINDOW + [None] * 50) == "f"
 
 
-def test_an_opening_batch_leaves_no_trace_and_opens_again() -> None:
+def test_a_batch_that_opens_the_breaker_is_not_counted_and_opens_it_again() -> None:
     one = breaker()
     one.opened_by([None] * WINDOW)
     for _ in range(3):
@@ -77,7 +77,7 @@ def test_old_changes_leave_the_window() -> None:
     assert one.opened_by(["f"] * 10) is None
 
 
-def test_an_operator_who_allows_rejects_gets_them_all() -> None:
+def test_the_breaker_never_opens_if_rejects_are_allowed() -> None:
     assert breaker(allow_rejects=True).opened_by(["f"] * 1000) is None
 
 

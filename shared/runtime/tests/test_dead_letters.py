@@ -1,4 +1,4 @@
-"""A dead letter is the record byte for byte, with headers that say what failed, and fits its topic."""
+"""A dead letter is the record byte for byte, with headers that describe the failure, and fits its topic."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,7 +56,7 @@ def test_key_value_and_headers_stay_byte_for_byte(
     assert list(made.headers)[: len(pairs)] == pairs
 
 
-def test_it_says_where_the_record_came_from_what_failed_and_when() -> None:
+def test_its_headers_describe_the_origin_the_failure_and_the_time() -> None:
     assert own(letter(kafka_record(b"v", b"k", partition=3, offset=41))) == {
         headers.DEAD_ID: f"qdrant:{TOPIC}:3:41:{TIMESTAMP_MS}".encode(),
         headers.DEAD_REASON: b"refused_by_store",
@@ -75,11 +75,11 @@ def test_it_says_where_the_record_came_from_what_failed_and_when() -> None:
 
 
 @pytest.mark.parametrize("reason", ["not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema"])
-def test_a_record_that_could_not_be_read_failed_in_its_conversion(reason: Any) -> None:
+def test_an_undecoded_record_failed_in_its_conversion(reason: Any) -> None:
     assert own(letter(kafka_record(b"v"), Rejected(reason, "d")))[headers.CONNECT_STAGE] == b"VALUE_CONVERTER"
 
 
-def test_a_replay_that_fails_again_keeps_its_name_and_origin_and_counts_on() -> None:
+def test_a_replay_that_fails_again_keeps_its_id_and_origin_and_raises_the_attempts() -> None:
     first = letter(kafka_record(b"v", b"k", partition=3, offset=41))
     made = first
     for attempt in range(2, 8):
@@ -97,7 +97,7 @@ def test_a_replay_that_fails_again_keeps_its_name_and_origin_and_counts_on() -> 
 
 
 @given(st.lists(HEADER, max_size=3), st.integers(1, 12))
-def test_failing_again_never_collects_headers(pairs: list[tuple[str, bytes | None]], times: int) -> None:
+def test_repeated_failures_add_no_headers(pairs: list[tuple[str, bytes | None]], times: int) -> None:
     made = first = letter(kafka_record(b"v", b"k", headers=pairs))
     for _ in range(times):
         made = letter(replayed(made))
@@ -105,7 +105,7 @@ def test_failing_again_never_collects_headers(pairs: list[tuple[str, bytes | Non
     assert made.value == first.value
 
 
-def test_a_second_failure_leaves_no_stack_trace_of_the_first() -> None:
+def test_a_second_failure_removes_the_stack_trace_of_the_first() -> None:
     first = letter(kafka_record(b"v"), failed("once"))
     assert headers.CONNECT_STACKTRACE in own(first)
     assert headers.CONNECT_STACKTRACE not in own(letter(replayed(first)))
@@ -118,7 +118,7 @@ def test_a_long_stack_trace_keeps_its_end() -> None:
     assert stacktrace.rstrip().endswith(b"the end")
 
 
-def test_half_of_a_surrogate_pair_in_an_error_makes_no_failure() -> None:
+def test_half_of_a_surrogate_pair_in_an_error_is_replaced() -> None:
     made = own(letter(kafka_record(b"v"), failed("half \ud800")))
     assert b"half ?" in made[headers.CONNECT_STACKTRACE]
     detail = own(letter(kafka_record(b"v"), Rejected("invalid", "half \ud800")))[headers.CONNECT_MESSAGE]
@@ -135,7 +135,7 @@ def size(outgoing: Outgoing) -> int:
     return len(outgoing.key or b"") + len(outgoing.value or b"") + pairs
 
 
-def test_where_there_is_no_room_the_stack_trace_goes_first_and_then_the_message() -> None:
+def test_a_letter_that_is_too_large_loses_its_stack_trace_first_and_then_its_message() -> None:
     rejection = failed("x" * 20_000)
     whole = size(letter(kafka_record(b"v" * 1000), rejection))
     names = []
@@ -152,7 +152,7 @@ def test_a_letter_fits_its_topic_whatever_the_error(value: int, message: int, tr
         raise ValueError("t" * trace)
     except ValueError as error:
         rejection = Rejected("refused_by_store", "m" * message, ("cause",), error)
-    # A topic of dead letters takes twice what the largest source record has, and that is at least 1 KiB.
+    # A topic of dead letters accepts twice the size of the largest source record, which is at least 1 KiB.
     limit = 2 * max(value, 1024)
     assert size(letter(kafka_record(b"v" * value, b"k"), rejection, max_bytes=limit)) <= limit
 
@@ -160,6 +160,6 @@ def test_a_letter_fits_its_topic_whatever_the_error(value: int, message: int, tr
 @pytest.mark.parametrize(
     ("value", "expected"), [(None, 0), (b"", 0), (b"4", 4), (b"-4", 0), (b"x", 0), (b"9" * 5000, 0), (b"\xff", 0)]
 )
-def test_a_count_that_is_no_number_is_none(value: bytes | None, expected: int) -> None:
+def test_an_invalid_number_of_attempts_is_0(value: bytes | None, expected: int) -> None:
     assert attempts(kafka_record(b"v", headers=[(headers.DEAD_ATTEMPTS, value)])) == expected
     assert attempts(kafka_record(b"v")) == 0

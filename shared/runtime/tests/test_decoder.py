@@ -42,7 +42,7 @@ def test_a_valid_record_is_the_change_of_its_topics_kind() -> None:
 
 
 @pytest.mark.parametrize("value", [b"", b"{nope", b"\xff\xfe", b'{"title": "\\ud800"}', b"[" * 100_000])
-def test_what_is_no_json_is_dead(value: bytes) -> None:
+def test_a_value_that_is_not_json_is_a_dead_letter(value: bytes) -> None:
     assert dead(kafka_record(value, b"p1"))[0] == "not_json"
 
 
@@ -56,14 +56,12 @@ def test_what_is_no_json_is_dead(value: bytes) -> None:
         ({"attributes": {"size": {"x": 2**63}}}, ("value_error", "attributes")),
     ],
 )
-def test_what_is_no_change_is_dead_by_the_place_of_its_first_fault(
-    fields: dict[str, Any], cause: tuple[str, str]
-) -> None:
+def test_the_cause_of_an_invalid_change_is_its_first_error(fields: dict[str, Any], cause: tuple[str, str]) -> None:
     assert dead(kafka_record(product("p1", 1) | fields, b"p1")) == ("invalid", cause)
 
 
 @pytest.mark.parametrize("key", [b"p2", b"", None, b"P1"])
-def test_a_record_under_another_key_than_its_id_is_dead(key: bytes | None) -> None:
+def test_a_record_whose_key_is_not_its_id_is_a_dead_letter(key: bytes | None) -> None:
     record = kafka_record(json.dumps(product("p1", 1)).encode(), key)
     assert dead(record) == ("key_mismatch", ("key",))
 
@@ -77,7 +75,7 @@ def test_a_null_with_a_version_is_the_delete_of_its_key() -> None:
 @pytest.mark.parametrize(
     "version", [b"0", b"-1", b"1.0", b"", b"1x", b"9" * 30, str(MAX_VERSION + 1).encode(), b"0" * 19 + b"1" * 5000]
 )
-def test_a_null_with_an_impossible_version_is_dead(version: bytes) -> None:
+def test_a_null_with_an_invalid_version_is_a_dead_letter(version: bytes) -> None:
     record = kafka_record(None, b"p1", headers=[(headers.VERSION, version)])
     assert dead(record) == ("invalid", ("headrace-version",))
 
@@ -87,7 +85,7 @@ def test_a_null_with_the_highest_version_is_a_delete() -> None:
     assert change(record).version == MAX_VERSION
 
 
-def test_a_null_without_a_version_is_dead_unless_the_settings_expect_them() -> None:
+def test_a_null_without_a_version_is_a_dead_letter_or_ignored_by_setting() -> None:
     record = kafka_record(None, b"p1")
     assert dead(record)[0] == "null_without_version"
     assert decoder.decode(record) != Decoder(INPUTS, REPLAY_TOPIC, on_null="ignore").decode(record)
@@ -103,24 +101,24 @@ def test_a_null_without_a_version_is_dead_unless_the_settings_expect_them() -> N
         (b"x" * 513, ("value_error", "product_id")),
     ],
 )
-def test_a_null_under_a_key_that_is_no_id_is_dead(key: bytes | None, cause: tuple[str, ...]) -> None:
+def test_a_null_whose_key_is_not_an_id_is_a_dead_letter(key: bytes | None, cause: tuple[str, ...]) -> None:
     assert dead(kafka_record(None, key, headers=[(headers.VERSION, b"1")])) == ("invalid", cause)
 
 
 @pytest.mark.parametrize("on_null", ["dead-letter", "ignore"])
-def test_a_null_is_no_delete_of_what_no_catalogue_publishes(on_null: Any) -> None:
+def test_a_null_deletes_only_products_and_keywords(on_null: Any) -> None:
     links = Decoder({TOPIC: ProductLinks}, REPLAY_TOPIC, on_null=on_null)
     record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"1")])
     assert dead(record, links) == ("invalid", ("value",))
 
 
 @pytest.mark.parametrize("timestamp", [10**18, -(10**18), 2**63 - 1])
-def test_a_null_from_no_possible_year_is_dead(timestamp: int) -> None:
+def test_a_null_with_a_timestamp_outside_the_years_1_to_9999_is_a_dead_letter(timestamp: int) -> None:
     record = kafka_record(None, b"p1", timestamp=timestamp, headers=[(headers.VERSION, b"1")])
     assert dead(record) == ("invalid", ("timestamp",))
 
 
-def test_a_replay_is_read_as_what_its_original_topic_holds() -> None:
+def test_a_replay_is_decoded_as_a_record_of_its_original_topic() -> None:
     decoded = decoder.decode(kafka_record(product("p1", 1), topic=REPLAY_TOPIC, headers=[SOURCE]))
     assert isinstance(decoded, Decoded)
     assert decoded.replayed
@@ -131,12 +129,12 @@ def test_a_replay_is_read_as_what_its_original_topic_holds() -> None:
 
 
 @pytest.mark.parametrize("origin", [[], [(headers.CONNECT_TOPIC, b"headrace.other")], [(headers.CONNECT_TOPIC, None)]])
-def test_a_replay_from_a_topic_that_the_worker_does_not_read_is_dead(origin: list[tuple[str, bytes | None]]) -> None:
+def test_a_replay_from_an_unknown_topic_is_a_dead_letter(origin: list[tuple[str, bytes | None]]) -> None:
     record = kafka_record(product("p1", 1), topic=REPLAY_TOPIC, headers=origin)
     assert dead(record) == ("unknown_schema", ("replay",))
 
 
-def test_of_repeated_headers_the_last_counts() -> None:
+def test_the_last_of_repeated_headers_counts() -> None:
     record = kafka_record(None, b"p1", headers=[(headers.VERSION, b"1"), (headers.VERSION, b"2")])
     assert change(record).version == 2
 
@@ -150,11 +148,11 @@ def test_the_workers_own_schema_is_read() -> None:
 
 
 @pytest.mark.parametrize("value", [b"product-change/2", b"product-change/17"])
-def test_a_newer_schema_holds_the_worker_unless_it_is_told_to_reject_them(value: bytes) -> None:
+def test_a_newer_schema_holds_the_worker_unless_newer_records_are_accepted(value: bytes) -> None:
     with pytest.raises(NewerSchema, match="deploy the newer worker"):
         decoder.decode(schema(value))
-    told = Decoder(INPUTS, REPLAY_TOPIC, accept_newer=True)
-    assert dead(schema(value), told) == ("unknown_schema", ("newer",))
+    accepting = Decoder(INPUTS, REPLAY_TOPIC, accept_newer=True)
+    assert dead(schema(value), accepting) == ("unknown_schema", ("newer",))
 
 
 def test_a_replay_of_a_newer_schema_does_not_hold_the_worker() -> None:
@@ -166,7 +164,7 @@ def test_a_replay_of_a_newer_schema_does_not_hold_the_worker() -> None:
     [b"product-change/0", b"keyword-change/1", b"keyword-change/2", b"product-change", b"product-change/x", b"",
      b"\xff", b"product-change/" + b"9" * 5000],
 )  # fmt: skip
-def test_an_older_or_foreign_schema_is_dead(value: bytes) -> None:
+def test_an_older_or_foreign_schema_is_a_dead_letter(value: bytes) -> None:
     assert dead(schema(value)) == ("unknown_schema", ("name",))
 
 
@@ -199,7 +197,7 @@ VALUES = (
     on_null=st.sampled_from(["dead-letter", "ignore"]),
 )
 @settings(max_examples=500, deadline=None)
-def test_whatever_the_bytes_a_record_is_an_item_dead_or_ignored(
+def test_the_decoder_returns_a_result_for_any_bytes(
     value: bytes | None,
     key: bytes | None,
     topic: str,

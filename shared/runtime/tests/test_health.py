@@ -40,7 +40,7 @@ def test_the_first_poll_is_small_until_a_batch_is_settled() -> None:
     assert (health.poll_size(1000), health.poll_size(None)) == (1000, None)
 
 
-def test_a_worker_that_beats_is_alive_and_one_that_does_not_is_dead() -> None:
+def test_a_worker_is_alive_while_its_last_heartbeat_is_recent() -> None:
     clock = Clock()
     health = Health(10, clock)
     clock.seconds = 10
@@ -64,7 +64,7 @@ async def test_a_slow_store_does_not_make_a_worker_dead() -> None:
     assert (await answer(health, "/readyz"))[0] == 503
 
 
-async def test_a_worker_whose_loop_stands_still_answers_neither_probe() -> None:
+async def test_a_worker_without_a_recent_heartbeat_fails_both_probes() -> None:
     clock = Clock()
     health = Health(10, clock)
     health.assigned = 1
@@ -72,7 +72,7 @@ async def test_a_worker_whose_loop_stands_still_answers_neither_probe() -> None:
     assert [(await answer(health, path))[0] for path in ("/healthz", "/readyz")] == [503, 503]
 
 
-async def test_readiness_names_each_problem_and_its_end() -> None:
+async def test_readiness_reports_each_problem_until_it_ends() -> None:
     health = Health(10)
     assert health.problems() == ["no partition is assigned"]
     health.assigned = 6

@@ -1,4 +1,4 @@
-"""A worker's listener: the path of a batch without receipts, and a health of its own that counts."""
+"""A worker's listener: the path of a batch without receipts, and a health of its own on which readiness depends."""
 
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -83,7 +83,7 @@ async def test_a_listener_has_a_group_of_its_own(consumers: FakeConsumers, publi
         assert REPORTS not in worker.inputs.topics
 
 
-async def test_no_receipts_are_written_about_what_is_heard(consumers: FakeConsumers, published: Any) -> None:
+async def test_a_listener_publishes_no_receipts(consumers: FakeConsumers, published: Any) -> None:
     async with running(consumers) as worker:
         assert await worker.reports.deliver(report("a"), report("b")) == "committed"
         assert published.topics() == ["headrace.asked", "headrace.asked"]
@@ -91,7 +91,7 @@ async def test_no_receipts_are_written_about_what_is_heard(consumers: FakeConsum
         assert published.topics()[2:] == ["headrace.receipts"]
 
 
-async def test_what_cannot_be_heard_is_a_dead_letter_of_the_worker(consumers: FakeConsumers, published: Any) -> None:
+async def test_an_undecodable_report_is_a_dead_letter_of_the_worker(consumers: FakeConsumers, published: Any) -> None:
     async with running(consumers) as worker:
         undecodable = kafka_record(b"{nope", b"raw", topic=REPORTS)
         assert await worker.reports.deliver(undecodable, report("a")) == "committed"

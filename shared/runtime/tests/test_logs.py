@@ -32,7 +32,7 @@ def lines(level: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in done.stderr.splitlines()]
 
 
-def test_every_line_is_json_and_says_which_worker_when_and_how_severe() -> None:
+def test_every_line_is_json_with_worker_time_and_level() -> None:
     first, failed, library = lines("info")
     assert (first["event"], first["records"], first["key"]) == ("batch_settled", 3, "가")
     assert "ValueError: broken" in failed["exception"]

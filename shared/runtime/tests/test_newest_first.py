@@ -1,4 +1,4 @@
-"""Of an entity's changes in one batch the newest is tried first, and differing changes of one version are counted."""
+"""The newest of an entity's changes in one batch is tried first, and different changes of one version are counted."""
 
 import random
 from typing import Any
@@ -32,7 +32,7 @@ def test_the_highest_version_comes_first_whatever_its_offset() -> None:
     assert [one.change.version for one in order(item(2, 0), item(9, 1), item(10, 2), item(1, 3))] == [10, 9, 2, 1]
 
 
-def test_of_equal_versions_the_first_offset_comes_first() -> None:
+def test_the_lowest_offset_comes_first_among_equal_versions() -> None:
     assert [one.record.offset for one in order(item(1, 5), item(1, 3), item(1, 4))] == [3, 4, 5]
 
 
@@ -45,7 +45,7 @@ def test_a_replay_of_a_newer_version_comes_before_an_older_live_record() -> None
     assert [one.replayed for one in order(item(1, 9), item(2, 0, replayed=True))] == [True, False]
 
 
-def test_a_product_a_keyword_and_a_link_set_of_one_id_are_apart() -> None:
+def test_a_product_a_keyword_and_a_link_set_of_one_id_are_different_entities() -> None:
     fields: dict[str, Any] = {"op": "delete", "version": 1, "occurred_at": "2026-01-01T00:00:00Z"}
     both = [ProductChange(product_id="1", **fields), KeywordChange(keyword_id="1", **fields)]
     records: list[Record] = [*both, ProductLinks(product_id="1", version=1, deleted=True)]

@@ -24,18 +24,18 @@ NOW = datetime(2026, 1, 2, tzinfo=UTC)
 DEAD = Rejected("invalid", "d")
 
 
-def settled(offset: int = 0, product_id: str = "p1", version: int = 1, **options: Any) -> Answered:
+def answered(offset: int = 0, product_id: str = "p1", version: int = 1, **options: Any) -> Answered:
     value = product(product_id, version)
     return Answered(kafka_record(value, offset=offset), ProductChange.model_validate(value), **options)
 
 
 def receipts_of(results: list[Result]) -> list[Receipt]:
-    """What a reader makes of each."""
+    """The receipts as a reader parses them."""
     return [Receipt.model_validate(fields) for fields in made.receipts_of(results)]
 
 
 def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], list[Receipt]]:
-    """The records, and what a reader makes of them."""
+    """The records, and the receipts that a reader parses from them."""
     records = list(
         receipt_records(
             "qdrant",
@@ -52,9 +52,9 @@ def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], 
 
 def test_every_record_of_a_batch_has_one_receipt_with_its_outcome() -> None:
     results: list[Result] = [
-        settled(0),
-        settled(1, superseded=True),
-        settled(2, rejection=DEAD),
+        answered(0),
+        answered(1, superseded=True),
+        answered(2, rejection=DEAD),
         Undecoded(kafka_record(b"{", offset=3), DEAD, "product"),
         Ignored(kafka_record(None, offset=4), "keyword"),
     ]
@@ -70,13 +70,13 @@ def test_every_record_of_a_batch_has_one_receipt_with_its_outcome() -> None:
 
 
 def test_a_receipt_names_the_entity_where_the_record_could_be_read() -> None:
-    first, second = receipts_of([settled(0, "p7", 3), Undecoded(kafka_record(b"{"), DEAD, "keyword")])
+    first, second = receipts_of([answered(0, "p7", 3), Undecoded(kafka_record(b"{"), DEAD, "keyword")])
     assert (first.kind, first.id, first.version) == ("product", "p7", 3)
     assert first.occurred_at is not None
     assert (second.kind, second.id, second.version) == ("keyword", None, None)
 
 
-def test_a_receipt_of_an_embedded_change_says_which_content_and_model() -> None:
+def test_a_receipt_of_an_embedded_change_has_its_content_hash_and_model() -> None:
     embedding = Embedding(model="m1", content_hash="a" * 64, vector=b"\x00" * 8)
     change = EmbeddedProduct.model_validate(product("p1", 1) | {"embedding": embedding})
     (receipt,) = receipts_of([Answered(kafka_record(b"v"), change)])
@@ -89,7 +89,7 @@ def test_a_receipt_of_a_link_set_names_its_product_and_its_link_version() -> Non
     assert (read.kind, read.id, read.version, read.occurred_at) == ("product_links", "p1", 7, None)
 
 
-def test_only_the_receipt_of_a_replay_names_what_it_answers_and_the_attempt() -> None:
+def test_only_the_receipt_of_a_replay_names_the_letter_and_the_attempt() -> None:
     pairs = [(headers.REPLAY_OF, b"qdrant:t:0:1:2"), (headers.DEAD_ATTEMPTS, b"3")]
     change = ProductChange.model_validate(product("p1", 1))
     replay = kafka_record(b"v", topic=REPLAY_TOPIC, headers=pairs)
@@ -107,14 +107,14 @@ def test_only_the_receipt_of_a_replay_names_what_it_answers_and_the_attempt() ->
 
 
 def test_a_batch_is_one_record_without_a_key_that_names_its_schema() -> None:
-    records, read = published(receipts_of([settled(n) for n in range(1000)]), 1_048_576)
+    records, read = published(receipts_of([answered(n) for n in range(1000)]), 1_048_576)
     assert len(records) == 1
     assert len(read) == 1000
     assert records[0].key is None
     assert dict(records[0].headers)[headers.SCHEMA] == b"receipts/1"
 
 
-def test_a_batch_of_nothing_publishes_nothing() -> None:
+def test_an_empty_batch_publishes_no_receipts() -> None:
     assert published([], 100) == ([], [])
 
 
@@ -129,6 +129,6 @@ def test_receipts_are_split_by_size_in_order_and_none_is_lost(ids: list[str], ma
     assert all(len(record.value or b"") <= max_bytes for record in records)
 
 
-def test_a_receipt_that_is_too_large_alone_goes_out_alone() -> None:
-    records, read = published(receipts_of([settled(n, "x" * 500) for n in range(3)]), 100)
+def test_a_receipt_that_exceeds_the_limit_is_published_alone() -> None:
+    records, read = published(receipts_of([answered(n, "x" * 500) for n in range(3)]), 100)
     assert len(records) == len(read) == 3

@@ -52,37 +52,37 @@ def decoded(record: Any, model: type[Any] = Request) -> Any:
     return found.change
 
 
-def test_a_record_is_told_where_it_was_read() -> None:
+def test_a_record_gets_its_topic_partition_and_offset() -> None:
     change = decoded(kafka_record(b'{"id": "a"}', b"a", partition=3, offset=7))
     assert change.arrival == Arrival(TOPIC, 3, 7, replayed=False)
 
 
-def test_a_replayed_record_is_told_so() -> None:
+def test_a_replayed_record_is_marked_as_replayed() -> None:
     original = [(headers.CONNECT_TOPIC, TOPIC.encode())]
     change = decoded(kafka_record(b'{"id": "a"}', b"a", topic=REPLAY_TOPIC, headers=original))
     assert change.arrival.replayed
 
 
-def test_of_records_whose_place_is_their_version_the_last_stands_for_all() -> None:
+def test_the_highest_offset_is_the_newest_of_records_without_a_version() -> None:
     records = [kafka_record(b'{"id": "a"}', b"a", offset=offset) for offset in (4, 9, 6)]
     items = [Decoder({TOPIC: Request}, REPLAY_TOPIC).decode(record) for record in records]
     (candidates,) = newest_first([item for item in items if isinstance(item, Decoded)])
     assert [item.record.offset for item in candidates] == [9, 6, 4]
 
 
-def test_two_records_of_one_topic_are_told_apart_by_their_header() -> None:
+def test_the_header_distinguishes_two_kinds_of_records_on_one_topic() -> None:
     marked = [(headers.SCHEMA, headers.schema_header("marker"))]
     assert isinstance(decoded(kafka_record(b"{}", b"all", headers=marked)), Marker)
     assert isinstance(decoded(kafka_record(b'{"id": "a"}', b"a")), Request)
 
 
-def test_a_newer_major_of_either_holds_the_worker() -> None:
+def test_a_newer_major_of_either_kind_holds_the_worker() -> None:
     for name in ("marker", "placed"):
         with pytest.raises(NewerSchema):
             decoded(kafka_record(b"{}", b"all", headers=[(headers.SCHEMA, f"{name}/2".encode())]))
 
 
-def test_a_record_that_has_no_key_needs_none_and_another_does() -> None:
+def test_only_records_of_a_model_without_keys_may_have_no_key() -> None:
     assert isinstance(decoded(kafka_record(b"{}", None), Report), Report)
     refused = Decoder({TOPIC: Request}, REPLAY_TOPIC).decode(kafka_record(b'{"id": "a"}', None))
     assert isinstance(refused, Undecoded)

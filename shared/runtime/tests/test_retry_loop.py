@@ -116,13 +116,13 @@ async def test_the_only_other_change_is_applied_after_a_reject() -> None:
     assert outcomes == {("a", 2): "refused_by_store", ("a", 1): "applied"}
 
 
-async def test_what_the_store_has_newer_is_superseded() -> None:
+async def test_a_change_older_than_the_stored_version_is_superseded() -> None:
     stage = MemoryStage()
     await Run(stage).answers(("a", 5))
     assert await Run(stage).answers(("a", 4)) == {("a", 4): "superseded"}
 
 
-async def test_no_record_is_no_work() -> None:
+async def test_an_empty_batch_does_not_call_the_stage() -> None:
     stage = MemoryStage()
     assert await Run(stage).answers() == {}
     assert stage.batches == []
@@ -145,19 +145,19 @@ class DownFor(MemoryStage):
         return [missing if self.tries >= 0 and one.id in self.ids else self.apply_one(one) for one in changes]
 
 
-async def test_a_store_that_comes_back_in_time_gets_everything() -> None:
+async def test_every_change_is_applied_if_the_store_recovers_in_time() -> None:
     run = Run(DownFor(3), give_back_after=30.0)
     assert await run.answers(("a", 1), ("b", 1)) == {("a", 1): "applied", ("b", 1): "applied"}
     assert run.unavailable == ["memory"] * 3
 
 
-async def test_only_what_has_no_answer_yet_is_tried_again() -> None:
+async def test_only_changes_without_an_answer_are_retried() -> None:
     stage = DownFor(2, "b")
     await Run(stage, give_back_after=30.0).answers(("a", 1), ("b", 1), ("c", 1))
     assert [[one.id for one in batch] for batch in stage.batches] == [["a", "b", "c"], ["b"], ["b"]]
 
 
-async def test_outputs_go_out_before_anything_waits() -> None:
+async def test_outputs_are_published_before_any_pause() -> None:
     class EmitsButIsDownFor(Emits):
         async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
             return [Unavailable("model", "is down") if one.id == "b" else self.apply_one(one) for one in changes]
@@ -168,7 +168,7 @@ async def test_outputs_go_out_before_anything_waits() -> None:
     assert run.published == [("a", "small"), ("a", "out")]
 
 
-async def test_the_outputs_that_come_after_a_change_without_any_are_published() -> None:
+async def test_outputs_after_a_change_without_outputs_are_published() -> None:
     stage = Emits()
     await Run(stage).answers(("a", 2))
     run = Run(stage)
@@ -176,7 +176,7 @@ async def test_the_outputs_that_come_after_a_change_without_any_are_published() 
     assert run.published == [("b", "small"), ("b", "out")]
 
 
-async def test_an_output_is_published_once_however_often_another_change_waits() -> None:
+async def test_an_output_is_published_once_while_another_change_is_retried() -> None:
     class DownThenEmits(Emits, DownFor):
         def __init__(self) -> None:
             DownFor.__init__(self, 3, "b")
@@ -202,7 +202,7 @@ async def test_a_change_counts_as_applied_only_once_its_outputs_are_acknowledged
         await run.answers(("b", 1))
 
 
-async def test_an_output_larger_than_its_topic_takes_is_rejected_and_none_of_the_changes_outputs_goes_out() -> None:
+async def test_a_change_with_an_output_too_large_for_its_topic_is_rejected_and_publishes_nothing() -> None:
     run = Run(Emits(a=MAX_OUTPUT + 1, b=MAX_OUTPUT))
     assert await run.answers(("a", 2), ("b", 1)) == {("a", 2): "too_large", ("b", 1): "applied"}
     assert [entity_id for entity_id, _ in run.published] == ["b", "b"]
@@ -218,7 +218,7 @@ async def test_a_batch_is_given_back_once_its_time_is_over() -> None:
     assert asyncio.get_running_loop().time() - started < 5.0
 
 
-async def test_with_no_time_to_retry_everything_is_still_tried_once() -> None:
+async def test_every_change_is_tried_once_even_without_time_to_retry() -> None:
     stage = MemoryStage()
     assert await Run(stage, give_back_after=1e-9).answers(("a", 1)) == {("a", 1): "applied"}
     stage.down = True
@@ -252,7 +252,7 @@ async def test_a_stop_ends_a_pause_at_once_and_the_batch_is_given_back(monkeypat
     assert len(stage.batches) == 2
 
 
-async def test_a_pause_is_as_long_as_it_says_or_until_the_stop() -> None:
+async def test_a_pause_lasts_its_time_or_until_the_stop() -> None:
     stopping = Stopping()
     assert not stopping
     await stopping.pause(0.001)
@@ -263,7 +263,7 @@ async def test_a_pause_is_as_long_as_it_says_or_until_the_stop() -> None:
     assert stopping
 
 
-async def test_a_change_that_breaks_the_store_does_not_hold_the_others() -> None:
+async def test_a_change_that_breaks_the_store_does_not_delay_the_others() -> None:
     stage = MemoryStage()
     stage.break_on = {"c"}
     run = Run(stage, give_back_after=30.0, poison_tries=3)

@@ -17,7 +17,7 @@ def parent(number: int) -> tuple[str, bytes]:
     return "traceparent", f"00-{TRACE_ID + number:032x}-b7ad6b7169203331-01".encode()
 
 
-def test_only_trace_headers_travel_and_they_travel_byte_for_byte() -> None:
+def test_only_trace_headers_are_copied_byte_for_byte() -> None:
     pairs = [("x", b"1"), ("traceparent", b"\xff"), ("tracestate", b"a=b"), ("tracestate", None), ("Traceparent", b"2")]
     assert trace_headers(kafka_record(b"", headers=pairs)) == pairs[1:4]
 
@@ -39,7 +39,7 @@ async def test_a_batch_is_linked_to_each_of_its_traces() -> None:
     made.close()
     (span,) = exporter.get_finished_spans()
     assert span.name == "qdrant apply"
-    # As many as a span carries by default: the first 128.
+    # A span has at most 128 links by default: those of the first records.
     assert [link.context.trace_id for link in span.links] == [TRACE_ID + n for n in range(128)]
     assert span.resource.attributes["service.name"] == "headrace-qdrant"
 

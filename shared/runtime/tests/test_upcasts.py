@@ -63,24 +63,24 @@ def dead(record: Any) -> tuple[str, tuple[str, ...]]:
 @pytest.mark.parametrize("topic", [TOPIC, REPLAY_TOPIC])
 def test_an_older_major_goes_through_every_step(topic: str) -> None:
     record = kafka_record(product("p1", 7, price=12.5, currency="EUR"), topic=topic, headers=[schema(1), FROM_SOURCE])
-    brought_up = change(record)
-    assert (brought_up.id, brought_up.version) == ("p1", 7)
-    assert brought_up.cost == {"amount": 12.5, "currency": "EUR"}
-    assert brought_up.brand == "unbranded"
+    upgraded = change(record)
+    assert (upgraded.id, upgraded.version) == ("p1", 7)
+    assert upgraded.cost == {"amount": 12.5, "currency": "EUR"}
+    assert upgraded.brand == "unbranded"
 
 
-def test_a_major_between_goes_through_the_steps_that_are_left() -> None:
+def test_a_middle_major_goes_through_the_remaining_steps() -> None:
     record = kafka_record(product("p1", 7, cost={"amount": 1}), headers=[schema(2)])
     assert change(record).cost == {"amount": 1}
     assert change(record).brand == "unbranded"
 
 
-def test_the_current_major_goes_through_none() -> None:
+def test_the_current_major_goes_through_no_step() -> None:
     record = kafka_record(product("p1", 7, price=3.0, cost={"amount": 1}, brand="Kettle"), headers=[schema(3)])
     assert change(record).cost == {"amount": 1}
 
 
-def test_a_record_that_names_no_schema_is_of_the_first_major() -> None:
+def test_a_record_without_a_schema_header_has_the_first_major() -> None:
     assert change(kafka_record(product("p1", 7, price=3.0))).cost == {"amount": 3.0, "currency": None}
 
 
@@ -95,7 +95,7 @@ def test_a_newer_major_than_the_models_still_holds_the_worker() -> None:
         decoder.decode(kafka_record(product("p1", 7), headers=[schema(4)]))
 
 
-def test_a_missing_step_is_a_dead_letter_that_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_step_is_a_dead_letter_that_names_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(UPCASTS, ("product-change", 2))
     record = kafka_record(product("p1", 7, price=3.0), headers=[schema(1)])
     assert dead(record) == ("unknown_schema", ("older", "product-change/2"))
@@ -103,18 +103,18 @@ def test_a_missing_step_is_a_dead_letter_that_says_which(monkeypatch: pytest.Mon
         brought_up("product-change", {}, 2, 3)
 
 
-def test_a_record_that_breaks_what_its_major_promises_is_a_dead_letter_of_its_own() -> None:
+def test_a_record_that_violates_the_schema_of_its_major_is_a_dead_letter() -> None:
     record = kafka_record(product("p1", 7), headers=[schema(1)])
     assert dead(record) == ("invalid", ("upcast", "product-change/1", "KeyError"))
 
 
 @pytest.mark.parametrize("value", [b"{nope", b"", b'{"title": "\\ud800"}'])
-def test_what_is_no_json_is_none_in_any_major(value: bytes) -> None:
+def test_a_value_that_is_not_json_is_a_dead_letter_in_any_major(value: bytes) -> None:
     assert dead(kafka_record(value, b"p1", headers=[schema(1)]))[0] == "not_json"
 
 
 @pytest.mark.parametrize("value", [b"[]", b"1", b'"x"', b"null"])
-def test_json_that_is_no_object_is_refused_by_the_model(value: bytes) -> None:
+def test_json_that_is_not_an_object_is_rejected_by_the_model(value: bytes) -> None:
     assert dead(kafka_record(value, b"p1", headers=[schema(1)])) == ("invalid", ("model_type", ""))
 
 
@@ -127,7 +127,7 @@ JSON = st.recursive(
 
 @given(st.dictionaries(st.sampled_from(["price", "currency", "version", "attributes", "brand", "cost"]), JSON))
 @settings(max_examples=200, deadline=None)
-def test_whatever_an_older_record_holds_it_is_a_change_or_a_dead_letter(fields: dict[str, Any]) -> None:
+def test_any_older_record_is_a_change_or_a_dead_letter(fields: dict[str, Any]) -> None:
     record = kafka_record(json.dumps(product("p1", 1) | fields).encode(), b"p1", headers=[schema(1)])
     UPCASTS["product-change", 1], UPCASTS["product-change", 2] = with_cost, with_brand
     assert isinstance(decoder.decode(record), Decoded | Undecoded)

@@ -1,4 +1,4 @@
-"""A worker as it is put together: heartbeats, outputs with their trace, and settings that are wrong."""
+"""The whole application of a worker: heartbeats, outputs with their trace, and settings that are wrong."""
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -34,20 +34,20 @@ class Emits(MemoryStage):
         return [Applied((Output("out", b"k", b"v", (("own", b"1"),)),)) for _ in changes]
 
 
-async def test_the_trace_of_the_source_event_travels_to_every_output(consumers: FakeConsumers, published: Any) -> None:
+async def test_the_trace_of_the_source_event_is_in_every_output(consumers: FakeConsumers, published: Any) -> None:
     record = kafka_record(product("p1", 1), headers=[("x", b"not a trace"), *TRACE])
     async with running(consumers, Emits(), WorkerSettings()) as group:
         assert await group.deliver(record) == "committed"
     assert list(published.records[0].headers) == [("own", b"1"), *TRACE]
 
 
-async def test_the_trace_of_the_source_event_travels_to_a_dead_letter(consumers: FakeConsumers, published: Any) -> None:
+async def test_the_trace_of_the_source_event_is_in_the_dead_letter(consumers: FakeConsumers, published: Any) -> None:
     async with running(consumers, MemoryStage(), WorkerSettings()) as group:
         assert await group.deliver(kafka_record(b"{", headers=TRACE)) == "committed"
     assert list(published.records[0].headers)[:2] == TRACE
 
 
-async def test_every_try_on_a_store_that_is_down_beats_the_heart(
+async def test_every_attempt_on_a_store_that_is_down_is_a_heartbeat(
     consumers: FakeConsumers, published: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     beats: list[int] = []
@@ -64,12 +64,12 @@ async def test_every_try_on_a_store_that_is_down_beats_the_heart(
     assert set(beats) == set(range(len(stage.batches) + 1))
 
 
-def test_a_wrong_setting_ends_the_worker_with_its_name_and_without_its_value(
+def test_a_wrong_setting_stops_the_worker_with_its_name_and_without_its_value(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(main, "load_worker", lambda name: memory_worker(MemoryStage()))
     monkeypatch.setenv("HEADRACE_KAFKA__PARTITIONS", "s3cr3t-value")
     assert main.run("memory") == 2
-    said = capsys.readouterr()
-    assert "HEADRACE_KAFKA__PARTITIONS" in said.err
-    assert "s3cr3t-value" not in said.err + said.out
+    printed = capsys.readouterr()
+    assert "HEADRACE_KAFKA__PARTITIONS" in printed.err
+    assert "s3cr3t-value" not in printed.err + printed.out

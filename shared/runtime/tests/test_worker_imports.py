@@ -1,4 +1,4 @@
-"""What a worker imports before it starts: no library that only some settings need, and little CPU time in all."""
+"""A worker imports no library that only some settings need, and its imports take little CPU time."""
 
 import json
 import resource

@@ -1,4 +1,4 @@
-"""The parts of a batch fail alone, and a refused part is halved until the refused change is found."""
+"""A failed part does not touch the others, and a refused part is halved until the refused change is found."""
 
 import asyncio
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ REFUSAL = Rejected("refused_by_store", "detail", ("store", "code"))
 
 
 class FakeStore:
-    """Takes numbers. `refused` numbers make it refuse a whole part, `broken` ones make it unavailable."""
+    """Accepts numbers. `refused` numbers make it refuse a whole part, `broken` ones make it unavailable."""
 
     def __init__(self, *, refused: Sequence[int] = (), broken: Sequence[int] = (), seconds: float = 0.0) -> None:
         self.refused, self.broken, self.seconds = set(refused), set(broken), seconds
@@ -46,7 +46,7 @@ async def test_outcomes_come_in_the_order_of_the_parts() -> None:
     assert await written(store, []) == []
 
 
-async def test_at_most_so_many_parts_are_in_flight_as_there_are_slots() -> None:
+async def test_the_slots_limit_the_parts_in_flight() -> None:
     store = FakeStore()
     await written(store, parts(100, 10))
     assert store.most_in_flight == 2
@@ -91,7 +91,7 @@ async def test_a_refusal_is_not_lost_when_everything_else_is_unavailable() -> No
     assert {type(outcome) for outcome in outcomes[1:]} == {Unavailable}
 
 
-async def test_one_refused_change_costs_few_repeated_writes_and_none_of_the_other_parts() -> None:
+async def test_one_refused_change_repeats_few_writes_and_no_other_part() -> None:
     store = FakeStore(refused=[321])
     outcomes = await written(store, parts(2048, 512))
     assert outcomes.pop(321) == REFUSAL

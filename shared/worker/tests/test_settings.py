@@ -1,4 +1,4 @@
-"""Settings come from the environment, show no secret, and misspelt names are noticed."""
+"""Settings come from the environment and show no secret, and a misspelt name causes a warning."""
 
 import json
 from importlib.metadata import entry_points
@@ -49,7 +49,7 @@ def test_no_settings_show_a_secret(settings: Any, monkeypatch: pytest.MonkeyPatc
     assert not [text for text in shown if SECRET in text]
 
 
-def test_every_secret_of_the_contract_is_held_as_one() -> None:
+def test_every_secret_setting_has_a_secret_type() -> None:
     assert set().union(*map(secret_fields, CLASSES)) == SECRETS
     suspicious = {
         name
@@ -66,7 +66,7 @@ def test_a_secret_that_is_refused_is_not_shown(monkeypatch: pytest.MonkeyPatch) 
     assert SECRET not in str(raised.value)
 
 
-def test_the_secrets_are_there_for_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_code_can_read_a_secret_explicitly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_KAFKA__SASL_PASSWORD", SECRET)
     password = WorkerSettings().kafka.sasl_password
     assert isinstance(password, SecretStr)
@@ -98,7 +98,7 @@ def test_variables_are_nested_by_two_underscores(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("name", sorted(variable_names(WorkerSettings)))
-def test_every_variable_that_is_said_to_be_read_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_listed_variable_is_read(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(name, "text-or-wrong")
     where = tuple(name.removeprefix("HEADRACE_").lower().split("__"))
     try:
@@ -129,7 +129,7 @@ def test_a_misspelt_variable_is_named_with_the_nearest_one() -> None:
     ]
 
 
-def test_a_variable_like_none_that_is_known_gets_no_hint_and_no_value_is_shown() -> None:
+def test_a_variable_unlike_every_setting_gets_no_hint_and_its_value_is_not_shown() -> None:
     (warning,) = unknown_variables({"HEADRACE_ZZZZZZ": SECRET}, ["HEADRACE_TOPIC_PREFIX"])
     assert "did you mean" not in warning
     assert SECRET not in warning
@@ -140,7 +140,7 @@ def test_known_and_foreign_variables_raise_no_warning() -> None:
     assert unknown_variables(environment, variable_names(WorkerSettings)) == []
 
 
-def test_settings_that_no_longer_exist_stop_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_removed_setting_is_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HEADRACE_PORT", "tcp://10.0.0.1:80")
     monkeypatch.setenv("HEADRACE_KAFKA__OLD", json.dumps(1))
     WorkerSettings()

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_worker.store import Kept, LinkStore, Store
+from headrace_worker.store import LinkStore, Store, Tables
 from headrace_worker.worker import Worker, load_worker, worker_names
 
 
@@ -91,9 +91,9 @@ async def refresh_stores() -> None:
 
 
 @asynccontextmanager
-async def _each_opened() -> AsyncIterator[dict[str, Kept]]:
+async def _each_opened() -> AsyncIterator[dict[str, Tables]]:
     """Worker name to its store. A worker that keeps entities and links has one store for both, which is opened once."""
-    openers: dict[Worker, Callable[[Any], Kept]] = {}
+    openers: dict[Worker, Callable[[Any], Tables]] = {}
     for worker in workers():
         if opener := worker.store or worker.links or worker.tables:
             openers[worker] = opener

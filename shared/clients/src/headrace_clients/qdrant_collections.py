@@ -1,4 +1,4 @@
-"""What `stores apply` creates in Qdrant where it is missing. Each function returns a line for each thing it created."""
+"""Creates for `stores apply` what is missing in Qdrant. Each function returns a line for each thing that it created."""
 
 from collections.abc import Mapping
 

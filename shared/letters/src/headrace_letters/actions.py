@@ -1,4 +1,4 @@
-"""What operators do to dead letters, and the audit of it."""
+"""Actions of operators on dead letters, and their audit."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -33,7 +33,7 @@ _TOTALS = f"""
 def count_source(selection: Selection, *, finest: timedelta | None = None) -> str:
     """A query; each of its rows stands for `letters` letters. $1 is as in VISIBLE.
 
-    It reads the kept totals if they are fine enough: they know no single letters and no shorter times than TOTALS_STEP.
+    It reads the kept totals if they are fine enough: they have no single letters and no steps shorter than TOTALS_STEP.
     `finest`: the step of time in which the caller groups failures; None if it does not use their times.
     """
     of_single_letters = selection.few or selection.since is not None or selection.until is not None

@@ -1,4 +1,4 @@
-"""What the headers of a dead letter say about its failure: those of Headrace, Kafka Connect (KIP-298) or Spring Kafka.
+"""The failure of a dead letter, from its headers: those of Headrace, Kafka Connect (KIP-298) or Spring Kafka.
 
 Spring: https://docs.spring.io/spring-kafka/reference/kafka/annotation-error-handling.html#dlpr-headers. Their
 numbers are binary, big-endian.
@@ -35,7 +35,7 @@ def headers_of(record: KafkaRecord) -> Headers:
 
 
 class FailureReport(NamedTuple):
-    """What the headers say, as unchecked text. `cause`: parts of the fingerprint, if the headers have none."""
+    """The values of the headers, as unchecked text. `cause`: parts of the fingerprint, if the headers have none."""
 
     origin: Origin
     worker: str = ""

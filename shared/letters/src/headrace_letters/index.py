@@ -1,4 +1,4 @@
-"""The index of dead letters in PostgreSQL. The topics are the truth; the index can be rebuilt from them."""
+"""The index of dead letters in PostgreSQL. The topics are the source of truth; the index can be rebuilt from them."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence

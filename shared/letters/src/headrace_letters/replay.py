@@ -74,7 +74,7 @@ async def replay(
             async for _ in run.through(order):
                 yield progress
     except BaseException as error:
-        # Also when the generator is closed: the audit says how far the replay was.
+        # Also when the generator is closed: the audit records how far the replay was.
         progress.stop(f"ended by {type(error).__name__}")
         with suppress(Unavailable):
             await index.finish(number, progress.published, summary(progress))

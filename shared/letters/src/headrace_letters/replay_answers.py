@@ -52,7 +52,7 @@ async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayA
 
 
 def answers_in(value: bytes | None) -> list[ReplayAnswer]:
-    """The answers among the receipts of a record; [] if the record holds no receipts."""
+    """The answers among the receipts of a record; [] if the record contains no receipts."""
     if value is None or MARK not in value:
         return []
     try:

@@ -25,7 +25,7 @@ def replayable(selection: Selection) -> Selection:
 
 
 def entity_of(letter: Letter) -> Entity | None:
-    """Letters with the same value can supersede each other; None if a letter does not say its entity or version."""
+    """Letters with the same value can supersede each other; None if the entity or the version is unknown."""
     if letter.entity_id is None or letter.version is None:
         return None
     return letter.worker, letter.kind, letter.entity_id

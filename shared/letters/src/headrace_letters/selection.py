@@ -39,7 +39,7 @@ class Selection:
         return self.key is not None or self.ids is not None
 
     def matches(self, letter: Letter, status: Status | None = None) -> bool:
-        """Whether a letter is chosen. `status`: its status now; by default the one that the letter itself says.
+        """Whether a letter is chosen. `status`: its status now; by default the letter's own.
 
         The answer is that of `where`.
         """

@@ -1,4 +1,4 @@
-"""The entity that a dead letter is about, as far as any record says it."""
+"""The entity of a dead letter, as far as the record names it."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -27,7 +27,7 @@ _SAID = SchemaValidator(core_schema.typed_dict_schema(dict.fromkeys((*ID_FIELDS.
 
 
 class Subject(NamedTuple):
-    """The entity and the version; a part that the record does not say is None."""
+    """The entity and the version; a value that the record does not have is None."""
 
     kind: RecordKind | None
     id: str | None

@@ -175,9 +175,9 @@ def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
     topics = (*inputs, settings.topics.replay(worker.name))
     groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True)]
     if (listener := worker.listener) is not None:
-        heard = listener.inputs(settings)
+        reports = listener.inputs(settings)
         size = listener.max_records(settings)
-        groups.append(Group(f"{name}.{listener.name}", listener.stage, size, health(), heard, tuple(heard)))
+        groups.append(Group(f"{name}.{listener.name}", listener.stage, size, health(), reports, tuple(reports)))
     return groups
 
 

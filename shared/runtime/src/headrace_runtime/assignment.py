@@ -1,4 +1,4 @@
-"""What a rebalance tells a worker: how many partitions it reads, and whether records expired before it read them."""
+"""Reports after a rebalance how many partitions a worker reads, and whether records expired before it read them."""
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 

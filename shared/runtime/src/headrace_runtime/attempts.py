@@ -242,7 +242,7 @@ def retrying(
     Pauses grow exponentially, with full jitter. `on_unavailable` is called after each failure, before the pause.
     """
 
-    def tell(state: RetryCallState) -> None:
+    def report(state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, Unavailable):
             on_unavailable(error)
@@ -255,7 +255,7 @@ def retrying(
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=settings.backoff_max),
         stop=over,
-        after=tell,
+        after=report,
         sleep=stopping.pause,
         reraise=True,
     )

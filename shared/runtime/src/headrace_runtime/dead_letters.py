@@ -1,4 +1,4 @@
-"""Dead letters: the record byte for byte, with headers that say what failed, when, and how often."""
+"""Dead letters: the record byte for byte, with headers about the failure, its time and the number of attempts."""
 
 import hashlib
 import traceback

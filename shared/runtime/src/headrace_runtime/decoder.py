@@ -10,7 +10,7 @@ from pydantic_core import from_json, to_json
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
-from headrace_schemas.upcasts import NoUpcast, brought_up
+from headrace_schemas.upcasts import NoUpcast, upgraded
 from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
@@ -57,7 +57,7 @@ class Undecoded(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A null record without a version, where the settings say to ignore such records."""
+    """A null record without a version, if the settings ignore such records."""
 
     record: KafkaRecord
     kind: RecordKind
@@ -220,7 +220,7 @@ def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
     if not isinstance(older, dict):
         return value
     try:
-        return to_json(brought_up(name, older, major, major_of(model)), inf_nan_mode="constants")
+        return to_json(upgraded(name, older, major, major_of(model)), inf_nan_mode="constants")
     except NoUpcast as missing:
         return Rejected("unknown_schema", str(missing), ("older", f"{name}/{missing.major}"))
     except Exception as error:

@@ -1,4 +1,4 @@
-"""What a worker tells about its batches: its health, its metrics and its log lines."""
+"""Reports a worker's batches in its health, its metrics and its log."""
 
 import traceback
 from collections import Counter

@@ -52,8 +52,8 @@ class LinkedProduct:
     score: float
 
 
-class Kept(Protocol):
-    """Anything that a worker stores, as `stores apply` uses it. Every method raises Unavailable."""
+class Tables(Protocol):
+    """Tables, indices or collections of a worker, as `stores apply` uses them. Every method raises Unavailable."""
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the worker's tables, indices or collections; safe to repeat. One line for each change."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from headrace_worker.settings import WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
-from headrace_worker.store import Kept, LinkStore, Store
+from headrace_worker.store import LinkStore, Store, Tables
 
 ENTRY_POINT_GROUP = "headrace.workers"
 SETTINGS_GROUP = "headrace.settings"
@@ -46,7 +46,7 @@ def _no_inputs(settings: Any) -> Mapping[str, type[Record]]:
 
 @dataclass(frozen=True)
 class Worker:
-    """One worker: what it reads, its stage, and the store that it keeps, if it keeps one.
+    """One worker: what it reads, its stage, and the store that it writes, if it writes one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the model of its records.
     `stage`: opens the stage and its clients, and closes them on exit. A worker has either `inputs` and a `stage` or a
@@ -62,7 +62,7 @@ class Worker:
     store: Callable[[Any], Store] | None = None
     links: Callable[[Any], LinkStore] | None = None
     listener: Listener | None = None
-    tables: Callable[[Any], Kept] | None = None
+    tables: Callable[[Any], Tables] | None = None
     raw: RawInput | None = None
 
 

@@ -1,7 +1,7 @@
--- What became of a letter, weakest first: of two that speak of one attempt the later holds.
+-- The status of a letter, weakest first: of two statuses for one attempt, the later in this list wins.
 CREATE TYPE headrace.dead_status AS ENUM ('waiting', 'replaying', 'parked', 'discarded', 'superseded', 'resolved');
 
--- One row a dead letter, without its payload: that stays in its topic, at (dead_topic, dead_partition, dead_offset).
+-- One row for each dead letter, without its payload, which stays in the topic at (dead_topic, dead_partition, dead_offset).
 -- A receipt can come before the letter that it answers: such a row has a status, and no letter yet.
 CREATE TABLE headrace.dead_letters (
     number bigint GENERATED ALWAYS AS IDENTITY,
@@ -25,7 +25,7 @@ CREATE TABLE headrace.dead_letters (
     entity_id text,
     version bigint,
     size bigint,
-    -- The failure of each attempt, by its number; left empty until there is a second letter to tell of.
+    -- The failure of each attempt, by its number; empty until the letter has failed a second time.
     failures jsonb NOT NULL DEFAULT '{}',
     status headrace.dead_status NOT NULL,
     status_attempt integer NOT NULL,
@@ -40,11 +40,11 @@ CREATE INDEX dead_letters_by_cause ON headrace.dead_letters (fingerprint, status
 CREATE INDEX dead_letters_by_status ON headrace.dead_letters (status, failed_at, number) WHERE dead_topic IS NOT NULL;
 CREATE INDEX dead_letters_by_place ON headrace.dead_letters (dead_topic, dead_partition, dead_offset)
     WHERE dead_topic IS NOT NULL;
--- A key may be larger than what a B-tree takes.
+-- A key may be too large for a B-tree.
 CREATE INDEX dead_letters_by_key ON headrace.dead_letters USING hash (key) WHERE dead_topic IS NOT NULL;
 
--- How many letters there are of each cause and status, by the five minutes in which they failed last: counting rows would
--- take longer than a page may. Kept by the triggers below, in the transaction that changes a letter.
+-- The number of letters of each cause and status, by the five minutes of their last failure, because counting rows is too
+-- slow for a page. The triggers below update it in the transaction that changes a letter.
 CREATE TABLE headrace.dead_tallies (
     fingerprint text COLLATE "C",
     worker text COLLATE "C",
@@ -112,7 +112,7 @@ CREATE TRIGGER dead_tally_deleted AFTER DELETE ON headrace.dead_letters
 CREATE TRIGGER dead_tally_truncated AFTER TRUNCATE ON headrace.dead_letters
     FOR EACH STATEMENT EXECUTE FUNCTION headrace.dead_tally_truncated();
 
--- What operators did: who, when, what, to which selection, why, and how it ended. Kept for ever.
+-- Actions of operators: who, when, what, on which selection, why, and the outcome. Never deleted.
 CREATE TABLE headrace.dead_actions (
     number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     at timestamptz NOT NULL DEFAULT now(),
@@ -125,7 +125,7 @@ CREATE TABLE headrace.dead_actions (
     finished_at timestamptz
 );
 
--- Which letters an action changed, so that a lost index can be made again with what operators decided.
+-- The letters that an action changed, so that a lost index can be restored with the decisions of operators.
 CREATE TABLE headrace.dead_decisions (
     dead_id text COLLATE "C",
     action bigint,

@@ -56,7 +56,7 @@ def test_places_in_a_list_are_one_cause() -> None:
     assert cause(0) == cause(7) == ("value_error", "links.*.keyword_id")
 
 
-def test_the_detail_says_how_many_faults_there_are() -> None:
+def test_the_detail_has_the_number_of_errors() -> None:
     assert "(and 1 more)" in rejection(kafka_record(product("p1", 0, price="x"))).detail
 
 
