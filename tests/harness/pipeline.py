@@ -1,4 +1,4 @@
-"""The whole pipeline on real servers: every worker as a process, a changing catalogue, and the fold of its changes."""
+"""The whole pipeline on real servers: every worker as a process, a changing catalogue, and the expected state."""
 
 import asyncio
 import itertools
@@ -18,7 +18,7 @@ from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Event
-from headrace_demo.catalogue.fold import fold
+from headrace_demo.catalogue.newest_changes import newest_changes
 from headrace_demo.exact_links import read_embeddings
 from headrace_demo.link_comparison import compare_links
 from headrace_link.log_ends import Ends, LogEnds
@@ -154,8 +154,8 @@ class Pipeline:
         return [letter for topic in topics for letter in await read_all(self.settings, topic)]
 
     async def differences(self, events: Sequence[Event]) -> list[str]:
-        """Describes where a store differs from the fold of the events; empty if every store is right."""
-        expected = {(kind, id): _stored(kind, newest) for (kind, id), newest in fold(events).items()}
+        """Describes where a store differs from the newest change of each entity; empty if every store is right."""
+        expected = {(kind, id): _stored(kind, newest) for (kind, id), newest in newest_changes(events).items()}
         found = []
         for name in self.workers:
             async with self.store(name) as store:

@@ -1,4 +1,4 @@
-"""The commands take a file into three stores, on real servers with every worker running."""
+"""The commands write a file to three stores, on real servers with every worker running."""
 
 import json
 import os
@@ -160,12 +160,12 @@ def test_rows_that_repeat_an_id_and_version_are_counted(topics: Cli) -> None:
     assert topics.json("publish", file, "--kind", "product")["repeated"] == 1
 
 
-def test_a_rate_is_kept(topics: Cli) -> None:
+def test_a_rate_limits_the_publication(topics: Cli) -> None:
     file = topics.write("paced.jsonl", *(product(f"p{number}") for number in range(30)))
     assert topics.json("publish", file, "--kind", "product", "--rate", "50")["seconds"] >= 29 / 50
 
 
-def test_waiting_says_what_is_missing(topics: Cli) -> None:
+def test_wait_reports_what_is_missing(topics: Cli) -> None:
     file = topics.write("unread.jsonl", product("unread"))
     topics.json("publish", file, "--kind", "product")
     done = topics("wait", "--timeout", "0", "--json")
@@ -175,7 +175,7 @@ def test_waiting_says_what_is_missing(topics: Cli) -> None:
     assert all(part["records"] > 0 for part in missing)
 
 
-def test_what_was_published_can_be_searched_after_waiting(running: Cli) -> None:
+def test_published_entities_can_be_searched_after_wait(running: Cli) -> None:
     id = new_id()
     products = running.write("p.jsonl", product(id, title=f"Copper lantern {id}", price=12.5, currency="USD"))
     keyword = new_id()
@@ -202,7 +202,7 @@ def test_a_list_of_ids_is_deleted_everywhere(running: Cli) -> None:
         assert id not in {hit["id"] for hit in hits}
 
 
-async def test_dead_letters_are_listed_and_cannot_command_the_terminal(running: Cli) -> None:
+async def test_dead_letters_are_listed_and_cannot_control_the_terminal(running: Cli) -> None:
     hostile = f"\x1b[2J[bold]{new_id()}"
     change = product(hostile) | {"op": "upsert", "occurred_at": "yesterday"}
     await publish(running.settings, running.settings.topics.source("product"), [change])
@@ -242,7 +242,7 @@ def test_stopping_the_supervisor_stops_every_worker_cleanly(make: Make) -> None:
     assert "was killed" not in log.read_text()
 
 
-def test_the_demo_keeps_out_of_a_catalogue_that_is_there(topics: Cli) -> None:
+def test_the_demo_refuses_servers_with_a_catalogue(topics: Cli) -> None:
     topics.json("publish", topics.write("mine.jsonl", product("mine")), "--kind", "product")
     done = topics("demo", "--running")
     assert done.returncode == 1

@@ -71,10 +71,13 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Path, var
         (["publish", "products.jsonl", "--kind", "product", "--version", "7"], "--version is for --delete"),
         (["work", "nothing"], "there is no worker 'nothing'; there are "),
         (["search", "lamp", "--in", "nothing"], "there is no worker 'nothing'"),
-        (["search", "lamp", "--in", "embed"], "keeps no store"),
+        (["search", "lamp", "--in", "embed"], "has no store"),
         (["links"], "either a product's id or --keyword"),
         (["links", "p", "--keyword", "k"], "either a product's id or --keyword"),
-        (["links", "p", "--in", "qdrant"], "the worker qdrant keeps no links; these do: elasticsearch"),
+        (
+            ["links", "p", "--in", "qdrant"],
+            "the worker qdrant has no link sets; these do: elasticsearch",
+        ),
         (["links", "p", "--in", "nothing"], "there is no worker 'nothing'"),
         (["relink"], "either --all or --product"),
         (["relink", "--all", "--product", "p"], "either --all or --product"),
@@ -125,7 +128,7 @@ def test_a_variable_that_nothing_reads_gets_one_warning_with_the_nearest_name(tm
 
 
 @pytest.mark.parametrize("call", [["status"], ["generate", "made", "--products", "1", "--keywords", "1"]])
-def test_a_command_that_reads_no_settings_gives_no_warning_of_them(tmp_path: Path, call: list[str]) -> None:
+def test_a_command_that_reads_no_settings_does_not_warn_about_them(tmp_path: Path, call: list[str]) -> None:
     assert headrace(tmp_path, *call, HEADRACE_KAFKA__PARTITION="3").stderr == ""
 
 
@@ -136,7 +139,7 @@ def test_the_environment_comes_before_the_file_of_headrace_up(tmp_path: Path) ->
     assert "no Kafka at 127.0.0.1:1:" in headrace(tmp_path, "wait", **NO_KAFKA).stderr
 
 
-def test_another_data_directory_is_read_and_is_no_unknown_variable(tmp_path: Path) -> None:
+def test_another_data_directory_is_read_without_a_warning(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "stack.env").write_text("HEADRACE_KAFKA__BOOTSTRAP_SERVERS=127.0.0.1:3\n")
     done = headrace(tmp_path, "wait", HEADRACE_DATA_DIR="elsewhere")
@@ -144,7 +147,7 @@ def test_another_data_directory_is_read_and_is_no_unknown_variable(tmp_path: Pat
     assert done.stderr.count("\n") == 1
 
 
-def test_a_worker_is_run_without_what_the_other_commands_need(tmp_path: Path) -> None:
+def test_running_a_worker_imports_nothing_of_the_other_commands(tmp_path: Path) -> None:
     program = """
 import sys
 from headrace_cli.main import Commands

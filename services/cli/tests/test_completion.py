@@ -20,7 +20,7 @@ READERS = [
 ]
 
 
-def test_what_is_made_from_a_topic_comes_after_it() -> None:
+def test_a_derived_topic_has_a_later_level_than_its_source() -> None:
     first, second, *others = LEVELS
     assert first == {"t.products", "t.keywords"}
     assert second == {"t.products.embedded.m", "t.keywords.embedded.m"}
@@ -31,7 +31,7 @@ def test_a_sweep_is_followed_to_its_parts_and_to_their_requests() -> None:
     assert LEVELS.count(frozenset({"t.relink"})) == 3
 
 
-def test_a_level_waits_for_whoever_reads_its_topics_and_for_what_is_replayed_to_them() -> None:
+def test_a_level_waits_for_the_readers_of_its_topics_and_for_their_replays() -> None:
     def waited_for(level: frozenset[str]) -> dict[str, frozenset[str]]:
         return {reader.group: reader.topics for reader in readers_of(level, READERS)}
 
@@ -43,7 +43,7 @@ def test_a_level_waits_for_whoever_reads_its_topics_and_for_what_is_replayed_to_
     assert waited_for(LEVELS[-1]) == {"t.elasticsearch": {LINKS, "t.replay.elasticsearch"}}
 
 
-def test_nothing_is_replayed_to_a_listener() -> None:
+def test_a_listener_has_no_replay_topic() -> None:
     (listener,) = readers_of(LEVELS[2], READERS)
     assert (listener.group, listener.topics) == ("t.link.receipts", frozenset({"t.receipts"}))
 
@@ -54,17 +54,17 @@ def missing(end: int, committed: int | None, start: int = 0) -> list[Missing]:
     return missing_records(READERS[0], {partition: start}, {partition: end}, offsets)
 
 
-def test_what_is_not_committed_is_missing() -> None:
+def test_uncommitted_records_are_missing() -> None:
     assert missing(end=10, committed=4) == [Missing("embed", "t.products", 6)]
     assert missing(end=10, committed=None) == [Missing("embed", "t.products", 10)]
     assert missing(end=10, committed=-1) == [Missing("embed", "t.products", 10)]
 
 
-def test_what_came_after_the_call_is_not_waited_for() -> None:
+def test_records_published_after_the_call_do_not_count() -> None:
     assert missing(end=10, committed=12) == []
 
 
-def test_what_retention_has_removed_is_not_waited_for() -> None:
+def test_records_that_retention_has_removed_do_not_count() -> None:
     assert missing(end=10, committed=None, start=10) == []
     assert missing(end=10, committed=3, start=8) == [Missing("embed", "t.products", 2)]
 

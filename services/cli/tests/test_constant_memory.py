@@ -66,7 +66,7 @@ def _write(path, count):
 
 
 @pytest.mark.parametrize("suffix", ["jsonl", "csv", "parquet"])
-def test_reading_takes_the_same_memory_however_many_rows(tmp_path, suffix):
+def test_reading_many_rows_takes_as_much_memory_as_few(tmp_path, suffix):
     small, large = tmp_path / f"small.{suffix}", tmp_path / f"large.{suffix}"
     _write(small, 10_000)
     _write(large, 60_000)
@@ -76,7 +76,7 @@ def test_reading_takes_the_same_memory_however_many_rows(tmp_path, suffix):
     assert many_peak - few_peak < _GROWTH_BYTES
 
 
-def test_generating_takes_the_same_memory_however_many_products():
+def test_generating_many_products_takes_as_much_memory_as_few():
     few, few_peak = _run(_GENERATE, 1000)
     many, many_peak = _run(_GENERATE, 50_000)
     assert (few, many) == (1000, 50_000)

@@ -39,12 +39,12 @@ def test_json_lines_give_objects_with_their_line(tmp_path):
     ]
 
 
-def test_gzipped_files_read_like_plain_ones(tmp_path):
+def test_gzipped_files_have_the_same_rows(tmp_path):
     assert _read(tmp_path, "a.jsonl.gz", gzip.compress(b'{"a": 1}\n')) == [Row(1, {"a": 1})]
     assert _read(tmp_path, "a.csv.gz", gzip.compress(b"a,b\n1,2\n")) == [Row(2, {"a": "1", "b": "2"})]
 
 
-def test_a_line_that_is_no_object_is_reported_and_the_rest_is_read(tmp_path):
+def test_a_line_that_is_not_an_object_is_reported_and_the_rest_is_read(tmp_path):
     content = b'{"a": 1}\n{"a": \n[1]\n\xff{}\n{"a": Infinity}\n' + b"[" * 100_000 + b'\n{"a": 2}\n'
     found = _read(tmp_path, "a.jsonl", content)
     assert [type(row) for row in found] == [Row, *[BadRow] * 5, Row]
@@ -90,7 +90,7 @@ def test_a_header_that_names_a_column_twice_is_refused(tmp_path):
         _read(tmp_path, "a.csv", "a,b,a\n1,2,3\n")
 
 
-def test_a_parquet_null_stays_null_and_nan_becomes_one(tmp_path):
+def test_a_parquet_null_stays_null_and_nan_becomes_null(tmp_path):
     found = _parquet(
         tmp_path,
         title=pa.array(["x", None]),
@@ -103,7 +103,7 @@ def test_a_parquet_null_stays_null_and_nan_becomes_one(tmp_path):
     ]
 
 
-def test_parquet_types_become_what_json_has(tmp_path):
+def test_parquet_values_become_json_values(tmp_path):
     moment = datetime(2025, 3, 1, 12, 0, 0, 123456, tzinfo=UTC)
     nanoseconds = pa.array([int(moment.timestamp()) * 10**9 + 123_456_789])
     (row,) = _parquet(

@@ -24,14 +24,14 @@ from headrace_worker.store import Hit
         ("한정판 🎁 限定", "한정판 🎁 限定"),
     ],
 )
-def test_control_characters_are_shown_and_markup_is_not_read(hostile: str, shown: str) -> None:
+def test_control_characters_are_shown_and_markup_is_not_interpreted(hostile: str, shown: str) -> None:
     console = Console(width=80, force_terminal=True, color_system="truecolor")
     with console.capture() as captured:
         console.print(inert(hostile), end="")
     assert captured.get() == shown
 
 
-def test_json_holds_nothing_that_a_terminal_obeys_and_says_the_same() -> None:
+def test_json_has_no_control_characters_and_the_same_values() -> None:
     hostile = "\x1b[2J \x9b31m \u202egnp.exe \U000e0041 zero\u200bwidth \x7f 한정판 🎁"
     text = json_text({hostile: [hostile]}, indent=2)
     assert json.loads(text) == {hostile: [hostile]}
@@ -52,7 +52,7 @@ def test_columns_stay_in_line_under_wide_characters() -> None:
     assert len(widths) == 1
 
 
-def test_results_say_which_store_they_are_from() -> None:
+def test_results_name_their_store() -> None:
     hit = Hit("p-1", 0.5, {"title": "Lamp\x1b[2J", "price": 45900.0, "currency": "KRW", "locale": "ko-KR"})
     console = Console(width=120)
     with console.capture() as captured:

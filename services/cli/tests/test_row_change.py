@@ -17,7 +17,7 @@ from headrace_schemas.changes import CHANGES
 _NOW = datetime(2025, 6, 1, 8, 30, tzinfo=UTC)
 
 
-def test_a_row_becomes_an_upsert_of_now_without_the_columns_nobody_knows():
+def test_a_row_becomes_an_upsert_of_now_without_its_unknown_columns():
     row = {"product_id": "p-1", "title": "Desk", "version": 3, "warehouse": "east", "brand": None}
     assert change_of(row, "product", now=_NOW) == {
         "op": "upsert",
@@ -29,7 +29,7 @@ def test_a_row_becomes_an_upsert_of_now_without_the_columns_nobody_knows():
     }
 
 
-def test_a_row_may_say_itself_that_it_deletes_and_when():
+def test_a_row_may_have_its_own_operation_and_time():
     row = {"op": "delete", "keyword_id": "k", "text": "gone", "version": "4", "occurred_at": "2025-01-01T00:00:00Z"}
     expected = {"op": "delete", "keyword_id": "k", "version": 4, "occurred_at": "2025-01-01T00:00:00Z"}
     assert change_of(row, "keyword", now=_NOW) == expected
@@ -42,7 +42,7 @@ def test_a_list_of_ids_is_deleted_with_the_version_given_for_all():
     assert own["version"] == 5
 
 
-def test_a_row_without_a_version_is_refused_and_told_about_the_option():
+def test_a_row_without_a_version_is_refused_and_the_error_names_the_option():
     for row in ({"product_id": "p-1"}, {"product_id": "p-1", "updated": None}):
         with pytest.raises(ValueError, match=r"has no updated: .*--version-field"):
             change_of(row, "product", now=_NOW, version_field="updated")
@@ -76,7 +76,7 @@ def test_a_time_without_a_zone_is_utc_wherever_the_program_runs(monkeypatch):
 
 
 @pytest.mark.parametrize("value", [True, 2.5, 2.0**60, float("nan"), "seven", "1_000", "", "٣", [], "9" * 5000])
-def test_what_is_neither_a_whole_number_nor_a_time_is_no_version(value):
+def test_a_value_that_is_neither_a_whole_number_nor_a_time_is_not_a_version(value):
     with pytest.raises(ValueError, match="neither a whole number nor a time"):
         version_of(value)
 

@@ -49,7 +49,7 @@ class Run:
         return asyncio.create_task(self.supervisor.run())
 
 
-async def test_a_worker_that_dies_starts_again_and_the_others_go_on() -> None:
+async def test_a_worker_that_dies_starts_again_and_the_others_continue() -> None:
     run = Run(dies="print('runs'); raise SystemExit(1)", lives=RUNS)
     running = await run.start()
     await until(lambda: run.said.count(("dies", "runs")) >= 3)

@@ -23,7 +23,7 @@ ORIGIN = f"http://127.0.0.1:{PORT}"
 
 @asynccontextmanager
 async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
-    """The real parts, with addresses where nothing listens."""
+    """The real parts, with addresses that have no server."""
     async with open_installed_stores() as stores:
         jobs = Jobs()
         index, records = LetterIndex(settings.postgres), LetterRecords(settings.kafka)
@@ -41,7 +41,7 @@ async def application(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[FastAPI]
 
 @asynccontextmanager
 async def browser(application: FastAPI, origin: str = ORIGIN) -> AsyncIterator[httpx.AsyncClient]:
-    """Keeps cookies, follows no redirect, and says what a browser says."""
+    """Keeps cookies, follows no redirect, and sends the headers of a browser."""
     transport = httpx.ASGITransport(protected(application), raise_app_exceptions=False)
     headers = {"accept": "text/html"}
     async with httpx.AsyncClient(transport=transport, base_url=origin, headers=headers) as client:
@@ -56,7 +56,7 @@ async def stranger(application: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest.fixture
-async def ada(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
+async def operator(stranger: httpx.AsyncClient) -> httpx.AsyncClient:
     """Signed in with the token, as on-call."""
     answer = await stranger.post("/sign-in", data={"token": TOKEN, "name": "on-call"}, headers={"origin": ORIGIN})
     assert answer.status_code == 303

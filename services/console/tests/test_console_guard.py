@@ -38,18 +38,18 @@ async def test_every_page_sends_a_stranger_to_the_sign_in(application: FastAPI, 
 
 
 async def test_no_form_is_accepted_without_the_secret_of_the_session(
-    application: FastAPI, ada: httpx.AsyncClient
+    application: FastAPI, operator: httpx.AsyncClient
 ) -> None:
     paths = [path for path in routes(application, "POST") if path not in OPEN]
     assert len(paths) >= 6
     for path in paths:
         for csrf in ("", "guessed"):
-            answer = await ada.post(path, data={"csrf": csrf}, headers={"origin": ORIGIN})
+            answer = await operator.post(path, data={"csrf": csrf}, headers={"origin": ORIGIN})
             assert answer.status_code == 403, path
 
 
-async def test_no_form_is_accepted_from_another_origin(application: FastAPI, ada: httpx.AsyncClient) -> None:
-    csrf = await csrf_of(ada)
+async def test_no_form_is_accepted_from_another_origin(application: FastAPI, operator: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(operator)
     elsewhere: list[dict[str, str]] = [
         {},
         {"origin": "null"},
@@ -61,17 +61,17 @@ async def test_no_form_is_accepted_from_another_origin(application: FastAPI, ada
     ]
     for path in routes(application, "POST"):
         for headers in elsewhere:
-            answer = await ada.post(path, data={"csrf": csrf, "token": TOKEN, "name": "Eve"}, headers=headers)
+            answer = await operator.post(path, data={"csrf": csrf, "token": TOKEN, "name": "Eve"}, headers=headers)
             assert (answer.status_code, "own pages" in answer.text) == (403, True), (path, headers)
-    assert (await ada.get("/replays")).status_code == 200
-    assert (await ada.post("/sign-out", data={"csrf": csrf}, headers={"origin": ORIGIN})).status_code == 303
-    assert (await ada.get("/replays")).status_code == 303
+    assert (await operator.get("/replays")).status_code == 200
+    assert (await operator.post("/sign-out", data={"csrf": csrf}, headers={"origin": ORIGIN})).status_code == 303
+    assert (await operator.get("/replays")).status_code == 303
 
 
 @pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8484", "evil.example:127.0.0.1", "", "[::2]"])
-async def test_a_foreign_host_name_is_refused(ada: httpx.AsyncClient, host: str) -> None:
+async def test_a_foreign_host_name_is_refused(operator: httpx.AsyncClient, host: str) -> None:
     for path in ("/", "/sign-in", "/static/console.css"):
-        answer = await ada.get(path, headers={"host": host})
+        answer = await operator.get(path, headers={"host": host})
         assert (answer.status_code, "Headrace" in answer.text) == (400, False)
 
 
@@ -96,7 +96,7 @@ async def test_the_token_of_the_link_is_exchanged_for_a_cookie_and_leaves_the_ad
     before = dict(stranger.cookies)
     named = await stranger.post("/sign-in", data={"csrf": csrf, "name": "on-call"}, headers={"origin": ORIGIN})
     assert named.headers["location"] == "/"
-    assert dict(stranger.cookies) != before, "the session of before the sign-in is worth nothing"
+    assert dict(stranger.cookies) != before, "a session from before the sign-in is not valid"
     assert "on-call" in (await stranger.get("/replays")).text
 
 
@@ -115,11 +115,15 @@ async def test_a_name_is_short_and_printable(stranger: httpx.AsyncClient, name: 
 
 
 async def test_every_answer_forbids_foreign_scripts_frames_and_type_guessing(
-    application: FastAPI, ada: httpx.AsyncClient
+    application: FastAPI, operator: httpx.AsyncClient
 ) -> None:
-    broken = [await ada.get("/"), await ada.get("/no-such-page"), await ada.get("/", headers={"host": "evil.example"})]
+    broken = [
+        await operator.get("/"),
+        await operator.get("/no-such-page"),
+        await operator.get("/", headers={"host": "evil.example"}),
+    ]
     assert [answer.status_code for answer in broken] == [503, 404, 400]
-    for answer in [*broken, *[await ada.get(path) for path in routes(application, "GET")]]:
+    for answer in [*broken, *[await operator.get(path) for path in routes(application, "GET")]]:
         policy = answer.headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
@@ -135,16 +139,16 @@ async def csrf_of(client: httpx.AsyncClient) -> str:
     return re.findall('name="csrf" value="(.+?)"', (await client.get("/replays")).text)[0]
 
 
-async def test_a_form_that_is_too_large_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
-    form = {"csrf": await csrf_of(ada), "why": "x" * MAX_FORM_BYTES}
-    answer = await ada.post("/park", data=form, headers={"origin": ORIGIN})
+async def test_a_form_that_is_too_large_is_refused_before_anything_is_done(operator: httpx.AsyncClient) -> None:
+    form = {"csrf": await csrf_of(operator), "why": "x" * MAX_FORM_BYTES}
+    answer = await operator.post("/park", data=form, headers={"origin": ORIGIN})
     assert answer.status_code == 413
-    small = await ada.post("/park", data=form | {"why": "x"}, headers={"origin": ORIGIN})
-    assert small.status_code == 503, "only the size kept the form from the index, which does not answer"
+    small = await operator.post("/park", data=form | {"why": "x"}, headers={"origin": ORIGIN})
+    assert small.status_code == 503, "the smaller form reaches the index, which does not answer"
 
 
-async def test_a_form_that_does_not_say_its_size_is_refused_once_it_is_too_large(ada: httpx.AsyncClient) -> None:
-    csrf = await csrf_of(ada)
+async def test_a_form_of_unknown_size_is_refused_when_it_becomes_too_large(operator: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(operator)
 
     async def chunks() -> AsyncIterator[bytes]:
         yield f"csrf={csrf}&why=".encode()
@@ -152,22 +156,22 @@ async def test_a_form_that_does_not_say_its_size_is_refused_once_it_is_too_large
             yield b"x" * 1024
 
     headers = {"origin": ORIGIN, "content-type": "application/x-www-form-urlencoded"}
-    assert (await ada.post("/park", content=chunks(), headers=headers)).status_code == 413
+    assert (await operator.post("/park", content=chunks(), headers=headers)).status_code == 413
 
 
-async def test_a_form_of_too_many_fields_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
-    csrf = await csrf_of(ada)
+async def test_a_form_of_too_many_fields_is_refused_before_anything_is_done(operator: httpx.AsyncClient) -> None:
+    csrf = await csrf_of(operator)
 
     async def status(fields: int) -> int:
         form = {"csrf": csrf} | {f"f{number}": "x" for number in range(fields - 1)}
-        return (await ada.post("/park", data=form, headers={"origin": ORIGIN})).status_code
+        return (await operator.post("/park", data=form, headers={"origin": ORIGIN})).status_code
 
     assert (await status(MAX_FIELDS), await status(MAX_FIELDS + 1)) == (503, 400)
 
 
-async def test_a_file_is_refused_before_anything_is_done(ada: httpx.AsyncClient) -> None:
-    form = {"csrf": await csrf_of(ada)}
-    answer = await ada.post("/park", data=form, files={"why": b"x"}, headers={"origin": ORIGIN})
+async def test_a_file_is_refused_before_anything_is_done(operator: httpx.AsyncClient) -> None:
+    form = {"csrf": await csrf_of(operator)}
+    answer = await operator.post("/park", data=form, files={"why": b"x"}, headers={"origin": ORIGIN})
     assert answer.status_code == 400
 
 

@@ -1,4 +1,4 @@
-"""The worker on real servers: it indexes every letter once and refuses none, whatever fails meanwhile."""
+"""The worker on real servers: it indexes every letter once, whatever fails meanwhile."""
 
 import asyncio
 import os
@@ -41,10 +41,10 @@ def letters(settings: DeadLettersSettings, count: int, worker: str = "qdrant", s
 
 
 async def indexed(index: LetterIndex, count: int, within: float = 60.0) -> None:
-    async def holds() -> bool:
+    async def complete() -> bool:
         return sum((await index.count(EVERYTHING)).values()) >= count
 
-    await eventually(holds, within=within)
+    await eventually(complete, within=within)
     assert sum((await index.count(EVERYTHING)).values()) == count
 
 
@@ -79,7 +79,7 @@ async def test_every_kind_of_record_is_indexed_and_its_bytes_can_be_read(
 ) -> None:
     dead, further = settings.topics.dead("qdrant"), settings.dead.further_topics[0]
     await create_topic(settings, further)
-    await create_topic(settings, settings.topics.dead("of-a-worker-to-come"))
+    await create_topic(settings, settings.topics.dead("of-a-future-worker"))
     connect = [
         (headers.CONNECT_TOPIC, b"orders"),
         (headers.CONNECT_NAME, b"sink"),
@@ -100,19 +100,19 @@ async def test_every_kind_of_record_is_indexed_and_its_bytes_can_be_read(
         Outgoing(dead, b"\x00", b"\x00", nul),
         Outgoing(further, b"large", os.urandom(LARGE), [(headers.DEAD_ID, b"\x00" * 1000)]),
         Outgoing(dead, b"key", b"v", [(headers.DEAD_ID, b"x" * 5000), (headers.DEAD_REASON, b"r" * 9000)]),
-        Outgoing(settings.topics.dead("of-a-worker-to-come"), b"k", b"v", []),
+        Outgoing(settings.topics.dead("of-a-future-worker"), b"k", b"v", []),
     ]
     places = await send(settings, records)
     async with running(worker, settings):
         await indexed(index, len(records))
         page = await index.page(EVERYTHING, limit=100)
-    held = {one.letter.at: one.letter for one in page.letters}
-    assert set(held) == set(places)
+    found = {one.letter.at: one.letter for one in page.letters}
+    assert set(found) == set(places)
     for record, place in zip(records, places, strict=True):
-        letter = held[place]
+        letter = found[place]
         assert letter.key == record.key
         assert letter.size == (None if record.value is None else len(record.value))
-    assert {one.origin for one in held.values()} == {"headrace", "connect", "spring", "unknown"}
+    assert {one.origin for one in found.values()} == {"headrace", "connect", "spring", "unknown"}
     async with open_letter_reader(settings.kafka) as reader:
         read = {place: found async for place, found in reader.read(places)}
     for record, place in zip(records, places, strict=True):
@@ -135,7 +135,7 @@ async def test_a_letter_that_is_published_twice_counts_once(settings: DeadLetter
     assert group.counts == {"waiting": 31}
 
 
-async def test_receipts_settle_the_letters_that_they_answer(settings: DeadLettersSettings, index: LetterIndex) -> None:
+async def test_receipts_change_the_status_of_their_letters(settings: DeadLettersSettings, index: LetterIndex) -> None:
     records = [kafka_record(product(f"p{n}", 1), offset=n) for n in range(4)]
     await send(settings, [letter_of(settings, "embed", record) for record in records])
     async with running(worker, settings):
@@ -149,10 +149,10 @@ async def test_receipts_settle_the_letters_that_they_answer(settings: DeadLetter
         nonsense = [Outgoing(settings.topics.receipts, b"k", value) for value in (None, b"", b'{"replay_of": \xff')]
         await send(settings, [*nonsense, *told])
 
-        async def settled() -> bool:
+        async def answered() -> bool:
             return await index.count(EVERYTHING) == {"resolved": 1, "superseded": 1, "waiting": 2}
 
-        await eventually(settled)
+        await eventually(answered)
 
 
 def answer(dead_id: str, outcome: str) -> dict[str, Any]:
@@ -218,13 +218,13 @@ async def _status(process: WorkerProcess, path: str) -> int:
     return await asyncio.to_thread(ask)
 
 
-async def test_a_letter_that_postgresql_refuses_is_kept_by_its_place(
+async def test_a_letter_that_postgresql_refuses_is_indexed_by_its_position(
     settings: DeadLettersSettings, index: LetterIndex, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     put = LetterIndex.put_letters
 
     async def refusing(self: LetterIndex, given: Sequence[Any]) -> None:
-        # Text that the server itself refuses, as a fault in reading letters would give it.
+        # Text that the server refuses, as an error in the reading of letters would produce it.
         await put(self, [replace(one, error="\x00") if one.key == b"p3" else one for one in given])
 
     monkeypatch.setattr(LetterIndex, "put_letters", refusing)

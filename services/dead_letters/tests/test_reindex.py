@@ -30,12 +30,12 @@ async def test_reindexing_makes_the_same_table_again(
 ) -> None:
     await fill(settings, index)
     before = await sql.fetch(SHOWN)
-    told: list[tuple[int, int]] = []
+    progress: list[tuple[int, int]] = []
     own = IndexSettings(**{name: getattr(settings, name) for name in IndexSettings.model_fields})
     expected = Reindexed(letters=42, receipts=1, decisions=5)
-    assert await reindex(own, index, lambda read, of: told.append((read, of))) == expected
+    assert await reindex(own, index, lambda read, of: progress.append((read, of))) == expected
     assert await sql.fetch(SHOWN) == before
-    assert told[-1] == (43, 43)
+    assert progress[-1] == (43, 43)
 
     await sql.execute("TRUNCATE headrace.dead_letters")
     assert await index.count(EVERYTHING) == {}
@@ -61,10 +61,10 @@ async def fill(settings: DeadLettersSettings, index: LetterIndex) -> None:
         letter = {one.letter.key: one.letter for one in (await index.page(EVERYTHING)).letters}
         await send(settings, list(receipts(settings, letter[b"p02"].id)))
 
-        async def settled() -> bool:
+        async def answered() -> bool:
             return (await index.count(EVERYTHING)).get("resolved") == 1
 
-        await eventually(settled)
+        await eventually(answered)
     action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, [letter[b"p02"], letter[b"p03"]])
     assert await index.park(Action("on-call", "park", Selection(ids=(letter[b"p04"].id, letter[b"p05"].id)))) == 2
@@ -73,5 +73,5 @@ async def fill(settings: DeadLettersSettings, index: LetterIndex) -> None:
 
 def receipts(settings: DeadLettersSettings, dead_id: str) -> Any:
     answer = {"topic": "replay.qdrant", "partition": 0, "offset": 0, "outcome": "applied", "kind": "product"}
-    told = [answer | {"replay_of": dead_id, "attempt": 1}]
-    return receipt_records("qdrant", settings.topics.receipts, told, datetime.now(UTC), max_bytes=10**6)
+    answers = [answer | {"replay_of": dead_id, "attempt": 1}]
+    return receipt_records("qdrant", settings.topics.receipts, answers, datetime.now(UTC), max_bytes=10**6)

@@ -11,8 +11,8 @@ from pydantic import ValidationError
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Malformed
 from headrace_demo.catalogue.files import read_events, write_catalogue
-from headrace_demo.catalogue.fold import Newest, fold
 from headrace_demo.catalogue.malformed_records import DEFECTS
+from headrace_demo.catalogue.newest_changes import Newest, newest_changes
 from headrace_schemas.changes import CHANGES
 
 
@@ -20,7 +20,7 @@ def _stream(seed=7, products=60, keywords=20, count=600, malformed=30):
     return list(changes(seed, products=products, keywords=keywords, count=count, malformed=malformed))
 
 
-def test_the_demo_gets_exactly_the_numbers_it_asks_for():
+def test_a_stream_has_exactly_the_requested_numbers():
     events = _stream(products=2000, keywords=500, count=500, malformed=20)
     assert len(events) == 500
     assert sum(isinstance(event, Malformed) for event in events) == 20
@@ -30,7 +30,7 @@ def test_the_demo_gets_exactly_the_numbers_it_asks_for():
 
 
 @given(st.integers(0, 10**6), st.integers(0, 6), st.integers(1, 4), st.integers(0, 120), st.data())
-def test_any_size_is_met_exactly(seed, products, keywords, count, data):
+def test_a_stream_of_any_size_has_exactly_the_requested_numbers(seed, products, keywords, count, data):
     malformed = data.draw(st.integers(0, count))
     events = list(changes(seed, products=products, keywords=keywords, count=count, malformed=malformed))
     assert len(events) == count
@@ -125,7 +125,7 @@ def test_a_duplicate_is_the_same_change_and_a_late_one_an_older_version():
         newest[event.kind, event.id] = max(event.version, newest.get((event.kind, event.id), 0))
 
 
-def test_deleted_things_come_back_with_a_higher_version():
+def test_deleted_entities_are_created_again_with_a_higher_version():
     dead = {}
     back = 0
     for event in _stream():
@@ -141,24 +141,24 @@ def test_deleted_things_come_back_with_a_higher_version():
     assert dead
 
 
-def test_the_fold_keeps_the_highest_version_and_of_equal_ones_the_first():
+def test_the_newest_change_has_the_highest_version_and_is_the_first_of_equal_versions():
     def change(version, op="upsert", title="a"):
         record = {"op": op, "product_id": "p", "version": version, "title": title}
         return Change("product", "reword", record)
 
     events = [change(2, title="first"), change(2, title="second"), change(1), Malformed("product", "empty", b"p", b"")]
-    assert fold(events) == {("product", "p"): Newest(2, False, events[0].record)}
-    assert fold([*events, change(3, "delete"), change(2)])["product", "p"][:2] == (3, True)
+    assert newest_changes(events) == {("product", "p"): Newest(2, False, events[0].record)}
+    assert newest_changes([*events, change(3, "delete"), change(2)])["product", "p"][:2] == (3, True)
 
 
-def test_the_fold_of_a_stream_has_every_entity_and_some_deleted():
+def test_the_newest_changes_include_every_entity_and_some_deletes():
     start = list(creations(7, products=60, keywords=20))
-    after = fold([*start, *_stream()])
+    after = newest_changes([*start, *_stream()])
     assert after.keys() == {(event.kind, event.id) for event in start}
     assert 0 < sum(newest.deleted for newest in after.values()) < 80
 
 
-def test_without_a_clock_times_are_fixed_and_with_one_they_are_its_own():
+def test_times_are_fixed_without_a_clock_and_read_from_a_given_clock():
     assert [event.record["occurred_at"] for event in creations(7, products=2, keywords=0)] == [
         "2025-01-01T00:00:00.000000Z",
         "2025-01-01T00:00:00.001000Z",
@@ -175,6 +175,6 @@ def test_impossible_requests_are_refused_at_once():
         changes(7, products=0, keywords=0, count=1)
 
 
-def test_a_written_stream_reads_back_as_it_was(tmp_path):
+def test_a_written_stream_is_read_unchanged(tmp_path):
     write_catalogue(tmp_path, 7, product_count=60, keyword_count=20, change_count=600, malformed=30)
     assert list(read_events(tmp_path / "changes.jsonl")) == _stream()

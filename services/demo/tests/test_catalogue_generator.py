@@ -57,7 +57,7 @@ def test_every_row_is_a_valid_change_with_an_id_of_its_own():
         assert {change.version for change in changes} == {1}
 
 
-def test_all_three_languages_come_with_their_own_script_and_currency():
+def test_all_three_languages_have_their_own_script_and_currency():
     scripts = {"en-US": ("a", "z"), "ko-KR": ("가", "힣"), "ja-JP": ("ぁ", "鿿")}
     rows = list(products(5, 800))
     assert Counter(row["locale"] for row in rows).keys() == scripts.keys()
@@ -70,7 +70,7 @@ def test_all_three_languages_come_with_their_own_script_and_currency():
     assert {row["locale"] for row in keywords(5, 100)} == scripts.keys()
 
 
-def test_no_text_is_left_with_a_placeholder_or_without_words():
+def test_no_text_has_a_placeholder_or_no_words():
     for row in products(9, 3000):
         for text in (row["title"], row["description"], row["brand"], row["category"]):
             assert text.strip()
@@ -83,13 +83,13 @@ def test_no_two_keywords_of_a_language_have_the_same_text():
     assert [text for text, times in texts.items() if times > 1] == []
 
 
-def test_a_type_has_no_two_facets_under_one_attribute():
+def test_a_type_has_no_two_facets_with_one_attribute():
     for named in vocabulary().types:
         attributes = [facet.attribute for facet in named.facets]
         assert len(attributes) == len(set(attributes))
 
 
-def test_texts_and_price_change_apart_from_each_other():
+def test_texts_and_price_change_independently():
     for number in range(300):
         first = product(7, number)
         for turn in range(1, 12):
@@ -114,12 +114,12 @@ def test_more_keywords_than_the_vocabulary_has_are_refused():
         keywords(7, _ALL_KEYWORDS + 1)
 
 
-def test_labels_are_exactly_the_keywords_whose_words_hold_of_the_product():
-    held = dict(labels(7, 200, 3000))
+def test_labels_are_exactly_the_keywords_whose_words_describe_the_product():
+    labelled = dict(labels(7, 200, 3000))
     phrases = {row["keyword_id"]: phrase_of(7, number) for number, row in enumerate(keywords(7, 3000))}
     for number, row in enumerate(products(7, 200)):
         made = design(7, number)
-        assert held[row["product_id"]] == {
+        assert labelled[row["product_id"]] == {
             id
             for id, phrase in phrases.items()
             if (phrase.language, phrase.type_number) == (made.language, made.type_number)
@@ -128,8 +128,8 @@ def test_labels_are_exactly_the_keywords_whose_words_hold_of_the_product():
 
 
 def test_most_products_of_a_demo_have_a_label_of_their_own_language():
-    held = dict(labels(7, 2000, 500))
-    assert sum(bool(found) for found in held.values()) > 1000
+    labelled = dict(labels(7, 2000, 500))
+    assert sum(bool(ids) for ids in labelled.values()) > 1000
     locales = {row["keyword_id"]: row["locale"] for row in keywords(7, 500)}
     for row in products(7, 2000):
-        assert {locales[id] for id in held[row["product_id"]]} <= {row["locale"]}
+        assert {locales[id] for id in labelled[row["product_id"]]} <= {row["locale"]}

@@ -16,7 +16,7 @@ RIGHT = Findings(
 )
 
 
-def test_nothing_is_said_when_everything_adds_up() -> None:
+def test_correct_findings_have_no_problems() -> None:
     assert RIGHT.problems() == []
 
 
@@ -44,7 +44,7 @@ def test_links_that_differ() -> None:
     assert replace(RIGHT, links={"link": differs}).problems() == ["link: p-1 is not linked to k-1"]
 
 
-def test_the_fold_has_the_newest_of_each_entity_and_nothing_of_what_is_malformed() -> None:
+def test_expected_entities_are_the_newest_changes_without_malformed_records() -> None:
     def change(version: int, **fields: object) -> Change:
         record = {"op": "upsert", "product_id": "p", "version": version, "occurred_at": "2026-01-01T00:00:00Z"}
         return Change("product", "create", record | fields)

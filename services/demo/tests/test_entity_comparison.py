@@ -24,7 +24,7 @@ async def compared(*stored: Stored, model: str | None = "m") -> EntityComparison
     return await compare_entities(scan(), EXPECTED, model=model)
 
 
-async def test_the_fold_and_nothing_else_is_equal() -> None:
+async def test_a_store_with_exactly_the_newest_versions_is_equal() -> None:
     comparison = await compared(*STORED.values())
     assert comparison.equal
     assert (comparison.live, comparison.tombstones) == (1, 1)
@@ -46,14 +46,14 @@ async def test_the_fold_and_nothing_else_is_equal() -> None:
         ("lamp", {"model": "other"}, "has no vector of m"),
     ],
 )
-async def test_every_difference_is_noticed(id: str, change: dict[str, object], what: str) -> None:
+async def test_every_difference_is_found(id: str, change: dict[str, object], what: str) -> None:
     stored = STORED | {id: replace(STORED[id], **change)}  # type: ignore[arg-type]
     comparison = await compared(*stored.values())
     assert comparison.differences == [(id, what)]
     assert not comparison.equal
 
 
-async def test_a_missing_a_strange_and_a_doubled_entity_are_noticed() -> None:
+async def test_a_missing_an_unpublished_and_a_repeated_entity_are_found() -> None:
     comparison = await compared(STORED["lamp"], STORED["lamp"], Stored("new", 1, False))
     assert set(comparison.differences) == {
         ("lamp", "is stored twice"),
@@ -67,7 +67,7 @@ async def test_a_store_without_vectors_needs_none() -> None:
     assert (await compared(stored, STORED["gone"], model=None)).equal
 
 
-async def test_differences_are_all_counted_and_some_are_kept() -> None:
+async def test_all_differences_are_counted_and_the_first_are_kept() -> None:
     comparison = await compared(*STORED.values(), *(Stored(f"s{number}", 1, False) for number in range(1000)))
     assert comparison.different == 1000
     assert len(comparison.differences) == 20

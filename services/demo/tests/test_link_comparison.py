@@ -42,19 +42,19 @@ async def compared(*stored: ProductLinks, k: int = K, min_score: float = -1.0) -
 
 
 @pytest.mark.parametrize("second", ["b", "c"])
-async def test_the_best_k_are_right_and_ties_may_fall_either_way(second: str) -> None:
+async def test_the_best_k_are_correct_and_either_of_two_ties_may_be_a_link(second: str) -> None:
     comparison = await compared(link_set("a", second))
     assert (comparison.products, comparison.links, comparison.differences) == (1, 2, [])
 
 
-async def test_fewer_keywords_than_k_and_scores_below_the_least_leave_a_set_short() -> None:
+async def test_a_set_is_short_if_few_keywords_reach_the_least_score() -> None:
     assert (await compared(link_set("a", "b", "c", "d"), k=5)).different == 0
     assert (await compared(link_set("a"), k=5, min_score=0.7)).different == 0
     assert (await compared(link_set(), k=5, min_score=0.95)).different == 0
 
 
 @pytest.mark.parametrize("stored", [("a",), ("a", "b"), ("a", "b", "c")])
-async def test_a_score_beside_the_least_may_fall_either_way(stored: tuple[str, ...]) -> None:
+async def test_a_keyword_near_the_least_score_may_be_a_link_or_not(stored: tuple[str, ...]) -> None:
     assert (await compared(link_set(*stored), k=3, min_score=0.6)).different == 0
 
 
@@ -91,7 +91,7 @@ def with_link(change: Callable[[Link], dict[str, Any]]) -> ProductLinks:
         ([with_link(lambda link: {"rank": 3})], "gap"),
     ],
 )
-async def test_every_way_to_be_wrong_is_noticed(stored: list[ProductLinks], what: str) -> None:
+async def test_every_wrong_link_set_is_found(stored: list[ProductLinks], what: str) -> None:
     comparison = await compared(*stored)
     assert comparison.different == 1
     assert what in comparison.differences[0][1]

@@ -49,7 +49,7 @@ def test_each_worker_has_its_own_totals_and_those_of_an_unknown_one_are_empty() 
     assert totals.of("pgvector").consumed == 0
 
 
-def test_only_what_was_applied_has_a_delay() -> None:
+def test_only_applied_records_have_a_delay() -> None:
     totals = ReceiptTotals()
     totals.add(receipts("qdrant", (0, "superseded"), (1, "dead"), (2, "ignored"), (3, "applied"), seconds=2))
     assert list(totals.of("qdrant").delays) == [2.0]

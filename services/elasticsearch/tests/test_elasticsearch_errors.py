@@ -84,5 +84,5 @@ def test_a_request_refused_for_its_content_rejects_the_batch() -> None:
     assert outcome.rejection.cause == ("elasticsearch", "action_request_validation_exception")
 
 
-def test_the_text_of_a_timeout_has_nothing_of_the_request() -> None:
+def test_the_text_of_a_timeout_contains_nothing_of_the_request() -> None:
     assert str(request_error(ConnectionTimeout("timed out on {…}"), 100)) == "elasticsearch: ConnectionTimeout"

@@ -30,7 +30,7 @@ async def test_a_product_and_a_keyword_of_one_id_are_looked_up_each_in_its_own_i
     assert outcomes == [Applied(), Superseded(by=9)]
 
 
-async def test_a_delete_is_a_tombstone_that_holds_the_version_and_nothing_of_the_entity(
+async def test_a_delete_is_a_tombstone_with_the_version_and_no_field_of_the_entity(
     stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
 ) -> None:
     await stage.apply([product("gone", 1, description="a secret lamp")])
@@ -43,7 +43,7 @@ async def test_a_delete_is_a_tombstone_that_holds_the_version_and_nothing_of_the
     assert await stage.apply([product("gone", 1)]) == [Superseded(by=2)]
 
 
-async def test_a_tombstone_is_counted_from_when_it_was_written_not_from_when_the_source_changed(
+async def test_the_age_of_a_tombstone_starts_at_its_write(
     stage: ElasticsearchStage, client: AsyncElasticsearch, names: Indices, product: Any
 ) -> None:
     change = product("gone", 2, op="delete", occurred_at="2001-01-01T00:00:00Z")

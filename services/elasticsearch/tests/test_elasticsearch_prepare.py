@@ -99,7 +99,7 @@ async def test_an_error_that_cannot_be_repaired_says_what_to_do(client: AsyncEla
         await ElasticsearchStore(client, {"keyword": keyword}).prepare()
 
 
-async def test_a_second_physical_index_behind_the_alias_takes_the_writes_once_it_is_marked(
+async def test_a_second_physical_index_behind_the_alias_gets_the_writes_once_it_is_marked(
     client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
 ) -> None:
     index = names["product"]

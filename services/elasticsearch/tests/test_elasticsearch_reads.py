@@ -93,7 +93,7 @@ async def test_a_scan_gives_everything_once_tombstones_included_over_many_pages(
     assert [entity async for entity in store.scan("keyword")] == []
 
 
-async def test_what_is_stored_is_what_was_published_without_null_fields(
+async def test_stored_fields_are_the_published_fields_that_are_not_null(
     stage: ElasticsearchStage, store: ElasticsearchStore, product: Any
 ) -> None:
     full: dict[str, Any] = {

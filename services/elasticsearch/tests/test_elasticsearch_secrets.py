@@ -17,7 +17,7 @@ KEY = "bXktc2VjcmV0LWtleQ=="
 
 
 @pytest.fixture
-async def closed_door() -> AsyncIterator[tuple[str, list[str]]]:
+async def refusing_server() -> AsyncIterator[tuple[str, list[str]]]:
     """The URL of a server that refuses every request, and the Authorization headers that it received."""
     seen: list[str] = []
 
@@ -36,10 +36,10 @@ async def closed_door() -> AsyncIterator[tuple[str, list[str]]]:
 
 
 async def test_a_refused_key_is_unavailable_and_is_not_repeated_in_the_error_or_the_log(
-    closed_door: tuple[str, list[str]], product: Any, caplog: pytest.LogCaptureFixture
+    refusing_server: tuple[str, list[str]], product: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    url, seen = closed_door
+    url, seen = refusing_server
     async with connect(ElasticsearchSettings(url=url, api_key=KEY)) as client:
         with pytest.raises(Unavailable, match="401 security_exception") as caught:
             await ElasticsearchStage(client, indices()).apply([product("a")])

@@ -102,7 +102,7 @@ async def test_a_conflict_whose_version_cannot_be_read_is_unavailable(
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_more_in_flight_than_the_server_takes_is_overload_and_not_bad_data(
+async def test_more_in_flight_than_the_server_accepts_is_unavailable_and_not_bad_data(
     client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
 ) -> None:
     nodes = (await client.nodes.stats(metric="indexing_pressure"))["nodes"]
@@ -132,7 +132,7 @@ async def test_a_server_that_is_not_there_is_unavailable(names: Indices, product
                 assert not caught.value.suspect
 
 
-async def test_a_paused_server_is_unavailable_after_the_timeout_and_its_late_write_does_no_harm(
+async def test_a_paused_server_is_unavailable_after_the_timeout_and_its_late_write_changes_nothing(
     faults: Servers,
     elasticsearch_settings: ElasticsearchSettings,
     names: Indices,

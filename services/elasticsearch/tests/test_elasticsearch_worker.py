@@ -8,7 +8,7 @@ from headrace_schemas.links import ProductLinks
 from headrace_worker.worker import load_worker
 
 
-def test_it_reads_the_source_topics_because_it_needs_no_vectors_and_the_link_sets() -> None:
+def test_it_reads_the_source_topics_and_the_link_sets() -> None:
     worker = load_worker("elasticsearch")
 
     inputs = worker.inputs(worker.settings(topic_prefix="t."))

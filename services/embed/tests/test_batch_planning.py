@@ -1,3 +1,5 @@
+"""Texts are planned into batches of one length, within the token budget."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -1,4 +1,4 @@
-"""What becomes of each change: passed on, answered from the cache, computed, refused, or not yet."""
+"""The outcome of each change: with a computed or cached vector, without one, rejected or unavailable."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The worker on a real broker, with its model on a real Triton that dies."""
+"""The worker on a real broker, with its model on a real Triton that is stopped."""
 
 import json
 import uuid
@@ -49,7 +49,7 @@ async def embedded(settings: EmbedSettings) -> dict[tuple[str, int], dict[str, A
     return {(record["product_id"], record["version"]): record for record in records}
 
 
-async def test_an_embedding_service_that_is_down_holds_back_only_what_needs_it(
+async def test_an_embedding_service_that_is_down_delays_only_new_texts(
     servers: Servers, triton: Stack, tmp_path: Path
 ) -> None:
     url = triton.up()["HEADRACE_TRITON__URL"]
@@ -81,7 +81,7 @@ async def _has(settings: EmbedSettings, count: int) -> bool:
     return len(await embedded(settings)) >= count
 
 
-async def test_a_restarted_worker_answers_a_price_change_without_its_model(servers: Servers, tmp_path: Path) -> None:
+async def test_a_restarted_worker_applies_a_price_change_without_its_model(servers: Servers, tmp_path: Path) -> None:
     first = await made(servers, tmp_path)
     source = first.topics.source("product")
     async with running(worker, first):

@@ -13,7 +13,7 @@ from headrace_worker.stage import Unavailable
 TEXTS = [f"bag number {number} " * (1 + number % 40) for number in range(300)]
 
 
-async def test_a_service_that_answers_fewer_vectors_than_texts_drops_no_text(
+async def test_fewer_vectors_than_texts_are_an_error_and_drop_no_text(
     recorded_embedder: TextEmbedder, recorded: Any
 ) -> None:
     recorded.missing_rows = 1
@@ -43,9 +43,7 @@ async def test_vectors_computed_before_a_failure_are_returned(recorded_embedder:
     assert recorded.in_flight == 0
 
 
-async def test_as_many_batches_are_in_flight_as_the_encoder_wants(
-    recorded_embedder: TextEmbedder, recorded: Any
-) -> None:
+async def test_the_encoder_sets_the_number_of_batches_in_flight(recorded_embedder: TextEmbedder, recorded: Any) -> None:
     await recorded_embedder.embed(TEXTS, "document")
     assert recorded.most_in_flight == recorded.concurrency
     assert recorded.texts == len(TEXTS)

@@ -1,4 +1,4 @@
-"""The graph computes what the architecture's papers say, for both families, whatever a text is padded with."""
+"""The graph computes the published forward pass of both families, for any padding."""
 
 import hashlib
 import math
@@ -106,7 +106,7 @@ def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
-def test_large_weights_go_beside_the_graph(tmp_path: Path) -> None:
+def test_large_weights_are_written_beside_the_graph(tmp_path: Path) -> None:
     save_file(random_weights(BERT), tmp_path / "model.safetensors")
     ids, mask = np.array([[3, 9, 4]]), np.ones((1, 3), dtype=np.int64)
     write_encoder(tmp_path / "model.safetensors", BERT, "mean", tmp_path / "whole.onnx")
@@ -124,7 +124,7 @@ def test_the_encoder_of_a_task_model_is_found_under_its_prefix(tmp_path: Path) -
     assert (tmp_path / "bare.onnx").read_bytes() == (tmp_path / "task.onnx").read_bytes()
 
 
-def test_weights_without_a_tensor_are_refused_by_its_name(tmp_path: Path) -> None:
+def test_weights_without_a_tensor_are_refused_with_its_name(tmp_path: Path) -> None:
     weights = random_weights(BERT)
     del weights["encoder.layer.1.output.dense.bias"]
     save_file(weights, tmp_path / "model.safetensors")

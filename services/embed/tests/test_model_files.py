@@ -1,4 +1,4 @@
-"""The model on this machine: the right files or none, whole or not there."""
+"""The files of the model on this machine are complete and have the pinned digests, or they are refused."""
 
 import os
 import shutil
@@ -50,13 +50,13 @@ def test_other_weights_than_the_catalogue_pins_are_refused(copied: Path, files: 
         model_files(files.model, copied)
 
 
-def test_a_folder_without_the_weights_is_refused_by_the_missing_file(copied: Path, files: ModelFiles) -> None:
+def test_a_folder_without_the_weights_is_refused_with_the_name_of_the_file(copied: Path, files: ModelFiles) -> None:
     (copied / WEIGHTS).unlink()
     with pytest.raises(ModelFilesMissing, match=WEIGHTS):
         model_files(files.model, copied)
 
 
-def test_a_model_that_cannot_be_fetched_says_where_to_put_its_files(
+def test_the_error_of_a_model_that_cannot_be_fetched_names_the_setting_of_its_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
@@ -72,7 +72,7 @@ def test_other_weights_under_an_unpinned_id_have_another_fingerprint(copied: Pat
     assert model_files(unpinned, copied).fingerprint != before
 
 
-def test_two_starts_into_an_empty_cache_fetch_the_model_once_and_whole(tmp_path: Path, files: ModelFiles) -> None:
+def test_two_starts_with_an_empty_cache_fetch_the_whole_model_once(tmp_path: Path, files: ModelFiles) -> None:
     environment = {**os.environ, "XDG_CACHE_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "headrace_embed.model_files"]
     starts = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
@@ -82,7 +82,7 @@ def test_two_starts_into_an_empty_cache_fetch_the_model_once_and_whole(tmp_path:
     assert model_files(files.model, Path(folders.pop())).sha256 == files.sha256
 
 
-def test_of_builders_at_the_same_time_one_builds_and_all_find_it_whole(tmp_path: Path) -> None:
+def test_one_of_several_builders_builds_and_all_find_the_whole_result(tmp_path: Path) -> None:
     built: list[int] = []
 
     def build(number: int) -> str:

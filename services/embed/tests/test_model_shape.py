@@ -1,4 +1,4 @@
-"""A model that the graph builder would compute wrongly is refused by the name of what it asks for."""
+"""A model that the graph builder would compute wrongly is refused, and the error names the unsupported value."""
 
 import json
 import shutil
@@ -86,6 +86,6 @@ def test_another_pooling_is_refused(tmp_path: Path, pooling: dict[str, Any]) -> 
         read_shape(folder(tmp_path, pooling=pooling), MODEL)
 
 
-def test_an_id_that_is_not_in_the_catalogue_is_refused_with_those_that_are() -> None:
+def test_an_unknown_id_is_refused_with_the_known_ids() -> None:
     with pytest.raises(UnknownModel, match="minilm-l6-v2"):
         catalogue_model("minilm")

@@ -17,7 +17,7 @@ OWN = Path(__file__).with_name("minilm_reference.json")
 
 
 def references() -> list[Path]:
-    """The project's own texts, and a larger file of the user's (`HEADRACE_REFERENCE`) where there is one."""
+    """The project's own texts, and a larger file of the user's (`HEADRACE_REFERENCE`) if the variable is set."""
     given = os.environ.get("HEADRACE_REFERENCE")
     return [OWN, *([Path(given)] if given else [])]
 

@@ -1,4 +1,4 @@
-"""What is embedded, and by what an unchanged text is known."""
+"""The text that is embedded, and the hash that identifies an unchanged text."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +19,12 @@ def test_a_missing_field_adds_nothing() -> None:
     assert document_text(product(brand="", category="  ")) == "Red bag"
 
 
-def test_the_telling_parts_of_a_product_come_first() -> None:
+def test_the_most_important_fields_of_a_product_come_first() -> None:
     text = document_text(product(description="For every day", category="Bags", brand="Acme"))
     assert text == "Red bag. Acme. Bags. For every day"
 
 
-def test_price_currency_and_attributes_are_no_part_of_the_text() -> None:
+def test_price_currency_and_attributes_are_not_part_of_the_text() -> None:
     assert document_text(product(price=1.0, currency="EUR", attributes={"stock": 3})) == document_text(
         product(price=2.0, currency="USD", attributes={"stock": 4})
     )
@@ -39,7 +39,7 @@ def test_a_keyword_is_its_text() -> None:
     assert document_text(change) == "빨간 가방"
 
 
-def test_what_is_indexed_and_what_is_asked_have_their_own_prefixes() -> None:
+def test_documents_and_queries_have_their_own_prefixes() -> None:
     model = catalogue_model("multilingual-e5-small")
     assert model.prefixed("red bag", "document") == "passage: red bag"
     assert model.prefixed("red bag", "query") == "query: red bag"

@@ -1,4 +1,4 @@
-"""A real Triton Inference Server gives the same vectors, and whatever is wrong with it is Unavailable."""
+"""A real Triton Inference Server gives the same vectors, and each of its failures is Unavailable."""
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
@@ -73,7 +73,7 @@ async def test_triton_gives_the_vectors_of_the_model_in_process(
     assert np.abs(difference).max() < 1e-4
 
 
-async def test_one_batch_waits_beside_the_one_that_each_instance_computes(files: ModelFiles, url: str) -> None:
+async def test_each_instance_computes_one_batch_and_one_more_batch_waits(files: ModelFiles, url: str) -> None:
     encoder = TritonEncoder(TritonSettings(url=url), files)
     await encoder.check()
     assert encoder.concurrency == 2
@@ -96,7 +96,7 @@ async def test_a_server_without_the_model_is_unavailable(files: ModelFiles, url:
     await encoder.close()
 
 
-async def test_a_server_that_dies_is_unavailable_and_serves_when_it_is_back(
+async def test_a_server_that_dies_is_unavailable_and_answers_after_its_restart(
     files: ModelFiles, url: str, stack: Stack
 ) -> None:
     async with on_triton(files, url) as triton:
@@ -138,7 +138,7 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tls_url(tmp_path: Path, repository: Path, certificates: Path) -> Iterator[str]:
-    """A Triton that speaks TLS only, and only to clients whose certificate the authority signed."""
+    """A Triton that accepts only TLS, and only clients whose certificate the authority signed."""
     ports = dict(zip(Triton.port_names, free_ports(len(Triton.port_names)), strict=True))
     command = Triton("triton", tmp_path, ports, repository).command()
     tls = {"server-cert": "cert.pem", "server-key": "key.pem", "root-cert": "ca.pem"}
@@ -151,7 +151,7 @@ def tls_url(tmp_path: Path, repository: Path, certificates: Path) -> Iterator[st
     server.wait(timeout=60)
 
 
-async def test_the_tls_settings_reach_a_server_that_asks_for_a_certificate(
+async def test_the_tls_settings_work_with_a_server_that_requires_a_certificate(
     files: ModelFiles, tls_url: str, certificates: Path
 ) -> None:
     trusted = {f"{name}_file": str(certificates / f"{name}.pem") for name in ("ca", "cert", "key")}

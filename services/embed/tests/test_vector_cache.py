@@ -1,3 +1,5 @@
+"""Vectors on disk survive their process and stay within a limit; a damaged cache starts empty."""
+
 import hashlib
 import subprocess
 import sys
@@ -34,7 +36,7 @@ def cache(tmp_path: Path) -> Iterator[VectorCache]:
     cache.close()
 
 
-def test_a_vector_comes_back_as_it_was_put(cache: VectorCache) -> None:
+def test_a_stored_vector_is_returned_unchanged(cache: VectorCache) -> None:
     stored = vectors(KEYS[:3])
     cache.put(stored)
     found = cache.get(KEYS[:5])
@@ -42,7 +44,7 @@ def test_a_vector_comes_back_as_it_was_put(cache: VectorCache) -> None:
     assert all(np.array_equal(found[key], stored[key]) for key in stored)
 
 
-def test_vectors_outlive_the_process(tmp_path: Path) -> None:
+def test_vectors_survive_the_end_of_the_process(tmp_path: Path) -> None:
     for first in (True, False):
         cache = VectorCache(tmp_path, DIMENSION, 2**24)
         assert len(cache.get(KEYS[:10])) == (0 if first else 10)
@@ -50,7 +52,7 @@ def test_vectors_outlive_the_process(tmp_path: Path) -> None:
         cache.close()
 
 
-def test_vectors_outlive_a_kill(tmp_path: Path) -> None:
+def test_vectors_survive_a_kill(tmp_path: Path) -> None:
     script = (
         "import os, sys, numpy as np; from pathlib import Path; from headrace_embed.cache import VectorCache\n"
         f"VectorCache(Path(sys.argv[1]), 384, 2**24).put({{'{KEYS[0]}': np.ones(384, dtype=np.float32)}})\n"
@@ -102,7 +104,7 @@ def test_a_damaged_cache_starts_empty(tmp_path: Path) -> None:
     cache.close()
 
 
-def test_damaged_contents_are_misses(tmp_path: Path) -> None:
+def test_damaged_entries_count_as_missing(tmp_path: Path) -> None:
     cache = VectorCache(tmp_path, DIMENSION, 2**20)
     cache.put(vectors(KEYS[:500]))
     cache.close()

@@ -23,7 +23,7 @@ def vectors(name: str, count: int) -> dict[str, list[float]]:
     return {f"{name}{number}": random.standard_normal(4).tolist() for number in range(count)}
 
 
-async def test_a_storm_of_requests_for_one_product_is_one_turn(linking: Linking) -> None:
+async def test_many_requests_for_one_product_are_one_turn(linking: Linking) -> None:
     await linking.put("keyword", "k", (1, 0, 0, 0))
     await linking.put("product", "p", (1, 0, 0, 0))
     await linking.drain()
@@ -110,7 +110,7 @@ async def test_markers_that_wait_together_are_one_sweep(linking: Linking) -> Non
     assert len(linking.consumer.points.opened) == 20
 
 
-async def test_more_keywords_than_a_poll_may_probe_are_a_sweep_without_a_probe(new_linking: NewLinking) -> None:
+async def test_more_keywords_than_a_poll_may_probe_cause_a_sweep_without_a_probe(new_linking: NewLinking) -> None:
     linking = await new_linking(sweep_keywords=10)
     await linking.put("product", "p", (1, 0, 0, 0))
     await linking.drain()
@@ -120,7 +120,7 @@ async def test_more_keywords_than_a_poll_may_probe_are_a_sweep_without_a_probe(n
     await linking.check()
 
 
-async def test_keywords_that_come_one_after_the_other_and_concern_very_many_end_in_a_sweep(
+async def test_single_keywords_that_concern_very_many_products_cause_a_sweep(
     new_linking: NewLinking,
 ) -> None:
     linking = await new_linking(k=50, sweep_threshold=25)
@@ -148,7 +148,7 @@ async def _publish_keywords(linking: Linking, count: int) -> None:
         await client.stop()
 
 
-async def test_the_first_keywords_of_a_bulk_load_speak_for_those_that_are_to_come(new_linking: NewLinking) -> None:
+async def test_the_first_keywords_of_a_bulk_load_predict_the_others(new_linking: NewLinking) -> None:
     linking = await new_linking(k=5, sweep_threshold=THRESHOLD)
     await linking.put_many("product", vectors("p", 20))
     await linking.drain()
@@ -159,7 +159,7 @@ async def test_the_first_keywords_of_a_bulk_load_speak_for_those_that_are_to_com
     await linking.check()
 
 
-async def test_a_bulk_of_keywords_that_concern_nobody_is_no_sweep(new_linking: NewLinking) -> None:
+async def test_many_keywords_that_concern_no_product_cause_no_sweep(new_linking: NewLinking) -> None:
     linking = await new_linking(k=2, sweep_threshold=THRESHOLD)
     keywords = vectors("k", KEYWORDS)
     await linking.put_many("keyword", keywords)

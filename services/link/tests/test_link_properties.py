@@ -66,7 +66,7 @@ class Story:
                 await linking.sweep()
 
     async def end(self) -> None:
-        """The old consumers go on."""
+        """The old consumers continue."""
         for turn in self._old:
             await turn.go_on()
 
@@ -76,7 +76,7 @@ class Story:
             await self._linking.handle_receipts()
 
     async def _rebalance(self, step: Step) -> None:
-        """Another consumer has the partition from now on; the old one goes on at the end of the sequence."""
+        """Another consumer has the partition from now on; the old one continues at the end of the sequence."""
         await self._some_requests()
         turn = self._linking.new_consumer().pause_after(step)
         self._old.append(turn)

@@ -1,4 +1,4 @@
-"""Changes, deaths and rebalances between any two steps of the link protocol, on real servers: the links end right.
+"""Changes, deaths and rebalances between any two steps of the link protocol: at the end the links are correct.
 
 A test's code that runs after a step runs between this step and the next. Each test asserts that its interruption took
 place, or it would pass without one.
@@ -126,7 +126,7 @@ async def test_a_change_after_the_death_of_a_consumer_whose_request_another_take
 @pytest.mark.parametrize("change", [new_keyword, deleted_product, reworded_product], ids=lambda change: change.__name__)
 @after("open", "publish", "close")
 async def test_a_consumer_that_dies_in_the_turn_of_a_change(requested: Linking, step: Step, change: Change) -> None:
-    """What the change makes of the set is published, although the next turn may find the point closed with it."""
+    """The set after the change is published, although the next turn may find the point closed with this set."""
     await requested.consumer.work()
     await change(requested)
     assert await requested.handle_receipts() == 1
@@ -143,7 +143,7 @@ async def test_a_consumer_that_dies_in_the_turn_of_a_change(requested: Linking, 
 async def test_a_change_after_the_death_of_an_old_consumer_whose_request_is_committed(
     requested: Linking, step: Step, change: Change
 ) -> None:
-    """The old consumer had lost its partition: nobody takes its request again, and its point stays open."""
+    """The old consumer had lost its partition: no consumer takes its request again, and its point stays open."""
     old = requested.new_consumer()
     await requested.consumer.work()
     assert await old.die_after(step)
@@ -155,7 +155,7 @@ async def test_a_change_after_the_death_of_an_old_consumer_whose_request_is_comm
 
 @changes
 @after("look", "open", "read", "publish")
-async def test_an_old_consumer_that_goes_on_after_a_rebalance(requested: Linking, step: Step, change: Change) -> None:
+async def test_an_old_consumer_that_continues_after_a_rebalance(requested: Linking, step: Step, change: Change) -> None:
     turn = requested.new_consumer().pause_after(step)
     assert await turn.reached()
     await change(requested)
@@ -173,7 +173,7 @@ async def test_an_old_consumer_that_goes_on_after_a_rebalance(requested: Linking
         pytest.param(("product", "p", FAR), ("product", "p", P), id="product"),
     ],
 )
-async def test_an_old_consumer_that_looked_at_a_set_which_comes_back(
+async def test_an_old_consumer_that_looked_at_a_set_which_is_restored(
     requested: Linking, away: tuple[str, str, tuple[float, ...]], back: tuple[str, str, tuple[float, ...]]
 ) -> None:
     """It reads the set that it has looked at, while the stores contain another: it must look again before it opens."""
@@ -258,7 +258,7 @@ async def test_a_product_that_is_new_to_a_consumer_whose_clock_is_behind(
 
 
 async def test_a_point_that_opens_between_the_queries_of_a_receipt_and_is_never_closed(requested: Linking) -> None:
-    """The model found this: holders are queried, the point opens, its floor is gone, and its writer dies."""
+    """The model found this: sets with the keyword are queried, the point opens, its floor is gone, its writer dies."""
     old = requested.new_consumer()
     await requested.consumer.work()
     await new_keyword(requested)

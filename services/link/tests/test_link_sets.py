@@ -28,7 +28,7 @@ async def test_a_product_is_linked_to_its_k_nearest_keywords_best_first(linking:
 
 
 @pytest.mark.parametrize("order", [("opposite", "far", "near"), ("near", "far", "opposite")], ids="-".join)
-async def test_a_product_with_fewer_keywords_than_k_takes_every_one_that_comes(
+async def test_a_product_with_fewer_keywords_than_k_gets_every_new_keyword(
     linking: Linking, order: tuple[str, ...]
 ) -> None:
     vectors = {"opposite": OPPOSITE, "far": FAR, "near": NEAR}
@@ -42,7 +42,7 @@ async def test_a_product_with_fewer_keywords_than_k_takes_every_one_that_comes(
     assert await linking.linked("p") == ["near", "far"]
 
 
-async def test_a_keyword_above_the_floor_takes_the_place_of_the_last(linking: Linking) -> None:
+async def test_a_keyword_above_the_floor_replaces_the_last(linking: Linking) -> None:
     await put(linking, far=FAR, near=NEAR)
     await linking.put("product", "p", P)
     await linking.drain()
@@ -52,7 +52,7 @@ async def test_a_keyword_above_the_floor_takes_the_place_of_the_last(linking: Li
     await linking.check()
 
 
-async def test_a_keyword_below_the_floor_concerns_nobody(linking: Linking) -> None:
+async def test_a_keyword_below_the_floor_concerns_no_product(linking: Linking) -> None:
     await put(linking, close=CLOSE, near=NEAR)
     await linking.put("product", "p", P)
     await linking.drain()
@@ -64,7 +64,7 @@ async def test_a_keyword_below_the_floor_concerns_nobody(linking: Linking) -> No
     await linking.check()
 
 
-async def test_a_score_equal_to_the_floor_is_asked_for_and_either_may_be_linked(linking: Linking) -> None:
+async def test_a_score_equal_to_the_floor_requests_the_product_and_either_may_be_linked(linking: Linking) -> None:
     await put(linking, near=NEAR, left=(1, 0.5, 0, 0))
     await linking.put("product", "p", P)
     await linking.drain()
@@ -87,7 +87,7 @@ async def test_no_link_scores_below_min_score(new_linking: NewLinking) -> None:
     await linking.check()
 
 
-async def test_a_keyword_below_min_score_concerns_nobody_even_if_k_is_not_filled(new_linking: NewLinking) -> None:
+async def test_a_keyword_below_min_score_concerns_no_product_with_fewer_than_k_links(new_linking: NewLinking) -> None:
     linking = await new_linking(k=3, min_score=0.5)
     await linking.put("product", "p", P)
     await linking.drain()
@@ -100,7 +100,7 @@ async def test_a_keyword_below_min_score_concerns_nobody_even_if_k_is_not_filled
     await linking.check()
 
 
-async def test_a_keyword_that_scores_exactly_min_score_may_go_either_way(new_linking: NewLinking) -> None:
+async def test_a_keyword_that_scores_exactly_min_score_may_be_a_link_or_not(new_linking: NewLinking) -> None:
     linking = await new_linking(k=3, min_score=0.6)
     await linking.put("product", "p", P)
     await linking.drain()
@@ -137,7 +137,7 @@ async def test_a_deleted_product_leaves_a_tombstone_that_no_keyword_finds(linkin
     await linking.check()
 
 
-async def test_a_product_made_again_as_it_was_is_linked_again(linking: Linking) -> None:
+async def test_a_product_that_is_created_again_unchanged_is_linked_again(linking: Linking) -> None:
     await put(linking, near=NEAR)
     for _ in range(2):
         await linking.put("product", "p", P)
@@ -148,7 +148,7 @@ async def test_a_product_made_again_as_it_was_is_linked_again(linking: Linking) 
     await linking.check()
 
 
-async def test_a_change_of_white_space_alone_reaches_the_links(linking: Linking) -> None:
+async def test_a_change_of_white_space_alone_changes_the_links(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P, "A lamp")
     await linking.drain()
@@ -182,7 +182,7 @@ async def test_a_change_of_price_or_popularity_relinks_nothing(linking: Linking,
     assert await linking.published() == before
 
 
-async def test_what_is_computed_again_and_is_the_same_is_not_published_again(linking: Linking) -> None:
+async def test_an_unchanged_link_set_is_not_published_again(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P)
     await linking.drain()
@@ -194,7 +194,7 @@ async def test_what_is_computed_again_and_is_the_same_is_not_published_again(lin
     await linking.check()
 
 
-async def test_a_set_that_is_lost_from_qdrant_is_published_above_what_the_stores_hold(linking: Linking) -> None:
+async def test_a_set_that_is_lost_from_qdrant_is_published_above_the_stored_version(linking: Linking) -> None:
     await put(linking, near=NEAR)
     await linking.put("product", "p", P)
     await linking.drain()

@@ -31,7 +31,7 @@ async def test_every_product_is_in_exactly_one_part(parts: int) -> None:
 
 
 @pytest.mark.parametrize("part_size", [1000, 20], ids=["whole", "in parts"])
-async def test_a_sweep_asks_for_every_live_product_and_for_stray_links(
+async def test_a_sweep_requests_every_live_product_and_every_set_of_a_product_that_is_gone(
     linking: Linking, monkeypatch: pytest.MonkeyPatch, part_size: int
 ) -> None:
     monkeypatch.setattr(sweeps, "PART", part_size)
@@ -48,7 +48,7 @@ async def test_a_sweep_asks_for_every_live_product_and_for_stray_links(
 
 
 @pytest.mark.parametrize("published", [0, 17, 50])
-async def test_a_sweep_that_dies_after_any_number_of_requests_is_made_again(linking: Linking, published: int) -> None:
+async def test_a_sweep_that_dies_after_any_number_of_requests_is_repeated(linking: Linking, published: int) -> None:
     await linking.put_many("product", PRODUCTS)
     await linking.drain()
     await linking.lose_receipts(linking.put("keyword", "near", (1, 0, 0, 0)))
@@ -66,7 +66,7 @@ async def test_a_sweep_that_dies_after_any_number_of_requests_is_made_again(link
     await linking.check()
 
 
-async def test_a_sweep_that_could_not_be_published_is_not_taken_for_made(linking: Linking) -> None:
+async def test_a_sweep_that_could_not_be_published_is_tried_again(linking: Linking) -> None:
     """The same consumer tries again, and must not skip a sweep that it could not publish."""
     await linking.put_many("product", PRODUCTS)
     await linking.drain()
@@ -122,6 +122,6 @@ async def _commit(linking: Linking, group: str, topic: str) -> None:
         await consumer.stop()
 
 
-async def test_requests_that_expired_unread_are_made_up_for_by_a_sweep(linking: Linking) -> None:
+async def test_requests_that_expired_unread_cause_a_sweep(linking: Linking) -> None:
     for stage in (linking.consumer.stage, linking.receipt_stage):
         assert list(stage.after_expiry()) == [records.sweep(linking.settings.topics.relink)]

@@ -26,7 +26,7 @@ UNREADABLE = [
 
 
 @pytest.mark.parametrize("dsn", READABLE)
-def test_a_dsn_that_postgres_knows_is_taken(dsn: str) -> None:
+def test_a_valid_dsn_is_accepted(dsn: str) -> None:
     assert checked_dsn(PostgresSettings(dsn=SecretStr(dsn))) == dsn
 
 

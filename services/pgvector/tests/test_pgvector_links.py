@@ -36,7 +36,7 @@ async def test_the_row_of_a_set_stays_when_it_becomes_empty_and_when_its_product
     assert [tuple(row) for row in stored] == [("a", "a at version 2", 2, True), ("b", None, 2, False)]
 
 
-async def test_of_two_writers_of_a_set_the_older_waits_and_then_leaves_the_newer_ones_links(
+async def test_the_older_of_two_writers_of_a_set_waits_and_leaves_the_newer_links(
     settings: PgvectorSettings, stage: PgvectorStage, sql: Sql
 ) -> None:
     async with open_stage(settings) as other:

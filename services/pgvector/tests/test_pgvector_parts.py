@@ -1,4 +1,4 @@
-"""How a batch is cut into transactions, and what became of each change, decided without a server."""
+"""The transactions of a batch and the outcome of each change, without a server."""
 
 from datetime import UTC, datetime
 
@@ -36,13 +36,13 @@ def test_every_writer_gets_an_even_part_that_is_neither_too_small_nor_too_large(
     assert [change for part in parts for change in part] == alike
 
 
-def test_a_part_holds_changes_of_one_kind() -> None:
+def test_a_part_contains_changes_of_one_kind() -> None:
     links = ProductLinks(product_id="p", version=1, deleted=True)
     parts = parts_of([product("p"), keyword("k"), links, product("q")])
     assert [[change.id for change in part] for part in parts] == [["p", "q"], ["k"], ["p"]]
 
 
-def test_a_change_is_superseded_by_a_newer_version_alone() -> None:
+def test_a_change_is_superseded_only_by_a_newer_version() -> None:
     change = product("p", version=5)
     assert outcome(change, None) == Applied()
     assert outcome(change, 5) == Applied()

@@ -44,9 +44,7 @@ async def test_a_changed_text_replaces_its_vector_and_a_delete_removes_it(
         assert [row["content_hash"] for row in rows] == [hashlib.sha256(text).hexdigest() for text in stored]
 
 
-async def test_a_tombstone_holds_nothing_but_its_id_its_version_and_its_time(
-    sink: Sink, stage: PgvectorStage, sql: Sql
-) -> None:
+async def test_a_tombstone_has_only_its_id_its_version_and_its_time(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
     await stage.apply([sink.upsert("product", "a", 1, brand="b", attributes={"a": 1})])
     await stage.apply([sink.delete("product", "a", 2), sink.delete("product", "never-seen", 2)])
     for row in await sql.fetch("SELECT * FROM headrace.products"):
@@ -55,7 +53,7 @@ async def test_a_tombstone_holds_nothing_but_its_id_its_version_and_its_time(
     assert await sql.fetchval("SELECT count(*) FROM headrace.live_products") == 0
 
 
-async def test_the_views_show_live_entities_alone(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
+async def test_the_views_show_only_live_entities(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
     keyword = sink.upsert("keyword", "k", 1, "bottle")
     await stage.apply([sink.upsert("product", "a", 1), sink.upsert("product", "b", 1), keyword])
     await stage.apply([sink.delete("product", "b", 2)])
@@ -111,7 +109,7 @@ async def test_a_large_batch_is_written_whole(sink: Sink, stage: PgvectorStage, 
     assert await sql.fetchval(f"SELECT count(*) FROM {VECTORS} JOIN headrace.products USING (product_id)") == 3000
 
 
-async def test_a_search_reaches_as_far_as_its_limit_past_deleted_neighbours(
+async def test_a_search_finds_as_many_entities_as_its_limit_among_deleted_neighbours(
     sink: Sink, stage: PgvectorStage, store: PgvectorStore, sql: Sql
 ) -> None:
     await stage.apply([sink.upsert("product", f"{number:04}", 1) for number in range(2500)])

@@ -46,7 +46,7 @@ class Interrupted:
         return getattr(self._client, name)
 
 
-async def test_the_fence_tells_every_neighbouring_version_apart(
+async def test_the_fence_distinguishes_every_neighbouring_version(
     client: AsyncQdrantClient, stage: QdrantStage, collection: str, delete: MakeChange
 ) -> None:
     assert set(await stage.apply([delete(f"p{version}", version) for version in EDGES])) == {Applied()}
@@ -57,7 +57,7 @@ async def test_the_fence_tells_every_neighbouring_version_apart(
         ]
 
 
-async def test_a_write_without_its_vector_tells_every_neighbouring_version_apart(
+async def test_a_write_without_its_vector_distinguishes_every_neighbouring_version(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange
 ) -> None:
     before = {f"p{version}": version for version in EDGES if version < MAX_VERSION}
@@ -99,7 +99,7 @@ async def test_versions_far_apart_in_one_batch_are_all_applied(
 
 
 @pytest.mark.parametrize("text", ["same text", "other text"])
-async def test_writes_planned_from_an_outdated_read_do_not_replace_what_is_newer(
+async def test_writes_planned_from_an_outdated_read_do_not_replace_a_newer_version(
     client: AsyncQdrantClient, stage: QdrantStage, store: QdrantStore, collection: str, upsert: MakeChange, text: str
 ) -> None:
     newest = upsert("a", 9, "same text", price=9)
@@ -147,17 +147,17 @@ async def test_an_older_change_of_another_writer_does_not_prevent_a_newer_one(
     }
 
 
-async def test_changes_that_others_keep_interrupting_are_unavailable_and_not_applied(
+async def test_changes_that_other_writers_keep_interrupting_are_unavailable_and_not_applied(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
     other = QdrantStage(client, settings.model)
     changes = [upsert(f"p{number}", 100 + 10 * number) for number in range(20)]
 
-    def meddle(round: int) -> Any:
+    def interfere(round: int) -> Any:
         # The fence of this round admits only the round's first change.
         return other.apply([upsert(change.id, changes[round].version) for change in changes[round + 1 :]])
 
-    interrupted: Any = Interrupted(client, *(partial(meddle, round) for round in range(len(changes))))
+    interrupted: Any = Interrupted(client, *(partial(interfere, round) for round in range(len(changes))))
     with pytest.raises(Unavailable, match="other writers kept changing 13 points"):
         await QdrantStage(interrupted, settings.model).apply(changes)
     assert len(interrupted.left) == len(changes) - ROUNDS

@@ -18,7 +18,7 @@ from headrace_worker.store import Query
 MakeChange = Callable[..., Any]
 
 
-async def test_a_wrong_vector_is_rejected_by_name_and_the_others_are_applied(
+async def test_a_wrong_vector_is_rejected_with_its_cause_and_the_others_are_applied(
     stage: QdrantStage, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange, embed: Any
 ) -> None:
     zeros = [0.0] * settings.dimension
@@ -48,7 +48,7 @@ async def test_rejections_of_one_cause_are_one_group(
     assert causes == {("qdrant", "dimension")}
 
 
-async def test_a_search_is_refused_where_readers_see_another_models_index(
+async def test_a_search_is_refused_if_the_alias_points_to_another_model(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, vector: Callable[[str], list[float]]
 ) -> None:
     other = settings.model_copy(update={"model": f"{settings.model}-next"})

@@ -14,7 +14,7 @@ def test_one_batch_setting_does_not_reset_the_others(monkeypatch: pytest.MonkeyP
     assert (batch.wait_ms, batch.max_records) == (7, before)
 
 
-def test_the_worker_reads_the_embedded_changes_of_its_model_alone() -> None:
+def test_the_worker_reads_only_the_embedded_changes_of_its_model() -> None:
     settings = QdrantWorkerSettings(model="some-model", topic_prefix="shop.")
     assert worker.inputs(settings) == {
         "shop.products.embedded.some-model": EmbeddedProduct,

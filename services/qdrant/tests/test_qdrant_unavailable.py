@@ -52,7 +52,7 @@ async def test_a_silent_server_is_unavailable_once_the_time_is_up(
         assert await stage.apply([upsert("a", 1)]) == [Applied()]
 
 
-async def test_a_stage_opens_before_its_server_and_names_what_is_missing(
+async def test_a_stage_opens_before_its_server_and_names_the_missing_collection(
     client: AsyncQdrantClient, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
     async with open_stage(settings) as stage:

@@ -31,7 +31,7 @@ async def test_a_price_change_does_not_write_the_vector(
     assert point.vector[VECTOR] == pytest.approx(vector("text"), abs=1e-6)
 
 
-async def test_fields_that_became_null_or_lost_a_part_are_gone(
+async def test_fields_that_became_null_or_lost_a_part_are_removed(
     stage: QdrantStage, store: QdrantStore, upsert: MakeChange
 ) -> None:
     before = upsert("a", 1, "text", price=1, brand="brand", attributes={"colour": "red", "size": {"eu": 40}})

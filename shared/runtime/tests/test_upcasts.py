@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from headrace_runtime.decoder import Decoded, Decoder, NewerSchema, Undecoded
 from headrace_schemas import headers
 from headrace_schemas.changes import ProductChange
-from headrace_schemas.upcasts import UPCASTS, NoUpcast, brought_up
+from headrace_schemas.upcasts import UPCASTS, NoUpcast, upgraded
 
 FROM_SOURCE = (headers.CONNECT_TOPIC, TOPIC.encode())
 
@@ -63,10 +63,10 @@ def dead(record: Any) -> tuple[str, tuple[str, ...]]:
 @pytest.mark.parametrize("topic", [TOPIC, REPLAY_TOPIC])
 def test_an_older_major_goes_through_every_step(topic: str) -> None:
     record = kafka_record(product("p1", 7, price=12.5, currency="EUR"), topic=topic, headers=[schema(1), FROM_SOURCE])
-    upgraded = change(record)
-    assert (upgraded.id, upgraded.version) == ("p1", 7)
-    assert upgraded.cost == {"amount": 12.5, "currency": "EUR"}
-    assert upgraded.brand == "unbranded"
+    newest = change(record)
+    assert (newest.id, upgraded.version) == ("p1", 7)
+    assert newest.cost == {"amount": 12.5, "currency": "EUR"}
+    assert newest.brand == "unbranded"
 
 
 def test_a_middle_major_goes_through_the_remaining_steps() -> None:
@@ -100,7 +100,7 @@ def test_a_missing_step_is_a_dead_letter_that_names_the_step(monkeypatch: pytest
     record = kafka_record(product("p1", 7, price=3.0), headers=[schema(1)])
     assert dead(record) == ("unknown_schema", ("older", "product-change/2"))
     with pytest.raises(NoUpcast, match="from product-change/2 to product-change/3"):
-        brought_up("product-change", {}, 2, 3)
+        upgraded("product-change", {}, 2, 3)
 
 
 def test_a_record_that_violates_the_schema_of_its_major_is_a_dead_letter() -> None:

@@ -75,7 +75,7 @@ async def _check_partitions(admin: Any, specs: Sequence[TopicSpec], partitions: 
     for topic in described:
         if len(topic["partitions"]) != partitions:
             raise TopicsDiffer(
-                f"topic {topic['topic']} has {len(topic['partitions'])} partitions and HEADRACE_KAFKA__PARTITIONS says "
+                f"topic {topic['topic']} has {len(topic['partitions'])} partitions and HEADRACE_KAFKA__PARTITIONS is "
                 f"{partitions}: the count of a topic in use never changes; restore the setting, or set a new "
                 "HEADRACE_TOPIC_PREFIX and publish the catalogue again"
             )

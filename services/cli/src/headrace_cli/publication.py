@@ -1,4 +1,4 @@
-"""The publication of a file: its pace, and counts of what became of its rows."""
+"""The publication of a file: its pace, and the number of published and bad rows."""
 
 import asyncio
 import time
@@ -15,7 +15,7 @@ SHORTEST_SLEEP = 0.01
 
 @dataclass(slots=True)
 class Summary:
-    """What became of a file's rows. `repeated`: published, although an earlier row has the same id and version.
+    """The numbers of a file's rows. `repeated`: published, although an earlier row has the same id and version.
 
     `stopped`: whether a bad row ended the publication before the end of the file.
     """

@@ -41,7 +41,7 @@ async def publish_requests(settings: CommonSettings, records: Sequence[RelinkReq
                 await asyncio.gather(*[await _send(client, settings.topics.relink, record) for record in records])
         except (KafkaError, TimeoutError) as error:
             raise CommandError(
-                f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and ask again"
+                f"Kafka does not acknowledge ({type(error).__name__}); check that it runs and ask again"
             ) from error
 
 

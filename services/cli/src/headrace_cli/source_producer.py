@@ -67,7 +67,7 @@ class SourceProducer:
                 return await answer
         except (KafkaError, TimeoutError) as error:
             raise CommandError(
-                f"Kafka does not acknowledge ({type(error).__name__}); see that it runs and publish again, which is "
+                f"Kafka does not acknowledge ({type(error).__name__}); check that it runs and publish again, which is "
                 "safe: a record that arrives twice changes nothing"
             ) from error
 

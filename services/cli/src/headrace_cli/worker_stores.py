@@ -37,7 +37,7 @@ async def open_store(name: str) -> AsyncIterator[Store]:
     """The store of one worker, closed on exit. Raises CommandError if there is no such worker or it has no store."""
     worker = installed_worker(name)
     if worker.store is None:
-        raise CommandError(f"the worker {name} keeps no store to search", WRONG_CALL)
+        raise CommandError(f"the worker {name} has no store to search", WRONG_CALL)
     async with _opened({worker: worker.store}) as stores:
         yield stores[name]
 
@@ -50,16 +50,16 @@ async def open_stores() -> AsyncIterator[dict[str, Store]]:
 
 
 def link_store_names() -> list[str]:
-    """The names of the workers that keep link sets."""
+    """The names of the workers that store link sets."""
     return [worker.name for worker in workers() if worker.links is not None]
 
 
 @asynccontextmanager
 async def open_link_store(name: str) -> AsyncIterator[LinkStore]:
-    """The link sets of one worker, closed on exit. Raises CommandError if there is no such worker or it keeps none."""
+    """The link sets of one worker, closed on exit. Raises CommandError if there is no such worker or it has none."""
     worker = installed_worker(name)
     if worker.links is None:
-        raise CommandError(f"the worker {name} keeps no links; these do: {', '.join(link_store_names())}", WRONG_CALL)
+        raise CommandError(f"the worker {name} has no link sets; these do: {', '.join(link_store_names())}", WRONG_CALL)
     async with _opened({worker: worker.links}) as stores:
         yield stores[name]
 
@@ -72,7 +72,7 @@ async def open_link_stores() -> AsyncIterator[dict[str, LinkStore]]:
 
 
 async def prepare_stores() -> dict[str, list[str]]:
-    """Creates or migrates the collections, indices and tables of all stores concurrently; what was made, by store.
+    """Creates or migrates the collections, indices and tables of all stores concurrently; one line for each, by store.
 
     Raises Unavailable, CommandError if what exists does not fit the settings.
     """
@@ -92,7 +92,7 @@ async def refresh_stores() -> None:
 
 @asynccontextmanager
 async def _each_opened() -> AsyncIterator[dict[str, Tables]]:
-    """Worker name to its store. A worker that keeps entities and links has one store for both, which is opened once."""
+    """Worker name to its store. A worker with entities and links has one store for both, which is opened once."""
     openers: dict[Worker, Callable[[Any], Tables]] = {}
     for worker in workers():
         if opener := worker.store or worker.links or worker.tables:

@@ -1,4 +1,4 @@
-"""What the pages read from: the index, the records of letters, the stores and the workers. Opened once."""
+"""The sources of the pages: the index, the records of letters, the stores and the workers. Opened once."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -55,6 +55,6 @@ def _groups(settings: ConsoleSettings, stores: InstalledStores) -> Sequence[Cons
             topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
         groups.append(ConsumerGroup(name, group, frozenset(topics)))
         if worker.listener is not None:
-            heard = frozenset(worker.listener.inputs(target.settings))
-            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", heard))
+            reports = frozenset(worker.listener.inputs(target.settings))
+            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports))
     return groups

@@ -6,7 +6,7 @@ from typing import Any
 
 from headrace_cli.store_search import stores_vectors
 from headrace_demo.catalogue.events import Event
-from headrace_demo.catalogue.fold import fold
+from headrace_demo.catalogue.newest_changes import newest_changes
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
@@ -86,7 +86,7 @@ async def compare_entities(
 def expected_entities(events: Iterable[Event]) -> dict[Kind, dict[str, Expected]]:
     """The newest change of every entity, as a store must contain it; (kind, id) in two steps."""
     expected: dict[Kind, dict[str, Expected]] = {kind: {} for kind in SOURCE_NAMES}
-    for (kind, id), newest in fold(events).items():
+    for (kind, id), newest in newest_changes(events).items():
         fields = {} if newest.deleted else CHANGES[kind].model_validate(newest.record).fields()
         present = {name: value for name, value in fields.items() if value is not None}
         expected[kind][id] = Expected(newest.version, newest.deleted, present)

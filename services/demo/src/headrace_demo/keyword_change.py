@@ -1,4 +1,4 @@
-"""One keyword gets a new meaning, and its links follow."""
+"""One keyword gets a new meaning, and its links change."""
 
 import asyncio
 import time
@@ -9,7 +9,7 @@ from typing import Any
 
 from headrace_cli.errors import CommandError
 from headrace_demo.catalogue.events import Change, Event
-from headrace_demo.catalogue.fold import fold
+from headrace_demo.catalogue.newest_changes import newest_changes
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import LinkedProduct, LinkStore
 
@@ -22,7 +22,7 @@ READABLE_WITHIN = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The newest records of a keyword, and of a product that it is not linked to and whose title it is to get."""
+    """The newest records of a keyword and of a product that it is not linked to; it gets the product's title."""
 
     keyword: dict[str, Any]
     product: dict[str, Any]
@@ -72,7 +72,7 @@ async def plan_change(published: Sequence[Event], store: LinkStore) -> Plan | No
     None if there is no such pair.
     """
     await store.refresh()
-    newest = [entity.record for entity in fold(published).values() if not entity.deleted]
+    newest = [entity.record for entity in newest_changes(published).values() if not entity.deleted]
     of_language = [record for record in newest if str(record.get("locale", "")).startswith(LOCALE)]
     keywords = [record for record in of_language if "keyword_id" in record]
     for product in (record for record in of_language if "product_id" in record):

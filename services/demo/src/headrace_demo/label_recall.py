@@ -6,8 +6,8 @@ A label is a keyword of the generated catalogue that belongs to the product.
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from headrace_demo.catalogue.fold import fold
 from headrace_demo.catalogue.labels import labels
+from headrace_demo.catalogue.newest_changes import newest_changes
 from headrace_demo.scenario import SEED, Scenario
 from headrace_worker.store import LinkStore
 
@@ -27,7 +27,7 @@ class LabelRecall:
 
 async def label_recall(scenario: Scenario, store: LinkStore, changed_keyword: str | None) -> Mapping[str, LabelRecall]:
     """By the products' locale. `changed_keyword`: a keyword whose new text has nothing to do with its labels."""
-    live = {id: newest.record for (_, id), newest in fold(scenario.published).items() if not newest.deleted}
+    live = {id: newest.record for (_, id), newest in newest_changes(scenario.published).items() if not newest.deleted}
     live_labels = {
         product_id: {id for id in keyword_ids if id in live and id != changed_keyword}
         for product_id, keyword_ids in labels(SEED, scenario.products, scenario.keywords)

@@ -20,8 +20,8 @@ async def until_ready(ports: Mapping[str, int], timeout: float) -> None:
     for name, port in ports.items():
         while (status := await _status(port)) != 200:
             if time.monotonic() > deadline:
-                said = f"answers {status}" if status else "does not answer"
-                raise CommandError(f"{name} is not ready after {timeout:.0f} s: /readyz {said}")
+                problem = f"answers {status}" if status else "does not answer"
+                raise CommandError(f"{name} is not ready after {timeout:.0f} s: /readyz {problem}")
             await asyncio.sleep(POLL_SECONDS)
 
 

@@ -74,7 +74,7 @@ def _labels(findings: Findings) -> Table:
     shown = table("locale", *LABEL_COLUMNS, title=title, right=LABEL_COLUMNS)
     for locale, recall in findings.labels.items():
         shown.add_row(locale, f"{recall.pairs:,}", f"{recall.linked:,}", f"{recall.share:.0%}")
-    shown.caption = "how well the model tells what belongs together; the default model is for English"
+    shown.caption = "how well the model finds what belongs together; the default model is for English"
     return shown
 
 

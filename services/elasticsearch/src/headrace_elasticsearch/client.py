@@ -12,7 +12,7 @@ logging.getLogger("elastic_transport.node").setLevel(logging.INFO)
 
 
 def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
-    """A client that does not retry: the worker retries, because it must know what it waits for."""
+    """A client that does not retry: the runtime retries, and reports which store is unavailable."""
     return AsyncElasticsearch(
         settings.url,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
@@ -26,7 +26,7 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
 def _trust(settings: ElasticsearchSettings) -> dict[str, Any]:
     """The authority to trust for https; without a setting, the public authorities that the client knows."""
     if settings.ca_fingerprint:
-        # Only who pins an authority pays for the import of a second TLS library.
+        # A second TLS library is imported only for a pinned authority.
         from headrace_elasticsearch.pinned_node import PinnedNode
 
         return {"ssl_assert_fingerprint": settings.ca_fingerprint, "node_class": PinnedNode}

@@ -1,4 +1,4 @@
-"""A record as a bulk action, and a document as what is stored."""
+"""Converts a record to a bulk action, and a document to a stored entity or link set."""
 
 from collections.abc import Mapping
 from datetime import datetime

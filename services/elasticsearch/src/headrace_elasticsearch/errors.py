@@ -47,7 +47,7 @@ def item_error(status: int, error: Mapping[str, Any]) -> Rejected | Unavailable:
 def request_error(error: ApiError | TransportError, size: int) -> Unavailable | BatchRejected:
     """What the failure of a whole bulk request of `size` bytes means for its changes."""
     if isinstance(error, ApiError) and error.status_code == TOO_LARGE:
-        detail = f"{size} bytes are more than Elasticsearch takes in one request"
+        detail = f"{size} bytes are more than Elasticsearch accepts in one request"
         return BatchRejected(Rejected("too_large", detail, (STORE, str(TOO_LARGE))))
     if isinstance(error, ApiError) and error.status_code == 400:
         kind = error_type(error)

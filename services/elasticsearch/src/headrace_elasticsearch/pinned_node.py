@@ -1,6 +1,6 @@
 """TLS to a server whose authority is known only by a fingerprint, which Elasticsearch prints at its first start.
 
-The client's own check of a fingerprint is of no use here. Under aiohttp it compares the server's certificate and not
+The client's own check of a fingerprint does not help here. Under aiohttp it compares the server's certificate and not
 the authority's. Under urllib3 it does not check that the authority signed the server's certificate: any server passes
 that sends a copy of the authority's certificate.
 
@@ -25,7 +25,7 @@ CHUNK = 65_536
 
 
 class PinnedNode(AiohttpHttpNode):
-    """A node that learns from `ssl_assert_fingerprint`, before its first request, which authority to trust."""
+    """A node that trusts only the authority with the fingerprint `ssl_assert_fingerprint`."""
 
     def __init__(self, config: NodeConfig) -> None:
         assert config.ssl_assert_fingerprint is not None

@@ -1,1 +1,1 @@
-""""""
+"""Publishes each change with the vector of its text."""

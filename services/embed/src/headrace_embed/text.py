@@ -9,8 +9,8 @@ def document_text(change: ProductChange | KeywordChange) -> str:
     """The text of an upsert, without the model's prefix.
 
     The most important fields of a product come first, because a long text is cut at its end. Price, currency and
-    attributes are left out: they change often, say little, and a change of them must not compute a new vector. A
-    missing field adds nothing.
+    attributes are left out: they change often, add little meaning, and a change of them must not compute a new vector.
+    A missing field adds nothing.
     """
     if isinstance(change, KeywordChange):
         return _one_line(change.text)

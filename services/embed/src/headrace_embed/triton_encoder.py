@@ -1,6 +1,6 @@
 """The encoder on a Triton Inference Server, over gRPC.
 
-Protocol: KServe's open inference protocol v2, as tritonclient speaks it.
+Protocol: KServe's open inference protocol v2, as tritonclient implements it.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ WEIGHTS_PARAMETER = "weights_sha256"
 """The parameter in the model's configuration with the digest of the weights that the server runs."""
 
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
-"""gRPC's own back-off grows to two minutes, in which a server that is back would still be unavailable."""
+"""gRPC's own back-off grows to two minutes, during which a restarted server would still be unavailable."""
 
 
 class TritonEncoder:

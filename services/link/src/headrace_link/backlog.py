@@ -39,5 +39,5 @@ class Backlog:
         return True
 
     async def check(self, topic: str) -> None:
-        """Raises Unavailable unless Kafka tells where the topic ends."""
+        """Raises Unavailable unless Kafka answers with the end of the topic."""
         await self._ends.of_topic(topic)

@@ -18,7 +18,7 @@ Ends = dict[TopicPartition, int]
 
 
 class LogEnds:
-    """Asks the brokers. The first question connects."""
+    """Reads offsets from the brokers. The first call connects."""
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
@@ -64,7 +64,7 @@ class LogEnds:
 
     @asynccontextmanager
     async def _asking(self) -> AsyncIterator[None]:
-        """Turns errors of aiokafka into Unavailable. The next question connects again."""
+        """Turns errors of aiokafka into Unavailable. The next call connects again."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 yield

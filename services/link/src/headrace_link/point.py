@@ -18,7 +18,7 @@ from headrace_schemas.links import Link, ProductLinks
 
 PROBE = "probe"
 TOLERANCE = 1e-5
-"""Of two keywords whose scores differ by less, either may come first: rounding differs between searches."""
+"""Two keywords whose scores differ by less may be in either order: rounding differs between searches."""
 CONTENT_KEYS = "held"
 """The payload field with the `content_key` of each linked keyword."""
 
@@ -61,7 +61,7 @@ def new_point(product_id: str, version: int, token: str) -> models.PointStruct:
 
 
 def closed_point(opened: Opened, found: LinkSet, token: str) -> models.PointStruct:
-    """A closed point with the set and its probe; of a deleted product, a tombstone without a probe."""
+    """A closed point with the set and its probe; for a deleted product, a tombstone without a probe."""
     payload: dict[str, Any] = {
         "product_id": found.product_id,
         "version": opened.version + 1,

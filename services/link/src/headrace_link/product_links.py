@@ -11,7 +11,7 @@ Publish = Callable[[Sequence[Output]], Awaitable[None]]
 
 
 class ProductLinksTopic:
-    """Makes and publishes records of link sets. `max_bytes`: of the largest record that the topic takes."""
+    """Makes and publishes records of link sets. `max_bytes`: of the largest record that the topic accepts."""
 
     def __init__(self, name: str, max_bytes: int, publish: Publish) -> None:
         self._name = name
@@ -19,10 +19,10 @@ class ProductLinksTopic:
         self._publish = publish
 
     def record(self, links: LinkSet, version: int) -> Output | Rejected:
-        """The record of a set, or why the topic cannot take it."""
+        """The record of a set, or why the topic cannot accept it."""
         output = records.links(self._name, links.published(version))
         if (size := len(output.value)) > self._max_bytes:
-            detail = f"the link set has {size} bytes, more than the {self._max_bytes} that its topic takes"
+            detail = f"the link set has {size} bytes, more than the {self._max_bytes} that its topic accepts"
             return Rejected("too_large", detail, ("links",))
         return output
 

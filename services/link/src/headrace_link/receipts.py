@@ -1,6 +1,6 @@
 """The stage of the listener: it reads receipts and requests the products that a change concerns.
 
-A receipt may be late, repeated or out of order. So it only says which entity to look at; the rest is read from Qdrant.
+A receipt may be late, repeated or out of order. So it only names the entity; the rest is read from Qdrant.
 """
 
 from collections.abc import Sequence

@@ -18,7 +18,7 @@ class LinkOptions(BaseModel):
     After a change of `LINK__K` or `LINK__MIN_SCORE` run `headrace relink --all`.
     """
 
-    k: int = Field(30, ge=1, le=1000, description="keywords of a product at most")
+    k: int = Field(30, ge=1, le=1000, description="most keywords of a product")
     min_score: float = Field(-1.0, ge=-1, le=1, description="least cosine of a link; -1: any")
     sweep_threshold: int | None = Field(
         None,

@@ -9,7 +9,7 @@ from headrace_link.settings import LinkOptions
 
 WINDOW_SECONDS = 10.0
 FEW_PRODUCTS = 1000
-"""So many products are always requested one by one."""
+"""Up to this many products are always requested one by one."""
 
 
 class SweepEstimate:
@@ -26,7 +26,7 @@ class SweepEstimate:
         return self._options.sweep_threshold or max(products // 2, FEW_PRODUCTS)
 
     def too_many_keywords(self, keywords: int) -> bool:
-        """Whether so many keyword changes of one poll are a sweep without a look at what they concern."""
+        """Whether so many keyword changes of one poll cause a sweep without a query for their products."""
         return keywords > self._options.sweep_keywords
 
     async def exceeds(self, limit: int, *, received: int, probed: int, found: int) -> bool:

@@ -18,13 +18,13 @@ from headrace_worker.stage import Applied, Outcome, Output, Rejected, Unavailabl
 log = structlog.get_logger(__name__)
 
 MAX_TURNS = 8
-"""A product whose point other writers open in each of so many turns is unavailable, and tried again later."""
+"""A product whose point other writers open in each of this many turns is unavailable, and tried again later."""
 
 
 @dataclass(slots=True)
 class Result:
     """What a read means for the opened products: the points to close, the records to publish, and the products whose
-    set no topic can take. Their points stay open, so that the next change requests them again.
+    set is too large for the topic. Their points stay open, so that the next change requests them again.
     """
 
     closing: list[tuple[Opened, LinkSet]] = field(default_factory=list)

@@ -1,1 +1,1 @@
-""""""
+"""Keeps PostgreSQL/pgvector tables equal to the newest version of each entity."""

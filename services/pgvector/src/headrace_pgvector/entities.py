@@ -12,7 +12,7 @@ from headrace_schemas.embedded import EmbeddedChange
 
 
 async def replace_entities(connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, int]:
-    """Writes what is newer than what is stored, within the connection's transaction.
+    """Writes the changes that are newer than the stored versions, within the connection's transaction.
 
     Returns the stored version of each entity that was not written.
     """

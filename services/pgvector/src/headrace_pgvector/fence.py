@@ -45,7 +45,7 @@ class FencedTable:
 
     @cached_property
     def write_newer(self) -> str:
-        """Writes what is newer than what is stored, in one atomic step for each row.
+        """Writes the changes that are newer than the stored versions, in one atomic step for each row.
 
         Returns each id that was written, and whether its row is new: only one that was updated has an xmax.
         """

@@ -21,7 +21,7 @@ SEEN_FIELDS = ["version", "content_hash"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a point was seen to store. Version 0: there is no such point. A tombstone has no content."""
+    """The state of a point when it was read. Version 0: there is no such point. A tombstone has no content."""
 
     version: int = 0
     content_hash: str | None = None
@@ -32,7 +32,7 @@ NOTHING = Seen()
 
 @dataclass(frozen=True, slots=True)
 class Writes:
-    """What to send. Each write has its own condition on what the collection stores when the write arrives: writes
+    """The writes to send. Each write has its own condition on what the collection stores when the write arrives: writes
     planned from an outdated read leave work undone, but they never store an older version.
 
     `upsert`: the largest group of changes that share a fence. `operations`: an upsert of each other group, and an
@@ -44,7 +44,7 @@ class Writes:
 
 
 def seen(payload: dict[str, Any] | None) -> Seen:
-    """What a point's payload says."""
+    """The state in a point's payload."""
     payload = payload or {}
     return Seen(payload.get("version", 0), payload.get("content_hash"))
 
@@ -90,7 +90,7 @@ def upsert_below(changes: Sequence[EmbeddedChange], version: int) -> models.Poin
 
 
 def set_fields(change: EmbeddedChange, before: Seen) -> models.SetPayloadOperation:
-    """Writes everything but the vector, on condition that the point still is as it was seen: older, of the same text.
+    """Writes everything but the vector, on condition that the point is still as it was read: older, with the same text.
 
     Null removes a field. The id, `deleted` and the content hash are not sent, because the condition keeps them as they
     are: without an indexed field among the values Qdrant updates the payload in place, and the HNSW graph stays.

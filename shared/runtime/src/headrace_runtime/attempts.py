@@ -144,7 +144,7 @@ class RetryLoop:
                 continue
             largest = max(len(output.key) + len(output.value) for output in outcome.outputs)
             if largest > self._max_output_bytes:
-                detail = f"an output of the change has {largest} bytes, a topic takes {self._max_output_bytes}"
+                detail = f"an output of the change has {largest} bytes, a topic accepts {self._max_output_bytes}"
                 known[index] = Rejected("too_large", detail, ("output",))
             else:
                 outputs += [(newest[index], output) for output in outcome.outputs]

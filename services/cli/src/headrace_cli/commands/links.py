@@ -39,7 +39,7 @@ def links(
     Exit status 1 if the store has no links of the product: it was never published, or it is not linked yet.
     """
     if (product_id is None) == (keyword is None):
-        raise CommandError("say either a product's id or --keyword KEYWORD_ID", WRONG_CALL)
+        raise CommandError("give either a product's id or --keyword KEYWORD_ID", WRONG_CALL)
     if product_id is not None:
         _show_keywords(asyncio.run(_links_of(store, product_id)), as_json)
     elif keyword is not None:

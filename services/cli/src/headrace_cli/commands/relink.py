@@ -36,7 +36,7 @@ def relink(
     be sure. Exit status 1 if a sweep is not done in time; it goes on, and `headrace wait` waits for it.
     """
     if all_products == bool(products):
-        raise CommandError("say either --all or --product PRODUCT_ID", WRONG_CALL)
+        raise CommandError("give either --all or --product PRODUCT_ID", WRONG_CALL)
     if all_products:
         _sweep(timeout, as_json)
     else:
@@ -59,7 +59,7 @@ def _sweep(timeout: float, as_json: bool) -> None:
     elif done:
         screen().print("every product is linked again")
     if not done:
-        messages().print(f"after {timeout:g} s: see that `link` runs, with `headrace work`; the sweep goes on")
+        messages().print(f"after {timeout:g} s: check that `link` runs, with `headrace work`; the sweep goes on")
         raise typer.Exit(NOT_DONE)
 
 

@@ -23,7 +23,7 @@ def up(
 ) -> None:
     """Start Kafka, Elasticsearch, PostgreSQL and Qdrant on this machine, without Docker.
 
-    Servers that run already are found and stay as they are. Every other command reads DATA_DIR/stack.env; the
+    Servers that already run stay as they are. Every other command reads DATA_DIR/stack.env; the
     environment comes first.
     """
     servers = stack(data_dir, triton=triton, kafka_nodes=3 if kafka_nodes == "3" else 1)

@@ -20,7 +20,7 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
 @app.command()
 def wait(
-    timeout: Annotated[float, typer.Option(min=0, help="Seconds until it stops and says what is missing.")] = 300.0,
+    timeout: Annotated[float, typer.Option(min=0, help="Seconds until it stops and reports what is missing.")] = 300.0,
     as_json: AsJson = False,
 ) -> None:
     """Wait until everything published before the call is in every store and can be searched.
@@ -41,7 +41,7 @@ def wait(
     for part in missing:
         messages().print(f"{part.worker} has {part.records:,} records of {part.topic} to go", soft_wrap=True)
     if missing:
-        messages().print(f"after {timeout:g} s: see that these workers run, with `headrace work`")
+        messages().print(f"after {timeout:g} s: check that these workers run, with `headrace work`")
         raise typer.Exit(NOT_DONE)
 
 

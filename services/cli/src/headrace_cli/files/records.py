@@ -29,9 +29,9 @@ class RowFormat:
 
 
 class FileRecords:
-    """Iterates over a file's rows as records, or as BadRow where a row can never be one.
+    """Iterates over a file's rows as records, or as BadRow if a row can never be one.
 
-    `repeated`: how many records have the id and version of an earlier row, of which every store keeps the first.
+    `repeated`: how many records have the id and version of an earlier row; every store keeps the first of them.
     """
 
     def __init__(self, file: RowFile, row_format: RowFormat) -> None:
@@ -103,7 +103,7 @@ def source_record(row: Row, row_format: RowFormat, now: datetime) -> tuple[Sourc
     key = valid.id.encode()
     size = len(key) + len(value) + ROOM_FOR_HEADERS
     if size > row_format.max_record_bytes:
-        raise ValueError(f"makes a record of {size} bytes, the topic takes {row_format.max_record_bytes}")
+        raise ValueError(f"makes a record of {size} bytes, the topic accepts {row_format.max_record_bytes}")
     return SourceRecord(row_format.kind, key, value), valid.version
 
 

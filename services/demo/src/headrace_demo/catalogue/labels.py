@@ -1,4 +1,4 @@
-"""Labels: the keywords that belong to a product. They have its language, and all their words are true of it."""
+"""Labels: the keywords that belong to a product. They have its language, and all their words describe it."""
 
 from collections.abc import Iterator
 from itertools import combinations

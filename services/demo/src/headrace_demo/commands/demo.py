@@ -41,14 +41,14 @@ def demo(
     changes: Annotated[int, typer.Option(min=0)] = 500,
     running: Annotated[
         bool,
-        typer.Option("--running", help="With the servers and workers that run already; all of them have to be empty."),
+        typer.Option("--running", help="Use the servers and workers that already run; they must be empty."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Publish a catalogue and its changes, follow every record into the stores, and compare each store and the links
     between products and keywords with what they must be.
 
-    It starts servers and workers of its own and stops them at the end; servers that run already stay as they are. With
+    It starts servers and workers of its own and stops them at the end; servers that already run stay as they are. With
     HEADRACE_EMBEDDER=triton the vectors come from a Triton server. Exit status 0 only if every record is accounted
     for and every store is right.
     """
@@ -66,7 +66,7 @@ def demo(
 
 async def _with_own_workers(scenario: Scenario, workers_log: Path, log: StepLog) -> Findings:
     _, vectors = await asyncio.gather(_apply(), query_vectors(ENGLISH))
-    log.done("topics, stores and the model are there")
+    log.done("topics, stores and the model are ready")
     try:
         async with own_workers(workers_log):
             log.done("the workers are ready")
@@ -78,7 +78,7 @@ async def _with_own_workers(scenario: Scenario, workers_log: Path, log: StepLog)
 async def _with_running_workers(scenario: Scenario, log: StepLog) -> Findings:
     _, vectors = await asyncio.gather(_apply(), query_vectors(ENGLISH))
     await require_empty()
-    log.done("topics, stores and the model are there, and nothing is in them")
+    log.done("topics, stores and the model are ready and empty")
     return await _run(scenario, vectors, log)
 
 

@@ -1,5 +1,5 @@
--- Products and keywords as they are now. A deleted one stays as a tombstone: its version is what keeps an older
--- change, arriving late, from bringing it back. Ids compare byte by byte, so that every writer locks rows in one order.
+-- The newest version of each product and keyword. A deleted entity stays as a tombstone: its version keeps out older
+-- changes that arrive late. Ids compare byte by byte, so that every writer locks rows in one order.
 
 CREATE EXTENSION IF NOT EXISTS vector WITH SCHEMA public;
 

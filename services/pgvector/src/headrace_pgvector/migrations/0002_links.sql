@@ -1,5 +1,5 @@
 -- The link set of each product: a row of product_links, which stays for an empty set and as the tombstone of a deleted
--- product, and a row of product_keywords for each link. The first holds the version and is the lock for the others.
+-- product, and a row of product_keywords for each link. The first has the version, and its lock protects the others.
 
 CREATE TABLE headrace.product_links (
     product_id text COLLATE "C" PRIMARY KEY,

@@ -15,8 +15,8 @@ class Newest(NamedTuple):
     record: dict[str, Any]
 
 
-def fold(events: Iterable[Event]) -> dict[tuple[Kind, str], Newest]:
-    """(kind, id) to the newest change: the highest version wins, of equal versions the first. Malformed records are
+def newest_changes(events: Iterable[Event]) -> dict[tuple[Kind, str], Newest]:
+    """(kind, id) to the newest change: the highest version wins, and the first of equal versions. Malformed records are
     ignored.
     """
     newest: dict[tuple[Kind, str], Newest] = {}
