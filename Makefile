@@ -9,6 +9,8 @@ BIN := $(VENV)/bin
 MEMBERS := schemas $(wildcard shared/*) infra/local $(wildcard services/*)
 PACKAGES := $(wildcard schemas/src shared/*/src infra/local/src services/*/src docs/example-sink/src)
 READY := $(VENV)/.ready
+# If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: help setup prerequisites browser demo test test-long mutants mutants-deciders check format bench lock clean
 
@@ -26,7 +28,7 @@ browser:
 $(READY): requirements.txt requirements-dev.txt pyproject.toml $(wildcard */pyproject.toml shared/*/pyproject.toml infra/*/pyproject.toml services/*/pyproject.toml)
 	python3 -m venv $(VENV)
 	$(BIN)/pip install --quiet --require-hashes -r infra/uv.txt
-	$(BIN)/uv pip sync --quiet --require-hashes requirements.txt requirements-dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --require-hashes requirements.txt requirements-dev.txt
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation $(addprefix -e ./,$(MEMBERS))
 	touch $@
 
