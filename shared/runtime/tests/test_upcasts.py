@@ -64,7 +64,7 @@ def dead(record: Any) -> tuple[str, tuple[str, ...]]:
 def test_an_older_major_goes_through_every_step(topic: str) -> None:
     record = kafka_record(product("p1", 7, price=12.5, currency="EUR"), topic=topic, headers=[schema(1), FROM_SOURCE])
     newest = change(record)
-    assert (newest.id, upgraded.version) == ("p1", 7)
+    assert (newest.id, newest.version) == ("p1", 7)
     assert newest.cost == {"amount": 12.5, "currency": "EUR"}
     assert newest.brand == "unbranded"
 
