@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import pytest
-from mutation import copies
 
 ROOT = Path(__file__).parents[2]
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".headrace", ".*_cache", ".hypothesis", "__pycache__")
@@ -25,14 +24,14 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def environment(tree: Path) -> dict[str, str]:
-    """The variables with which Python imports the sources of the copy, and finds the example as an installed package."""
+    """The variables with which Python imports the copy's sources, and finds the example as an installed package."""
     layer = tree.parent / "installed"
     command = ["uv", "pip", "install", "--quiet", "--offline", "--no-deps", "--no-build-isolation"]
     subprocess.run(
         [sys.executable, "-m", *command, "--target", str(layer), str(tree / "services/sqlite")], check=True, timeout=120
     )
-    variables = copies.environment(tree)
-    return variables | {"PYTHONPATH": os.pathsep.join([str(layer), variables["PYTHONPATH"]])}
+    sources = (*tree.glob("*/src"), *tree.glob("shared/*/src"), *tree.glob("infra/*/src"), *tree.glob("services/*/src"))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (layer, *sources)))}
 
 
 def python(tree: Path, environment: dict[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
