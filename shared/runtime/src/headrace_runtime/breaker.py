@@ -20,8 +20,9 @@ class BreakerOpen(Exception):
 class Breaker:
     """Opens when more than `share` of the last `window` live changes were rejected for one fingerprint.
 
-    It checks a batch before the batch's dead letters are published. Replays do not count, because an operator sends
-    them knowingly.
+    It checks a batch before the batch's dead letters are published. A batch in which nothing is rejected for that
+    fingerprint never opens it, so that a worker continues when the cause is removed. Replays do not count, because an
+    operator sends them knowingly.
     """
 
     def __init__(self, worker: str, settings: BreakerSettings) -> None:
@@ -49,19 +50,21 @@ class Breaker:
         """
         if self._settings.allow_rejects:
             return None
+        batch = list(rejections)
+        causes = {rejection for rejection in batch if rejection is not None}
         recent = self._recent.copy()
-        for rejection in rejections:
+        for rejection in batch:
             was_full = len(recent) == self._settings.window
             recent.append(rejection)
             # Only a rejection can raise a share, except where a success completes the first window.
             if len(recent) == self._settings.window and (rejection is not None or not was_full):
-                worst = _most_common(recent)
+                worst = _most_common(recent, causes)
                 if worst is not None and worst[1] > self._settings.share * len(recent):
                     return worst[0]
         self._recent = recent
         return None
 
 
-def _most_common(recent: Iterable[str | None]) -> tuple[str, int] | None:
-    counts = Counter(fingerprint for fingerprint in recent if fingerprint is not None)
+def _most_common(recent: Iterable[str | None], causes: set[str]) -> tuple[str, int] | None:
+    counts = Counter(fingerprint for fingerprint in recent if fingerprint in causes)
     return counts.most_common(1)[0] if counts else None
