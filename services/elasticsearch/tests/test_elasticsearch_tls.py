@@ -109,6 +109,45 @@ async def test_a_server_that_only_sends_the_pinned_authority_is_refused(
         await check(served["forged"], authority.fingerprint)
 
 
+async def test_a_handshake_that_arrives_in_small_pieces_succeeds(served: dict[str, str], authority: Authority) -> None:
+    """A certificate chain is larger than a packet, so the network may deliver it in parts."""
+    at, connections = served["genuine"].rpartition(":")[2], set[asyncio.Task[None]]()
+
+    async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, most: int) -> None:
+        while piece := await reader.read(most):
+            writer.write(piece)
+            await asyncio.sleep(0.001)
+        writer.close()
+
+    async def relay(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", int(at))
+        for one in (pass_on(reader, to_server, 65_536), pass_on(from_server, writer, 100)):
+            connections.add(asyncio.create_task(one))
+
+    async with await asyncio.start_server(relay, "127.0.0.1", 0) as slow:
+        port = slow.sockets[0].getsockname()[1]
+        await check(f"https://127.0.0.1:{port}", authority.fingerprint)
+        await asyncio.gather(*connections)
+
+
+async def test_the_server_learns_which_host_is_wanted(authority: Authority) -> None:
+    """A proxy that serves several hosts answers with the certificate of the host that the client names."""
+    names: list[str | None] = []
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(authority.sign("node"))
+    context.sni_callback = lambda _, name, __: names.append(name)
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0, ssl=context) as server:
+        port = server.sockets[0].getsockname()[1]
+        for host in ("localhost", "127.0.0.1"):
+            with pytest.raises(Unavailable, match="TlsError"):
+                await check(f"https://{host}:{port}", authority.fingerprint)
+    assert names == ["localhost", None]
+
+
 async def test_every_request_after_the_first_is_verified_too(served: dict[str, str], authority: Authority) -> None:
     settings = ElasticsearchSettings(url=served["genuine"], ca_fingerprint=authority.fingerprint, timeout=5)
     async with connect(settings) as client:

@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import ssl
 from dataclasses import replace
+from ipaddress import ip_address
 from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -62,6 +63,9 @@ async def certificate_chain(host: str, port: int) -> list[bytes]:
     """
     connection = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD))
     connection.set_connect_state()
+    if not _is_address(host):
+        # A proxy in front of several servers chooses one by this name. TLS allows no IP address here (RFC 6066, 3).
+        connection.set_tlsext_host_name(host.encode("idna"))
     try:
         async with asyncio.timeout(HANDSHAKE_SECONDS):
             reader, writer = await asyncio.open_connection(host, port)
@@ -75,13 +79,32 @@ async def certificate_chain(host: str, port: int) -> list[bytes]:
     return [certificate.public_bytes(Encoding.DER) for certificate in chain]
 
 
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 async def _handshake(connection: SSL.Connection, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while True:
         try:
-            return connection.do_handshake()
+            connection.do_handshake()
         except SSL.WantReadError:
-            writer.write(connection.bio_read(CHUNK))
+            writer.write(_to_send(connection))
             received = await reader.read(CHUNK)
             if not received:
                 raise ConnectionError from None
             connection.bio_write(received)
+        else:
+            writer.write(_to_send(connection))
+            return
+
+
+def _to_send(connection: SSL.Connection) -> bytes:
+    """Empty while a message of the server has arrived only in part."""
+    try:
+        return connection.bio_read(CHUNK)
+    except SSL.WantReadError:
+        return b""
