@@ -1,13 +1,28 @@
-"""The lock files pin what is declared: requirements.txt what runs, requirements-dev.txt what only a checkout needs."""
+"""The packages declare what they import, and the lock files pin what is declared: requirements.txt what runs,
+requirements-dev.txt what only a checkout needs.
+"""
 
+import ast
 import re
+import sys
 import tomllib
+from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
 LOCKS = ("requirements.txt", "requirements-dev.txt")
+PROJECTS = sorted(
+    file.parent.relative_to(ROOT)
+    for pattern in ("schemas", "shared/*", "infra/local", "services/*", "docs/example-sink")
+    for file in ROOT.glob(f"{pattern}/pyproject.toml")
+)
+PARTS = {"pydantic-core": "pydantic"}
+"""Distributions that another one always brings, to be imported beside it."""
+BUILT_IN = {*sys.stdlib_module_names, "triton_python_backend_utils"}
+"""Modules that no distribution contains: Triton gives its own to a model that it runs."""
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 
 
@@ -22,6 +37,16 @@ def declared(pyproject: Path) -> set[str]:
     return {name for name in names if not name.startswith("headrace-")}
 
 
+def imported(source: Path) -> Iterator[str]:
+    """The top module of every absolute import in the Python files of a folder."""
+    for file in source.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.partition(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                yield node.module.partition(".")[0]
+
+
 def pinned(lock: str) -> set[str]:
     return set(map(normalized, re.findall(r"^[\w.-]+(?===)", (ROOT / lock).read_text(), re.M)))
 
@@ -31,6 +56,20 @@ def runtime() -> set[str]:
     """What the packages of the workspace declare."""
     members = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["workspace"]["members"]
     return {name for member in members for folder in ROOT.glob(member) for name in declared(folder / "pyproject.toml")}
+
+
+@pytest.mark.parametrize("project", PROJECTS, ids=str)
+def test_a_package_declares_each_distribution_that_it_imports(project: Path) -> None:
+    own = tomllib.loads((ROOT / project / "pyproject.toml").read_text())["project"]
+    allowed = {normalized(name) for name in (own["name"], *own["dependencies"])}
+    allowed |= {part for part, whole in PARTS.items() if whole in allowed}
+    distributions = packages_distributions()
+    undeclared = {
+        module
+        for module in set(imported(ROOT / project / "src")) - BUILT_IN
+        if not allowed & set(map(normalized, distributions.get(module, [module])))
+    }
+    assert undeclared == set()
 
 
 def test_each_declared_dependency_is_pinned_in_the_lock_file_of_its_use(runtime: set[str]) -> None:
