@@ -46,7 +46,7 @@ test-long: setup browser ## Run the full-size tests as well
 
 mutants mutants-deciders: export GRPC_ENABLE_FORK_SUPPORT = 0
 
-mutants: setup ## Weaken each guarantee in a copy, and show that the tests notice
+mutants: setup ## Weaken each guarantee in a copy, and show that the tests fail
 	PYTHONPATH=tests $(BIN)/python -m mutation $(ARGS)
 
 mutants-deciders: setup ## Mutate every line of the pure functions that decide, with cosmic-ray
@@ -70,7 +70,7 @@ bench: setup ## Compare with raw clients, both in one run
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	$(foreach member,$(MEMBERS),$(member)/pyproject.toml --no-emit-package headrace-$(notdir $(member)))
 
-lock: ## Pin the dependencies with hashes: what runs, and apart from it what only a checkout needs
+lock: ## Pin the dependencies with hashes, those of the packages apart from those of development
 	$(COMPILE) -o requirements.txt
 	$(COMPILE) --group pyproject.toml:dev -c requirements.txt -o requirements-dev.txt \
 		$$(sed -nE 's/^([a-z0-9._-]+)==.*/--no-emit-package \1/p' requirements.txt)

@@ -26,7 +26,7 @@ RESULTS = Path(".pytest_cache/suite")
 
 
 def main() -> int:
-    """Runs both parts, whatever becomes of the first. The exit status."""
+    """Runs both parts, also if the first fails. The exit status."""
     marks = "" if "--long" in sys.argv[1:] else " and not long"
     began = time.monotonic()
     failed = []

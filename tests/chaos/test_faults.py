@@ -1,8 +1,8 @@
-"""Real faults in a stream of changes: afterwards every store is the fold, and no fault has made a dead letter.
+"""Real faults in a stream of changes: afterwards every store has the newest changes, without further dead letters.
 
-Each test publishes a catalogue of its own and changes to it. While the stream goes on, the test breaks something, waits
-until the workers notice, and repairs it. Then it compares all stores with the fold, and checks for every worker:
-published = applied + superseded + dead.
+Each test publishes a catalogue of its own and changes to it. During the stream the test breaks something, waits
+until the workers report it, and repairs it. Then it compares all stores with the newest changes, and checks for every
+worker: published = applied + superseded + dead.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ Fault = Callable[[], Awaitable[None]]
 
 
 async def survives(pipeline: Pipeline, fault: Fault) -> None:
-    """Publishes a steady stream from before the fault to after it, and checks what must hold once all is quiet."""
+    """Publishes a steady stream from before the fault to after it; checks the guarantees when all workers are done."""
     events = catalogue_events(products=70, keywords=30, count=MOST_EVENTS)
     async with asyncio.TaskGroup() as group:
         broken = group.create_task(_after_the_first_second(fault))
@@ -115,7 +115,7 @@ async def test_kill_9_of_the_broker(pipeline: Pipeline, faults: Servers) -> None
     await survives(pipeline, killed)
 
 
-async def test_every_store_stands_still_for_longer_than_a_request_may_take(pipeline: Pipeline, faults: Servers) -> None:
+async def test_every_store_is_paused_for_longer_than_a_request_may_take(pipeline: Pipeline, faults: Servers) -> None:
     await survives(pipeline, lambda: break_stores(pipeline, WRITERS, faults.pause, faults.resume))
 
 

@@ -59,7 +59,7 @@ async def test_an_empty_batch_has_no_outcomes(stage: Stage[Any]) -> None:
     assert list(await stage.apply([])) == []
 
 
-async def test_an_unknown_id_is_missing_from_what_is_read(store: Store, kind: Kind, new_id: NewId) -> None:
+async def test_an_unknown_id_is_missing_from_the_result(store: Store, kind: Kind, new_id: NewId) -> None:
     assert await store.get(kind, [new_id("never-seen")]) == {}
     assert await store.get(kind, []) == {}
 
@@ -76,7 +76,7 @@ async def test_one_bad_change_among_500_good_ones_is_rejected_alone(
     assert await store.get(kind, [change.id for change in batch]) == expected
 
 
-async def test_a_rejected_change_leaves_what_is_stored(
+async def test_a_rejected_change_leaves_the_stored_entity_unchanged(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     bad = bad_change(sink, kind, new_id("a"))

@@ -77,7 +77,7 @@ async def test_text_of_any_script_is_kept(
 async def test_prices_of_up_to_15_digits_are_kept_exactly(
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
-    # Qdrant's JSON parser trades the last bit of longer numbers for speed (serde_json without float_roundtrip).
+    # Qdrant's JSON parser is not exact in the last bit of longer numbers (serde_json without float_roundtrip).
     prices = [0.1, 19.99, -19.99, 1e-9, 2**53 + 0.0, 1e22, 123456789.123456, 999999999999.99]
     changes = [sink.upsert("product", new_id(str(index)), 1, price=price) for index, price in enumerate(prices)]
     await check_kept(sink, stage, store, "product", changes)

@@ -1,4 +1,4 @@
-"""Any id of 1 to 512 bytes is kept apart from every other."""
+"""Each id of 1 to 512 bytes is an entity of its own."""
 
 from collections.abc import Callable
 from typing import Any

@@ -45,7 +45,7 @@ async def test_one_bad_link_set_among_500_good_ones_is_rejected_alone(
     assert await link_store.links_of([bad.id, *(links.id for links in good)]) == {links.id: links for links in good}
 
 
-async def test_a_rejected_link_set_leaves_the_one_before_as_it_was(
+async def test_a_rejected_link_set_leaves_the_stored_one_unchanged(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     before = link_set(new_id("p"), 1, [new_id("a"), new_id("b")])
@@ -57,7 +57,7 @@ async def test_a_rejected_link_set_leaves_the_one_before_as_it_was(
     assert await link_store.links_of([before.id]) == {before.id: before}
 
 
-async def test_of_two_link_sets_of_one_product_in_one_batch_the_newer_is_stored(
+async def test_the_newer_of_two_link_sets_of_one_product_in_one_batch_is_stored(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     p, q, a, b = map(new_id, ("p", "q", "a", "b"))
@@ -69,7 +69,7 @@ async def test_of_two_link_sets_of_one_product_in_one_batch_the_newer_is_stored(
     assert await link_store.links_of([p, q]) == {p: batch[2], q: batch[1]}
 
 
-async def test_writers_of_the_same_link_sets_end_in_the_newest_ones_whole(
+async def test_writers_of_the_same_link_sets_leave_the_newest_ones_complete(
     link_sink: LinkSink, link_store: LinkStore, new_id: NewId
 ) -> None:
     keywords = [new_id(f"k{number}") for number in range(20)]

@@ -23,7 +23,7 @@ def link_store_control(link_sink: LinkSink, faults: Servers) -> StoreControl:
     return StoreControl(faults, link_sink.server)
 
 
-async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_then_takes_them(
+async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_then_stores_them(
     link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
 ) -> None:
     batch = sets(new_id, 1)
@@ -38,7 +38,7 @@ async def test_a_store_that_is_down_before_link_sets_come_is_unavailable_and_the
     await check_stored(link_store, batch)
 
 
-async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_whole(
+async def test_a_store_killed_while_link_sets_are_replaced_has_each_of_them_complete(
     link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
 ) -> None:
     running = asyncio.Event()
@@ -71,7 +71,7 @@ async def test_a_store_killed_while_link_sets_are_replaced_holds_each_of_them_wh
     await check_stored(link_store, interrupted)
 
 
-async def test_a_store_killed_after_link_sets_were_applied_holds_them_tombstones_included(
+async def test_a_store_killed_after_link_sets_were_applied_has_them_tombstones_included(
     link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
 ) -> None:
     batch = [tombstone(links.id, 3) if place % 3 == 0 else links for place, links in enumerate(sets(new_id, 3))]
@@ -106,7 +106,7 @@ def sets(new_id: NewId, version: int) -> list[ProductLinks]:
 
 
 async def apply(stage: Stage[Any], batch: Sequence[Any]) -> Sequence[Outcome]:
-    """One try. Unavailable, if raised, is the outcome of each set."""
+    """One attempt. Unavailable, if raised, is the outcome of each set."""
     try:
         return await stage.apply(batch)
     except Unavailable as error:

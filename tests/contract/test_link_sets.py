@@ -1,4 +1,4 @@
-"""A store has the newest link set of each product, as a whole, in whatever order the sets arrive."""
+"""A store has the newest link set of each product, as a whole, for any order of arrival."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,7 +47,7 @@ async def test_the_same_set_twice_is_applied_twice(
     assert await link_store.links_of([links.id for links in sets]) == {links.id: links for links in sets}
 
 
-async def test_of_two_sets_with_one_version_the_first_stays(
+async def test_the_first_of_two_sets_with_one_version_stays(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     product = new_id("p")
@@ -92,7 +92,7 @@ async def test_an_older_tombstone_after_a_newer_set_is_superseded(
     assert await link_store.links_of([product]) == {product: new}
 
 
-async def test_a_product_created_again_has_its_new_links_alone(
+async def test_a_product_created_again_has_only_its_new_links(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     product, a, b = map(new_id, ("p", "a", "b"))
@@ -115,7 +115,7 @@ async def test_an_empty_set_keeps_its_version(link_stage: Stage[Any], link_store
 
 
 @pytest.mark.parametrize(("older", "newer"), NEIGHBOURS)
-async def test_neighbouring_link_versions_are_told_apart_in_both_orders(
+async def test_neighbouring_link_versions_are_distinguished_in_both_orders(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId, older: int, newer: int
 ) -> None:
     rising, falling, a, b = map(new_id, ("rising", "falling", "a", "b"))

@@ -50,9 +50,7 @@ async def test_a_product_finds_its_keywords_by_rank(
     assert await link_store.links_of([]) == {}
 
 
-async def test_links_under_any_id_and_of_any_text_are_kept_value_for_value(
-    link_stage: Stage[Any], link_store: LinkStore
-) -> None:
+async def test_links_with_any_id_and_any_text_are_stored_exactly(link_stage: Stage[Any], link_store: LinkStore) -> None:
     run = uuid4().hex
     long = (run + "전" * MAX_ID_BYTES).encode()[: MAX_ID_BYTES - 2].decode(errors="ignore")
     ids = [name + run for name in (*AWKWARD, "x")] + [long, run.ljust(MAX_ID_BYTES, "x")]

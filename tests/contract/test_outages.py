@@ -21,7 +21,7 @@ def store_control(sink: Sink, faults: Servers) -> StoreControl:
     return StoreControl(faults, sink.server)
 
 
-async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_takes_it(
+async def test_a_store_that_is_down_before_a_batch_is_unavailable_and_then_stores_it(
     sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
 ) -> None:
     first, second = changes(sink, new_id, 1), changes(sink, new_id, 2)
@@ -72,7 +72,7 @@ async def test_a_store_killed_during_batches_is_unavailable_and_loses_nothing_th
     await check_stored(sink, store, interrupted)
 
 
-async def test_a_store_killed_after_a_batch_holds_it_deletes_included_and_takes_it_again(
+async def test_a_store_killed_after_a_batch_has_it_deletes_included_and_applies_it_again(
     sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
 ) -> None:
     upserts = changes(sink, new_id, 3)
@@ -103,7 +103,7 @@ async def test_a_silent_store_is_unavailable_within_its_time_limit(
 
 
 @pytest.mark.long
-async def test_an_older_upsert_is_superseded_longer_after_a_delete_than_elasticsearch_remembers_real_ones(
+async def test_an_older_upsert_is_superseded_after_elasticsearch_has_forgotten_a_real_delete(
     sink: Sink, stage: Stage[Any], store: Store, new_id: NewId
 ) -> None:
     delete = sink.delete("product", new_id("a"), 3)
@@ -121,7 +121,7 @@ def changes(sink: Sink, new_id: NewId, version: int) -> list[Any]:
 
 
 async def apply(stage: Stage[Any], batch: Sequence[Any]) -> Sequence[Outcome]:
-    """One try. What is said of the whole batch is said of each change."""
+    """One attempt. The outcome of the whole batch is the outcome of each change."""
     try:
         return await stage.apply(batch)
     except Unavailable as error:

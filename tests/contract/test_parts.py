@@ -1,4 +1,4 @@
-"""The parts of a batch fail alone: one rule for every sink, whatever it cuts a batch by.
+"""A failed part of a batch does not touch the others: one rule for every sink.
 
 A proxy before the real server closes the connection of each request that contains the id of a certain keyword.
 """
@@ -21,7 +21,7 @@ NewId = Callable[[str], str]
 pytestmark = pytest.mark.parametrize("sink", server_sink_names(), indirect=True)
 
 LONG = "x" * 9_000
-"""So long that 160 products are more than one request, where requests are cut by bytes."""
+"""So long that 160 products are more than one request, if requests are cut by bytes."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ async def test_when_every_part_is_unavailable_the_batch_is(sink: Sink, path: Pat
     await check_stored(sink, store, batch)
 
 
-async def test_a_redelivery_of_a_batch_with_a_failed_part_steps_nothing_back(
+async def test_a_redelivery_of_a_batch_with_a_failed_part_makes_no_version_older(
     sink: Sink, path: Path, store: Store, new_id: NewId
 ) -> None:
     batch = [*products(sink, new_id), *keywords(sink, new_id)]
@@ -117,7 +117,7 @@ def keywords(sink: Sink, new_id: NewId) -> list[Any]:
 
 def refused(sink: Sink, id: str) -> Any:
     """A product that passes the stage's own checks and for which each server refuses the whole request: an id longer
-    than Elasticsearch takes, a character that PostgreSQL cannot store, JSON nested deeper than Qdrant reads.
+    than Elasticsearch accepts, a character that PostgreSQL cannot store, JSON nested deeper than Qdrant accepts.
     """
     deep: Any = 1
     for _ in range(210):

@@ -37,7 +37,7 @@ async def test_a_late_change_of_a_deleted_entity_is_found_by_no_search(
     assert await found(sink, store, kind, text) == set()
 
 
-async def test_an_entity_created_again_is_found_by_its_new_text_alone(
+async def test_an_entity_created_again_is_found_only_by_its_new_text(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     before, after = f"before{new_id('')[:-1]}", f"after{new_id('')[:-1]}"

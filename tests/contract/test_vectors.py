@@ -17,7 +17,7 @@ pytestmark = pytest.mark.parametrize("sink", sink_names(vectors=True), indirect=
 
 
 @pytest.mark.parametrize("dimension", [1, 383, 385, 768])
-async def test_a_vector_of_the_wrong_dimension_is_rejected_and_nothing_of_it_written(
+async def test_a_change_with_a_vector_of_the_wrong_dimension_is_rejected_and_not_written(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId, dimension: int
 ) -> None:
     stored = sink.upsert(kind, new_id("a"), 1)
@@ -29,7 +29,7 @@ async def test_a_vector_of_the_wrong_dimension_is_rejected_and_nothing_of_it_wri
     assert await store.get(kind, [stored.id]) == {stored.id: sink.stored(stored)}
 
 
-async def test_a_vector_of_another_model_is_rejected_and_nothing_of_it_written(
+async def test_a_change_with_a_vector_of_another_model_is_rejected_and_not_written(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     wrong = sink.upsert(kind, new_id("a"), 2, embedding=sink.embedding("x", model="another-model"))

@@ -1,4 +1,4 @@
-"""In whatever order changes arrive, a store has the newest version and never an older one again."""
+"""A store has the newest version for any order of arrival, and never an older one again."""
 
 from collections.abc import Callable
 from typing import Any
@@ -48,7 +48,7 @@ async def test_the_same_change_twice_is_applied_twice(
     }
 
 
-async def test_of_two_changes_with_one_version_the_first_stays(
+async def test_the_first_of_two_changes_with_one_version_stays(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     id = new_id("a")
@@ -104,7 +104,7 @@ async def test_a_deleted_entity_is_created_again_by_a_newer_upsert(
 
 
 @pytest.mark.parametrize(("older", "newer"), NEIGHBOURS)
-async def test_neighbouring_versions_are_told_apart_in_both_orders(
+async def test_neighbouring_versions_are_distinguished_in_both_orders(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId, older: int, newer: int
 ) -> None:
     rising, falling = new_id("rising"), new_id("falling")

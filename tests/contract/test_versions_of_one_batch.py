@@ -14,7 +14,7 @@ from headrace_worker.store import Store
 NewId = Callable[[str], str]
 
 
-async def test_of_two_versions_of_one_id_in_one_batch_the_newer_is_stored(
+async def test_the_newer_of_two_versions_of_one_id_in_one_batch_is_stored(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     a, b, c = new_id("a"), new_id("b"), new_id("c")
@@ -31,7 +31,7 @@ async def test_of_two_versions_of_one_id_in_one_batch_the_newer_is_stored(
 
 
 @pytest.mark.parametrize("sink", sink_names(vectors=True), indirect=True)
-async def test_when_the_newest_of_an_id_is_rejected_the_next_newest_is_stored(
+async def test_the_next_newest_is_stored_if_the_newest_of_an_id_is_rejected(
     sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
 ) -> None:
     id = new_id("a")

@@ -47,7 +47,7 @@ def test_every_variable_is_a_setting(page: Path) -> None:
     assert named - known_variables() - set(variable_names(SqliteWorkerSettings)) - {ACTOR} == set()
 
 
-def test_every_metric_that_is_explained_exists_and_the_other_way_round() -> None:
+def test_every_explained_metric_exists_and_every_metric_is_explained() -> None:
     exposed = generate_latest(Metrics("any").registry).decode()
     families = set(re.findall(r"^# TYPE (headrace_\w+)", exposed, re.M))
     families = {name for name in families if not name.endswith("_created")} - {"headrace_worker"}
@@ -55,7 +55,7 @@ def test_every_metric_that_is_explained_exists_and_the_other_way_round() -> None
     assert explained == families
 
 
-def test_the_output_in_the_readme_is_of_the_run_on_the_page_of_the_demo() -> None:
+def test_the_readme_shows_output_of_the_run_in_the_demo_page() -> None:
     shown = re.search(r"<!-- demo output -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
     assert shown is not None
     whole = (ROOT / "docs/demo.md").read_text().splitlines()
@@ -67,7 +67,7 @@ def test_every_reason_of_a_dead_letter_is_listed() -> None:
     assert [reason for reason in DEAD_REASONS if f"`{reason}`" not in page] == []
 
 
-def test_the_code_that_contributing_shows_is_the_examples() -> None:
+def test_the_code_in_contributing_is_that_of_the_example() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     sources = [path.read_text() for path in EXAMPLE.rglob("*.py")] + [(EXAMPLE / "pyproject.toml").read_text()]
     blocks = re.findall(r"```(?:python|toml)\n(.*?)```", text, re.S)
@@ -83,7 +83,7 @@ def test_every_test_that_is_named_exists(page: Path) -> None:
 
 
 def test_every_file_with_a_long_test_is_listed() -> None:
-    """CONTRIBUTING.md says what `make test` leaves out."""
+    """CONTRIBUTING.md lists the files with tests that `make test` leaves out."""
     section = (ROOT / "CONTRIBUTING.md").read_text().split("## Tests that only `make test-long` runs")[1]
     listed = set(re.findall(r"`([\w/]+\.py)`", section.split("\n## ")[0]))
     files = [*ROOT.glob("tests/**/test_*.py"), *ROOT.glob("*/**/tests/test_*.py")]

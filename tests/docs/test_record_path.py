@@ -61,8 +61,8 @@ def documented() -> list[str]:
     return re.findall(r"^\d+\. `([^`]+)`", section, re.MULTILINE)
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Answers in place of Qdrant, so that the path of a record can be followed without a server."""
+def fake_qdrant(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replaces Qdrant, so that the path of a record can be followed without a server."""
     vectors = {VECTOR: models.VectorParams(size=DIMENSION, distance=models.Distance.COSINE)}
     stored: dict[Any, models.Record] = {}
 
@@ -81,7 +81,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(AsyncQdrantClient, method.__name__, method)
 
 
-async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_path_of_a_record_has_the_documented_files(monkeypatch: pytest.MonkeyPatch) -> None:
     consumers = FakeConsumers()
     consumers.install(monkeypatch)
 
@@ -89,7 +89,7 @@ async def test_the_path_of_a_record_is_as_short_as_the_documentation_says(monkey
         return None
 
     monkeypatch.setattr(Publisher, "publish", acknowledge)
-    stand_in(monkeypatch)
+    fake_qdrant(monkeypatch)
     settings = QdrantWorkerSettings(model="m1", dimension=DIMENSION)
     vector = base64.b64encode(np.ones(DIMENSION, "<f4").tobytes()).decode()
     embedding = {"model": "m1", "content_hash": "a" * 64, "vector": vector}

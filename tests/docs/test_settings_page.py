@@ -1,4 +1,4 @@
-"""docs/settings.md says what the settings classes say."""
+"""docs/settings.md describes the settings classes."""
 
 import runpy
 from pathlib import Path
@@ -8,9 +8,9 @@ from headrace_worker.worker import known_variables, worker_names
 DOCS = Path(__file__).parents[2] / "docs"
 
 
-def test_the_settings_page_is_what_the_settings_classes_say() -> None:
+def test_the_settings_page_matches_the_settings_classes() -> None:
     page = runpy.run_path(str(DOCS / "settings_page.py"))["page"]()
-    again = "make it again: .venv/bin/python docs/settings_page.py > docs/settings.md"
+    again = "create it again: .venv/bin/python docs/settings_page.py > docs/settings.md"
     assert (DOCS / "settings.md").read_text() == page, again
 
 

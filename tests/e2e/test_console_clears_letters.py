@@ -18,7 +18,7 @@ OVERTAKEN = dict.fromkeys(list(DEAR)[:6], 10.0)
 
 async def refused(deploy: BadDeploy) -> None:
     """30 letters of one cause; newer versions of 6 of their products were applied afterwards."""
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
     await deploy.publish(OVERTAKEN, version=2)
@@ -41,7 +41,7 @@ async def part(operator: Operator, label: str) -> int:
     return int((await row.locator(".part-count").inner_text()).replace(",", ""))
 
 
-async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: BadDeploy, operator: Operator) -> None:
+async def test_a_cause_is_listed_previewed_replayed_and_resolved(deploy: BadDeploy, operator: Operator) -> None:
     await refused(deploy)
     page = operator.page
     await open_cause(operator)
@@ -63,7 +63,7 @@ async def test_a_cause_is_seen_previewed_replayed_and_becomes_resolved(deploy: B
     await expect(page.locator(".phase")).to_have_text("Stopped by itself")
     assert await part(operator, "Not sent") == 20
 
-    await deploy.mend_it()
+    await deploy.repair()
     await deploy.waiting(30 - 6 + await _overtaken_and_waiting(deploy))
     await open_cause(operator)
     await page.get_by_role("link", name="Replay…").first.click()
@@ -97,10 +97,10 @@ async def _nothing_waits(deploy: BadDeploy) -> bool:
 async def test_the_procedure_works_by_keyboard_alone(
     deploy: BadDeploy, console: ConsoleProcess, browser: Browser
 ) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
-    await deploy.mend_it()
+    await deploy.repair()
     async with at_the_console(browser, console) as operator:
         page, keyboard = operator.page, operator.page.keyboard
         await page.goto(console.url, timeout=60_000)
@@ -131,10 +131,10 @@ async def test_the_procedure_works_by_keyboard_alone(
 async def test_the_procedure_works_without_javascript(
     deploy: BadDeploy, console: ConsoleProcess, browser: Browser
 ) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
-    await deploy.mend_it()
+    await deploy.repair()
     async with at_the_console(browser, console, javascript=False) as operator:
         page = operator.page
         await operator.sign_in()
@@ -156,7 +156,7 @@ async def _all_resolved(deploy: BadDeploy) -> bool:
 
 
 async def test_chosen_letters_are_parked_and_discarded_with_a_reason(deploy: BadDeploy, operator: Operator) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
     page = operator.page
@@ -184,10 +184,10 @@ async def test_chosen_letters_are_parked_and_discarded_with_a_reason(deploy: Bad
 async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_nothing_twice(
     deploy: BadDeploy, console: ConsoleProcess, browser: Browser
 ) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
-    await deploy.mend_it()
+    await deploy.repair()
     async with at_the_console(browser, console) as operator:
         await operator.sign_in()
         earlier = {place(record) for record in await deploy.installation.replays("pgvector")}
@@ -224,10 +224,10 @@ async def _some_resolved(deploy: BadDeploy) -> bool:
 
 
 async def test_a_running_replay_is_stopped_by_its_button(deploy: BadDeploy, operator: Operator) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish(CHEAP | DEAR)
     await deploy.waiting(len(DEAR))
-    await deploy.mend_it()
+    await deploy.repair()
     await operator.visit("/replay/confirm?canary=0&rate=4")
     await operator.page.get_by_role("button", name="Replay now").click()
     await eventually(lambda: _some_resolved(deploy), within=60)

@@ -112,7 +112,7 @@ async def test_previews_replays_and_reasons_are_escaped(
         assert operator.complaints == []
 
 
-async def test_of_five_megabytes_the_beginning_is_shown_and_all_are_downloaded(
+async def test_the_beginning_of_five_megabytes_is_shown_and_all_are_downloaded(
     deploy: BadDeploy, operator: Operator
 ) -> None:
     admin = AIOKafkaAdminClient(**client_options(deploy.installation.settings.kafka))

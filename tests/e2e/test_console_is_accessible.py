@@ -34,7 +34,7 @@ async def violations(operator: Operator) -> list[str]:
 
 
 async def test_axe_finds_no_violation_on_any_page(deploy: BadDeploy, console: ConsoleProcess, browser: Browser) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, "dear too": 999.0})
     await deploy.waiting(2)
     (first, *_) = (await deploy.installation.index.page(Selection())).letters
@@ -71,7 +71,7 @@ async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter
 
 
 async def test_no_status_is_shown_by_colour_alone(deploy: BadDeploy, operator: Operator) -> None:
-    await deploy.break_it()
+    await deploy.add_constraint()
     await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": 999.0})
     await deploy.waiting(1)
     await operator.visit("/letters")

@@ -66,13 +66,13 @@ class BadDeploy:
         await connection.execute("TRUNCATE " + ", ".join(row["name"] for row in tables))
         await connection.close()
 
-    async def break_it(self) -> None:
+    async def add_constraint(self) -> None:
         """Adds the constraint: a product that costs DEAREST or more is refused."""
         await self._execute(
             f"ALTER TABLE headrace.products ADD CONSTRAINT not_dear CHECK (price < {DEAREST}) NOT VALID"
         )
 
-    async def mend_it(self) -> None:
+    async def repair(self) -> None:
         """Removes the constraint. The letters stay."""
         await self._execute("ALTER TABLE headrace.products DROP CONSTRAINT not_dear")
 

@@ -11,7 +11,7 @@ from headrace_worker.stage import Stage, Unavailable
 
 
 async def answers(stage: Stage[Any], changes: Sequence[Any]) -> list[Answered]:
-    """The stage's answer for each change; of the changes of one (kind, id) it gets only the newest."""
+    """The stage's answer for each change; it gets only the newest change of each (kind, id)."""
 
     async def publish_nothing(outputs: Sequence[Any]) -> None:
         assert not outputs

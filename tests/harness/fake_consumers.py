@@ -1,4 +1,4 @@
-"""Kafka's side of a worker's consumers, in memory: it assigns partitions, delivers batches and takes commits.
+"""Kafka's side of a worker's consumers, in memory: it assigns partitions, delivers batches and records commits.
 
 It replaces the methods of aiokafka's consumer that need a broker, and nothing of FastStream or of the product.
 """
@@ -27,7 +27,7 @@ class FakeGroup:
         self.ended: asyncio.Queue[Ended] = asyncio.Queue()
 
     async def assign(self, partition: TopicPartition, committed: int = 0, start: int = 0) -> None:
-        """A rebalance assigns the partition, of which the records before `start` have expired."""
+        """A rebalance assigns the partition, whose records before `start` have expired."""
         self.offsets = (committed, start)
         await self.listener.on_partitions_assigned(frozenset({partition}))
 

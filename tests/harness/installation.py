@@ -34,14 +34,14 @@ WAITING = Selection(status=("waiting",))
 
 
 class Faulty:
-    """Wraps a stage. While the switch is `broken` it rejects what `spoils` selects, as a bad deploy would."""
+    """Wraps a stage. While the switch is `broken` it rejects the changes that `affects` selects."""
 
     def __init__(self, stage: Any, switch: "Switch") -> None:
         self._stage = stage
         self._switch = switch
 
     async def apply(self, changes: Sequence[Any]) -> Sequence[Any]:
-        bad = [self._switch.broken and self._switch.spoils(change) for change in changes]
+        bad = [self._switch.broken and self._switch.affects(change) for change in changes]
         good = [change for change, is_bad in zip(changes, bad, strict=True) if not is_bad]
         outcomes = iter(await self._stage.apply(good) if good else ())
         refused = Rejected("refused_by_store", "the deploy is bad", ("faulty", "deploy"))
@@ -52,11 +52,11 @@ class Faulty:
 
 
 class Switch:
-    """Says whether the deploy is bad, and for which changes."""
+    """Whether the deploy is bad, and which changes it affects."""
 
-    def __init__(self, spoils: Callable[[Any], bool] = lambda change: True) -> None:
+    def __init__(self, affects: Callable[[Any], bool] = lambda change: True) -> None:
         self.broken = True
-        self.spoils = spoils
+        self.affects = affects
 
 
 def faulty(worker: Worker, switch: Switch) -> Worker:
@@ -158,7 +158,7 @@ class Installation:
         return {prediction.letter.id: prediction.outcome for prediction in predictions}
 
     async def replayed(
-        self, selection: Selection = WAITING, options: ReplayOptions = QUICK, actor: str = "night shift"
+        self, selection: Selection = WAITING, options: ReplayOptions = QUICK, actor: str = "on-call"
     ) -> Progress:
         """Replays the selection and returns its last progress."""
         async with open_letter_reader(self.settings.kafka) as reader:

@@ -20,11 +20,11 @@ from headrace_worker.stage import Rejected
 INVALID = Rejected("invalid", "title: Field required", ("missing", "title"))
 
 
-def letter(id: str, **said: Any) -> Letter:
+def letter(id: str, **given: Any) -> Letter:
     """Makes a letter of the worker qdrant with these attributes; the others have usual values."""
-    attempts = said.get("attempts", 1)
-    failed_at = said.get("failed_at", datetime(2026, 3, 1, 3, attempts, tzinfo=UTC))
-    reason = said.get("reason", "invalid")
+    attempts = given.get("attempts", 1)
+    failed_at = given.get("failed_at", datetime(2026, 3, 1, 3, attempts, tzinfo=UTC))
+    reason = given.get("reason", "invalid")
     usual: dict[str, Any] = {
         "origin": "headrace",
         "worker": "qdrant",
@@ -42,7 +42,7 @@ def letter(id: str, **said: Any) -> Letter:
         "version": 1,
         "size": 120,
     }
-    return Letter(id, **usual | said)
+    return Letter(id, **usual | given)
 
 
 def letter_of(

@@ -81,7 +81,7 @@ class HookedWrites(PointWrites):
 
 
 class HookedQueries(PointQueries):
-    """The queries for the holders of keywords and for the probes that keywords reach have hooks."""
+    """The queries for the products linked to keywords (holders) and for the probes that keywords reach have hooks."""
 
     def __init__(self, client: AsyncQdrantClient, collection: str, hooks: Hooks) -> None:
         super().__init__(client, collection)
@@ -209,7 +209,7 @@ class PausedTurn:
 
     def __init__(self, consumer: Consumer, step: Step) -> None:
         self._arrived = asyncio.Event()
-        self._go_on = asyncio.Event()
+        self._resumed = asyncio.Event()
         consumer.hooks.after(step, self._pause)
         self._task = asyncio.create_task(consumer.work())
 
@@ -220,14 +220,14 @@ class PausedTurn:
         arrived.cancel()
         return self._arrived.is_set()
 
-    async def go_on(self) -> None:
-        """Lets the consumer go on, and returns when it has finished. Raises what the stage raises."""
-        self._go_on.set()
+    async def resume(self) -> None:
+        """Lets the consumer continue, and returns when it has finished. Raises what the stage raises."""
+        self._resumed.set()
         await self._task
 
     async def _pause(self) -> None:
         self._arrived.set()
-        await self._go_on.wait()
+        await self._resumed.wait()
 
 
 def _decoded(record: Any) -> Request | SweepMarker:

@@ -60,7 +60,7 @@ class Entities:
         return Embeddings(list(live), [text for text, _ in live.values()], vectors, frozenset(self._deleted[kind]))
 
     def clear(self) -> None:
-        """Forgets every entity. Versions go on."""
+        """Forgets every entity. Versions continue to grow."""
         for kind in ID_FIELDS:
             self._live[kind].clear()
             self._deleted[kind].clear()

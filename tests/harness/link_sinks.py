@@ -1,4 +1,4 @@
-"""Every installed sink of link sets, as the contract suite drives it."""
+"""Every installed sink of link sets, as the contract suite uses it."""
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
@@ -36,18 +36,18 @@ class LinkSink:
 
 def link_sink_names(*, on_servers: bool = False) -> list[str]:
     """The sinks that store link sets; with `on_servers` only those on a server which the tests can break."""
-    names = [name for name in candidates() if keeps_links(load_sink(name))]
+    names = [name for name in candidates() if stores_links(load_sink(name))]
     return [name for name in names if servers_of(load_sink(name))] if on_servers else names
 
 
-def keeps_links(worker: Worker) -> bool:
+def stores_links(worker: Worker) -> bool:
     if worker.links is None:
         return False
     return ProductLinks in worker.inputs(worker.settings.model_construct()).values()
 
 
 def link_set(product_id: str, version: int, keyword_ids: Sequence[str], title: str | None = None) -> ProductLinks:
-    """A live set of these keywords, best first, whose texts and scores tell its version."""
+    """A live set of these keywords, best first, whose texts and scores depend on its version."""
     links = [
         Link(keyword_id=id, text=f"{id} at version {version}", score=0.9 - place / 100 - version % 7 / 1000, rank=place)
         for place, id in enumerate(keyword_ids, 1)

@@ -177,7 +177,7 @@ class Linking:
                 return
 
     async def published(self) -> dict[str, ProductLinks]:
-        """What a store that is fenced by the link version contains."""
+        """The content of a store that is fenced by the link version."""
         async for record in self._product_links.until_now():
             links = ProductLinks.model_validate_json(record.value)
             stored = self._published.get(links.product_id)
@@ -238,7 +238,7 @@ class Linking:
         return Access(catalogue, points, queries, self._ends, publisher.publish), points, publisher
 
     async def _reader(self, topic: str) -> TopicReader:
-        """Reads a topic from its beginning. A short fetch does not delay the question for the topic's end."""
+        """Reads a topic from its beginning. A short fetch does not delay the request for the topic's end."""
         consumer = AIOKafkaConsumer(
             **client_options(self.settings.kafka), fetch_max_wait_ms=10, auto_offset_reset="earliest"
         )

@@ -14,7 +14,7 @@ class MemoryStage:
     """Ids in `reject` are rejected alone, in `refuse_batch_with` with their batch; `break_on` breaks the store."""
 
     def __init__(self) -> None:
-        self.held: dict[tuple[str, str], Any] = {}
+        self.stored: dict[tuple[str, str], Any] = {}
         self.batches: list[list[Any]] = []
         self.reject: set[str] = set()
         self.refuse_batch_with: set[str] = set()
@@ -38,15 +38,15 @@ class MemoryStage:
     def apply_one(self, change: Any) -> Outcome:
         if change.id in self.reject:
             return Rejected("refused_by_store", f"{change.id} is refused", ("memory", "refused"))
-        held = self.held.get((change.kind, change.id))
-        if held is not None and held.version > change.version:
-            return Superseded(held.version)
-        self.held[change.kind, change.id] = change
+        stored = self.stored.get((change.kind, change.id))
+        if stored is not None and stored.version > change.version:
+            return Superseded(stored.version)
+        self.stored[change.kind, change.id] = change
         return Applied()
 
     def versions(self) -> dict[str, int]:
         """Returns the stored version of each id."""
-        return {entity_id: change.version for (_, entity_id), change in self.held.items()}
+        return {entity_id: change.version for (_, entity_id), change in self.stored.items()}
 
 
 def memory_worker(stage: Any, name: str = "memory") -> Worker:

@@ -30,9 +30,9 @@ from headrace_worker.worker import load_worker, rejecting_names, worker_names
 
 SETTLED_WITHIN = 180.0
 SESSION_SECONDS = "6"
-"""The least that the settings allow. The partitions of a killed worker wait so long for another."""
+"""The least that the settings allow. After this time another worker gets the partitions of a killed worker."""
 REQUEST_SECONDS = "8"
-"""How long a worker waits for a store that stands still before it finds it unavailable."""
+"""How long a worker waits for a paused store before the store counts as unavailable."""
 SWEEP_SECONDS = "3"
 """How long a sweep waits for keywords on their way. A worker that is told to stop finishes this wait first."""
 RECORDS_A_POLL = "40"
@@ -94,7 +94,7 @@ class Pipeline:
         return self._opened(name, load_worker(name).links)
 
     def tables(self, name: str) -> AbstractAsyncContextManager[Any]:
-        """Opens the tables that a worker keeps beside its store; None if it keeps none."""
+        """Opens the tables that a worker has beside its store; None if it has none."""
         return self._opened(name, load_worker(name).tables)
 
     @asynccontextmanager
@@ -136,12 +136,12 @@ class Pipeline:
         for name in ("embed", "qdrant"):
             await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
         receipts = self.settings.topics.receipts
-        heard = await self._log_ends.of_topic(receipts)
-        await eventually(lambda: self._has_heard(heard), within=SETTLED_WITHIN)
+        ends = await self._log_ends.of_topic(receipts)
+        await eventually(lambda: self._has_read_receipts(ends), within=SETTLED_WITHIN)
         for name in sorted(self.workers, key=lambda worker: worker != "link"):
             await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
 
-    async def _has_heard(self, ends: Ends) -> bool:
+    async def _has_read_receipts(self, ends: Ends) -> bool:
         return await self._log_ends.left(f"{self.prefix}link.receipts", ends) == 0
 
     async def outcomes(self, name: str) -> Counter[str]:
@@ -173,8 +173,8 @@ class Pipeline:
             async with self.links(name) as store:
                 if store is not None:
                     await store.refresh()
-                    held = store.scan_links()
-                    wrong = await compare_links(held, products, keywords, k=options.k, min_score=options.min_score)
+                    stored = store.scan_links()
+                    wrong = await compare_links(stored, products, keywords, k=options.k, min_score=options.min_score)
                     found += [f"{name}: links of {id}: {what}" for id, what in wrong.differences]
         return found
 
@@ -221,9 +221,9 @@ async def _compare(name: str, store: Any, expected: Mapping[tuple[Kind, str], St
     takes_vectors = any("embedding" in record.model_fields for record in load_worker_inputs(name))
     for kind in CHANGES:
         ids = [id for of_kind, id in expected if of_kind == kind]
-        held: dict[str, Stored] = await store.get(kind, ids)
+        stored: dict[str, Stored] = await store.get(kind, ids)
         for id in ids:
-            wanted, have = expected[kind, id], held.get(id)
+            wanted, have = expected[kind, id], stored.get(id)
             if have is None:
                 found.append(f"{name}: {kind} {id} is missing")
             elif replace(have, content_hash=None, model=None) != wanted:

@@ -72,7 +72,7 @@ class WorkerProcess:
         return self._lines
 
     def wait_for(self, event: str, *, more_than: int = 0, within: float = START_WITHIN) -> None:
-        """Waits until the log holds the event more than so many times.
+        """Waits until the log contains the event more than `more_than` times.
 
         Raises AssertionError with the end of the log after `within` seconds, or as soon as the process has ended.
         """
@@ -83,5 +83,5 @@ class WorkerProcess:
             time.sleep(0.05)
 
     def count(self, event: str) -> int:
-        """How many times the log holds the event."""
+        """How many times the log contains the event."""
         return sum(line.get("event") == event for line in self.lines())

@@ -51,7 +51,7 @@ async def publish(
 
 
 async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
-    """Every record that a topic held at the time of the call, as aiokafka gives them."""
+    """Every record that a topic contained at the time of the call, as aiokafka gives them."""
     # Without a group the consumer assigns all partitions of the topic to itself.
     consumer = AIOKafkaConsumer(
         topic, **client_options(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
@@ -115,15 +115,15 @@ async def receipts(settings: CommonSettings, worker: str) -> dict[tuple[str, int
     return found
 
 
-async def eventually(holds: Callable[[], Any], within: float = 30.0) -> None:
-    """Waits until `holds()` is true; an awaitable answer is awaited. Raises AssertionError after `within` seconds."""
+async def eventually(condition: Callable[[], Any], within: float = 30.0) -> None:
+    """Waits until `condition()` is true; it may be awaitable. Raises AssertionError after `within` seconds."""
     deadline = asyncio.get_running_loop().time() + within
     while True:
-        answer = holds()
+        answer = condition()
         if asyncio.iscoroutine(answer):
             answer = await answer
         if answer:
             return
         if asyncio.get_running_loop().time() > deadline:
-            raise AssertionError(f"did not hold within {within} s")
+            raise AssertionError(f"was not true within {within} s")
         await asyncio.sleep(0.05)

@@ -80,7 +80,7 @@ class Sink:
         return [float(value) for value in values / np.linalg.norm(values)]
 
     def stored(self, change: Any) -> Stored:
-        """What the store holds once the change is applied."""
+        """What the store contains when the change is applied."""
         if change.deleted:
             return Stored(change.id, change.version, deleted=True)
         fields = {name: value for name, value in change.fields().items() if value is not None}
@@ -93,7 +93,7 @@ class Sink:
 
 
 async def outcomes_of(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:
-    """What becomes of the changes once the store answers: refused batches bisected, unavailable ones tried again."""
+    """The outcomes when the store answers: a refused batch is bisected, unavailable changes are tried again."""
     attempts = Attempts(stage, timeout=within, poison_tries=5)
     outcomes = await attempts.apply(changes)
     async with asyncio.timeout(within):
@@ -113,7 +113,7 @@ def load_sink(name: str) -> Worker:
 
 @cache
 def example() -> EntryPoint:
-    """The example's worker as its pyproject.toml announces it."""
+    """The example's worker as its pyproject.toml declares it."""
     project = tomllib.loads((EXAMPLE / "pyproject.toml").read_text())["project"]
     ((name, value),) = project["entry-points"][ENTRY_POINT_GROUP].items()
     return EntryPoint(name, value, ENTRY_POINT_GROUP)

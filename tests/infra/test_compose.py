@@ -1,4 +1,4 @@
-"""docker-compose.yml is valid, publishes ports on loopback alone, and runs every worker."""
+"""docker-compose.yml is valid, publishes ports only on loopback, and runs every worker."""
 
 import json
 import re
@@ -56,7 +56,7 @@ def test_every_image_is_pinned_to_a_version(services: dict[str, Any]) -> None:
     assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
 
 
-def test_ports_are_published_on_loopback_alone(services: dict[str, Any]) -> None:
+def test_ports_are_published_only_on_loopback(services: dict[str, Any]) -> None:
     published = [port for service in services.values() for port in service.get("ports", [])]
     assert published
     assert [port for port in published if not str(port).startswith("127.0.0.1:")] == []
@@ -84,7 +84,7 @@ def test_the_demo_waits_for_every_worker(services: dict[str, Any]) -> None:
     assert services["demo"]["depends_on"] == {worker: {"condition": "service_healthy"} for worker in workers}
 
 
-def test_every_server_says_when_it_is_healthy(services: dict[str, Any]) -> None:
+def test_every_server_has_a_health_check(services: dict[str, Any]) -> None:
     servers = {name for name, service in services.items() if BUILT_HERE not in service["image"]}
     assert servers == {"kafka", "elasticsearch", "qdrant", "postgres", "triton"}
     assert [name for name in servers if not services[name]["healthcheck"].get("test")] == []
@@ -115,7 +115,7 @@ def test_the_image_installs_pinned_packages_and_does_not_run_as_root() -> None:
     assert re.findall(r"^USER (\S+)", DOCKERFILE, re.M)[-1] == "headrace"
 
 
-def test_the_demo_in_containers_says_in_one_line_what_is_missing(tmp_path: Path) -> None:
+def test_the_demo_in_containers_names_what_is_missing_in_one_line(tmp_path: Path) -> None:
     path = f"{tmp_path}:/usr/bin:/bin"
     (tmp_path / "docker").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "docker").chmod(0o755)
@@ -126,7 +126,7 @@ def test_the_demo_in_containers_says_in_one_line_what_is_missing(tmp_path: Path)
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_the_environment_file_is_private_complete_and_made_once(compose: dict[str, Any], tmp_path: Path) -> None:
+def test_the_environment_file_is_private_complete_and_created_once(compose: dict[str, Any], tmp_path: Path) -> None:
     made = tmp_path / "new" / ".env"
     command = ["bash", str(ROOT / "infra/docker/env.sh"), str(made)]
     subprocess.run(command, check=True, timeout=30)

@@ -1,5 +1,6 @@
-"""The packages declare what they import, and the lock files pin what is declared: requirements.txt what runs,
-requirements-dev.txt what only a checkout needs.
+"""The packages declare what they import, and the lock files pin the declared dependencies.
+
+requirements.txt has those at runtime, requirements-dev.txt those for development.
 """
 
 import ast
@@ -78,7 +79,7 @@ def test_each_declared_dependency_is_pinned_in_the_lock_file_of_its_use(runtime:
     assert set(map(normalized, groups["dev"])) - pinned("requirements-dev.txt") - pinned("requirements.txt") == set()
 
 
-def test_what_runs_and_what_only_a_checkout_needs_are_locked_apart() -> None:
+def test_runtime_and_development_dependencies_have_separate_lock_files() -> None:
     assert pinned("requirements.txt") & pinned("requirements-dev.txt") == set()
     assert pinned("requirements.txt") & {"pytest", "mypy", "ruff", "playwright", "hypothesis", "uv"} == set()
 
@@ -96,7 +97,7 @@ def test_the_installer_is_the_version_that_the_lock_file_pins() -> None:
     assert (ROOT / "infra/uv.txt").read_text() in (ROOT / "requirements-dev.txt").read_text()
 
 
-def test_the_image_installs_only_what_runs() -> None:
+def test_the_image_installs_only_runtime_dependencies() -> None:
     copied_or_constraint = re.findall(r"(\S+) requirements-dev\.txt", DOCKERFILE)
     assert copied_or_constraint == ["requirements.txt", "--build-constraint"]
     assert "uv pip sync --require-hashes requirements.txt" in DOCKERFILE

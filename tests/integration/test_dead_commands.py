@@ -1,4 +1,4 @@
-"""`headrace dead` on real servers, as an operator runs it; one replay is killed on its way."""
+"""`headrace dead` on real servers, as an operator runs it; one replay is killed."""
 
 import asyncio
 import json
@@ -43,7 +43,7 @@ def command(installation: Installation, *arguments: str) -> tuple[list[str], dic
 
 
 async def dead(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Runs `headrace dead …` in a thread, so that the workers in this process go on."""
+    """Runs `headrace dead …` in a thread, so that the workers in this process continue."""
     line, environment = command(installation, *arguments)
 
     def run() -> subprocess.CompletedProcess[str]:
@@ -52,14 +52,14 @@ async def dead(installation: Installation, *arguments: str) -> subprocess.Comple
     return await asyncio.to_thread(run)
 
 
-async def said(installation: Installation, *arguments: str, status: int = 0) -> Any:
-    """Returns the JSON that it prints."""
+async def printed(installation: Installation, *arguments: str, status: int = 0) -> Any:
+    """Returns the JSON that the command prints."""
     done = await dead(installation, *arguments, "--json")
     assert (done.returncode, bool(done.stdout)) == (status, True), done.stderr
     return json.loads(done.stdout)
 
 
-class Bench:
+class RejectingWorker:
     """The worker with a stage in memory that rejects ids."""
 
     def __init__(self, installation: Installation) -> None:
@@ -84,36 +84,36 @@ class Bench:
         return len(await self.installation.letters(NAME)) == count
 
 
-async def test_the_operators_way_from_the_cause_to_nothing_waiting(installation: Installation) -> None:
-    bench = Bench(installation)
+async def test_an_operator_finds_a_cause_and_clears_its_letters(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
     ids = [f"{installation.prefix}{number}" for number in range(25)]
-    await bench.fail(*ids)
-    (group,) = await said(installation, "groups")
+    await rejecting.fail(*ids)
+    (group,) = await printed(installation, "groups")
     assert (group["worker"], group["reason"], group["count"]) == (NAME, "refused_by_store", 25)
     assert sum(group["series"]) == 25
     cause = ("--fingerprint", group["fingerprint"])
-    ahead = await said(installation, "preview", *cause)
+    ahead = await printed(installation, "preview", *cause)
     assert (ahead["total"], ahead["apply"]) == (25, 25)
-    assert (await said(installation, "replay", *cause, "--dry-run"))["published"] == 25
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
-        done = await said(installation, "replay", *cause, "--actor", "night shift", "--reason", "deploy reverted")
+    assert (await printed(installation, "replay", *cause, "--dry-run"))["published"] == 25
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
+        done = await printed(installation, "replay", *cause, "--actor", "on-call", "--reason", "deploy reverted")
     assert (done["state"], done["resolved"], done["unanswered"]) == ("done", 25, 0)
     await installation.indexed()
-    assert await said(installation, "ls", "--status", "waiting") == []
-    assert {letter["status"] for letter in await said(installation, "ls")} == {"resolved"}
-    shown = await said(installation, "show", (await said(installation, "ls"))[0]["id"])
+    assert await printed(installation, "ls", "--status", "waiting") == []
+    assert {letter["status"] for letter in await printed(installation, "ls")} == {"resolved"}
+    shown = await printed(installation, "show", (await printed(installation, "ls"))[0]["id"])
     assert [(row["actor"], row["name"], row["reason"]) for row in shown["actions"]] == [
-        ("night shift", "replay", "deploy reverted")
+        ("on-call", "replay", "deploy reverted")
     ]
 
 
 async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(installation: Installation) -> None:
-    bench = Bench(installation)
+    rejecting = RejectingWorker(installation)
     ids = [f"{installation.prefix}{number}" for number in range(120)]
-    await bench.fail(*ids)
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    await rejecting.fail(*ids)
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         line, environment = command(installation, "replay", "--all", "--rate", "20", "--canary", "0", "--json")
         process = await asyncio.create_subprocess_exec(*line, env=environment, stdout=subprocess.DEVNULL)
         await eventually(lambda: _has_replays(installation, 20), within=60)
@@ -124,11 +124,11 @@ async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(insta
         await installation.answered(NAME, 120 + sent)
         left = len(await installation.indexed())
         assert 120 - sent <= left < 120
-        done = await said(installation, "replay", "--all")
+        done = await printed(installation, "replay", "--all")
     assert (done["published"], done["resolved"]) == (left, left)
     statuses = [one.status for one in await installation.indexed(Selection())]
     assert statuses == ["resolved"] * 120
-    assert bench.stage.versions() == dict.fromkeys(ids, 4)
+    assert rejecting.stage.versions() == dict.fromkeys(ids, 4)
     killed, finished = (await installation.index.audit())[::-1]
     assert killed.outcome is None
     assert finished.outcome is not None
@@ -138,17 +138,17 @@ async def _has_replays(installation: Installation, count: int) -> bool:
     return len(await installation.replays(NAME)) >= count
 
 
-async def test_what_is_set_aside_or_given_up_is_not_replayed(installation: Installation) -> None:
-    bench = Bench(installation)
+async def test_parked_and_discarded_letters_are_not_replayed(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
     ids = [f"{installation.prefix}{number}" for number in range(3)]
-    await bench.fail(*ids)
-    by_entity = {letter["entity_id"]: letter["id"] for letter in await said(installation, "ls")}
-    assert await said(installation, "park", "--id", by_entity[ids[0]]) == {"parked": 1}
-    given_up = await said(installation, "discard", "--key", ids[1], "--reason", "the product was a test")
+    await rejecting.fail(*ids)
+    by_entity = {letter["entity_id"]: letter["id"] for letter in await printed(installation, "ls")}
+    assert await printed(installation, "park", "--id", by_entity[ids[0]]) == {"parked": 1}
+    given_up = await printed(installation, "discard", "--key", ids[1], "--reason", "the product was a test")
     assert given_up == {"discarded": 1}
-    assert (await said(installation, "preview"))["total"] == 1
-    assert (await said(installation, "preview", "--status", "parked"))["total"] == 1
-    statuses = {letter["entity_id"]: letter["status"] for letter in await said(installation, "ls")}
+    assert (await printed(installation, "preview"))["total"] == 1
+    assert (await printed(installation, "preview", "--status", "parked"))["total"] == 1
+    statuses = {letter["entity_id"]: letter["status"] for letter in await printed(installation, "ls")}
     assert statuses == {ids[0]: "parked", ids[1]: "discarded", ids[2]: "waiting"}
     done = await dead(installation, "discard", "--worker", NAME)
     assert done.returncode == 2
@@ -167,17 +167,17 @@ async def test_letters_are_edited_through_a_file(installation: Installation, tmp
         worker.settings, "kafka", "postgres", POSTGRES__DSN=in_default_database["HEADRACE_POSTGRES__DSN"]
     )
     await (await prepared(worker, own)).close()
-    bench = Bench(installation)
-    await bench.fail(f"{installation.prefix}0", f"{installation.prefix}1")
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(f"{installation.prefix}0", f"{installation.prefix}1")
     file = tmp_path / "letters.jsonl"
     assert (await dead(installation, "export", "--worker", NAME, "--output", str(file))).returncode == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
     assert len(lines) == 2
     lines[0]["value"]["title"] = "Corrected by hand"
     file.write_text("".join(json.dumps(line) + "\n" for line in lines) + "{nonsense\n")
-    would = await said(installation, "import", str(file), "--dry-run", status=1)
+    would = await printed(installation, "import", str(file), "--dry-run", status=1)
     assert (would["published"], would["unchanged"], len(would["refused"])) == (1, 1, 1)
-    done = await said(installation, "import", str(file), "--actor", "night shift", status=1)
+    done = await printed(installation, "import", str(file), "--actor", "on-call", status=1)
     assert done["versions"] == [{"kind": "product", "id": lines[0]["value"]["product_id"], "version": 1}]
     statuses = {one.letter.id: one.status for one in await installation.indexed(Selection())}
     assert statuses == {lines[0]["dead_id"]: "superseded", lines[1]["dead_id"]: "waiting"}
@@ -186,11 +186,11 @@ async def test_letters_are_edited_through_a_file(installation: Installation, tmp
 HOSTILE = "\x1b[2J\x1b]0;owned\x07[bold red]x[/]\u202egnp.exe\x9b31m"
 
 
-async def test_nothing_that_a_letter_holds_commands_the_terminal(installation: Installation) -> None:
-    bench = Bench(installation)
+async def test_the_content_of_a_letter_cannot_control_the_terminal(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
     id = f"{installation.prefix}{HOSTILE}"
-    await bench.fail(id, title=HOSTILE, attributes={HOSTILE: HOSTILE})
-    (letter,) = await said(installation, "ls")
+    await rejecting.fail(id, title=HOSTILE, attributes={HOSTILE: HOSTILE})
+    (letter,) = await printed(installation, "ls")
     assert letter["key"] == id
     for call in (["groups"], ["ls"], ["show", letter["id"]], ["preview"]):
         done = await dead(installation, *call)
@@ -199,7 +199,7 @@ async def test_nothing_that_a_letter_holds_commands_the_terminal(installation: I
     shown = (await dead(installation, "show", letter["id"])).stdout
     assert r"\x1b[2J" in shown
     assert "[bold red]x[/]" in shown
-    whole = await said(installation, "show", letter["id"])
+    whole = await printed(installation, "show", letter["id"])
     assert whole["value"]["title"] == HOSTILE
     assert whole["stores"][NAME] is None
 
@@ -232,10 +232,10 @@ async def test_letters_of_kafka_connect_and_spring_are_read_from_their_topics(in
     publisher = Publisher(installation.settings.kafka)
     await publisher.publish([Outgoing(topic, b"k1", b'{"a": 1}', connect), Outgoing(topic, b"k2", b"\x00\xff", spring)])
     await publisher.close()
-    letters = {letter["key"]: letter for letter in await said(installation, "ls", "--topic", topic)}
+    letters = {letter["key"]: letter for letter in await printed(installation, "ls", "--topic", topic)}
     assert (letters["k1"]["worker"], letters["k1"]["topic"], letters["k1"]["offset"]) == ("jdbc-sink", "orders", 42)
     assert (letters["k2"]["worker"], letters["k2"]["topic"], letters["k2"]["offset"]) == ("billing", "payments", 2**40)
-    groups = await said(installation, "groups", "--topic", topic)
+    groups = await printed(installation, "groups", "--topic", topic)
     assert {(group["worker"], group["count"]) for group in groups} == {("jdbc-sink", 1), ("billing", 1)}
     shown = await dead(installation, "show", letters["k2"]["id"], "--topic", topic)
     assert "no rate for KRW" in shown.stdout

@@ -52,7 +52,7 @@ async def _has_letters(installation: Installation, count: int) -> bool:
 
 
 async def put(installation: Installation, name: str, op: str, id: str, version: int) -> None:
-    """Straight into one store."""
+    """Writes directly to one store."""
     worker = load_worker(name)
     sink = Sink(worker, installation.settings_of(worker), sink_records(name))
     async with sink.stage() as stage:
@@ -60,7 +60,7 @@ async def put(installation: Installation, name: str, op: str, id: str, version: 
 
 
 def bad(id: str, version: int = 7, **fields: Any) -> dict[str, Any]:
-    """A change whose time says nothing."""
+    """A change whose time is invalid."""
     return {"op": "upsert", "product_id": id, "version": version, "title": f"Lamp {id}", "occurred_at": "late"} | fields
 
 
@@ -69,7 +69,7 @@ async def read(installation: Installation, *lines: dict[str, Any], version: int 
     return await edits(through_a_file, installation.index, installation.stores, installation.settings, version=version)
 
 
-async def test_an_edit_gets_the_smallest_version_above_what_any_store_holds(installation: Installation) -> None:
+async def test_an_edit_gets_the_smallest_version_above_all_stored_versions(installation: Installation) -> None:
     id = f"{installation.prefix}edited"
     for name, version in zip(STORES, (3, 5, 4), strict=True):
         await put(installation, name, "upsert", id, version)
@@ -78,23 +78,23 @@ async def test_an_edit_gets_the_smallest_version_above_what_any_store_holds(inst
     (edit,) = await read(installation, line)
     assert isinstance(edit, Edit)
     assert edit.version == 6
-    await publish_edits([edit], installation.index, installation.settings, actor="night shift", reason="wrong time")
+    await publish_edits([edit], installation.index, installation.settings, actor="on-call", reason="wrong time")
     *_, record = await read_all(installation.settings, installation.settings.topics.source("product"))
     assert record.key == id.encode()
     change = json.loads(record.value)
     assert (change["version"], change["title"]) == (6, "Lamp, corrected")
-    said = dict(record.headers)
-    assert said[headers.EDITED_FROM].decode() == line["dead_id"]
-    assert said[headers.SCHEMA] == b"product-change/1"
-    assert headers.REPLAY_OF not in said
+    sent_headers = dict(record.headers)
+    assert sent_headers[headers.EDITED_FROM].decode() == line["dead_id"]
+    assert sent_headers[headers.SCHEMA] == b"product-change/1"
+    assert headers.REPLAY_OF not in sent_headers
     assert await installation.replays(NAME) == []
     (letter,) = await installation.indexed(Selection())
     assert (letter.status, letter.superseded_by) == ("superseded", 6)
     (row,) = await installation.index.audit()
-    assert (row.actor, row.name, row.reason, row.count) == ("night shift", "import", "wrong time", 1)
+    assert (row.actor, row.name, row.reason, row.count) == ("on-call", "import", "wrong time", 1)
 
 
-async def test_a_deleted_entity_comes_back_only_with_a_version_that_was_given(installation: Installation) -> None:
+async def test_a_deleted_entity_is_created_again_only_with_a_given_version(installation: Installation) -> None:
     id = f"{installation.prefix}deleted"
     await put(installation, "qdrant", "upsert", id, 3)
     await put(installation, "elasticsearch", "delete", id, 9)
@@ -110,7 +110,7 @@ async def test_a_deleted_entity_comes_back_only_with_a_version_that_was_given(in
     assert given.version == 12
 
 
-async def test_what_nobody_edited_is_left_alone_and_what_is_no_change_is_refused(installation: Installation) -> None:
+async def test_unedited_lines_are_skipped_and_invalid_changes_are_refused(installation: Installation) -> None:
     lines = await failed(installation, bad(f"{installation.prefix}a"), b"\xff\xfe broken")
     for line in lines:
         assert isinstance((await read(installation, line))[0], Unchanged)
@@ -137,10 +137,10 @@ async def test_two_edits_of_one_entity_get_versions_of_their_own(installation: I
     assert [result.version for result in results] == [1, 2]
 
 
-async def test_a_letter_that_is_done_with_cannot_be_imported(installation: Installation) -> None:
+async def test_a_superseded_letter_cannot_be_imported(installation: Installation) -> None:
     (line,) = await failed(installation, bad(f"{installation.prefix}done"))
     edited = line | {"value": line["value"] | {"price": 2.0}}
     (edit,) = await read(installation, edited)
-    await publish_edits([edit], installation.index, installation.settings, actor="night shift")
+    await publish_edits([edit], installation.index, installation.settings, actor="on-call")
     (again,) = await read(installation, edited)
     assert again == Refused(line["dead_id"], "the letter is superseded")

@@ -1,4 +1,4 @@
-"""A replay never makes a store older, and does what its preview said: every sink on its real server, and embed."""
+"""A replay never makes a store older, and has the predicted outcome: every sink on its real server, and embed."""
 
 import asyncio
 import itertools
@@ -31,7 +31,7 @@ FAILED = 5
 
 Step = tuple[str, int]
 CASES: Mapping[str, tuple[Sequence[Step], Sequence[Step], Outcome]] = {
-    # what was there before, what came after the failure, and what a replay does
+    # the changes before the failure, the changes after it, and the outcome of a replay
     "nothing": ((), (), "apply"),
     "older": ((("upsert", 3),), (), "apply"),
     "older-delete": ((("delete", 3),), (), "apply"),
@@ -52,7 +52,7 @@ async def sink(request: pytest.FixtureRequest, servers: Servers) -> AsyncIterato
 
 
 class SinkUnderReplay:
-    """One sink whose deploy is bad: it rejects version 5 of everything until `switch` is mended."""
+    """One sink whose deploy is bad: it rejects version 5 of everything until `switch.broken` is False."""
 
     def __init__(self, installation: Installation, name: str) -> None:
         self.installation = installation
@@ -63,7 +63,7 @@ class SinkUnderReplay:
         self.worker = faulty(worker, self.switch)
         self.run = uuid.uuid4().hex[:8]
         self.published = 0
-        self.fold: dict[str, Any] = {}
+        self.newest: dict[str, Any] = {}
         self.publisher = Publisher(installation.settings.kafka)
 
     async def open(self) -> None:
@@ -77,14 +77,14 @@ class SinkUnderReplay:
         return f"{self.run}-{case}"
 
     async def publish(self, steps: Sequence[tuple[str, str, int]]) -> None:
-        """Publishes (id, op, version) as live changes. The fold keeps the newest of each id."""
+        """Publishes (id, op, version) as live changes. `newest` has the newest of each id."""
         inputs = self.sink.worker.inputs(self.sink.settings)
         topic = next(topic for topic, record in inputs.items() if record is self.sink.records["product"])
         records = []
         for id, op, version in steps:
             change = getattr(self.sink, op)("product", id, version)
-            if id not in self.fold or version > self.fold[id].version:
-                self.fold[id] = change
+            if id not in self.newest or version > self.newest[id].version:
+                self.newest[id] = change
             value = change.model_dump_json(exclude_none=True).encode()
             records.append(Outgoing(topic, id.encode(), value))
         await self.publisher.publish(records)
@@ -94,10 +94,10 @@ class SinkUnderReplay:
         await self.installation.answered(self.name, self.published + replays)
 
     async def differences(self) -> list[str]:
-        """Describes where the store differs from the fold of all published changes."""
-        held = await self.store.get("product", list(self.fold))
-        wanted = {id: self.sink.stored(change) for id, change in self.fold.items()}
-        return [f"{id}: {held.get(id)} is not {wanted[id]}" for id in wanted if held.get(id) != wanted[id]]
+        """Describes where the store differs from the newest of all published changes."""
+        stored = await self.store.get("product", list(self.newest))
+        wanted = {id: self.sink.stored(change) for id, change in self.newest.items()}
+        return [f"{id}: {stored.get(id)} is not {wanted[id]}" for id in wanted if stored.get(id) != wanted[id]]
 
     async def fail_all(self, cases: Mapping[str, Any] = CASES) -> list[IndexedLetter]:
         """Makes a dead letter of version 5 for each case, between the changes that the case names."""
@@ -113,7 +113,7 @@ class SinkUnderReplay:
         return letters
 
 
-async def test_a_replay_does_what_its_preview_said_and_leaves_the_fold(sink: SinkUnderReplay) -> None:
+async def test_a_replay_has_the_predicted_outcomes_and_leaves_the_newest_changes(sink: SinkUnderReplay) -> None:
     async with running(sink.worker, sink.sink.settings):
         letters = await sink.fail_all()
         wanted = {sink.id(case): outcome for case, (_, _, outcome) in CASES.items()}
@@ -135,16 +135,16 @@ async def test_replaying_twice_changes_nothing(sink: SinkUnderReplay) -> None:
     async with running(sink.worker, sink.sink.settings):
         letters = await sink.fail_all()
         await sink.installation.replayed()
-        before = await sink.store.get("product", list(sink.fold))
+        before = await sink.store.get("product", list(sink.newest))
         sent = await sink.installation.replays(sink.name)
         again = [Outgoing(one.topic, one.key, one.value, one.headers) for one in sent]
         await sink.publisher.publish(again)
         await sink.settled(replays=2 * len(letters))
-    assert await sink.store.get("product", list(sink.fold)) == before
+    assert await sink.store.get("product", list(sink.newest)) == before
     assert await sink.differences() == []
 
 
-async def test_a_replay_in_the_middle_of_the_live_stream_leaves_the_fold(sink: SinkUnderReplay) -> None:
+async def test_a_replay_during_the_live_stream_leaves_the_newest_changes(sink: SinkUnderReplay) -> None:
     names = [f"live-{number}" for number in range(60)]
     async with running(sink.worker, sink.sink.settings):
         await sink.fail_all(dict.fromkeys(names, ((("upsert", 3),), (), "apply")))
@@ -158,7 +158,7 @@ async def test_a_replay_in_the_middle_of_the_live_stream_leaves_the_fold(sink: S
 
 
 async def live_stream(sink: SinkUnderReplay, names: Sequence[str], until: "asyncio.Task[Any]") -> None:
-    """Older, newer and deleting changes, in no good order, until the replay is over."""
+    """Older, newer and deleting changes, in mixed order, until the replay has ended."""
     for round, version in enumerate(itertools.chain((4, 9, 6, 7), itertools.count(10)), start=1):
         for number, name in enumerate(names):
             op = "delete" if (number + version) % 5 == 0 else "upsert"
@@ -167,13 +167,13 @@ async def live_stream(sink: SinkUnderReplay, names: Sequence[str], until: "async
             return
 
 
-async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview_says_so(
+async def test_the_newer_of_two_letters_of_one_entity_is_applied_as_predicted(
     sink: SinkUnderReplay,
 ) -> None:
-    sink.switch.spoils = lambda change: change.version in (FAILED, 6)
+    sink.switch.affects = lambda change: change.version in (FAILED, 6)
     id = sink.id("twice")
     async with running(sink.worker, sink.sink.settings):
-        # In polls of their own, or the older one would be superseded without ever failing.
+        # In separate polls, or the older one would be superseded and would not fail.
         for version in (FAILED, 6):
             await sink.publish([(id, "upsert", version)])
             await sink.settled()
@@ -187,11 +187,11 @@ async def test_of_two_letters_of_one_entity_the_newer_is_applied_and_the_preview
 
 
 def receipt_of(outcome: Outcome) -> str:
-    """What a worker reports of a replay with that outcome."""
+    """The outcome that a worker reports for a replay with this predicted outcome."""
     return "applied" if outcome in ("apply", "applied_already") else "superseded"
 
 
-async def test_where_stores_differ_a_preview_says_apply_if_one_of_them_would(servers: Servers) -> None:
+async def test_a_preview_predicts_apply_if_one_of_several_stores_would_apply(servers: Servers) -> None:
     async with open_installation(servers, "embed", "qdrant", "pgvector") as installation, AsyncExitStack() as stack:
         switch = Switch(lambda change: change.version == FAILED)
         embed, qdrant = load_worker("embed"), load_worker("qdrant")
@@ -213,7 +213,7 @@ async def test_where_stores_differ_a_preview_says_apply_if_one_of_them_would(ser
         assert await installation.predicted(letters) == {letters[0].letter.id: "apply"}
 
 
-async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: Servers) -> None:
+async def test_the_stores_after_embed_decide_the_outcome_of_its_letters(servers: Servers) -> None:
     async with open_installation(servers, "embed", "qdrant", "pgvector") as installation, AsyncExitStack() as stack:
         switch = Switch(lambda change: change.version == FAILED)
         embed = load_worker("embed")
@@ -266,8 +266,8 @@ async def test_what_embed_failed_is_decided_by_the_stores_that_follow(servers: S
 
 async def versions(store: Any, run: str) -> dict[str, tuple[int, bool]]:
     """Returns the stored version, and whether it is a tombstone, by case."""
-    held = await store.get("product", [f"{run}-{case}" for case in CASES])
-    return {id.removeprefix(f"{run}-"): (one.version, one.deleted) for id, one in held.items()}
+    stored = await store.get("product", [f"{run}-{case}" for case in CASES])
+    return {id.removeprefix(f"{run}-"): (one.version, one.deleted) for id, one in stored.items()}
 
 
 async def _has_read_all(installation: Installation, name: str) -> bool:
@@ -278,7 +278,7 @@ async def _has_read_all(installation: Installation, name: str) -> bool:
 
 
 @pytest.mark.parametrize("name", link_sink_names(on_servers=True))
-async def test_a_link_set_is_fenced_by_its_own_version_and_the_preview_says_so(servers: Servers, name: str) -> None:
+async def test_a_link_set_is_fenced_by_its_own_version_as_predicted(servers: Servers, name: str) -> None:
     async with open_installation(servers, name) as installation:
         worker, switch = load_worker(name), Switch(lambda change: change.version == FAILED)
         settings = installation.settings_of(worker)

@@ -1,4 +1,4 @@
-"""Replays on a real broker with a stage in memory: which records are sent, how answers are followed, what stops one."""
+"""Replays on a real broker with a stage in memory: which records it sends, how it counts answers, and when it stops."""
 
 import asyncio
 import time
@@ -34,7 +34,7 @@ async def installation(servers: Servers) -> AsyncIterator[Installation]:
         yield opened
 
 
-class Running:
+class RejectingWorker:
     """The worker with a stage in memory that rejects every id in `stage.reject`."""
 
     def __init__(self, installation: Installation, **variables: str) -> None:
@@ -60,38 +60,38 @@ def ids(count: int) -> list[str]:
     return [f"p{number}" for number in range(count)]
 
 
-async def test_a_replay_goes_to_the_worker_that_failed_as_the_record_was(installation: Installation) -> None:
+async def test_a_replay_sends_the_unchanged_record_to_the_worker_that_failed(installation: Installation) -> None:
     traced = [("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01"), ("binary", b"\xff\x00"), ("none", None)]
-    bench = Running(installation)
-    bench.stage.reject = {"p0"}
+    rejecting = RejectingWorker(installation)
+    rejecting.stage.reject = {"p0"}
     source = installation.settings.topics.source("product")
     await publish(installation.settings, source, [product("p0", 7)], headers=traced)
-    async with running(bench.worker, bench.settings):
+    async with running(rejecting.worker, rejecting.settings):
         await installation.answered(NAME, 1)
         (found,) = await installation.indexed()
-        bench.stage.reject = set()
+        rejecting.stage.reject = set()
         progress = await installation.replayed()
     assert (progress.refusals, progress.published, progress.resolved) == ({}, 1, 1)
     (letter,) = await installation.letters(NAME)
     (sent,) = await installation.replays(NAME)
     assert (sent.key, sent.value) == (letter.key, letter.value)
     assert [pair for pair in traced if pair not in sent.headers] == []
-    said = dict(sent.headers)
-    assert said[headers.REPLAY_OF] == said[headers.DEAD_ID] == found.letter.id.encode()
-    assert said[headers.DEAD_ATTEMPTS] == b"1"
-    assert headers.CONNECT_MESSAGE not in said
-    assert headers.DEAD_REASON not in said
-    assert bench.stage.versions() == {"p0": 7}
+    sent_headers = dict(sent.headers)
+    assert sent_headers[headers.REPLAY_OF] == sent_headers[headers.DEAD_ID] == found.letter.id.encode()
+    assert sent_headers[headers.DEAD_ATTEMPTS] == b"1"
+    assert headers.CONNECT_MESSAGE not in sent_headers
+    assert headers.DEAD_REASON not in sent_headers
+    assert rejecting.stage.versions() == {"p0": 7}
     (after,) = await installation.indexed(Selection())
     assert after.status == "resolved"
 
 
-async def test_a_second_replay_of_the_same_selection_skips_what_was_done(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(30))
+async def test_a_second_replay_of_the_same_selection_skips_finished_letters(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(30))
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         first = await installation.replayed()
         second = await installation.replayed()
     assert first.resolved == 30
@@ -99,10 +99,10 @@ async def test_a_second_replay_of_the_same_selection_skips_what_was_done(install
     assert len(await installation.replays(NAME)) == 30
 
 
-async def test_repeated_failures_do_not_make_a_record_grow_and_the_fifth_parks_it(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(["p0"])
-    async with running(bench.worker, bench.settings):
+async def test_a_letter_does_not_grow_with_its_failures_and_the_fifth_parks_it(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(["p0"])
+    async with running(rejecting.worker, rejecting.settings):
         for attempt in range(2, 6):
             (waiting,) = await installation.indexed()
             assert waiting.letter.attempts == attempt - 1
@@ -112,7 +112,7 @@ async def test_repeated_failures_do_not_make_a_record_grow_and_the_fifth_parks_i
         assert (parked.status, parked.letter.attempts) == ("parked", 5)
         assert len(parked.failures) == 5
         assert (await installation.replayed()).total == 0
-        bench.stage.reject = set()
+        rejecting.stage.reject = set()
         assert (await installation.replayed(Selection(status=("parked",)))).resolved == 1
     sizes = {
         sum(len(name) + len(value or b"") for name, value in one.headers) for one in await installation.letters(NAME)
@@ -126,29 +126,29 @@ async def _count(installation: Installation, wanted: int) -> bool:
     return len(await installation.letters(NAME)) == wanted
 
 
-async def test_replays_that_all_fail_do_not_trip_the_breaker(installation: Installation) -> None:
-    bench = Running(installation, BREAKER__WINDOW="10")
+async def test_replays_that_all_fail_do_not_open_the_breaker(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation, BREAKER__WINDOW="10")
     good = [product(f"good{number}", 1) for number in range(60)]
     source = installation.settings.topics.source("product")
     await publish(installation.settings, source, good)
-    async with running(bench.worker, bench.settings):
+    async with running(rejecting.worker, rejecting.settings):
         await installation.answered(NAME, 60)
-    await bench.fail(ids(30))
-    bench.settings.breaker.allow_rejects = False
+    await rejecting.fail(ids(30))
+    rejecting.settings.breaker.allow_rejects = False
     await installation.indexed()
-    async with running(bench.worker, bench.settings):
+    async with running(rejecting.worker, rejecting.settings):
         progress = await installation.replayed(WAITING, replace(QUICK, stop_share=1.0))
         assert (progress.state, progress.failed) == ("done", 30)
         await publish(installation.settings, source, [product("after", 1)])
-        await eventually(lambda: "after" in bench.stage.versions())
+        await eventually(lambda: "after" in rejecting.stage.versions())
 
 
-async def test_a_canary_that_fails_keeps_the_others_back(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(40))
+async def test_a_canary_that_fails_stops_the_replay_of_the_others(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(40))
     found = await installation.indexed()
-    bench.stage.reject = {str(found[3].letter.entity_id)}
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = {str(found[3].letter.entity_id)}
+    async with running(rejecting.worker, rejecting.settings):
         progress = await installation.replayed(WAITING, replace(QUICK, canary=5))
     assert progress.state == "stopped"
     assert "1 of the first 5 failed again" in progress.why
@@ -158,33 +158,33 @@ async def test_a_canary_that_fails_keeps_the_others_back(installation: Installat
 
 
 async def test_a_canary_that_succeeds_lets_the_others_follow(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(40))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(40))
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         progress = await installation.replayed(WAITING, replace(QUICK, canary=5))
     assert (progress.state, progress.resolved) == ("done", 40)
 
 
-async def test_a_replay_stops_when_more_than_a_share_fails_again(
+async def test_a_replay_stops_when_more_than_the_allowed_share_fails_again(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace_letters.replay.CHUNK", 50)
     monkeypatch.setattr("headrace_letters.replay.UNANSWERED", 50)
-    bench = Running(installation)
-    await bench.fail(ids(400))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(400))
     await installation.indexed()
-    async with running(bench.worker, bench.settings):
+    async with running(rejecting.worker, rejecting.settings):
         progress = await installation.replayed(WAITING, replace(QUICK, stop_share=0.2))
     assert progress.state == "stopped"
     assert progress.published <= 150
     assert "failed again" in progress.why
 
 
-async def test_without_an_answer_a_replay_ends_and_says_so(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(3))
+async def test_a_replay_without_an_answer_stops_with_the_reason(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(3))
     await installation.indexed()
     progress = await installation.replayed(WAITING, replace(QUICK, answer_within=1.0, canary=2))
     assert progress.state == "stopped"
@@ -192,12 +192,12 @@ async def test_without_an_answer_a_replay_ends_and_says_so(installation: Install
     assert progress.published == 2
 
 
-async def test_a_limit_and_a_rate_are_kept(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(50))
+async def test_a_replay_keeps_to_its_limit_and_its_rate(installation: Installation) -> None:
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(50))
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         began = time.monotonic()
         progress = await installation.replayed(WAITING, replace(QUICK, limit=30, rate=20.0))
         seconds = time.monotonic() - began
@@ -206,8 +206,8 @@ async def test_a_limit_and_a_rate_are_kept(installation: Installation) -> None:
 
 
 async def test_a_dry_run_changes_nothing(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(3))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(3))
     await installation.indexed()
     progress = await installation.replayed(WAITING, replace(QUICK, dry_run=True))
     assert (progress.state, progress.published, progress.refused) == ("done", 3, 0)
@@ -222,8 +222,8 @@ async def test_a_letter_whose_replay_the_broker_did_not_acknowledge_waits(
     async def not_acknowledged(publisher: Publisher, records: Any) -> None:
         raise Unavailable("kafka", "records not acknowledged")
 
-    bench = Running(installation)
-    await bench.fail(ids(3))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(3))
     await installation.indexed()
     with monkeypatch.context() as broker:
         broker.setattr(Publisher, "publish", not_acknowledged)
@@ -232,18 +232,18 @@ async def test_a_letter_whose_replay_the_broker_did_not_acknowledge_waits(
     assert await installation.index.count(Selection()) == {"waiting": 3}
 
 
-async def test_a_letter_too_old_or_of_no_worker_here_is_refused_and_the_others_go_on(
+async def test_a_letter_too_old_or_of_an_unknown_worker_is_refused_and_the_others_are_sent(
     installation: Installation,
 ) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(2))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(2))
     letters = await installation.letters(NAME)
     ancient = (datetime.now(UTC) - timedelta(days=15)).isoformat().encode()
     await _publish_letter(installation, letters[0], {headers.DEAD_ID: b"old", headers.DEAD_FIRST_FAILED_AT: ancient})
     await _publish_letter(installation, letters[0], {headers.DEAD_ID: None})
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         progress = await installation.replayed()
     assert (progress.published, progress.resolved) == (2, 2)
     assert progress.refusals == {"expired": 1, "foreign": 1}
@@ -254,24 +254,24 @@ async def test_a_letter_too_old_or_of_no_worker_here_is_refused_and_the_others_g
 
 async def _publish_letter(installation: Installation, letter: Any, replaced: dict[str, bytes | None]) -> None:
     publisher = Publisher(installation.settings.kafka)
-    said = [(name, replaced.get(name, value)) for name, value in letter.headers]
-    said = [(name, value) for name, value in said if value is not None]
-    await publisher.publish([Outgoing(letter.topic, letter.key, letter.value, said)])
+    sent_headers = [(name, replaced.get(name, value)) for name, value in letter.headers]
+    sent_headers = [(name, value) for name, value in sent_headers if value is not None]
+    await publisher.publish([Outgoing(letter.topic, letter.key, letter.value, sent_headers)])
     await publisher.close()
 
 
-async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_how_far_it_came(
+async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_records_its_progress(
     installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("headrace_letters.replay.CHUNK", 10)
-    bench = Running(installation)
-    await bench.fail(ids(40))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(40))
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         begun = replay(
             installation.index, installation.reader, installation.stores, installation.settings, WAITING, QUICK,
-            actor="night shift", reason="fixed",
+            actor="on-call", reason="fixed",
         )  # fmt: skip
         async with aclosing(begun):
             async for progress in begun:
@@ -280,29 +280,29 @@ async def test_a_replay_that_is_closed_early_leaves_the_rest_waiting_and_says_ho
         sent = progress.published
         await installation.answered(NAME, 40 + sent)
     (row,) = await installation.index.audit()
-    assert (row.actor, row.name, row.reason, row.count) == ("night shift", "replay", "fixed", sent)
+    assert (row.actor, row.name, row.reason, row.count) == ("on-call", "replay", "fixed", sent)
     assert "stopped" in str(row.outcome)
     assert sent < 40
     assert len(await installation.indexed()) == 40 - sent
 
 
 async def test_two_replays_of_one_selection_at_once_apply_each_letter_once(installation: Installation) -> None:
-    bench = Running(installation)
-    await bench.fail(ids(200))
+    rejecting = RejectingWorker(installation)
+    await rejecting.fail(ids(200))
     await installation.indexed()
-    bench.stage.reject = set()
-    async with running(bench.worker, bench.settings):
+    rejecting.stage.reject = set()
+    async with running(rejecting.worker, rejecting.settings):
         first, second = await asyncio.gather(installation.replayed(), installation.replayed(actor="day shift"))
         assert min(first.published, second.published) > 0, "the replays did not run at the same time"
         sent = len(await installation.replays(NAME))
         await installation.answered(NAME, 200 + sent)
-    assert bench.stage.versions() == dict.fromkeys(ids(200), 1)
+    assert rejecting.stage.versions() == dict.fromkeys(ids(200), 1)
     statuses = await installation.index.count(Selection())
     assert await installation.indexed() == []
     assert sum((await installation.index.count(Selection())).values()) == 200, statuses
 
 
-async def test_a_failed_link_is_asked_for_anew(installation: Installation, servers: Servers) -> None:
+async def test_the_links_of_a_failed_request_are_requested_again(installation: Installation, servers: Servers) -> None:
     async with open_installation(servers, "link") as links:
         stage = MemoryStage()
         stage.reject = {"p1", "sweep"}
@@ -324,7 +324,7 @@ async def test_a_failed_link_is_asked_for_anew(installation: Installation, serve
             progress = await links.replayed()
         assert dict(ahead.counts) == {"recompute": 2, "undecodable": 1}
         assert (progress.resolved, progress.failed) == (2, 1)
-        assert set(stage.held) == {("relink", "p1"), ("sweep", "sweep")}
+        assert set(stage.stored) == {("relink", "p1"), ("sweep", "sweep")}
         found = await receipts(settings, "link")
         assert {receipt.topic for receipt in found.values() if receipt.outcome == "applied"} == {topic}
         statuses = {one.letter.entity_id: one.status for one in await links.indexed(Selection())}

@@ -12,8 +12,10 @@ from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import WorkerSettings
 
 
-async def test_a_record_without_key_and_value_becomes_a_dead_letter_and_holds_up_none(settings: WorkerSettings) -> None:
-    # The source topics are compacted, and such a topic takes no record without a key.
+async def test_a_record_without_key_and_value_is_a_dead_letter_and_blocks_no_other(
+    settings: WorkerSettings,
+) -> None:
+    # The source topics are compacted, and such a topic accepts no record without a key.
     source = settings.topics.embedded("product", settings.model)
     stage, publisher = MemoryStage(), Publisher(settings.kafka)
     await publisher.publish([Outgoing(source, None, None, [("kept", b"\xff")])] * 3)
@@ -21,7 +23,7 @@ async def test_a_record_without_key_and_value_becomes_a_dead_letter_and_holds_up
     await publish(settings, source, [product(f"p{number}", 1) for number in range(20)])
 
     async with running(replace(memory_worker(stage), inputs=lambda _: {source: ProductChange}), settings):
-        await eventually(lambda: len(stage.held) == 20)
+        await eventually(lambda: len(stage.stored) == 20)
 
         async def dead() -> bool:
             return len(await read_all(settings, settings.topics.dead("memory"))) == 3

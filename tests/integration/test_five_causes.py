@@ -1,7 +1,7 @@
 """Thousands of dead letters of five causes: five groups, a preview, a replay after the repair, and no letter left.
 
 The causes are real: an index whose mapping lacks a field, a catalogue of a newer schema than its workers, a collection
-made for vectors of another dimension, ids that are too long, and records cut short. Every error message holds values.
+made for vectors of another dimension, ids that are too long, truncated records. Every error message contains values.
 """
 
 import asyncio
@@ -51,7 +51,7 @@ SUPERSEDED_OF, DELETED_OF = 10, 20
 """Before the replay, every tenth entity of the mapping cause gets a newer change; every twentieth is deleted."""
 
 
-class Night:
+class FiveCauses:
     """Two sinks on real servers, the published records, and the expected content of each store."""
 
     def __init__(self, installation: Installation, each: int) -> None:
@@ -79,13 +79,13 @@ class Night:
         self.published[worker] += len(records)
 
     def product(self, id: str, version: int, *, op: str = "upsert", major: int = 1, **fields: Any) -> Outgoing:
-        """Makes a change for Elasticsearch and adds it to the fold."""
+        """Makes a change for Elasticsearch and adds it to the expected content."""
         record: dict[str, Any] = {"op": op, "product_id": id, "version": version, "occurred_at": NOW}
         if op == "upsert":
             record |= {"title": f"Lamp {id[-40:]}", "price": float(len(id) % 97)} | fields
         if len(id.encode()) <= 512 and version > getattr(self.documents.get(id), "version", 0):
-            held = {name: value for name, value in record.items() if name in ProductChange.field_names}
-            self.documents[id] = Expected(version, op == "delete", held if op == "upsert" else {})
+            fields_of_product = {name: value for name, value in record.items() if name in ProductChange.field_names}
+            self.documents[id] = Expected(version, op == "delete", fields_of_product if op == "upsert" else {})
         schema = ("headrace-schema", f"product-change/{major}".encode())
         return Outgoing(self.source, id.encode(), json.dumps(record).encode(), [schema])
 
@@ -96,12 +96,12 @@ class Night:
     def names(self, cause: str) -> list[str]:
         return [f"{self.run}-{cause}-{number}" for number in range(self.each)]
 
-    async def happens(self) -> None:
+    async def publish_all(self) -> None:
         """Publishes the records of all five causes."""
         records = [self.product(id, 3, locale=f"de-{number}") for number, id in enumerate(self.names("mapping"))]
         records += [self.product(id, 3, major=2) for id in self.names("schema")]
         records += [self.product(id + "x" * (513 + number % 90), 3) for number, id in enumerate(self.names("long"))]
-        records += [self.cut_short(id, number) for number, id in enumerate(self.names("cut"))]
+        records += [self.truncated(id, number) for number, id in enumerate(self.names("cut"))]
         await self.send("elasticsearch", records)
         topic = self.installation.settings.topics.embedded("product", self.model)
         embedded = []
@@ -111,11 +111,11 @@ class Night:
             embedded.append(Outgoing(topic, id.encode(), change.model_dump_json(exclude_none=True).encode()))
         await self.send("qdrant", embedded)
 
-    def cut_short(self, id: str, number: int) -> Outgoing:
+    def truncated(self, id: str, number: int) -> Outgoing:
         whole = json.dumps({"op": "upsert", "product_id": id, "version": 3, "title": f"Lamp {number}"}).encode()
         return Outgoing(self.source, id.encode(), whole[: len(whole) - 2 - number % 30])
 
-    async def goes_on(self) -> None:
+    async def publish_newer(self) -> None:
         """Changes or deletes some of the failed entities before the replay."""
         newer = [
             self.product(id, 9, op="delete") if number % DELETED_OF == 0 else self.product(id, 7)
@@ -134,16 +134,16 @@ class Night:
         return all(totals.of(worker).consumed >= records for worker, records in wanted.items())
 
     async def differences(self) -> list[Any]:
-        """Returns where a store differs from its fold. Both stores contain only entities of this test."""
+        """Returns where a store differs from its expected content. Both stores contain only entities of this test."""
         found = []
-        for worker, settings, fold, model in (
+        for worker, settings, expected, model in (
             (self.elasticsearch, self.of_elasticsearch, self.documents, None),
             (self.qdrant, self.of_qdrant, self.points, self.model),
         ):
             assert worker.store is not None
             store = worker.store(settings)
             await store.refresh()
-            found += (await compare_entities(store.scan("product"), fold, model=model)).differences
+            found += (await compare_entities(store.scan("product"), expected, model=model)).differences
             await store.close()
         return found
 
@@ -164,30 +164,30 @@ async def installation(servers: Servers) -> AsyncIterator[Installation]:
 async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
     installation: Installation, each: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    night = Night(installation, each)
-    await apply_topics(night.of_qdrant, ["elasticsearch", "qdrant"])
+    causes = FiveCauses(installation, each)
+    await apply_topics(causes.of_qdrant, ["elasticsearch", "qdrant"])
     pgvector = load_worker("pgvector")
     await (await prepared(pgvector, installation.settings_of(pgvector))).close()
-    await an_index_without_locale(night)
-    await a_collection_of_another_dimension(night)
+    await create_index_without_locale(causes)
+    await create_collection_of_another_dimension(causes)
     try:
-        await night.happens()
-        async with both_running(night):
-            await night.settled()
+        await causes.publish_all()
+        async with both_running(causes):
+            await causes.settled()
         await installation.indexed(Selection(ids=()))
 
-        groups = {group["reason"]: group for group in await told(installation, "groups")}
+        groups = {group["reason"]: group for group in await printed(installation, "groups")}
         assert {reason: group["count"] for reason, group in groups.items()} == {
             "refused_by_store": each, "unknown_schema": each, "wrong_vector": each, "invalid": each, "not_json": each,
         }  # fmt: skip
         assert len({group["fingerprint"] for group in groups.values()}) == 5
         assert len(groups) == 5
-        await the_causes_are_mended(night, monkeypatch)
+        await repair_causes(causes, monkeypatch)
 
         cause = {reason: Selection(fingerprint=group["fingerprint"]) for reason, group in groups.items()}
-        async with both_running(night):
-            await night.goes_on()
-            await night.settled()
+        async with both_running(causes):
+            await causes.publish_newer()
+            await causes.settled()
             newer = -(-each // SUPERSEDED_OF)
             gone = -(-each // DELETED_OF)
             wanted = {
@@ -206,45 +206,45 @@ async def test_letters_of_five_causes_are_five_groups_and_are_cleared(
                 print(f"{done.published / (time.monotonic() - began):,.0f} {reason} letters a second")
                 assert (done.state, done.published, done.failed) == ("done", each, 0)
                 assert done.resolved == wanted[reason]["apply"]
-            edited = await shortened(night, cause["invalid"])
-            await sent_whole(night, cause["not_json"])
-            await night.settled(elasticsearch=2 * each + edited, qdrant=each)
-        assert await night.differences() == []
+            edited = await publish_shortened(causes, cause["invalid"])
+            await publish_whole(causes, cause["not_json"])
+            await causes.settled(elasticsearch=2 * each + edited, qdrant=each)
+        assert await causes.differences() == []
         await installation.indexed(Selection(ids=()))
         left = await installation.index.count(Selection())
         assert left == {
             "resolved": 3 * each - newer, "superseded": newer + each, "discarded": each,
         }  # fmt: skip
     finally:
-        await night.publisher.close()
-        await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
+        await causes.publisher.close()
+        await (await prepared(causes.elasticsearch, causes.of_elasticsearch)).close()
 
 
-def both_running(night: Night) -> AsyncExitStack:
-    return _Both(night)
+def both_running(causes: FiveCauses) -> AsyncExitStack:
+    return _Both(causes)
 
 
 class _Both(AsyncExitStack):
     """Runs both workers while the block runs."""
 
-    def __init__(self, night: Night) -> None:
+    def __init__(self, causes: FiveCauses) -> None:
         super().__init__()
-        self._night = night
+        self._causes = causes
 
     async def __aenter__(self) -> "_Both":
         await super().__aenter__()
-        await self.enter_async_context(running(self._night.elasticsearch, self._night.of_elasticsearch))
-        await self.enter_async_context(running(self._night.qdrant, self._night.of_qdrant))
+        await self.enter_async_context(running(self._causes.elasticsearch, self._causes.of_elasticsearch))
+        await self.enter_async_context(running(self._causes.qdrant, self._causes.of_qdrant))
         return self
 
 
-async def an_index_without_locale(night: Night) -> None:
+async def create_index_without_locale(causes: FiveCauses) -> None:
     """Makes the index as an older release did."""
-    store = await prepared(night.elasticsearch, night.of_elasticsearch)
+    store = await prepared(causes.elasticsearch, causes.of_elasticsearch)
     await store.close()
     index = indices()["product"]
     older = {name: field for name, field in index.mapping["properties"].items() if name != "locale"}
-    async with AsyncElasticsearch(night.of_elasticsearch.elasticsearch.url) as client:
+    async with AsyncElasticsearch(causes.of_elasticsearch.elasticsearch.url) as client:
         behind = (await client.indices.get_alias(name=index.alias)).body
         await client.indices.delete(index=list(behind))
         mappings = {"dynamic": "strict", "properties": older}
@@ -252,48 +252,48 @@ async def an_index_without_locale(night: Night) -> None:
         await client.indices.create(index=index.physical, aliases=aliases, mappings=mappings, settings=SETTINGS)
 
 
-async def a_collection_of_another_dimension(night: Night) -> None:
+async def create_collection_of_another_dimension(causes: FiveCauses) -> None:
     """Makes the collection with a wrong setting."""
-    wrong = night.of_qdrant.model_copy(update={"dimension": 2 * DIMENSION})
-    await (await prepared(night.qdrant, wrong)).close()
+    wrong = causes.of_qdrant.model_copy(update={"dimension": 2 * DIMENSION})
+    await (await prepared(causes.qdrant, wrong)).close()
 
 
-async def the_causes_are_mended(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+async def repair_causes(causes: FiveCauses, monkeypatch: pytest.MonkeyPatch) -> None:
     """Repairs the causes as an operator does: applies the stores, makes the collection again, deploys newer workers."""
-    await (await prepared(night.elasticsearch, night.of_elasticsearch)).close()
-    client = connect(night.of_qdrant.qdrant)
+    await (await prepared(causes.elasticsearch, causes.of_elasticsearch)).close()
+    client = connect(causes.of_qdrant.qdrant)
     for kind in SOURCE_NAMES:
-        await client.delete_collection(collection_of(kind, night.model))
+        await client.delete_collection(collection_of(kind, causes.model))
     await client.close()
-    await (await prepared(night.qdrant, night.of_qdrant)).close()
+    await (await prepared(causes.qdrant, causes.of_qdrant)).close()
     monkeypatch.setattr(ProductChange, "schema_major", 2)
     for name in ("product-change", "embedded-product"):
         monkeypatch.setitem(UPCASTS, (name, 1), dict)
 
 
-async def shortened(night: Night, selection: Selection) -> int:
+async def publish_shortened(causes: FiveCauses, selection: Selection) -> int:
     """Edits the letters with long ids: cuts each id and publishes a new change. Returns their number."""
-    installation, count = night.installation, 0
+    installation, count = causes.installation, 0
     lines = [line async for line in exported(installation.index, installation.reader, selection)]
     for part in parts(lines):
         for line in part:
             value = line["value"]
             value["product_id"] = value["product_id"].rstrip("x")
-            held = {name: one for name, one in value.items() if name in ProductChange.field_names}
-            night.documents[value["product_id"]] = Expected(1, False, held)
+            fields_of_product = {name: one for name, one in value.items() if name in ProductChange.field_names}
+            causes.documents[value["product_id"]] = Expected(1, False, fields_of_product)
         results = await edits(part, installation.index, installation.stores, installation.settings)
         chosen = [one for one in results if isinstance(one, Edit)]
         assert len(chosen) == len(part), results[:3]
-        await publish_edits(chosen, installation.index, installation.settings, actor="night shift", reason="ids cut")
+        await publish_edits(chosen, installation.index, installation.settings, actor="on-call", reason="ids cut")
         count += len(chosen)
     return count
 
 
-async def sent_whole(night: Night, selection: Selection) -> None:
-    """Publishes the whole records in place of those that were cut short, and discards their letters."""
-    await night.send("elasticsearch", [night.product(id, 4, major=2) for id in night.names("cut")])
-    action = Action("night shift", "discard", selection, "the catalogue has sent them again")
-    assert await night.installation.index.discard(action) == night.each
+async def publish_whole(causes: FiveCauses, selection: Selection) -> None:
+    """Publishes the whole records in place of the truncated ones, and discards their letters."""
+    await causes.send("elasticsearch", [causes.product(id, 4, major=2) for id in causes.names("cut")])
+    action = Action("on-call", "discard", selection, "the catalogue has sent them again")
+    assert await causes.installation.index.discard(action) == causes.each
 
 
 def parts(lines: list[Any]) -> Iterator[list[Any]]:
@@ -302,7 +302,7 @@ def parts(lines: list[Any]) -> Iterator[list[Any]]:
         yield part
 
 
-async def told(installation: Installation, *arguments: str) -> Any:
+async def printed(installation: Installation, *arguments: str) -> Any:
     """Returns the JSON that `headrace dead … --json` prints."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     line = [sys.executable, "-m", "headrace_cli", "dead", *arguments, "--json"]

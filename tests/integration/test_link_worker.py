@@ -71,7 +71,7 @@ async def _accounted(linking: Linking, requests: int) -> bool:
     return len(asked) == len(await receipts(linking.settings, "link")) == requests
 
 
-async def test_receipts_that_cannot_be_read_are_a_dead_letter_and_stop_nothing(linking: Linking) -> None:
+async def test_receipts_that_cannot_be_read_are_a_dead_letter_and_block_no_others(linking: Linking) -> None:
     await linking.put("product", "p", (1, 0, 0, 0))
     async with running(worker, linking.settings):
         await report(linking, b"{nope", json.dumps({"worker": "qdrant"}).encode())
@@ -85,7 +85,7 @@ async def _dead(linking: Linking, letters: int) -> bool:
     return len(await read_all(linking.settings, linking.settings.topics.dead("link"))) == letters
 
 
-async def test_the_receipts_of_other_workers_ask_for_nothing(linking: Linking) -> None:
+async def test_the_receipts_of_other_workers_cause_no_request(linking: Linking) -> None:
     await linking.put("product", "p", (1, 0, 0, 0))
     about = Receipts(worker="pgvector", applied_at=datetime.now(UTC), receipts=linking.take_receipts())
     async with running(worker, linking.settings):
@@ -95,7 +95,7 @@ async def test_the_receipts_of_other_workers_ask_for_nothing(linking: Linking) -
     assert set(await linking.published()) == {"q"}
 
 
-async def test_receipts_that_expired_unread_are_made_up_for(linking: Linking) -> None:
+async def test_receipts_that_expired_unread_cause_a_sweep(linking: Linking) -> None:
     settings = linking.settings
     await linking.put("product", "p", (1, 0, 0, 0))
     async with running(worker, settings):
@@ -144,10 +144,10 @@ async def _all_linked(linking: Linking, products: int) -> bool:
 
 async def _settled(linking: Linking) -> bool:
     asked = await read_all(linking.settings, linking.settings.topics.relink)
-    told = await receipts(linking.settings, "link")
+    reported = await receipts(linking.settings, "link")
     # The requests that the test itself has handled have no receipts.
     return all(
-        (record.topic, record.partition, record.offset) in told for record in asked[linking.consumer.committed :]
+        (record.topic, record.partition, record.offset) in reported for record in asked[linking.consumer.committed :]
     )
 
 

@@ -85,11 +85,11 @@ async def check_exact(servers: Servers, k: int) -> None:
     products, keywords = await read_embeddings(settings, "product"), await read_embeddings(settings, "keyword")
     for name in STORES:
 
-        async def held(name: str = name) -> AsyncIterator[ProductLinks]:
+        async def stored(name: str = name) -> AsyncIterator[ProductLinks]:
             for links in await scanned(servers, name):
                 yield links
 
-        comparison = await compare_links(held(), products, keywords, k=k, min_score=-1.0)
+        comparison = await compare_links(stored(), products, keywords, k=k, min_score=-1.0)
         assert (name, comparison.differences) == (name, [])
         assert comparison.products == len(products.ids)
 
@@ -102,17 +102,17 @@ async def check_reads(servers: Servers, environment: Mapping[str, str]) -> None:
     keyword = live.links[0].keyword_id
     holders = {links.id for links in sets if keyword in {link.keyword_id for link in links.links}}
     for name in STORES:
-        told = headrace(environment, "links", live.id, "--in", name, "--json")
-        assert [link["keyword_id"] for link in told["links"]] == [link.keyword_id for link in live.links]
-        assert told["title"] == live.title
+        printed = headrace(environment, "links", live.id, "--in", name, "--json")
+        assert [link["keyword_id"] for link in printed["links"]] == [link.keyword_id for link in live.links]
+        assert printed["title"] == live.title
         assert headrace(environment, "links", gone.id, "--in", name, "--json")["deleted"]
 
         found = headrace(environment, "links", "--keyword", keyword, "--in", name, "--limit", "1000", "--json")
         assert {product["product_id"] for product in found} == holders
         assert [product["rank"] for product in found] == sorted(product["rank"] for product in found)
-    assert live.links[0].text in said(environment, "links", live.id).stdout
-    assert live.id in said(environment, "links", "--keyword", keyword, "--limit", "1000").stdout
-    assert said(environment, "links", "never-seen").returncode == 1
+    assert live.links[0].text in called(environment, "links", live.id).stdout
+    assert live.id in called(environment, "links", "--keyword", keyword, "--limit", "1000").stdout
+    assert called(environment, "links", "never-seen").returncode == 1
 
 
 async def scanned(servers: Servers, name: str) -> list[ProductLinks]:
@@ -146,12 +146,12 @@ def working(environment: Mapping[str, str]) -> Iterator[None]:
 
 def headrace(environment: Mapping[str, str], *arguments: str) -> Any:
     """Returns the JSON that a command prints, or None without --json. Fails unless the exit status is 0."""
-    done = said(environment, *arguments)
+    done = called(environment, *arguments)
     assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stderr}"
     return json.loads(done.stdout) if "--json" in arguments else None
 
 
-def said(environment: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
+def called(environment: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [HEADRACE, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
     )

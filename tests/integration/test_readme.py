@@ -1,4 +1,4 @@
-"""The README's section about your own catalogue works as it is written."""
+"""The commands of the README's section about your own catalogue work."""
 
 import os
 import re
@@ -54,7 +54,7 @@ def running_work(environment: dict[str, str], folder: Path) -> Iterator[subproce
     assert process.wait(timeout=30) == 0
 
 
-def test_a_file_is_published_found_and_deleted_as_the_readme_says(
+def test_a_file_is_published_found_and_deleted_as_in_the_readme(
     running_work: subprocess.Popen[bytes], environment: dict[str, str], folder: Path
 ) -> None:
     rows = [line for line in SECOND.splitlines() if line.startswith("{")]

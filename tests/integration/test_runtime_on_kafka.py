@@ -36,18 +36,18 @@ def outcomes(found: dict[tuple[str, int, int], object]) -> dict[str, int]:
     return counted
 
 
-async def test_what_was_published_before_the_group_joined_is_read(settings: WorkerSettings) -> None:
+async def test_records_published_before_the_group_joined_are_read(settings: WorkerSettings) -> None:
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(50)])
     stage = MemoryStage()
     async with running(memory_worker(stage), settings):
-        await eventually(lambda: len(stage.held) == 50)
+        await eventually(lambda: len(stage.stored) == 50)
 
 
-async def test_the_first_poll_is_small_however_much_there_is_to_read(settings: WorkerSettings) -> None:
+async def test_the_first_poll_is_small_for_any_lag(settings: WorkerSettings) -> None:
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(300)])
     stage = MemoryStage()
     async with running(memory_worker(stage), settings):
-        await eventually(lambda: len(stage.held) == 300)
+        await eventually(lambda: len(stage.stored) == 300)
     assert len(stage.batches[0]) <= FIRST_POLL < settings.batch.max_records
 
 
@@ -99,7 +99,7 @@ async def test_a_store_that_is_down_causes_neither_a_dead_letter_nor_a_commit(se
         assert await read_all(settings, settings.topics.dead("memory")) == []
         assert await receipts(settings, "memory") == {}
         stage.down = False
-        await eventually(lambda: len(stage.held) == 30)
+        await eventually(lambda: len(stage.stored) == 30)
         await eventually(lambda: _counted(settings, 30))
     assert await read_all(settings, settings.topics.dead("memory")) == []
 
@@ -134,11 +134,11 @@ async def test_a_newer_schema_major_holds_the_worker_instead_of_filling_the_dead
     newer = [(headers.SCHEMA, b"product-change/2")]
     await publish(settings, topic, [product("p1", 1)])
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: len(stage.held) == 1)
+        await eventually(lambda: len(stage.stored) == 1)
         await publish(settings, topic, [product("p2", 1)], headers=newer)
         await eventually(lambda: has_problem(application, "held: "))
         assert await read_all(settings, settings.topics.dead("memory")) == []
-    # The operator who knows better lets them become dead letters.
+    # An operator may let them become dead letters.
     settings.breaker.allow_rejects = True
     async with running(memory_worker(stage), settings):
         await eventually(lambda: _counted(settings, 2))
@@ -146,13 +146,13 @@ async def test_a_newer_schema_major_holds_the_worker_instead_of_filling_the_dead
     assert dict(letter.headers)[headers.DEAD_REASON] == b"unknown_schema"
 
 
-async def test_systemic_rejects_open_the_breaker_and_spare_the_catalogue(settings: WorkerSettings) -> None:
+async def test_systemic_rejects_open_the_breaker_and_make_few_dead_letters(settings: WorkerSettings) -> None:
     stage = MemoryStage()
     stage.reject = {f"p{n}" for n in range(1000)}
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(1000)])
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: has_problem(application, "held: most changes are rejected"))
-    # The first poll takes few records and the breaker knows of 200 before it judges.
+    # The first poll has few records, and the breaker never opens before 200 changes.
     assert len(await read_all(settings, settings.topics.dead("memory"))) < 200
     stage.reject = set()
     async with running(memory_worker(stage), settings):
@@ -160,7 +160,7 @@ async def test_systemic_rejects_open_the_breaker_and_spare_the_catalogue(setting
     assert outcomes(await receipts(settings, "memory"))["applied"] > 800
 
 
-async def test_a_dead_letter_of_a_record_of_maximum_size_gets_through(settings: WorkerSettings) -> None:
+async def test_a_dead_letter_of_a_record_of_maximum_size_is_published(settings: WorkerSettings) -> None:
     limit = settings.kafka.max_record_bytes
     # Batch framing takes some 100 bytes of the limit; random bytes do not compress.
     value = random.Random(1).randbytes(limit - 200)
@@ -171,7 +171,7 @@ async def test_a_dead_letter_of_a_record_of_maximum_size_gets_through(settings: 
     assert letter.value == value
 
 
-async def test_a_replay_that_fails_again_does_not_grow_and_keeps_its_name(settings: WorkerSettings) -> None:
+async def test_a_replay_that_fails_again_does_not_grow_and_keeps_its_id(settings: WorkerSettings) -> None:
     stage = MemoryStage()
     stage.reject = {"p1"}
     await publish(settings, settings.topics.source("product"), [product("p1", 1)])
@@ -208,7 +208,7 @@ async def test_binary_null_and_repeated_headers_reach_the_dead_letter_byte_for_b
     assert [(name, bytes(value)) for name, value in letter.headers[:3]] == original
 
 
-async def test_offsets_that_expired_unread_are_noticed(settings: WorkerSettings) -> None:
+async def test_offsets_that_expired_unread_are_reported(settings: WorkerSettings) -> None:
     topic = settings.topics.source("product")
     stage = MemoryStage()
     await publish(settings, topic, [product(f"p{n}", 1) for n in range(20)], partition=0)
@@ -232,11 +232,11 @@ async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_
     with monkeypatch.context() as missing:
         missing.setattr(aiokafka.codec, "has_zstd", lambda: False)
         async with running(memory_worker(stage), settings) as application:
-            await eventually(lambda: len(stage.held) == 200)
+            await eventually(lambda: len(stage.stored) == 200)
             await eventually(lambda: has_problem(application, f"cannot read {topic}-2"))
             assert await read_all(settings, settings.topics.dead("memory")) == []
     async with running(memory_worker(stage), settings):
-        await eventually(lambda: len(stage.held) == 240)
+        await eventually(lambda: len(stage.stored) == 240)
 
 
 async def test_a_partition_that_cannot_be_unpacked_in_the_first_poll_loses_nothing_of_the_others(
@@ -252,7 +252,7 @@ async def test_a_partition_that_cannot_be_unpacked_in_the_first_poll_loses_nothi
     monkeypatch.setattr(aiokafka.codec, "has_zstd", lambda: False)
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: has_problem(application, f"cannot read {topic}-5"))
-        await eventually(lambda: len(stage.held) == 5 * (FIRST_POLL // 10))
+        await eventually(lambda: len(stage.stored) == 5 * (FIRST_POLL // 10))
 
 
 class NotUtf8(str):
@@ -274,13 +274,13 @@ async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothi
         await publish(settings, topic, [product("bad", 1)], partition=0, headers=[(NotUtf8("key"), b"")])
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: len(stage.held) == 200)
+        await eventually(lambda: len(stage.stored) == 200)
         await eventually(lambda: has_problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
         await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
         await eventually(lambda: "q39" in stage.versions())
 
 
-async def test_a_dead_letter_of_a_record_that_is_small_only_compressed_gets_through(settings: WorkerSettings) -> None:
+async def test_a_dead_letter_of_a_record_that_is_small_only_compressed_is_published(settings: WorkerSettings) -> None:
     value = b"{" + b"x" * (4 * settings.kafka.max_record_bytes)
     await publish(settings, settings.topics.source("product"), [value], max_request_size=len(value) + 1000)
     async with running(memory_worker(MemoryStage()), settings):
@@ -289,13 +289,13 @@ async def test_a_dead_letter_of_a_record_that_is_small_only_compressed_gets_thro
     assert letter.value == value
 
 
-async def test_a_group_that_joins_after_records_expired_is_told_so(settings: WorkerSettings) -> None:
+async def test_a_group_that_joins_after_records_expired_reports_them(settings: WorkerSettings) -> None:
     topic = settings.topics.source("product")
     await publish(settings, topic, [product(f"p{n}", 1) for n in range(20)], partition=0)
     await _expire(settings, topic, before=15)
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: len(stage.held) == 5)
+        await eventually(lambda: len(stage.stored) == 5)
         assert (await readiness(application))["expired_unread"] == 15
 
 
@@ -319,7 +319,7 @@ async def _expire(settings: WorkerSettings, topic: str, *, before: int) -> None:
         await admin.close()
 
 
-async def test_a_replay_of_an_older_version_leaves_the_newer_one_alone(settings: WorkerSettings) -> None:
+async def test_a_replay_of_an_older_version_keeps_the_newer_one(settings: WorkerSettings) -> None:
     stage = MemoryStage()
     topic = settings.topics.source("product")
     await publish(settings, topic, [product("p1", 2), delete("p2", 2)])

@@ -22,7 +22,7 @@ SECOND = [(headers.SCHEMA, b"product-change/2")]
 
 
 class ListedPrices(ProductChange):
-    """Major 2: one price for each currency, of which there must be some."""
+    """Major 2: prices by currency, which are required."""
 
     schema_major: ClassVar[int] = 2
     prices: dict[str, float]
@@ -54,7 +54,7 @@ async def test_records_and_dead_letters_of_the_older_major_are_read_after_the_de
     await _replay_all(settings)
     async with running(deployed(after), settings):
         await eventually(lambda: _answered(settings, 5))
-    prices = {id: change.prices for (_, id), change in after.held.items()}
+    prices = {id: change.prices for (_, id), change in after.stored.items()}
     assert prices == {"stranded": {"EUR": 2.0}, "queued": {"KRW": 3.0}, "new": {"USD": 4.0}}
     assert after.versions()["stranded"] == 4
 
@@ -68,7 +68,7 @@ async def test_a_catalogue_that_is_deployed_first_holds_the_worker_and_loses_not
         await eventually(lambda: has_problem(application, "held: "))
     async with running(deployed(after), settings):
         await eventually(lambda: _answered(settings, 2))
-    assert before.held == {}
+    assert before.stored == {}
     assert set(after.versions()) == {"new", "behind"}
     assert await read_all(settings, settings.topics.dead("memory")) == []
 

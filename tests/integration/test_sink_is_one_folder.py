@@ -1,4 +1,4 @@
-"""A copy of the example becomes a worker of the product by being a folder under services/, and nothing else."""
+"""A copy of the example under services/ is a worker of the product; nothing else has to change."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Weakens the product, one guarantee at a time, and shows that the tests notice: `make mutants`.
+"""Weakens the product, one guarantee at a time, and shows that the tests fail: `make mutants`.
 
 Each mutant of the files in guarantees/ changes one place of a copy of the project. One of the tests that it names must
 fail there, and pass again once the place is as it was.
@@ -23,7 +23,7 @@ LISTED = Path(__file__).with_name("guarantees")
 def main(
     only: Annotated[str, typer.Option(help="Only the mutants whose name, guarantee or file contains this text.")] = "",
 ) -> None:
-    """Run every mutant and print what became of it. Exit status 0 only if the tests kill all of them."""
+    """Run every mutant and print its result. Exit status 0 only if the tests kill all of them."""
     mutants = [one for one in read_mutants(LISTED) if any(only in text for text in (one.name, one.guarantee, one.file))]
     console = Console()
     import_libraries()

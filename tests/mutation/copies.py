@@ -23,7 +23,7 @@ class Copy:
 
     @property
     def sources(self) -> list[str]:
-        """The directories that hold the copy's packages."""
+        """The directories of the copy's packages."""
         return [str(path) for pattern in SOURCES for path in sorted(self.root.glob(pattern))]
 
     def write(self, file: str, text: str) -> None:

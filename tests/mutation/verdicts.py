@@ -1,4 +1,4 @@
-"""What became of a mutant."""
+"""The result of a mutant."""
 
 import time
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ from mutation.mutants import Mutant
 from mutation.runs import NoAnswer, run_tests
 
 TESTS_FAILED = 1
-"""Exit status of pytest when tests ran and some failed; every other one but 0 says that they did not run as planned."""
+"""Exit status of pytest when tests ran and some failed; others, except 0, mean that they did not run as planned."""
 
 Result = Literal["killed", "survived", "broken"]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`why`: the first test that failed, or why nothing can be said. `seconds`: what it took."""
+    """`why`: the first test that failed, or why there is no result. `seconds`: what it took."""
 
     result: Result
     why: str

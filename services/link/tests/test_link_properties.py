@@ -68,7 +68,7 @@ class Story:
     async def end(self) -> None:
         """The old consumers continue."""
         for turn in self._old:
-            await turn.go_on()
+            await turn.resume()
 
     async def _some_requests(self) -> None:
         """Without a request there is nothing to interrupt."""

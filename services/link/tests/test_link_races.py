@@ -161,7 +161,7 @@ async def test_an_old_consumer_that_continues_after_a_rebalance(requested: Linki
     await change(requested)
     await requested.drain()
     assert "p" in requested.consumer.points.opened
-    await turn.go_on()
+    await turn.resume()
     await requested.drain()
     await requested.check()
 
@@ -185,7 +185,7 @@ async def test_an_old_consumer_that_looked_at_a_set_which_is_restored(
     await requested.drain()
     assert (await requested.published())["p"].model_copy(update={"version": before.version}) != before
     await requested.put(*back)  # type: ignore[arg-type]
-    await turn.go_on()
+    await turn.resume()
     assert old.points.opened == ["p"]
     await requested.drain()
     await requested.check()
@@ -201,8 +201,8 @@ async def test_two_consumers_that_pause_after_any_two_steps(requested: Linking, 
     assert await new_turn.reached()
     await new_keyword(requested)
     await requested.handle_receipts()
-    await old_turn.go_on()
-    await new_turn.go_on()
+    await old_turn.resume()
+    await new_turn.resume()
     await requested.drain()
     await requested.check()
 
@@ -215,9 +215,9 @@ async def test_a_consumer_that_another_beats_at_opening_looks_again(requested: L
     new_turn = new.pause_after("open")
     assert await new_turn.reached()
     await requested.delete("keyword", "far")
-    await old_turn.go_on()
+    await old_turn.resume()
     await new_keyword(requested)
-    await new_turn.go_on()
+    await new_turn.resume()
     await requested.drain()
     await requested.check()
 
@@ -232,7 +232,7 @@ async def test_a_product_that_is_new_to_two_consumers_at_once(linking: Linking, 
     await linking.put("keyword", "near", NEAR)
     await linking.consumer.work()
     assert linking.consumer.points.opened == ["p"]
-    await turn.go_on()
+    await turn.resume()
     await linking.drain()
     await linking.check()
 
@@ -252,7 +252,7 @@ async def test_a_product_that_is_new_to_a_consumer_whose_clock_is_behind(
         await linking.consumer.work()
     assert (await linking.published())["p"].version > time.time_ns() // 10**6
     await linking.put("keyword", "near", NEAR)
-    await turn.go_on()
+    await turn.resume()
     await linking.drain()
     await linking.check()
 
@@ -285,7 +285,7 @@ async def test_a_point_that_closes_between_the_queries_of_a_receipt(requested: L
     assert await turn.reached()
     await requested.put("keyword", "near", (-0.1, 0, 1, 0))
     hooks = Hooks()
-    hooks.after("probes", turn.go_on)
+    hooks.after("probes", turn.resume)
     assert await requested.handle_receipts(stage=requested.new_receipt_stage(hooks)) == 1
     assert hooks.clear()
     await requested.drain()

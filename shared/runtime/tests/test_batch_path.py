@@ -205,7 +205,7 @@ async def test_differing_changes_of_one_version_are_counted_and_the_first_wins()
     await path.handle(*live(product("a", 1, title="first"), product("a", 1, title="second")))
     assert path.publisher.outcomes() == {0: "applied", 1: "superseded"}
     assert path.metrics.registry.get_sample_value("headrace_version_conflicts_total") == 1
-    assert path.stage.held["product", "a"].title == "first"
+    assert path.stage.stored["product", "a"].title == "first"
 
 
 async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
