@@ -38,7 +38,7 @@ async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
 
     async def theirs(number: int) -> float:
         texts = [document_text(ProductChange.model_validate(row)) for row in rows(number, 1)]
-        # The worker sorts and cuts what one poll gives it: the first poll is small, the others are full.
+        # The worker sorts and cuts the records of one poll: the first poll is small, the others are full.
         polls = [
             texts[:50],
             *(texts[i : i + settings.batch.max_records] for i in range(50, records, settings.batch.max_records)),

@@ -126,7 +126,7 @@ async def run(environment: Mapping[str, str], products: int, keywords: int, chan
         loop = await _plain_loop(bench, client, elasticsearch, mixed)
 
         async def sweep_from_nothing(number: int) -> float:
-            # Without what it holds, every set is new: all of them are published, and written to Elasticsearch.
+            # Without its content, every set is new: all of them are published, and written to Elasticsearch.
             everything = models.FilterSelector(filter=models.Filter())
             await client.delete(collection_name(bench.settings.model), everything, wait=True)
             return await bench.sweep()

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What `make demo DOCKER=1` runs: builds and starts the containers of docker-compose.yml, runs the demo against them, and
-# removes them with their data. They are a project of their own, so a stack that runs already is left alone.
+# For `make demo DOCKER=1`: builds and starts the containers of docker-compose.yml, runs the demo against them, and
+# removes them with their data. They are a separate compose project, so a running stack is not changed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -9,7 +9,7 @@ if ! docker compose version >/dev/null 2>&1; then
     exit 1
 fi
 if ! docker info >/dev/null 2>&1; then
-    echo "headrace: no Docker engine answers: start it, see that this user may use it, or run make demo without DOCKER=1" >&2
+    echo "headrace: no Docker engine answers: start it, check that this user may use it, or run make demo without DOCKER=1" >&2
     exit 1
 fi
 

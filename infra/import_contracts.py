@@ -49,7 +49,7 @@ type = "layers"
 layers = {json.dumps(layers)}
 
 [[tool.importlinter.contracts]]
-name = "The local servers know nothing of the product"
+name = "The local servers do not import the product"
 type = "forbidden"
 source_modules = ["{LOCAL}"]
 forbidden_modules = {json.dumps([SCHEMAS, *SHARED])}

@@ -3,7 +3,7 @@
 #
 #     bash infra/docker/env.sh .env
 #
-# An existing file is not changed: the database keeps the password that it was made with.
+# An existing file is not changed: the database keeps the password that it was created with.
 set -euo pipefail
 file=${1:?which file to write}
 [ -e "$file" ] && exit 0

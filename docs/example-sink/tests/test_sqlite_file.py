@@ -1,4 +1,4 @@
-"""What only this sink does: it creates its file, reports what its errors mean, and survives the end of a process."""
+"""The behaviour of this sink alone: it creates its file, and its errors are about the data or the store."""
 
 import sqlite3
 from collections.abc import Callable
@@ -41,7 +41,7 @@ async def test_the_first_run_creates_the_tables_and_the_second_nothing(settings:
     await store.close()
 
 
-async def test_what_was_applied_is_stored_after_the_worker_ends(
+async def test_applied_changes_are_stored_after_the_worker_ends(
     settings: SqliteWorkerSettings, product: Product
 ) -> None:
     store = SqliteStore(settings)
@@ -54,7 +54,7 @@ async def test_what_was_applied_is_stored_after_the_worker_ends(
     await store.close()
 
 
-async def test_without_tables_the_store_is_unavailable_and_says_what_to_do(
+async def test_a_store_without_tables_is_unavailable_and_the_error_names_the_command(
     settings: SqliteWorkerSettings, product: Product
 ) -> None:
     async with open_stage(settings) as stage:

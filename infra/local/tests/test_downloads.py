@@ -19,7 +19,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return downloads.cache_dir()
 
 
-def test_two_at_once_fill_once_and_both_get_the_whole(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_two_at_once_fill_the_cache_once_and_both_get_all_of_it(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fills: list[Path] = []
     filling, second_waits = threading.Event(), threading.Event()
 
@@ -85,7 +85,7 @@ def test_files_with_other_content_than_was_tested_are_refused(tmp_path: Path, mo
         fetch_with_maven("elasticsearch", into)
 
 
-def test_a_failing_download_is_explained_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_download_is_reported_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     maven_that("echo '[ERROR] Could not transfer artifact'; echo more; exit 1", tmp_path, monkeypatch)
     with pytest.raises(StackError, match="Could not transfer artifact") as failed:
         fetch_with_maven("kafka", tmp_path)

@@ -40,7 +40,7 @@ def test_an_old_jdk_is_not_enough_and_a_new_one_is(programs: Path) -> None:
     assert missing_prerequisites() == []
 
 
-def test_up_checks_before_it_makes_anything(programs: Path, tmp_path: Path) -> None:
+def test_up_checks_the_prerequisites_first(programs: Path, tmp_path: Path) -> None:
     with pytest.raises(StackError, match="no JDK found"):
         Stack(tmp_path / "stack").up()
     assert not (tmp_path / "stack").exists()

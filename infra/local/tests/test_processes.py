@@ -39,19 +39,19 @@ def is_alive(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-def test_a_launched_process_is_no_child_of_its_starter(family: tuple[Process, psutil.Process]) -> None:
+def test_a_launched_process_is_not_a_child_of_its_starter(family: tuple[Process, psutil.Process]) -> None:
     parent, _ = family
     assert parent.pid not in {child.pid for child in psutil.Process().children()}
 
 
-def test_kill_reaches_descendants_in_sessions_of_their_own(family: tuple[Process, psutil.Process]) -> None:
+def test_kill_ends_descendants_in_other_sessions(family: tuple[Process, psutil.Process]) -> None:
     parent, child = family
     parent.kill()
     assert parent.find() is None
     assert not is_alive(child)
 
 
-def test_pause_and_resume_reach_descendants(family: tuple[Process, psutil.Process]) -> None:
+def test_pause_and_resume_affect_descendants(family: tuple[Process, psutil.Process]) -> None:
     parent, child = family
     parent.pause()
     assert parent.is_paused()

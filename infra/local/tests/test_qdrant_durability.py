@@ -73,7 +73,7 @@ def test_a_second_process_is_refused_the_same_directory(qdrant_stack: Stack) -> 
     assert second.stderr.strip() == f"another process serves {directory}"
 
 
-def test_a_collection_whose_creation_was_interrupted_is_as_if_never_created(tmp_path: Path) -> None:
+def test_a_collection_whose_creation_was_interrupted_does_not_exist(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "stack", services={"qdrant"})
     half_made = tmp_path / "stack" / "qdrant" / "data" / "scratch" / "8d8a" / "shard"
     half_made.mkdir(parents=True)

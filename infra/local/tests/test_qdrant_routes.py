@@ -1,4 +1,4 @@
-"""What an unmodified client can do on the Qdrant development server."""
+"""The requests of an unmodified client to the Qdrant development server."""
 
 from collections.abc import Awaitable, Callable
 
@@ -58,7 +58,7 @@ FILTERS = [
 
 
 @pytest.mark.parametrize("indexed", [False, True], ids=["unindexed", "indexed"])
-async def test_filters_select_what_they_say(client: AsyncQdrantClient, shelf: str, indexed: bool) -> None:
+async def test_filters_select_the_matching_points(client: AsyncQdrantClient, shelf: str, indexed: bool) -> None:
     if indexed:
         for key, kind in {"deleted": "bool", "stock": "integer", "brand": "keyword", "tags": "keyword"}.items():
             await client.create_payload_index(shelf, key, field_schema=models.PayloadSchemaType(kind))
@@ -82,7 +82,7 @@ async def test_search_gives_the_nearest_first_within_filter_limit_and_threshold(
     assert [hit.id for hit in two.points] == [IDS["sofa"], IDS["desk"]]
 
 
-async def test_a_batch_of_searches_answers_as_each_alone(client: AsyncQdrantClient, shelf: str) -> None:
+async def test_a_batch_of_searches_has_the_results_of_single_searches(client: AsyncQdrantClient, shelf: str) -> None:
     vectors = [[1.0, 0.0], [0.0, 1.0], [-1.0, 0.2]]
     alone = [
         await client.query_points(shelf, query=vector, using="dense", limit=3, with_payload=False) for vector in vectors
@@ -112,7 +112,7 @@ async def test_scroll_in_the_order_of_an_indexed_field(client: AsyncQdrantClient
     assert [record.payload["stock"] for record in found if record.payload] == [7, 3, 1, 0]
 
 
-async def test_payload_is_set_beside_what_is_there_by_ids_and_by_filter(client: AsyncQdrantClient, shelf: str) -> None:
+async def test_set_payload_keeps_other_fields_by_ids_and_by_filter(client: AsyncQdrantClient, shelf: str) -> None:
     await client.set_payload(shelf, {"stock": 9}, points=[IDS["lamp"]])
     await client.set_payload(shelf, {"sale": True}, points=models.Filter(must=[field("brand", "muji")]))
     await client.set_payload(shelf, {"sale": True}, points=models.Filter(must=[field("brand", "nobody")]))
@@ -145,7 +145,7 @@ async def test_a_batch_of_operations_is_applied_in_order_with_its_own_conditions
     assert await names(client, shelf, models.Filter(must=[field("stock", 3)])) == {"lamp"}
 
 
-async def test_every_route_takes_an_alias_and_a_swap_is_one_step(client: AsyncQdrantClient, shelf: str) -> None:
+async def test_every_route_accepts_an_alias_and_a_swap_is_one_step(client: AsyncQdrantClient, shelf: str) -> None:
     alias, fresh = f"alias-{shelf}", f"fresh-{shelf}"
     await client.create_collection(fresh, vectors_config=DENSE)
 

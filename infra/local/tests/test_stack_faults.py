@@ -89,15 +89,15 @@ async def test_kill_9_and_a_second_up_keep_ports_settings_and_data(everything: S
     assert await read_everywhere(before) == (b"record", "[1,2]", {"title": "lamp"})
 
 
-def test_a_second_up_finds_what_runs(everything: Stack) -> None:
+def test_a_second_up_keeps_the_running_servers(everything: Stack) -> None:
     pids = {name: everything.pid(name) for name in ALL}
-    told: list[tuple[str, str]] = []
-    Stack(everything.data_dir).up(lambda name, state, seconds: told.append((name, state)))
-    assert set(told) == {(name, "running") for name in ALL}
+    states: list[tuple[str, str]] = []
+    Stack(everything.data_dir).up(lambda name, state, seconds: states.append((name, state)))
+    assert set(states) == {(name, "running") for name in ALL}
     assert {name: everything.pid(name) for name in ALL} == pids
 
 
-def test_settings_are_readable_by_their_owner_alone(everything: Stack) -> None:
+def test_settings_are_readable_only_by_their_owner(everything: Stack) -> None:
     assert stat.S_IMODE(everything.settings_path.stat().st_mode) == 0o600
     password = settings(everything)["HEADRACE_POSTGRES__DSN"].split(":")[2].split("@")[0]
     for name in ALL:
@@ -142,7 +142,7 @@ def open_directory() -> Iterator[Path]:
         yield Path(name)
 
 
-async def test_half_made_data_directories_are_made_again(open_directory: Path) -> None:
+async def test_incomplete_data_directories_are_created_again(open_directory: Path) -> None:
     stack = Stack(open_directory, services={"kafka", "postgres"})
     for half_made in ("kafka/data.new", "postgres/new/data"):
         (open_directory / half_made).mkdir(parents=True)
@@ -168,7 +168,7 @@ def test_a_lost_password_is_replaced(tmp_path: Path) -> None:
         stack.destroy()
 
 
-def test_a_server_that_cannot_start_says_why_in_one_line(tmp_path: Path) -> None:
+def test_the_reason_of_a_failed_start_is_reported_in_one_line(tmp_path: Path) -> None:
     stack = Stack(tmp_path, services={"qdrant"})
     shard = tmp_path / "qdrant" / "data" / "collections" / "broken"
     shard.mkdir(parents=True)
@@ -194,7 +194,7 @@ def test_a_port_that_another_program_took_is_changed_by_up_only(tmp_path: Path) 
         stack.destroy()
 
 
-def test_a_recorded_id_that_is_another_program_now_is_left_alone(tmp_path: Path) -> None:
+def test_a_recorded_id_that_another_program_has_now_is_not_touched(tmp_path: Path) -> None:
     stack = Stack(tmp_path, services={"qdrant"})
     record = {"servers": {"qdrant": {"ports": {"http": 20001}, "pid": os.getpid(), "created": 1.0}}}
     (tmp_path / "stack.json").write_text(json.dumps(record))

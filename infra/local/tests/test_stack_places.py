@@ -59,14 +59,14 @@ def test_a_directory_that_the_servers_user_cannot_enter_is_replaced_by_a_link(
     assert not closed.exists()
 
 
-def test_data_that_its_server_can_no_longer_reach_is_explained(tmp_path: Path) -> None:
+def test_data_that_its_server_can_no_longer_reach_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "postgres").mkdir()
     tmp_path.chmod(0o700)
     with pytest.raises(StackError, match=r"chmod o\+x"):
         system_user.home(tmp_path, "postgres", STRANGER)
 
 
-def test_what_a_user_can_reach_depends_on_every_parent() -> None:
+def test_the_access_of_a_user_depends_on_every_parent_directory() -> None:
     with tempfile.TemporaryDirectory() as name:
         top = Path(name)
         below = top / "inner" / "data"

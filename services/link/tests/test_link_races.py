@@ -207,7 +207,7 @@ async def test_two_consumers_that_pause_after_any_two_steps(requested: Linking, 
     await requested.check()
 
 
-async def test_a_consumer_that_another_beats_at_opening_looks_again(requested: Linking) -> None:
+async def test_a_consumer_whose_point_another_has_opened_looks_again(requested: Linking) -> None:
     """Otherwise it publishes a set with the higher version, although the other consumer reads later."""
     old, new = requested.new_consumer(), requested.new_consumer()
     old_turn = old.pause_after("look")

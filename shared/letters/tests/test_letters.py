@@ -21,7 +21,7 @@ from headrace_worker.stage import Rejected
 TOPICS = Topics()
 DEAD = TOPICS.dead("qdrant")
 NOW = datetime(2026, 3, 1, 3, 0, tzinfo=UTC)
-REFUSED = Rejected("refused_by_store", "field x holds 'värde'", ("qdrant", "field", "x"))
+REFUSED = Rejected("refused_by_store", "field x contains 'värde'", ("qdrant", "field", "x"))
 CONNECT_HEADERS = [
     (headers.CONNECT_TOPIC, b"orders"),
     (headers.CONNECT_PARTITION, b"3"),
@@ -58,7 +58,7 @@ def test_a_letter_of_headrace_has_all_values_of_its_headers() -> None:
         worker="qdrant",
         reason="refused_by_store",
         fingerprint=fingerprint("qdrant", REFUSED),
-        error="field x holds 'värde'",
+        error="field x contains 'värde'",
         attempts=1,
         first_failed_at=NOW,
         failed_at=NOW,

@@ -29,7 +29,7 @@ def _only_what_a_test_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def secret_fields(settings: type[BaseModel], prefix: str = "") -> set[str]:
-    """The names of every field that holds a secret, nested by `__`."""
+    """The names of every field that contains a secret, nested by `__`."""
     found = set()
     for name, field in settings.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):

@@ -45,7 +45,7 @@ PRODUCTS_OF = """
 
 
 def replace_links(connection: sqlite3.Connection, links: ProductLinks) -> None:
-    """Makes the links of a set what they are in this version, within the connection's transaction."""
+    """Replaces the links of a set with those of this version, within the connection's transaction."""
     connection.execute(REMOVE, (links.product_id,))
     connection.executemany(
         INSERT, [(links.product_id, link.keyword_id, link.text, link.score, link.rank) for link in links.links]

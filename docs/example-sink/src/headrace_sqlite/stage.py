@@ -38,7 +38,7 @@ async def open_stage(settings: SqliteWorkerSettings) -> AsyncIterator["SqliteSta
 class SqliteStage:
     """Keeps the tables equal to the newest version of each entity and link set.
 
-    A batch is one transaction. A store that takes a batch in several requests writes it with
+    A batch is one transaction. A sink that writes a batch in several requests uses
     `headrace_worker.parts.write_parts`.
     """
 

@@ -1,1 +1,1 @@
-""""""
+"""Real servers on one machine, without Docker."""

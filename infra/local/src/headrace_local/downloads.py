@@ -50,7 +50,7 @@ def cached(name: str, fill: Callable[[Path], None]) -> Path:
 def fetch_with_maven(server: str, into: Path) -> None:
     """Download what `maven/<server>.xml` names, and compare every file with `maven/<server>.sha256`.
 
-    Maven checks the checksums that the repository serves. Ours make sure that the bytes are those that were tested.
+    Maven checks the checksums that the repository serves. Ours check that the bytes are those that were tested.
 
     Raises
     ------

@@ -66,7 +66,7 @@ class Process:
         _wait(tree, lambda member: member.status() != psutil.STATUS_STOPPED, SIGNAL_TIMEOUT)
 
     def stop(self, signal: int, timeout: float) -> None:
-        """Ask with `signal`, and kill what is still there after `timeout` seconds."""
+        """Send `signal`, and kill the processes that still run after `timeout` seconds."""
         found = self.find()
         if found is None:
             return
@@ -103,7 +103,7 @@ def launch(command: Command, cwd: Path, log: Path) -> Process:
     """Start a program in a session of its own, with its output appended to `log`.
 
     A shell starts the program and ends at once, so that the program becomes a child of init: it survives the caller,
-    and a caller that goes on (a test session) has no zombie.
+    and a caller that continues to run (a test session) has no zombie.
     """
     with log.open("ab") as output:
         shell = subprocess.run(

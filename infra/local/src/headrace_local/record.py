@@ -54,7 +54,7 @@ def write_record(path: Path, record: Record) -> None:
 
 
 def write_settings(path: Path, settings: Mapping[str, str]) -> None:
-    """`stack.env`: one NAME=value a line, readable by its owner alone because it holds a password."""
+    """`stack.env`: one NAME=value a line, readable only by its owner because it contains a password."""
     write_private(path, "".join(f"{name}={value}\n" for name, value in sorted(settings.items())))
 
 

@@ -1,4 +1,4 @@
-"""What the stack needs to know about each kind of server."""
+"""The interface of each kind of server."""
 
 import os
 import signal

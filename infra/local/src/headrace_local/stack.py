@@ -56,7 +56,7 @@ class Stack:
     Parameters
     ----------
     data_dir
-        Holds each server's data and log, `stack.env` (HEADRACE_ settings) and `stack.json` (ports, processes).
+        Contains each server's data and log, `stack.env` (HEADRACE_ settings) and `stack.json` (ports, processes).
     kafka_nodes
         1 names the server `kafka`; 3 names them `kafka-1` to `kafka-3`, replicated, for failover.
     services
@@ -92,7 +92,7 @@ class Stack:
         Returns
         -------
         dict
-            The HEADRACE_ settings that `stack.env` holds.
+            The HEADRACE_ settings in `stack.env`.
 
         Raises
         ------
@@ -107,13 +107,13 @@ class Stack:
             began = time.monotonic()
 
             def start(server: Server) -> StackError | None:
-                def tell(state: str) -> None:
+                def report(state: str) -> None:
                     progress(server.name, state, time.monotonic() - began)
 
                 try:
-                    self._start(server, tell)
+                    self._start(server, report)
                 except StackError as error:
-                    tell("failed")
+                    report("failed")
                     return error
                 return None
 
@@ -161,7 +161,7 @@ class Stack:
             self._stop(name, STOP_TIMEOUT)
 
     def kill(self, name: str) -> None:
-        """SIGKILL for all processes of one server; returns once they are gone. Not running: nothing happens."""
+        """SIGKILL for all processes of one server; returns once they are gone. Does nothing if it does not run."""
         if process := self._entry(name).process:
             process.kill()
 
@@ -196,7 +196,7 @@ class Stack:
             with FileLock(path, timeout=LOCK_TIMEOUT):
                 yield
         except Timeout:
-            raise StackError(f"another command holds {path}; wait for it or end it") from None
+            raise StackError(f"another command has locked {path}; wait for it or end it") from None
 
     def _check_prerequisites(self) -> None:
         wanted = {name.partition("-")[0] for name in self._names}
@@ -237,7 +237,7 @@ class Stack:
     def _server(self, name: str, record: Record) -> Server:
         return build(name, record, self.data_dir, self._kafka_names, self._triton_repository)
 
-    def _start(self, server: Server, tell: Callable[[str], None]) -> None:
+    def _start(self, server: Server, report: Callable[[str], None]) -> None:
         log = self.log_path(server.name)
         entry = self._entry(server.name)
         if entry.process is not None and entry.is_alive():
@@ -245,12 +245,12 @@ class Stack:
             # A signal that was just sent may be about to end it; then it is started again.
             with suppress(Ended):
                 await_ready(server, entry.process, log, self._cancelled)
-                tell("running")
+                report("running")
                 return
-        process = launch_server(server, entry.ports.values(), log, tell)
+        process = launch_server(server, entry.ports.values(), log, report)
         self._remember(server.name, process, server.command().stop_signal)
         await_ready(server, process, log, self._cancelled)
-        tell("ready")
+        report("ready")
 
     def _stop_all(self, timeout: float) -> None:
         if not self.data_dir.exists():

@@ -14,27 +14,27 @@ from headrace_local.server import Server
 START_TIMEOUT = 300.0
 FREE_TIMEOUT = 5.0
 # The last line of the log that matches explains why a server ended early.
-TELLING = re.compile(r"\b(ERROR|FATAL|PANIC)\b|^\S*(Error|Exception)\b|^error:")
+EXPLAINING = re.compile(r"\b(ERROR|FATAL|PANIC)\b|^\S*(Error|Exception)\b|^error:")
 
 
 class Ended(StackError):
     """The server's process ended before it served."""
 
 
-def launch_server(server: Server, ports: Collection[int], log: Path, tell: Callable[[str], None]) -> Process:
-    """Install, prepare and start a server. Calls `tell` before each step.
+def launch_server(server: Server, ports: Collection[int], log: Path, report: Callable[[str], None]) -> Process:
+    """Install, prepare and start a server. Calls `report` before each step.
 
     Raises
     ------
     StackError
-        If one of them fails, or another program holds one of the ports.
+        If one of them fails, or another program uses one of the ports.
     """
-    tell("installing")
+    report("installing")
     server.install()
-    tell("preparing")
+    report("preparing")
     server.prepare()
     _await_free(server.name, ports)
-    tell("starting")
+    report("starting")
     return launch(server.command(), log.parent.resolve(), log)
 
 
@@ -72,5 +72,5 @@ def _await_free(name: str, ports: Collection[int]) -> None:
 
 def _reason(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    telling = [line for line in lines[-200:] if TELLING.search(line)] or lines or ["no output"]
+    telling = [line for line in lines[-200:] if EXPLAINING.search(line)] or lines or ["no output"]
     return f"{telling[-1].strip()[:300]} ({log})"

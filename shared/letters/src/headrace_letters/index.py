@@ -244,7 +244,7 @@ class LetterIndex:
 
 
 def _without_repeated_ids(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
-    """The letters in lists; no list holds an id twice."""
+    """The letters in lists; no list contains an id twice."""
     places: defaultdict[str, int] = defaultdict(int)
     rounds: defaultdict[int, list[Letter]] = defaultdict(list)
     for letter in letters:

@@ -40,7 +40,7 @@ class LetterReader:
     async def read(self, positions: Iterable[Position]) -> AsyncIterator[tuple[Position, KafkaRecord | None]]:
         """Each record in the given order; None if it has expired, never existed or cannot be decompressed.
 
-        The memory holds few records at a time. It is fast if the positions are in the order of the topic, as from
+        Few records are in memory at a time. It is fast if the positions are in the order of the topic, as from
         `LetterIndex.walk`, also from one call to the next. Raises Unavailable.
         """
         for position in positions:

@@ -35,7 +35,7 @@ class ReplayOrder:
     """A selection in the order of its replay, in lists of up to `size`, each read on demand. Call `scan` first.
 
     `total`: the number of letters. `repeated`: the newest version of each entity that has several letters. For every
-    other entity the memory holds one hash.
+    other entity one hash is in memory.
     """
 
     def __init__(self, index: LetterIndex, selection: Selection, limit: int | None, size: int = CHUNK) -> None:

@@ -20,7 +20,7 @@ class UnknownModel(ValueError):
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A wheel on the Python package index that holds the model's files under `folder`."""
+    """A wheel on the Python package index that contains the model's files under `folder`."""
 
     requirement: str
     sha256: str

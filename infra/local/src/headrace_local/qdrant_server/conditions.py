@@ -24,7 +24,7 @@ def engine_filter(wanted: models.Filter) -> engine.Filter:
     Raises
     ------
     Refusal
-        400 for geographic conditions, which the development server leaves out, and for an id that is none.
+        400 for geographic conditions, which the development server leaves out, and for an invalid id.
     """
     least = wanted.min_should
     return engine.Filter(
@@ -36,7 +36,7 @@ def engine_filter(wanted: models.Filter) -> engine.Filter:
 
 
 def point_id(given: int | str | uuid.UUID) -> engine.PointId:
-    """An id as the engine takes it: an unsigned integer or a UUID."""
+    """An id as the engine accepts it: an unsigned integer or a UUID."""
     if isinstance(given, uuid.UUID):
         return given
     if isinstance(given, int):
@@ -127,6 +127,6 @@ def _distinct(value: bool | int | str) -> bool | int | str:
     """Keep booleans apart from integers.
 
     The engine's binding (0.9.0) takes Python's True, which is an int, for the number 1, and a condition on it then
-    matches 1 and never true. NumPy's booleans are none, and the binding reads them as what they are.
+    matches 1 and never true. NumPy's booleans are not integers, and the binding reads them as booleans.
     """
     return np.bool_(value) if isinstance(value, bool) else value  # type: ignore[return-value]

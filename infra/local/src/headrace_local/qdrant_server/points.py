@@ -1,4 +1,4 @@
-"""What can be asked of one collection: the path below it, and the function from a body to a result."""
+"""The requests to one collection: the path below it, and the function from a body to a result."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
