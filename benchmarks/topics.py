@@ -27,7 +27,7 @@ async def fresh_topics(settings: WorkerSettings, worker: str) -> WorkerSettings:
     """Returns the settings with a new topic prefix, and makes the topics."""
     made = settings.model_copy(update={"topic_prefix": f"bench-{uuid.uuid4().hex[:8]}."})
     await apply_topics(made, [worker])
-    # A broker refuses records until it knows that it leads their partition; then the client waits and tries again.
+    # A broker refuses records until it leads their partition; then the client waits and tries again.
     await asyncio.sleep(1)
     return made
 

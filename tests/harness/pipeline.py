@@ -34,7 +34,7 @@ SESSION_SECONDS = "6"
 REQUEST_SECONDS = "8"
 """How long a worker waits for a paused store before the store counts as unavailable."""
 SWEEP_SECONDS = "3"
-"""How long a sweep waits for keywords on their way. A worker that is told to stop finishes this wait first."""
+"""How long a sweep waits for keywords on their way. A worker that is stopped finishes this wait first."""
 RECORDS_A_POLL = "40"
 """Small, so that a fault in the stream interrupts a batch."""
 

@@ -1,8 +1,8 @@
 """Mutates the deciders, functions over values, with cosmic-ray: `make mutants-deciders`.
 
-cosmic-ray says which small changes a module allows (another comparison, a number one higher, a condition negated) and
-makes them. Each is one mutant of a module of deciders.toml, and one of the module's tests must fail. The few mutants
-that change nothing that can be observed are listed there with the reason; any other survivor fails the run.
+cosmic-ray finds the small changes that a module allows (another comparison, a number one higher, a condition negated)
+and makes them. Each is one mutant of a module of deciders.toml, and one of the module's tests must fail. The few
+mutants that change nothing that can be observed are listed there with the reason; any other survivor fails the run.
 """
 
 import re

@@ -34,8 +34,8 @@ class NoAnswer(Exception):
 
 
 class Run(NamedTuple):
-    """`status`: pytest's exit status. `failed`: the ids of the tests whose body failed; a fixture that fails says
-    nothing about what a test protects. `passed`: how many did not fail.
+    """`status`: pytest's exit status. `failed`: the ids of the tests whose body failed; a failure of a
+    fixture is not about what a test protects. `passed`: how many did not fail.
     """
 
     status: int

@@ -11,7 +11,7 @@ from headrace_schemas.headers import SCHEMA_MAJOR
 class RelinkRequest(BaseModel):
     """Asks for one product's links to be computed again from the current data; it does not say what changed.
 
-    Its key is the product's id. It shares a topic with the sweep; the header `headrace-schema` tells them apart.
+    Its key is the product's id. It shares a topic with the sweep; the header `headrace-schema` distinguishes them.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)

@@ -1,4 +1,4 @@
-"""An error of the user is reported in one line that says what to do, with the right exit status and no traceback."""
+"""An error of the user is reported in one line with the action to take, with the right exit status and no traceback."""
 
 import json
 import os

@@ -145,9 +145,9 @@ async def test_receipts_change_the_status_of_their_letters(settings: DeadLetters
         answers = [answer(id, outcome) for id, outcome in zip(ids, outcomes, strict=False)]
         hostile = [answer(ids[3], "applied") | {"attempt": 2**40}, answer("a\x00b", "applied")]
         answers = [*hostile[:1], *answers, *hostile[1:]]
-        told = receipt_records("embed", settings.topics.receipts, answers, datetime.now(UTC), max_bytes=10**6)
+        published = receipt_records("embed", settings.topics.receipts, answers, datetime.now(UTC), max_bytes=10**6)
         nonsense = [Outgoing(settings.topics.receipts, b"k", value) for value in (None, b"", b'{"replay_of": \xff')]
-        await send(settings, [*nonsense, *told])
+        await send(settings, [*nonsense, *published])
 
         async def answered() -> bool:
             return await index.count(EVERYTHING) == {"resolved": 1, "superseded": 1, "waiting": 2}

@@ -10,14 +10,14 @@ from headrace_schemas.receipts import Receipt, Receipts
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
 
-def receipts(worker: str, *told: tuple[int, Any], seconds: float = 1.0, topic: str = "products") -> Receipts:
+def receipts(worker: str, *outcomes: tuple[int, Any], seconds: float = 1.0, topic: str = "products") -> Receipts:
     """Receipts of records at these offsets of one partition, applied `seconds` after they occurred."""
     return Receipts(
         worker=worker,
         applied_at=START + timedelta(seconds=seconds),
         receipts=[
             Receipt(topic=topic, partition=0, offset=offset, outcome=outcome, occurred_at=START)
-            for offset, outcome in told
+            for offset, outcome in outcomes
         ],
     )
 

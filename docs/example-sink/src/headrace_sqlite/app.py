@@ -10,7 +10,7 @@ from headrace_worker.worker import Worker
 
 
 def inputs(settings: SqliteWorkerSettings) -> dict[str, type[Record]]:
-    """A sink that wants vectors reads `settings.topics.embedded(kind, settings.model)` with the records of `EMBEDDED`
+    """A sink with vectors reads `settings.topics.embedded(kind, settings.model)` with the records of `EMBEDDED`
     instead, and its settings extend `VectorStoreSettings`; a sink without links leaves out `product_links` and `links`.
     """
     changes: dict[str, type[Record]] = {settings.topics.source(kind): change for kind, change in CHANGES.items()}

@@ -2,4 +2,4 @@
 
 
 class StackError(Exception):
-    """A server cannot be started, stopped or found; the message is one line that says what to do."""
+    """A server cannot be started, stopped or found; the message is one line with the action to take."""

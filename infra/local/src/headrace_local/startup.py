@@ -72,5 +72,5 @@ def _await_free(name: str, ports: Collection[int]) -> None:
 
 def _reason(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    telling = [line for line in lines[-200:] if EXPLAINING.search(line)] or lines or ["no output"]
-    return f"{telling[-1].strip()[:300]} ({log})"
+    explaining = [line for line in lines[-200:] if EXPLAINING.search(line)] or lines or ["no output"]
+    return f"{explaining[-1].strip()[:300]} ({log})"

@@ -1,4 +1,4 @@
-"""Errors that a user can correct, each as one line that says what to do."""
+"""Errors that a user can correct, each as one line with the action to take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ WRONG_CALL = 2
 
 
 class CommandError(Exception):
-    """A command cannot continue; the text is one line that says what to do. `status`: the command's exit status."""
+    """A command cannot continue; the text is one line with the action to take. `status`: the command's exit status."""
 
     def __init__(self, line: str, status: int = NOT_DONE) -> None:
         super().__init__(line)

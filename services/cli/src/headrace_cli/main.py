@@ -63,11 +63,11 @@ app = typer.Typer(
 
 
 @app.callback(
-    epilog="Exit status: 0 done; 1 not all of it, and standard error says what is missing; 2 wrong call or settings."
+    epilog="Exit status: 0 done; 1 not all of it, and standard error lists what is missing; 2 wrong call or settings."
 )
 def headrace(ctx: typer.Context) -> None:
     """Keeps search indexes fresh: catalogue changes from Kafka into Qdrant, Elasticsearch and PostgreSQL/pgvector."""
-    # The command's own error says in one line what the libraries' warnings say in many.
+    # The command reports in one line what the libraries' warnings report in many.
     logging.getLogger().addHandler(logging.NullHandler())
     if not ctx.resilient_parsing and not isinstance(_called(ctx), environment.WithoutSettings):
         # A worker writes these warnings to its log itself.

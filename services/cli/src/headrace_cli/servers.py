@@ -33,7 +33,7 @@ def state_lines(console: Console) -> Progress:
 
 
 def _triton_models(folder: Path) -> Path:
-    """The model repository for Triton. The package that knows the models writes it, in a separate process."""
+    """The model repository for Triton. The package of the models writes it, in a separate process."""
     command = [sys.executable, "-m", "headrace_embed.triton_repository", str(folder), "--backend", "python"]
     command += ["--model", CommonSettings().model]
     command += ["--model-dir", os.environ[MODEL_DIR]] if MODEL_DIR in os.environ else []

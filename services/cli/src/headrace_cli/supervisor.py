@@ -66,7 +66,7 @@ class Supervisor:
     async def run(self) -> int:
         """Runs every worker until `stop`, or until one has wrong settings. The exit status: 0, or that worker's 2.
 
-        A worker that ends without being told to is started again after a pause, which doubles from 1 s up to 30 s.
+        A worker that ends without a request is started again after a pause, which doubles from 1 s up to 30 s.
         """
         async with asyncio.TaskGroup() as group:
             kept = [group.create_task(self._keep(name)) for name in self._commands]

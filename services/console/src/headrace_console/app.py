@@ -86,7 +86,7 @@ def _explain_errors(application: FastAPI) -> None:
         return _problem(request, 400, str(error))
 
     async def unreadable(request: Request, error: Exception) -> Response:
-        return _problem(request, 400, "the console does not know this address")
+        return _problem(request, 400, "this address is not valid")
 
     async def unavailable(request: Request, error: Exception) -> Response:
         return _problem(request, 503, f"{error}. The page works again when it answers.")

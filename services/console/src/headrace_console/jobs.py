@@ -93,7 +93,7 @@ class Jobs:
         return job
 
     def get(self, id: str) -> Job | None:
-        """The job, or None if this process does not know it, as after a restart."""
+        """The job, or None if this process has no such job, as after a restart."""
         return self._jobs.get(id)
 
     def newest_first(self, kind: JobKind) -> list[Job]:

@@ -15,7 +15,7 @@ Pairs = Sequence[tuple[str, str]]
 
 
 class WrongSelection(ValueError):
-    """A field has a wrong value; the text says which and why."""
+    """A field has a wrong value; the text has the field and the reason."""
 
 
 def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:

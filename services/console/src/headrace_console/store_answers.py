@@ -16,7 +16,7 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """One store's answer. `version`: None if the store does not know the id. `problem`: why there is no answer."""
+    """One store's answer. `version`: None if the store does not contain the id. `problem`: why there is no answer."""
 
     store: str
     version: int | None = None

@@ -1,4 +1,4 @@
-"""Three searches in every store, and two in languages that the default model does not know."""
+"""Three searches in every store, and two in languages that the default model does not support."""
 
 from collections.abc import AsyncIterator, Mapping
 

@@ -24,7 +24,7 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
 
 
 def _trust(settings: ElasticsearchSettings) -> dict[str, Any]:
-    """The authority to trust for https; without a setting, the public authorities that the client knows."""
+    """The authority to trust for https; without a setting, the public authorities of the client."""
     if settings.ca_fingerprint:
         # A second TLS library is imported only for a pinned authority.
         from headrace_elasticsearch.pinned_node import PinnedNode

@@ -32,7 +32,7 @@ FETCH_TIMEOUT_SECONDS = 600
 
 
 class ModelFilesMissing(RuntimeError):
-    """The model's files are missing and cannot be fetched; the message says what to do."""
+    """The model's files are missing and cannot be fetched; the message has the action to take."""
 
 
 class WrongDigest(RuntimeError):

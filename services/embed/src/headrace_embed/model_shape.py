@@ -53,7 +53,7 @@ def read_shape(folder: Path, model: CatalogueModel) -> EncoderShape:
 
 
 def _check_modules(folder: Path, model: CatalogueModel) -> None:
-    """A folder without modules.json has only an encoder, and the catalogue says how to pool."""
+    """A folder without modules.json has only an encoder, and the catalogue has the pooling."""
     if not (folder / "modules.json").exists():
         return
     for module in _read_json(folder / "modules.json"):
@@ -71,7 +71,7 @@ def _check_pooling(config: dict[str, Any], model: CatalogueModel) -> None:
     used = {flags.get(name, name) for name, on in config.items() if name.startswith("pooling_mode_") and on is True}
     if isinstance(config.get("pooling_mode"), str):
         used.add(config["pooling_mode"])
-    _refuse(used != {model.pooling}, f"pooling {'+'.join(sorted(used)) or 'none'}, the catalogue says {model.pooling}")
+    _refuse(used != {model.pooling}, f"pooling {'+'.join(sorted(used)) or 'none'}, the catalogue has {model.pooling}")
 
 
 def _read_json(path: Path) -> Any:

@@ -67,7 +67,7 @@ class TritonEncoder:
         served = config.get("parameters", {}).get(WEIGHTS_PARAMETER, {}).get("string_value")
         if served != self._weights:
             self._verified = False
-            raise Unavailable(STORE, f"{self._model} runs weights {served}, the catalogue says {self._weights}")
+            raise Unavailable(STORE, f"{self._model} runs weights {served}, the catalogue has {self._weights}")
         self.concurrency = 1 + sum(int(group.get("count", 1)) for group in config.get("instance_group", [{}]))
         self._verified = True
 

@@ -18,7 +18,7 @@ class WrongAnswer(Unavailable):
 class UnusableVectors(ValueError):
     """Some vectors are not finite or not of unit length.
 
-    `vectors` is the whole (n, d) array, `faults` says for each unusable row what is wrong with it; the other
+    `vectors` is the whole (n, d) array, `faults` has the fault of each unusable row; the other
     rows are good.
     """
 

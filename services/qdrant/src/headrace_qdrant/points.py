@@ -109,7 +109,7 @@ def set_fields(change: EmbeddedChange, before: Seen) -> models.SetPayloadOperati
 
 
 def outcomes(changes: Sequence[EmbeddedChange], stored: Mapping[str, Seen]) -> list[Outcome]:
-    """The outcomes of changes none of which is newer than what is stored."""
+    """The outcomes of changes, if no change is newer than what is stored."""
     return [_outcome(change.version, stored[change.id].version) for change in changes]
 
 

@@ -52,7 +52,7 @@ class IndexBatch:
 
 @dataclass(slots=True)
 class _PositionOnly:
-    """A record of which only the position and the time are used."""
+    """A record; only its position and its time are used."""
 
     topic: str
     partition: int

@@ -47,7 +47,7 @@ _FAILURES = f"""
                 SELECT * FROM jsonb_each(t.failures)
                 UNION ALL SELECT * FROM jsonb_each({_failure("t")})
                 UNION ALL SELECT * FROM jsonb_each({_failure("excluded")})
-            ) AS told (attempt, failure)
+            ) AS given (attempt, failure)
             ORDER BY attempt, failure->'order' DESC
         ) AS newest
     ) END"""  # noqa: S608
@@ -66,7 +66,7 @@ PUT_LETTERS = f"""
 PUT_ANSWERS = f"""
     INSERT INTO {LETTERS} AS t (dead_id, status_attempt, status)
     SELECT dead_id, attempt, status::{STATUS_TYPE}
-    FROM unnest($1::text[], $2::integer[], $3::text[]) AS told (dead_id, attempt, status) ORDER BY dead_id
+    FROM unnest($1::text[], $2::integer[], $3::text[]) AS given (dead_id, attempt, status) ORDER BY dead_id
     ON CONFLICT (dead_id) DO UPDATE SET {_STATUS} WHERE {_HIGHER}
 """  # noqa: S608
 """$1: ids, each once, $2: attempts, $3: statuses."""
@@ -82,7 +82,7 @@ COUNT_DECISIONS = f"SELECT count(*) FROM {SCHEMA}.dead_decisions"  # noqa: S608
 RECORD = f"""
     INSERT INTO {SCHEMA}.dead_decisions (dead_id, action, attempt, status, superseded_by)
     SELECT dead_id, $1, attempt, $4::text::{STATUS_TYPE}, $5
-    FROM unnest($2::text[], $3::integer[]) AS told (dead_id, attempt)
+    FROM unnest($2::text[], $3::integer[]) AS given (dead_id, attempt)
     ON CONFLICT (dead_id, action, attempt) DO UPDATE
     SET status = excluded.status, superseded_by = excluded.superseded_by, at = excluded.at
 """  # noqa: S608
@@ -93,18 +93,18 @@ def decide(decisions: str) -> str:
     """Merges decisions into the existing letters. `decisions`: a query with each id once, with `attempt`, `status`,
     `superseded_by` and `at`.
     """
-    higher = "(told.attempt, told.status) > (t.status_attempt, t.status)"
-    replay = """told.status = 'replaying'
-        AND (t.replayed_at IS NULL OR (told.attempt, told.at) > (t.replayed_attempt, t.replayed_at))"""
+    higher = "(given.attempt, given.status) > (t.status_attempt, t.status)"
+    replay = """given.status = 'replaying'
+        AND (t.replayed_at IS NULL OR (given.attempt, given.at) > (t.replayed_attempt, t.replayed_at))"""
     return f"""
         UPDATE {LETTERS} AS t SET
-            status_attempt = CASE WHEN {higher} THEN told.attempt ELSE t.status_attempt END,
-            status = CASE WHEN {higher} THEN told.status ELSE t.status END,
-            replayed_attempt = CASE WHEN {replay} THEN told.attempt ELSE t.replayed_attempt END,
-            replayed_at = CASE WHEN {replay} THEN told.at ELSE t.replayed_at END,
-            superseded_by = greatest(t.superseded_by, told.superseded_by)
-        FROM ({decisions}) AS told
-        WHERE t.dead_id = told.dead_id
+            status_attempt = CASE WHEN {higher} THEN given.attempt ELSE t.status_attempt END,
+            status = CASE WHEN {higher} THEN given.status ELSE t.status END,
+            replayed_attempt = CASE WHEN {replay} THEN given.attempt ELSE t.replayed_attempt END,
+            replayed_at = CASE WHEN {replay} THEN given.at ELSE t.replayed_at END,
+            superseded_by = greatest(t.superseded_by, given.superseded_by)
+        FROM ({decisions}) AS given
+        WHERE t.dead_id = given.dead_id
     """  # noqa: S608
 
 

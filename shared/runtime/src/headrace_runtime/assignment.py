@@ -15,7 +15,7 @@ log = structlog.get_logger(__name__)
 class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
     """Reports the assigned partitions to the worker's health, and records that expired unread to its health and log.
 
-    `inputs`: the topics of which a new group reads every record, so that a start above offset 0 means expired records;
+    `inputs`: a new group reads every record of these topics, so that a start above offset 0 means expired records;
     replay topics are excluded. `on_expired` is called if records expired.
     """
 

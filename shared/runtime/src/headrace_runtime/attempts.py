@@ -196,7 +196,7 @@ class Attempts:
         except TimeoutError:
             outcomes = [Unavailable("stage", f"no answer within {self._timeout:g} s")] * len(changes)
         except Exception as error:
-            # An error in the stage's own code says nothing about the data: it is handled like a store that answers 500.
+            # An error in the stage's own code is not about the data: it is handled like a store that answers 500.
             fault = Unavailable("stage", f"failed with {type(error).__name__}", suspect=True)
             fault.__cause__ = error
             outcomes = [fault] * len(changes)

@@ -142,7 +142,7 @@ class Decoder:
                 )
             return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
         return Rejected(
-            "unknown_schema", f"the header says {name[:80]!r}, the topic has records of {model.schema_name}", ("name",)
+            "unknown_schema", f"the header has {name[:80]!r}, the topic has records of {model.schema_name}", ("name",)
         )
 
     def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Decoded | Undecoded | Ignored:

@@ -12,7 +12,7 @@ from headrace_runtime.metrics import Metrics
 
 
 def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
-    """Path and handler of each route. A probe reads the status: 200 or 503; the body says why.
+    """Path and handler of each route. A probe reads the status: 200 or 503; the body has the reasons.
 
     `listener`: the health of the worker's listener; the worker is ready only if both are.
     """

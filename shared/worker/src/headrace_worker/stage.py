@@ -13,7 +13,7 @@ class Record(Protocol):
 
     A record without a version uses its offset as its version: its model is validated with an `Arrival` as context. Two
     class attributes are for internal topics: `keyed = False` means that the records have no key, and `beside` lists the
-    models of other records on the same topic, which the header `headrace-schema` tells apart.
+    models of other records on the same topic, which the header `headrace-schema` names.
     """
 
     @property

@@ -74,12 +74,12 @@ def _condition(wanted: models.Condition) -> engine.ConditionType:
         case models.NestedCondition():
             return engine.NestedCondition(wanted.nested.key, engine_filter(wanted.nested.filter))
         case _:
-            raise wrong_input(f"the development server does not know the condition {type(wanted).__name__}")
+            raise wrong_input(f"the development server does not support the condition {type(wanted).__name__}")
 
 
 def _field(wanted: models.FieldCondition) -> engine.FieldCondition:
     if wanted.geo_bounding_box or wanted.geo_radius or wanted.geo_polygon:
-        raise wrong_input("the development server does not know geographic conditions")
+        raise wrong_input("the development server does not support geographic conditions")
     count = wanted.values_count
     return engine.FieldCondition(
         wanted.key,

@@ -21,7 +21,7 @@ WithPayload = bool | list[str] | models.PayloadSelectorInclude | models.PayloadS
 def query(wanted: Search, sizes: VectorSizes) -> engine.QueryRequest:
     """Nearest points to a vector, or without a query all points in the order of their ids."""
     if wanted.prefetch or wanted.lookup_from:
-        raise wrong_input("the development server knows neither prefetch nor lookup")
+        raise wrong_input("the development server supports neither prefetch nor lookup")
     return engine.QueryRequest(
         limit=DEFAULT_LIMIT if wanted.limit is None else wanted.limit,
         offset=wanted.offset or 0,
@@ -80,7 +80,7 @@ def _nearest(wanted: Search, sizes: VectorSizes) -> engine.Query | None:
     if given is None:
         return None
     if not isinstance(given, list):
-        raise wrong_input(f"the development server does not know the query {type(given).__name__}")
+        raise wrong_input(f"the development server does not support the query {type(given).__name__}")
     name = DEFAULT_VECTOR if wanted.using is None else wanted.using
     return engine.Query.Nearest(sizes.check(name, given), using=name)
 

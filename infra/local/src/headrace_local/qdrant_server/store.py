@@ -50,7 +50,7 @@ class Store:
         if not NAME.fullmatch(name) or name in {".", ".."}:
             raise wrong_input(f"collection name {name!r} is not allowed")
         if parameters.sparse_vectors:
-            raise wrong_input("the development server knows dense vectors only")
+            raise wrong_input("the development server supports only dense vectors")
         with self._changing:
             if name in self.collections or name in self.aliases:
                 raise Refusal(409, f"Wrong input: Collection `{name}` already exists!")

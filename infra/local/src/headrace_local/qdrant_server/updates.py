@@ -31,7 +31,7 @@ class VectorSizes:
         if size is None:
             raise wrong_input(f"Not existing vector name error: {name}")
         if not isinstance(vector, list) or (vector and isinstance(vector[0], list)):
-            raise wrong_input("the development server knows dense vectors only")
+            raise wrong_input("the development server supports only dense vectors")
         if len(vector) != size:
             raise wrong_input(f"Vector dimension error: expected dim: {size}, got {len(vector)}")
         return vector

@@ -57,7 +57,7 @@ OPTIONS: dict[str, Any] = {
 ACTING: dict[str, Any] = OPTIONS | {
     "reason": Annotated[str | None, typer.Option("--failed-for", metavar="REASON", help="Letters with this reason.")]
 }
-"""For commands that change letters: there, --reason says why."""
+"""For commands that change letters: there, --reason is the reason of the change."""
 
 Actor = Annotated[
     str | None,

@@ -57,7 +57,7 @@ class FileRecords:
 class RecentPairs:
     """The (id, version) pairs of at least the last `remembered` rows, and of at most twice as many: memory is bounded.
 
-    A repetition that is further apart is not noticed.
+    A repetition that is further apart is not counted.
     """
 
     def __init__(self, remembered: int = REMEMBERED_ROWS) -> None:

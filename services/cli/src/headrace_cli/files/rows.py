@@ -22,7 +22,7 @@ class BadRow:
 
 
 class UnreadableFile(Exception):
-    """The file cannot be read, or not beyond some point; the text is one line that says why."""
+    """The file cannot be read, or not beyond some point; the text is one line with the reason."""
 
 
 class RowFile(Protocol):

@@ -46,7 +46,7 @@ async def stop(backend: CurrentBackend, id: str, form: CheckedForm) -> Response:
 def _job(backend: Backend, id: str) -> Job:
     job = backend.jobs.get(id)
     if job is None:
-        raise HTTPException(404, "this console does not know this job; a restart forgets all jobs. See the audit log.")
+        raise HTTPException(404, "this console has no such job; a restart removes all jobs. See the audit log.")
     return job
 
 
