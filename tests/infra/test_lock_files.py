@@ -21,9 +21,9 @@ PROJECTS = sorted(
     for file in ROOT.glob(f"{pattern}/pyproject.toml")
 )
 PARTS = {"pydantic-core": "pydantic"}
-"""Distributions that another one always brings, to be imported beside it."""
+"""Distributions that a package may import if it declares another one, which requires them in a fixed version."""
 BUILT_IN = {*sys.stdlib_module_names, "triton_python_backend_utils"}
-"""Modules that no distribution contains: Triton gives its own to a model that it runs."""
+"""Modules that no distribution contains. Triton provides its module to the models that it runs."""
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
 
 

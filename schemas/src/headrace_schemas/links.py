@@ -9,7 +9,7 @@ from headrace_schemas.headers import SCHEMA_MAJOR
 
 
 class RelinkRequest(BaseModel):
-    """Asks for one product's links to be computed again from the current data; it does not say what changed.
+    """Asks for one product's links to be computed again from the current data; it does not contain the change.
 
     Its key is the product's id. It shares a topic with the sweep; the header `headrace-schema` distinguishes them.
     """

@@ -130,7 +130,7 @@ async def test_a_handshake_that_arrives_in_small_pieces_succeeds(served: dict[st
         await asyncio.gather(*connections)
 
 
-async def test_the_server_learns_which_host_is_wanted(authority: Authority) -> None:
+async def test_the_client_names_the_host_in_the_handshake(authority: Authority) -> None:
     """A proxy that serves several hosts answers with the certificate of the host that the client names."""
     names: list[str | None] = []
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
