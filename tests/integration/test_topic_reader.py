@@ -43,7 +43,7 @@ async def given(reader: TopicReader) -> list[str]:
     return sorted([record.value.decode() async for record in reader.until_now()])
 
 
-async def test_what_is_published_after_the_look_at_the_ends_comes_with_the_next_call(servers: Servers) -> None:
+async def test_records_published_after_the_ends_were_read_come_with_the_next_call(servers: Servers) -> None:
     settings = servers.settings(WorkerSettings, "kafka", TOPIC_PREFIX=f"r{uuid.uuid4().hex[:10]}.")
     settings.kafka.partitions = 2
     await apply_topics(settings, [])
