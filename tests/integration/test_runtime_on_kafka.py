@@ -334,7 +334,7 @@ async def test_a_replay_of_an_older_version_keeps_the_newer_one(settings: Worker
     assert stage.versions() == {"p1": 2, "p2": 2}
 
 
-async def test_what_a_silent_broker_does_not_acknowledge_is_not_published(
+async def test_records_that_a_silent_broker_does_not_acknowledge_are_not_published(
     settings: WorkerSettings, faults: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made = []

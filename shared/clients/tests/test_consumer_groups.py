@@ -16,10 +16,10 @@ def test_a_partition_that_was_never_committed_is_unread_from_its_start() -> None
     assert unread({}, {A: 10}, {}) == {"a": 10}
 
 
-def test_what_retention_has_removed_counts_for_nothing() -> None:
+def test_records_removed_by_retention_are_not_counted() -> None:
     assert unread({A: 6}, {A: 10}, {A: 4}) == {"a": 4}
     assert unread({A: 10}, {A: 10}, {A: 4}) == {"a": 0}
 
 
-def test_what_was_read_beyond_the_end_counts_for_nothing() -> None:
+def test_records_read_beyond_the_end_are_not_counted() -> None:
     assert unread({A: 0, B: 0}, {A: 5, B: 5}, {A: 9, B: 1}) == {"a": 4}
