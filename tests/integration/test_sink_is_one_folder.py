@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mutation.copies import SOURCES
 
 ROOT = Path(__file__).parents[2]
 NOT_SOURCES = shutil.ignore_patterns(".git", ".venv", ".headrace", ".*_cache", ".hypothesis", "__pycache__")
@@ -30,7 +31,7 @@ def environment(tree: Path) -> dict[str, str]:
     subprocess.run(
         [sys.executable, "-m", *command, "--target", str(layer), str(tree / "services/sqlite")], check=True, timeout=120
     )
-    sources = (*tree.glob("*/src"), *tree.glob("shared/*/src"), *tree.glob("infra/*/src"), *tree.glob("services/*/src"))
+    sources = (path for pattern in SOURCES for path in tree.glob(pattern))
     return {**os.environ, "PYTHONPATH": os.pathsep.join(map(str, (layer, *sources)))}
 
 

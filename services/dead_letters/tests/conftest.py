@@ -1,12 +1,14 @@
 """An index in its own database and topics with their own prefix for each test."""
 
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
-from harness.letters import empty_database
+from harness.letter_index import database as database
+from harness.letter_index import index as index
+from harness.letter_index import index_settings as index_settings
+from harness.letter_index import sql as sql
 from harness.processes import WorkerProcess
 from harness.servers import Servers
 
@@ -16,31 +18,6 @@ from headrace_letters.index import LetterIndex
 from headrace_worker.settings import ENV_PREFIX
 
 FURTHER_TOPIC = "orders-dlq"
-
-
-@pytest.fixture
-async def database(servers: Servers) -> AsyncIterator[str]:
-    """The DSN of an empty database."""
-    async with empty_database(servers) as dsn:
-        yield dsn
-
-
-@pytest.fixture
-async def index(servers: Servers, database: str) -> AsyncIterator[LetterIndex]:
-    """An empty index."""
-    settings = servers.settings(DeadLettersSettings, POSTGRES__DSN=database, POSTGRES__TIMEOUT="20")
-    opened = LetterIndex(settings.postgres)
-    await opened.prepare()
-    yield opened
-    await opened.close()
-
-
-@pytest.fixture
-async def sql(database: str, index: LetterIndex) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
-    """A separate connection, to read the index's tables."""
-    connection = await asyncpg.connect(database)
-    yield connection
-    await connection.close()
 
 
 @pytest.fixture

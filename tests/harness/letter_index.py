@@ -1,0 +1,41 @@
+"""Fixtures of an index of dead letters in a database of its own. A conftest imports those that its tests use."""
+
+from collections.abc import AsyncIterator
+
+import asyncpg
+import pytest
+
+from harness.letters import empty_database
+from harness.servers import Servers
+from headrace_letters.index import LetterIndex
+from headrace_letters.index_settings import IndexSettings
+
+
+@pytest.fixture
+async def database(servers: Servers) -> AsyncIterator[str]:
+    """The DSN of an empty database."""
+    async with empty_database(servers) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+def index_settings(servers: Servers, database: str) -> IndexSettings:
+    """Settings of the database only."""
+    return servers.settings(IndexSettings, POSTGRES__DSN=database, POSTGRES__TIMEOUT="20")
+
+
+@pytest.fixture
+async def index(index_settings: IndexSettings) -> AsyncIterator[LetterIndex]:
+    """An empty index."""
+    opened = LetterIndex(index_settings.postgres)
+    await opened.prepare()
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def sql(database: str, index: LetterIndex) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
+    """A separate connection to the index's database."""
+    connection = await asyncpg.connect(database)
+    yield connection
+    await connection.close()
