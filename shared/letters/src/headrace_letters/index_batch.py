@@ -2,13 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from typing import TypeVar
 
 import structlog
 
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter, letter_id, read_letter, unreadable
+from headrace_letters.plain_record import PlainRecord
 from headrace_letters.replay_answers import ReplayAnswer, answers_in
 from headrace_runtime.decoder import KafkaRecord, position
 from headrace_schemas.topics import Topics
@@ -50,19 +50,6 @@ class IndexBatch:
             log.warning("receipt_unreadable", dead_id=letter_id(answer.dead_id.encode(errors="replace")))
 
 
-@dataclass(slots=True)
-class _PositionOnly:
-    """A record; only its position and its time are used."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None = None
-    value: bytes | None = None
-    headers: Sequence[tuple[str, bytes | None]] = ()
-
-
 async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
     """Merges records into the index; returns the number of letters. It reads a part while the database writes the
     previous one. Raises Unavailable; some parts may be written then, and repeating it changes nothing.
@@ -90,7 +77,7 @@ def _letter(record: KafkaRecord, topics: Topics) -> Letter:
     except Exception as error:
         # A bug, or a payload that exhausts the parser, must not stop the letters behind it.
         log.error("letter_unreadable", place="-".join(map(str, position(record))), error=type(error).__name__)
-        return unreadable(read_letter(_PositionOnly(*position(record), record.timestamp), topics))
+        return unreadable(read_letter(PlainRecord(*position(record), record.timestamp), topics))
 
 
 async def _refused(write: Callable[[Sequence[T]], Awaitable[None]], things: Sequence[T]) -> list[T]:

@@ -1,9 +1,9 @@
 """The installed workers as targets of replays, and what their stores contain."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import cached_property
-from typing import Any, Protocol
+from functools import cached_property, partial
+from typing import Any, Protocol, TypeVar
 
 from headrace_runtime.decoder import Decoder
 from headrace_schemas.fields import Kind
@@ -15,6 +15,8 @@ from headrace_worker.worker import Worker, load_worker, worker_names
 SettingsOf = Callable[[Worker], WorkerSettings]
 """The settings of a worker; normally those of the environment."""
 IDS_PER_REQUEST = 500
+S = TypeVar("S", Store, LinkStore)
+V = TypeVar("V")
 
 
 class StoredVersion(Protocol):
@@ -77,29 +79,24 @@ class InstalledStores:
 
     async def entities(self, name: str, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
         """What one worker's store contains for these ids; an unknown id is missing from the answer."""
-        if name not in self._stores:
-            opener: Any = self.target(name).worker.store
-            self._stores[name] = opener(self.target(name).settings)
-            self._stack.push_async_callback(self._stores[name].close)
-        found: dict[str, Stored] = {}
-        for page in _parts(ids):
-            found |= await self._stores[name].get(kind, page)
-        return found
+        store = self._opened(self._stores, name, self.target(name).worker.store)
+        return await _in_parts(partial(store.get, kind), ids)
 
     async def link_sets(self, name: str, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
         """The link sets in one worker's store; an unknown id is missing from the answer."""
-        if name not in self._link_stores:
-            opener: Any = self.target(name).worker.links
-            self._link_stores[name] = opener(self.target(name).settings)
-            self._stack.push_async_callback(self._link_stores[name].close)
-        found: dict[str, ProductLinks] = {}
-        for page in _parts(product_ids):
-            found |= await self._link_stores[name].links_of(page)
-        return found
+        store = self._opened(self._link_stores, name, self.target(name).worker.links)
+        return await _in_parts(store.links_of, product_ids)
 
     async def everywhere(self, kind: Kind, ids: Sequence[str]) -> dict[str, Mapping[str, Stored]]:
         """What every store contains for these ids, by worker."""
         return {name: await self.entities(name, kind, ids) for name in self.entity_stores}
+
+    def _opened(self, stores: dict[str, S], name: str, opener: Callable[[Any], S] | None) -> S:
+        if name not in stores:
+            assert opener is not None, f"the worker {name} has no such store"
+            stores[name] = opener(self.target(name).settings)
+            self._stack.push_async_callback(stores[name].close)
+        return stores[name]
 
 
 @asynccontextmanager
@@ -111,5 +108,8 @@ async def open_installed_stores(
         yield InstalledStores(stack, settings_of)
 
 
-def _parts(ids: Sequence[str]) -> list[Sequence[str]]:
-    return [ids[start : start + IDS_PER_REQUEST] for start in range(0, len(ids), IDS_PER_REQUEST)]
+async def _in_parts(read: Callable[[Sequence[str]], Awaitable[dict[str, V]]], ids: Sequence[str]) -> dict[str, V]:
+    found: dict[str, V] = {}
+    for start in range(0, len(ids), IDS_PER_REQUEST):
+        found |= await read(ids[start : start + IDS_PER_REQUEST])
+    return found

@@ -1,10 +1,8 @@
 """The record of a replay: the original record, with headers that name the letter and the attempt."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from headrace_letters.installed_stores import ReplayTarget
 from headrace_letters.letter import Letter
+from headrace_letters.plain_record import PlainRecord
 from headrace_runtime.dead_letters import is_ours
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, header
 from headrace_runtime.publisher import Headers, Outgoing
@@ -16,23 +14,10 @@ _ORIGIN = (headers.CONNECT_TOPIC, headers.CONNECT_PARTITION, headers.CONNECT_OFF
 """The position of the original record. The worker identifies the record by it, and a next letter keeps it."""
 
 
-@dataclass(slots=True)
-class _AsRead:
-    """A record as the worker would read it from the replay topic."""
-
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
-
-
 def decoded(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Decoded | Undecoded | Ignored:
     """What the worker would decode from a replay of the letter, upgraded to the worker's schema."""
     sent = _copied(letter, record, place.replay_topic)
-    return place.decoder.decode(_AsRead(sent.topic, 0, 0, record.timestamp, sent.key, sent.value, sent.headers))
+    return place.decoder.decode(PlainRecord(sent.topic, 0, 0, record.timestamp, sent.key, sent.value, sent.headers))
 
 
 def outgoing(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Outgoing:
