@@ -12,6 +12,7 @@ from headrace_letters.plain_record import PlainRecord
 from headrace_letters.replay_answers import ReplayAnswer, answers_in
 from headrace_runtime.decoder import KafkaRecord, position
 from headrace_schemas.topics import Topics
+from headrace_worker.parts import halves
 from headrace_worker.stage import BatchRejected
 
 log = structlog.get_logger(__name__)
@@ -89,6 +90,5 @@ async def _refused(write: Callable[[Sequence[T]], Awaitable[None]], things: Sequ
     except (BatchRejected, ValueError, OverflowError):
         if len(things) == 1:
             return list(things)
-        middle = len(things) // 2
-        return [*await _refused(write, things[:middle]), *await _refused(write, things[middle:])]
+        return [refused for half in halves(things) for refused in await _refused(write, half)]
     return []

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple, TypeVar
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
-from headrace_runtime.poison import PoisonSearch, halves
+from headrace_runtime.poison import PoisonSearch
 from headrace_schemas.fields import RecordKind
+from headrace_worker.parts import halves
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import (
     Applied,

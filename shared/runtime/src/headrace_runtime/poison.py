@@ -3,15 +3,13 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from headrace_schemas.fields import RecordKind
+from headrace_worker.parts import halves
 from headrace_worker.stage import Outcome, Record, Rejected, Unavailable
 
 MAX_LONE_FAILURES = 3
 """After this many single-change failures without a success, blame the store."""
-
-T = TypeVar("T")
 
 
 @dataclass
@@ -89,9 +87,3 @@ class PoisonSearch:
         detail = f"failed alone {self.lone_failures.pop(name)} times on a healthy store: {outcome.detail}"
         del self._successes_before[name]
         return Rejected("poison", detail, (outcome.store,))
-
-
-def halves(things: Sequence[T]) -> list[Sequence[T]]:
-    """The two halves of a sequence, or the one that is not empty."""
-    middle = len(things) // 2
-    return [half for half in (things[:middle], things[middle:]) if half]

@@ -63,7 +63,10 @@ async def _write_part(
         if time.monotonic() > until:
             late = Unavailable("stage", "out of time in the search for the refused change", suspect=True)
             return [late] * len(part)
-    middle = len(part) // 2
-    return [
-        outcome for half in (part[:middle], part[middle:]) for outcome in await _write_part(half, write, slots, until)
-    ]
+    return [outcome for half in halves(part) for outcome in await _write_part(half, write, slots, until)]
+
+
+def halves(things: Sequence[T]) -> list[Sequence[T]]:
+    """The two halves of a sequence, or the one that is not empty."""
+    middle = len(things) // 2
+    return [half for half in (things[:middle], things[middle:]) if half]
