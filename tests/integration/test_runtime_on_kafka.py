@@ -151,7 +151,7 @@ async def test_systemic_rejects_open_the_breaker_and_make_few_dead_letters(setti
     stage.reject = {f"p{n}" for n in range(1000)}
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(1000)])
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: has_problem(application, "held: most changes are rejected"))
+        await eventually(lambda: has_problem(application, "held: "))
     # The first poll has few records, and the breaker never opens before 200 changes.
     assert len(await read_all(settings, settings.topics.dead("memory"))) < 200
     stage.reject = set()
@@ -233,7 +233,7 @@ async def test_a_codec_that_is_missing_holds_its_partition_and_loses_nothing_of_
         missing.setattr(aiokafka.codec, "has_zstd", lambda: False)
         async with running(memory_worker(stage), settings) as application:
             await eventually(lambda: len(stage.stored) == 200)
-            await eventually(lambda: has_problem(application, f"cannot read {topic}-2"))
+            await eventually(lambda: has_problem(application, f"cannot read {topic}-2 "))
             assert await read_all(settings, settings.topics.dead("memory")) == []
     async with running(memory_worker(stage), settings):
         await eventually(lambda: len(stage.stored) == 240)
@@ -251,7 +251,7 @@ async def test_a_partition_that_cannot_be_unpacked_in_the_first_poll_loses_nothi
     stage = MemoryStage()
     monkeypatch.setattr(aiokafka.codec, "has_zstd", lambda: False)
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: has_problem(application, f"cannot read {topic}-5"))
+        await eventually(lambda: has_problem(application, f"cannot read {topic}-5 "))
         await eventually(lambda: len(stage.stored) == 5 * (FIRST_POLL // 10))
 
 
@@ -275,7 +275,7 @@ async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothi
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
         await eventually(lambda: len(stage.stored) == 200)
-        await eventually(lambda: has_problem(application, f"cannot read {topic}-0: UnicodeDecodeError"))
+        await eventually(lambda: has_problem(application, f"cannot read {topic}-0 "))
         await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
         await eventually(lambda: "q39" in stage.versions())
 

@@ -123,7 +123,8 @@ async def test_a_batch_that_kafka_does_not_acknowledge_is_given_back(topic: str)
     path.publisher.down_for = {topic}
     with pytest.raises(NackMessage):
         await path.handle(*live(product("a", 1), b"{"))
-    assert path.health.problems() == ["unavailable: kafka"]
+    [problem] = path.health.open_problems()
+    assert (problem.kind, problem.subject, problem.reason) == ("kafka", "kafka", "not acknowledged")
 
 
 async def test_a_store_that_is_down_gives_the_batch_back_with_nothing_published() -> None:
@@ -132,7 +133,7 @@ async def test_a_store_that_is_down_gives_the_batch_back_with_nothing_published(
     with pytest.raises(NackMessage):
         await path.handle(*live(product("a", 1), b"{"))
     assert path.publisher.records == []
-    assert path.health.problems() == ["unavailable: memory"]
+    assert [(problem.kind, problem.subject) for problem in path.health.open_problems()] == [("store", "memory")]
     path.stage.down = False
     await path.handle(*live(product("a", 1)))
     assert path.health.problems() == []
@@ -145,7 +146,7 @@ async def test_systemic_rejects_hold_the_worker_and_publish_nothing() -> None:
         with pytest.raises(NackMessage):
             await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
     assert path.publisher.records == []
-    assert path.health.problems()[0].startswith("held: most changes are rejected")
+    assert path.health.open_problems()[0].reason.startswith("most changes are rejected")
     path.stage.reject = set()
     await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
     assert path.health.problems() == []

@@ -1,11 +1,14 @@
 """Liveness is the heartbeat alone; readiness is assignment, store, breaker and unreadable partitions."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace_runtime.health import FIRST_POLL, Health
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.routes import routes
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 class Clock:
@@ -54,9 +57,9 @@ def test_a_worker_is_alive_while_its_last_heartbeat_is_recent() -> None:
 async def test_a_slow_store_does_not_make_a_worker_dead() -> None:
     clock = Clock()
     health = Health(180, clock)
-    health.unavailable = "qdrant"
-    health.held = "most changes are rejected"
-    health.hold_partition("t-0", "UnsupportedCodecError")
+    health.problem("store", "qdrant", "ConnectError")
+    health.problem("held topic", "t", "most changes are rejected")
+    health.problem("held partition", "t-0", "UnsupportedCodecError")
     for _ in range(100):
         clock.seconds += 60
         health.beat()
@@ -73,24 +76,66 @@ async def test_a_worker_without_a_recent_heartbeat_fails_both_probes() -> None:
 
 
 async def test_readiness_reports_each_problem_until_it_ends() -> None:
-    health = Health(10)
-    assert health.problems() == ["no partition is assigned"]
+    health = Health(10, now=lambda: NOON)
+    assert health.problems() == ["no partition is assigned since 2026-03-01 12:00:00 UTC"]
     health.assigned = 6
-    health.unavailable = "qdrant"
-    health.held = "why"
-    health.hold_partition("t-1", "UnsupportedCodecError")
+    health.problem("store", "qdrant", "ConnectError")
+    health.problem("held topic", "t", "why")
+    health.problem("held partition", "t-1", "UnsupportedCodecError")
     status, body = await answer(health, "/readyz")
     assert status == 503
     assert json.loads(body)["problems"] == [
-        "unavailable: qdrant",
-        "held: why",
-        "cannot read t-1: UnsupportedCodecError",
+        "unavailable: qdrant since 2026-03-01 12:00:00 UTC: ConnectError",
+        "held: t since 2026-03-01 12:00:00 UTC: why",
+        "cannot read t-1 since 2026-03-01 12:00:00 UTC: UnsupportedCodecError",
     ]
     health.settled()
-    assert health.problems() == ["cannot read t-1: UnsupportedCodecError"]
-    health.release_partition("t-1")
-    health.release_partition("t-1")
+    assert [problem.kind for problem in health.open_problems()] == ["held topic", "held partition"]
+    health.solved("held topic", "t")
+    health.solved("held partition", "t-1")
+    health.solved("held partition", "t-1")
     assert (await answer(health, "/readyz"))[0] == 200
+
+
+async def test_a_problem_says_since_when_however_often_it_is_found() -> None:
+    clock = Clock()
+    health = Health(10, clock, now=lambda: NOON + timedelta(seconds=clock.seconds))
+    health.assigned = 1
+    health.problem("store", "qdrant", "ConnectError", by="check")
+    clock.seconds = 4
+    health.problem("store", "qdrant", "ConnectError", by="check")
+    health.problem("store", "qdrant", "503: overloaded")
+    [found] = json.loads((await answer(health, "/readyz"))[1])["details"]
+    assert found == {
+        "kind": "store",
+        "subject": "qdrant",
+        "reason": "503: overloaded",
+        "since": "2026-03-01T12:00:00Z",
+        "seconds": 4.0,
+    }
+
+
+async def test_what_a_batch_found_ends_with_a_settled_batch_and_what_the_check_found_with_the_check() -> None:
+    health = Health(10)
+    health.assigned = 1
+    health.problem("store", "qdrant", "full")
+    health.solved("store", "qdrant", by="check")
+    assert [problem.reason for problem in health.open_problems()] == ["full"]
+    health.problem("kafka", "kafka", "gone", by="check")
+    health.settled()
+    assert [problem.reason for problem in health.open_problems()] == ["gone"]
+    health.solved("kafka", "kafka", by="check")
+    assert health.problems() == []
+
+
+async def test_a_note_does_not_make_a_worker_unready() -> None:
+    health = Health(10)
+    health.assigned = 1
+    health.note("transaction", "a transaction is open")
+    status, body = await answer(health, "/readyz")
+    assert (status, json.loads(body)["notes"]) == (200, ["a transaction is open"])
+    health.note("transaction", None)
+    assert health.report()["notes"] == []
 
 
 async def test_a_spare_copy_without_a_partition_is_alive_and_not_ready() -> None:

@@ -36,7 +36,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """aiokafka's callback before a rebalance."""
         self._health.assigned = 0
-        self._health.unavailable = self._health.held = None
+        self._health.batch_problems_end()
+        self._health.solved("held topic", "every topic")
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""

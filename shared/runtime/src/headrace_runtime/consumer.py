@@ -141,7 +141,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self.pause(partition)
         self._held[partition] = time.monotonic()
         name = f"{partition.topic}-{partition.partition}"
-        self._health.hold_partition(name, type(error).__name__)
+        self._health.problem("held partition", name, type(error).__name__)
         self._metrics.held_partitions.set(len(self._held))
         log.error(
             "partition_unreadable",
@@ -156,7 +156,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             lost = partition not in self.assignment()
             if lost or time.monotonic() - since > HELD_SECONDS:
                 del self._held[partition]
-                self._health.release_partition(f"{partition.topic}-{partition.partition}")
+                self._health.solved("held partition", f"{partition.topic}-{partition.partition}")
                 self._metrics.held_partitions.set(len(self._held))
                 if not lost:
                     self.resume(partition)

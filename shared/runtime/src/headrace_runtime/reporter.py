@@ -29,18 +29,18 @@ class Reporter:
     def unavailable(self, error: Unavailable) -> None:
         """An attempt failed because a store or the broker is unavailable; another attempt may follow."""
         self._health.beat()
-        self._health.unavailable = error.store
+        self._unavailable(error)
         self._metrics.unavailable.labels(error.store).inc()
         log.warning("store_unavailable", store=error.store, detail=error.detail, raised=_raised(error.__cause__))
 
     def given_back(self, error: Unavailable, records: int) -> None:
         """A batch goes back to Kafka uncommitted."""
-        self._health.unavailable = error.store
+        self._unavailable(error)
         log.warning("batch_given_back", store=error.store, records=records)
 
     def held(self, why: str, **fields: str) -> None:
         """The worker is held; `fields` are added to the log line."""
-        self._health.held = why
+        self._health.problem("held topic", "every topic", why)
         self._metrics.held.set(1)
         log.error(
             "worker_held",
@@ -77,11 +77,15 @@ class Reporter:
             self._metrics.records.labels(kind, outcome).inc(count)
         records = sum(outcomes.values())
         self._health.settled()
+        self._health.solved("held topic", "every topic")
         self._metrics.held.set(0)
         self._metrics.last_settled.set(now.timestamp())
         self._metrics.batch_seconds.observe(seconds)
         self._metrics.batch_records.observe(records)
         log.info("batch_settled", records=records, seconds=round(seconds, 3))
+
+    def _unavailable(self, error: Unavailable) -> None:
+        self._health.problem("kafka" if error.store == "kafka" else "store", error.store, error.detail)
 
     def _conflicts(self, answered: Sequence[Answered]) -> None:
         for of_entity in newest_first(answered):
