@@ -1,4 +1,4 @@
-"""The keywords of a product and the products of a keyword, by rank, for any ids and texts."""
+"""The keywords of a product and the products of a keyword, best first, for any ids and texts."""
 
 import asyncio
 from collections.abc import Callable
@@ -21,20 +21,29 @@ AWKWARD = (
 VERSIONS = 60
 
 
-async def test_a_keyword_finds_its_products_by_its_rank_among_their_links_then_by_score_then_by_id(
+async def test_a_keyword_finds_its_products_by_score_then_by_id(
     link_stage: Stage[Any], link_store: LinkStore, new_id: NewId
 ) -> None:
     keyword, other = new_id("keyword"), new_id("other")
-    third = scored(new_id("third"), [(other, 0.99), (keyword, 0.98)])
-    first = scored(new_id("first"), [(keyword, 0.9), (other, 0.1)])
-    last = scored(new_id("last"), [(new_id("x"), 0.8), (other, 0.7), (keyword, 0.6)])
-    second_a, second_b = scored(new_id("second-a"), [(keyword, 0.5)]), scored(new_id("second-b"), [(keyword, 0.5)])
-    await outcomes_of(link_stage, [third, last, second_b, first, second_a])
+    near = scored(new_id("near"), [(other, 0.99), (new_id("x"), 0.985), (keyword, 0.98)])
+    exact = scored(new_id("exact"), [(other, 1.0), (keyword, 0.999999)])
+    ahead = scored(new_id("ahead"), [(keyword, 0.9), (other, 0.1)])
+    far_a, far_b = scored(new_id("far-a"), [(other, 0.6), (keyword, 0.5)]), scored(new_id("far-b"), [(keyword, 0.5)])
+    opposite = scored(new_id("opposite"), [(keyword, -0.25)])
+    await outcomes_of(link_stage, [far_b, opposite, near, far_a, ahead, exact])
     await link_store.refresh()
-    expected = [(first, 1, 0.9), (second_a, 1, 0.5), (second_b, 1, 0.5), (third, 2, 0.98), (last, 3, 0.6)]
+    expected = [
+        (exact, 2, 0.999999),
+        (near, 3, 0.98),
+        (ahead, 1, 0.9),
+        (far_a, 2, 0.5),
+        (far_b, 1, 0.5),
+        (opposite, 1, -0.25),
+    ]
     ordered = [LinkedProduct(links.product_id, links.title or "", rank, score) for links, rank, score in expected]
     assert await link_store.products_of(keyword, 10) == ordered
-    assert await link_store.products_of(keyword, 2) == ordered[:2]
+    for limit in (1, 2, 4):
+        assert await link_store.products_of(keyword, limit) == ordered[:limit]
     assert await link_store.products_of(new_id("unknown"), 10) == []
 
 

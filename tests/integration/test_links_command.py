@@ -109,7 +109,9 @@ async def check_reads(servers: Servers, environment: Mapping[str, str]) -> None:
 
         found = headrace(environment, "links", "--keyword", keyword, "--in", name, "--limit", "1000", "--json")
         assert {product["product_id"] for product in found} == holders
-        assert [product["rank"] for product in found] == sorted(product["rank"] for product in found)
+        assert found == sorted(found, key=lambda product: (-product["score"], product["product_id"]))
+        best = headrace(environment, "links", "--keyword", keyword, "--in", name, "--limit", "3", "--json")
+        assert best == found[:3]
     assert live.links[0].text in called(environment, "links", live.id).stdout
     assert live.id in called(environment, "links", "--keyword", keyword, "--limit", "1000").stdout
     assert called(environment, "links", "never-seen").returncode == 1

@@ -83,4 +83,4 @@ async def test_a_keywords_products_are_found_through_their_index(stage: Pgvector
     await stage.apply([link_set(f"p{number}", 1, keywords[number % 190 :][:10]) for number in range(2000)])
     await sql.execute("ANALYZE")
     plan = await sql.fetch("EXPLAIN " + PRODUCTS_OF, "k17", 5)
-    assert "product_keywords_by_keyword" in " ".join(row[0] for row in plan)
+    assert "product_keywords_by_score" in " ".join(row[0] for row in plan)

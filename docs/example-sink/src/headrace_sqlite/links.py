@@ -40,7 +40,7 @@ PAGE_OF_SETS = SETS.format(sets="SELECT * FROM entities WHERE kind = 'product_li
 PRODUCTS_OF = """
     SELECT s.id, s.fields ->> 'title', l.rank, l.score
     FROM links l JOIN entities s ON s.kind = 'product_links' AND s.id = l.product_id
-    WHERE l.keyword_id = ? ORDER BY l.rank, l.score DESC, s.id LIMIT ?
+    WHERE l.keyword_id = ? ORDER BY l.score DESC, s.id LIMIT ?
 """
 
 

@@ -44,7 +44,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class LinkState:
-    """The links before or after the change: the product's, and the keyword's products by rank."""
+    """The links before or after the change: the product's, and the keyword's products, best first."""
 
     links: ProductLinks
     products: Sequence[LinkedProduct]

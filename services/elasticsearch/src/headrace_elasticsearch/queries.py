@@ -28,11 +28,10 @@ def linked_to(keyword_id: str) -> dict[str, Any]:
     return {"nested": {"path": "keywords", "query": _is(keyword_id), "inner_hits": inner}}
 
 
-def by_rank_of(keyword_id: str) -> list[dict[str, Any]]:
-    """Sorts products by the rank and score of their link to this keyword."""
+def by_score_of(keyword_id: str) -> list[dict[str, Any]]:
+    """Sorts products by the score of their link to this keyword, highest first, then by id."""
     own = {"nested": {"path": "keywords", "filter": _is(keyword_id)}}
-    rank, score = {"order": "asc"} | own, {"order": "desc"} | own
-    return [{"keywords.rank": rank}, {"keywords.score": score}, {"product_id": {"order": "asc"}}]
+    return [{"keywords.score": {"order": "desc"} | own}, {"product_id": {"order": "asc"}}]
 
 
 def _is(keyword_id: str) -> dict[str, Any]:

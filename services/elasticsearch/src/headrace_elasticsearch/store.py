@@ -11,7 +11,7 @@ from headrace_elasticsearch.documents import linked_product, stored, stored_link
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.preparation import prepare, write_index
-from headrace_elasticsearch.queries import by_rank_of, linked_to, matching
+from headrace_elasticsearch.queries import by_score_of, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
@@ -68,13 +68,13 @@ class ElasticsearchStore:
         return [Hit(id=hit["_id"], score=hit["_score"], fields=stored(query.kind, hit).fields) for hit in hits]
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
-        """The live products linked to a keyword: by its rank among their links, then by score, then by id."""
+        """The live products linked to a keyword: by score, highest first, then by id."""
         alias = self._indices["product_links"].alias
         async with _answering():
             answer = await self._client.search(
                 index=alias,
                 query=linked_to(keyword_id),
-                sort=by_rank_of(keyword_id),
+                sort=by_score_of(keyword_id),
                 size=limit,
                 source_includes="title",
             )

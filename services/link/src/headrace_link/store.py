@@ -50,7 +50,7 @@ class QdrantLinks:
             for link in links.links if links else ():
                 if links is not None and link.keyword_id == keyword_id:
                     found.append(LinkedProduct(links.product_id, links.title or "", link.rank, link.score))
-        return sorted(found, key=lambda linked: (linked.rank, -linked.score, linked.product_id))[:limit]
+        return sorted(found, key=lambda linked: (-linked.score, linked.product_id))[:limit]
 
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
         async for point in self._queries.scan():

@@ -32,7 +32,7 @@ PAGE_OF_SETS = _JOINED.format(
 PRODUCTS_OF = f"""
     SELECT s.product_id, s.title, k.rank, k.score
     FROM {SCHEMA}.{LINKS} k JOIN {SETS.qualified} s USING (product_id)
-    WHERE k.keyword_id = $1 ORDER BY k.rank, k.score DESC, k.product_id LIMIT $2
+    WHERE k.keyword_id = $1 ORDER BY k.score DESC, k.product_id LIMIT $2
 """  # noqa: S608
 """$1: a keyword id; $2: the limit. A deleted product has no links, so it is not among the rows."""
 

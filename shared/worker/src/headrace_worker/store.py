@@ -112,7 +112,7 @@ class LinkStore(Protocol):
         ...
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
-        """The products linked to a keyword, ordered by its rank among their links, then by score, then by id."""
+        """The `limit` best products linked to a keyword, by the score of the link, highest first, then by id."""
         ...
 
     def scan_links(self) -> AsyncIterator[ProductLinks]:
