@@ -5,13 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import onnxruntime
-
 from benchmarks.measurement import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
 from headrace_embed.buckets import padded, plan_batches
 from headrace_embed.model_files import TOKENIZER, model_files
 from headrace_embed.onnx_file import onnx_file
+from headrace_embed.onnx_session import open_session
 from headrace_embed.text import document_text
 from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import ProductChange
@@ -24,7 +23,7 @@ async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
     worker = load_worker("embed")
     settings = settings.model_copy(update={"cache_dir": cache})
     files = model_files(catalogue_model(settings.model), settings.model_dir)
-    session = _session(onnx_file(files), settings.onnx_threads)
+    session = open_session(onnx_file(files), settings.onnx_threads)
     tokenizer = TextTokenizer(files.folder / TOKENIZER, files.model)
 
     def rows(number: int, version: int) -> list[dict[str, Any]]:
@@ -64,10 +63,3 @@ async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
 
     prices = await compared("price-only change", "change of the text", 10.0, price_only, new_text)
     return [embedding, prices]
-
-
-def _session(file: Path, threads: int) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    return onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])

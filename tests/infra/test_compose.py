@@ -91,6 +91,13 @@ def test_every_server_has_a_health_check(services: dict[str, Any]) -> None:
     assert "/healthz" in DOCKERFILE
 
 
+def test_no_server_reports_to_its_maker(services: dict[str, Any]) -> None:
+    assert services["qdrant"]["environment"]["QDRANT__TELEMETRY_DISABLED"] == "true"
+    assert services["elasticsearch"]["environment"]["ingest.geoip.downloader.enabled"] == "false"
+    assert services["triton"]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+    assert re.search(r"^ENV ORT_DISABLE_TELEMETRY=1$", DOCKERFILE, re.M)
+
+
 def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
     used = {name for service in services.values() for name in service.get("environment", {})}
     used |= set(re.findall(rf"{ENV_PREFIX}\w+", DOCKERFILE))

@@ -18,6 +18,8 @@ output [{ name: "y" data_type: TYPE_FP32 dims: [-1] }]
 instance_group [{ kind: KIND_CPU count: 1 }]
 """
 MODEL = """
+import os
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 import triton_python_backend_utils as backend
 

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import cast
 
 import numpy as np
-import onnxruntime
 import pytest
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from headrace_embed.model_shape import EncoderShape, UnsupportedModel
 from headrace_embed.onnx_graph import write_encoder
+from headrace_embed.onnx_session import open_session
 from headrace_worker.model_catalogue import Pooling
 
 Array = NDArray[np.float64]
@@ -74,8 +74,7 @@ def forward(weights: dict[str, NDArray[np.float32]], shape: EncoderShape, ids: l
 
 
 def run(model: Path, ids: NDArray[np.int64], mask: NDArray[np.int64]) -> NDArray[np.float32]:
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    vectors: NDArray[np.float32] = session.run(None, {"input_ids": ids, "attention_mask": mask})[0]
+    vectors: NDArray[np.float32] = open_session(model).run(None, {"input_ids": ids, "attention_mask": mask})[0]
     return vectors
 
 

@@ -53,6 +53,7 @@ class Triton:
         environment = base_environment(self.home) | {
             "PATH": f"{root / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
             "PYTHONPATH": str(site),
+            "ORT_DISABLE_TELEMETRY": "1",
             "LD_LIBRARY_PATH": os.pathsep.join(path for path in libraries if path),
         }
         options = {

@@ -6,13 +6,17 @@ the same order.
 """
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import triton_python_backend_utils as triton  # type: ignore[import-not-found]  # only inside Triton
+
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # before the import; this file runs without the package headrace_embed
+
+import onnxruntime
 
 
 class TritonPythonModel:
