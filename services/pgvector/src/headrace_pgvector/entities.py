@@ -22,6 +22,8 @@ async def replace_entities(connection: Connection, tables: Tables, changes: Sequ
     rows = await connection.fetch(tables.kept, kept) if kept else []
     # The worker of another model may have written the row; the vector of this model is still missing.
     same = {row[0]: False for row in rows if row[2]}
+    if same:
+        await connection.execute(tables.add_hashes, list(same))
     await replace_vectors(connection, tables, changes, written | same)
     return {row[0]: row[1] for row in rows}
 

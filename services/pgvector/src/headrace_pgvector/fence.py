@@ -7,6 +7,19 @@ from headrace_clients.postgres import SCHEMA
 
 
 @dataclass(frozen=True)
+class Derived:
+    """A column that the statement computes.
+
+    `inserted`: an expression over the columns of the batch. `updated`: one over the stored row, `t`, and the inserted
+    one, `excluded`.
+    """
+
+    column: str
+    inserted: str
+    updated: str
+
+
+@dataclass(frozen=True)
 class FencedTable:
     """A table with a row for each id, with its version and, for a tombstone, the time of the delete.
 
@@ -17,6 +30,7 @@ class FencedTable:
     name: str
     columns: tuple[str, ...]
     incoming_text: tuple[str, ...] = ()
+    derived: tuple[Derived, ...] = ()
 
     @property
     def id(self) -> str:
@@ -49,12 +63,15 @@ class FencedTable:
 
         Returns each id that was written, and whether its row is new: only one that was updated has an xmax.
         """
-        assigned = ", ".join(f"{column} = excluded.{column}" for column in (*self.columns[1:], "version", "deleted_at"))
+        written = (*self.columns, "version", "deleted_at")
+        assigned = [f"{column} = excluded.{column}" for column in written[1:]]
+        assigned += [f"{derived.column} = {derived.updated}" for derived in self.derived]
+        values = (*self.columns, "version", "CASE WHEN deleted THEN now() END", *(one.inserted for one in self.derived))
         return f"""
-            INSERT INTO {self.qualified} AS t ({", ".join(self.columns)}, version, deleted_at)
-            SELECT {", ".join(self.columns)}, version, CASE WHEN deleted THEN now() END
+            INSERT INTO {self.qualified} AS t ({", ".join((*written, *(one.column for one in self.derived)))})
+            SELECT {", ".join(values)}
             FROM {self.incoming} ORDER BY {self.id}
-            ON CONFLICT ({self.id}) DO UPDATE SET {assigned}
+            ON CONFLICT ({self.id}) DO UPDATE SET {", ".join(assigned)}
             WHERE excluded.version > t.version
             RETURNING {self.id}, xmax = 0
         """  # noqa: S608

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from headrace_clients.postgres import SCHEMA
-from headrace_pgvector.fence import FencedTable
+from headrace_pgvector.fence import Derived, FencedTable
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
@@ -41,8 +41,20 @@ class Tables:
 
     @cached_property
     def rows(self) -> FencedTable:
-        """The table of the entities; a batch also has the hash of each embedded text."""
-        return FencedTable(self.name, CHANGES[self.kind].field_names, ("content_hash",))
+        """The table of the entities; a batch also has the hash of each embedded text.
+
+        An unchanged hash means an unchanged text: then the hashes of the other models stay.
+        """
+        hashes = Derived(
+            "content_hashes",
+            f"CASE WHEN content_hash IS NOT NULL THEN jsonb_build_object('{self.model}', content_hash) END",
+            "CASE WHEN t.hashed_version = t.version AND t.content_hashes @> excluded.content_hashes "
+            "THEN t.content_hashes ELSE excluded.content_hashes END",
+        )
+        version = Derived(
+            "hashed_version", "CASE WHEN content_hash IS NOT NULL THEN version END", "excluded.hashed_version"
+        )
+        return FencedTable(self.name, CHANGES[self.kind].field_names, ("content_hash",), (hashes, version))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -81,6 +93,18 @@ class Tables:
         """  # noqa: S608
 
     @cached_property
+    def add_hashes(self) -> str:
+        """$1: ids whose rows equal these changes. Adds the hashes of this model to those of the models before it."""
+        added = f"jsonb_build_object('{self.model}', i.content_hash)"
+        return f"""
+            UPDATE {self.rows.qualified} t SET hashed_version = t.version,
+            content_hashes = CASE WHEN t.hashed_version = t.version THEN t.content_hashes || {added} ELSE {added} END
+            FROM {self.rows.incoming} i WHERE t.{self.id} = i.{self.id} AND t.{self.id} = ANY($1)
+            AND i.content_hash IS NOT NULL
+            AND (t.hashed_version IS DISTINCT FROM t.version OR NOT t.content_hashes @> {added})
+        """  # noqa: S608
+
+    @cached_property
     def kept(self) -> str:
         """$1: the ids that were not written. Returns the stored version of each, and whether its row equals this
         change: after a redelivery, or after the worker of another model has written it.
@@ -108,12 +132,20 @@ class Tables:
             ORDER BY model
         """  # noqa: S608
 
+    @property
+    def own_vector(self) -> str:
+        """Whether the vector `v` is of the text of the row `t`. The worker of another model may have changed the row
+        since. A row without hashes of its version was written by a worker that stores none.
+        """
+        hashed = f"t.content_hashes ->> '{self.model}' IS NOT DISTINCT FROM v.content_hash"
+        return f"t.deleted_at IS NULL AND (t.hashed_version IS DISTINCT FROM t.version OR {hashed})"
+
     @cached_property
     def stored(self) -> str:
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
             SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, v.content_hash
-            FROM {self.rows.qualified} t LEFT JOIN {self.vectors} v USING ({self.id})
+            FROM {self.rows.qualified} t LEFT JOIN {self.vectors} v ON v.{self.id} = t.{self.id} AND {self.own_vector}
         """  # noqa: S608
 
     @property
@@ -125,17 +157,26 @@ class Tables:
     def stored_ids(self) -> str:
         return f"{self.stored} WHERE t.{self.id} = ANY($1)"
 
-    @cached_property
+    @property
     def nearest(self) -> str:
-        """$1: the vector of the query; $2: the limit. Only live entities have vectors."""
+        """$1: the vector of the query; $2: the limit. Scans the HNSW index as far as PostgreSQL's settings allow: where
+        many vectors are not of their row it may return fewer rows than there are.
+        """
+        return self._nearest("distance")
+
+    @property
+    def nearest_exact(self) -> str:
+        """The same without the index."""
+        return self._nearest("distance + 0")
+
+    def _nearest(self, order: str) -> str:
+        """The limit counts only the vectors of live rows with the same text."""
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
-            SELECT {fields}, 1 - n.distance AS score
-            FROM (
-                SELECT {self.id}, embedding OPERATOR(public.<=>) $1 AS distance FROM {self.vectors}
-                ORDER BY distance LIMIT $2
-            ) n JOIN {SCHEMA}.live_{self.name} t USING ({self.id})
-            ORDER BY n.distance
+            SELECT {fields}, 1 - distance AS score
+            FROM (SELECT *, embedding OPERATOR(public.<=>) $1 AS distance FROM {self.vectors}) v
+            JOIN {self.rows.qualified} t USING ({self.id})
+            WHERE {self.own_vector} ORDER BY {order} LIMIT $2
         """  # noqa: S608
 
 
