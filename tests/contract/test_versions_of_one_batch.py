@@ -23,7 +23,7 @@ async def test_the_newer_of_two_versions_of_one_id_in_one_batch_is_stored(
         sink.upsert(kind, b, 1), sink.upsert(kind, a, 2), sink.upsert(kind, c, 1),
     ]  # fmt: skip
     answered = await answers(stage, batch)
-    applied = {(done.change.id, done.change.version) for done in answered if not done.superseded}
+    applied = {(done.change.id, done.change.version) for done in answered if done.answer == "applied"}
     assert applied == {(a, 3), (b, 2), (c, 2)}
     assert len(answered) == len(batch)
     newest = [batch[3], batch[1], batch[2]]
@@ -39,5 +39,5 @@ async def test_the_next_newest_is_stored_if_the_newest_of_an_id_is_rejected(
     batch = [sink.upsert(kind, id, 1), wrong, sink.upsert(kind, id, 2)]
     answered = await answers(stage, batch)
     assert [done.change.version for done in answered if done.rejection] == [3]
-    assert [done.change.version for done in answered if done.superseded] == [1]
+    assert [done.change.version for done in answered if done.answer == "superseded"] == [1]
     assert await store.get(kind, [id]) == {id: sink.stored(batch[2])}

@@ -7,7 +7,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import SCHEMA_MAJOR
 
-ReceiptOutcome = Literal["applied", "superseded", "dead", "ignored"]
+ReceiptOutcome = Literal["applied", "superseded", "conflict", "dead", "ignored"]
+"""conflict: the store has another content under the same version, and keeps it."""
 
 
 class Receipt(BaseModel):

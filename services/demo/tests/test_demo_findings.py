@@ -9,8 +9,8 @@ from headrace_demo.entity_comparison import EntityComparison, Expected, expected
 from headrace_demo.findings import Findings, WorkerFigures
 from headrace_demo.link_comparison import LinkComparison
 
-EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 2, 0, 5.0, (0.1, 0.2, 0.3))
-QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))
+EMBED = WorkerFigures("embed", 10, 10, 10, 7, 1, 0, 2, 0, 5.0, (0.1, 0.2, 0.3))
+QDRANT = WorkerFigures("qdrant", 7, 0, 7, 7, 0, 0, 0, 0, 5.0, (0.1, 0.2, 0.3))
 RIGHT = Findings(
     10, 2, frozenset({"embed"}), [EMBED, QDRANT], {"qdrant": {"product": EntityComparison(live=7)}}, {}, None, {}
 )
@@ -26,6 +26,7 @@ def test_correct_findings_have_no_problems() -> None:
         (replace(EMBED, applied=6, consumed=9), "embed: 10 published, 9 accounted for"),
         (replace(EMBED, published=9, of_catalogue=9, applied=6), "embed: its topics contain 9 of 10 records"),
         (replace(EMBED, dead=3, applied=6), "embed: 3 dead letters, 2 records are malformed"),
+        (replace(QDRANT, conflict=1, applied=6), "qdrant: 1 conflicts, no two changes share a version"),
         (replace(QDRANT, dead=1, applied=6), "qdrant: 1 dead letters, 0 records are malformed"),
     ],
 )

@@ -28,7 +28,7 @@ from headrace_schemas.changes import ProductChange
 from headrace_schemas.receipts import Receipts
 from headrace_schemas.topics import Topics
 from headrace_worker.settings import BatchSettings, BreakerSettings
-from headrace_worker.stage import Unavailable
+from headrace_worker.stage import Applied, Conflict, Unavailable
 
 TOPICS = Topics()
 WINDOW = 20
@@ -201,12 +201,24 @@ async def test_the_metric_of_records_counts_each_outcome() -> None:
     assert counted == {"applied": 1, "superseded": 1, "dead": 2}
 
 
-async def test_differing_changes_of_one_version_are_counted_and_the_first_wins() -> None:
+async def test_a_conflict_is_an_outcome_of_its_own_and_is_logged_without_its_content(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     path = Path()
-    await path.handle(*live(product("a", 1, title="first"), product("a", 1, title="second")))
-    assert path.publisher.outcomes() == {0: "applied", 1: "superseded"}
-    assert path.metrics.registry.get_sample_value("headrace_version_conflicts_total") == 1
-    assert path.stage.stored["product", "a"].title == "first"
+    monkeypatch.setattr(path.stage, "apply_one", lambda change: Conflict() if change.id == "a" else Applied())
+    with structlog.testing.capture_logs() as lines:
+        await path.handle(*live(product("a", 3, title=SECRET), product("b", 1)))
+    assert path.publisher.outcomes() == {0: "conflict", 1: "applied"}
+    assert path.publisher.of(TOPICS.dead("memory")) == []
+    read = path.metrics.registry.get_sample_value
+    assert read("headrace_records_total", {"kind": "product", "outcome": "conflict"}) == 1
+    assert read("headrace_version_conflicts_total") == 1
+    assert [line for line in lines if line["event"] == "version_conflict"] == [
+        {
+            "event": "version_conflict", "log_level": "warning", "kind": "product", "key": "a", "version": 3,
+            "topic": TOPIC, "partition": 0, "offset": 0,
+        }
+    ]  # fmt: skip
 
 
 async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
@@ -227,6 +239,6 @@ async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
         with pytest.raises(NackMessage):
             await path.handle(*live(product("d", 1, **fields)))
     events = {line["event"] for line in lines}
-    assert {"dead_letter", "versions_conflict", "batch_settled", "batch_given_back"} <= events
+    assert {"dead_letter", "batch_settled", "batch_given_back"} <= events
     assert SECRET not in json.dumps(lines, default=str)
     assert SECRET.encode() not in generate_latest(path.metrics.registry)

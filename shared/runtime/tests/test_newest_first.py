@@ -1,4 +1,4 @@
-"""The newest of an entity's changes in one batch is tried first, and different changes of one version are counted."""
+"""The newest of an entity's changes in one batch is tried first."""
 
 import random
 from typing import Any
@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime.attempts import Answered, newest_first
-from headrace_runtime.reporter import conflicts
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.links import ProductLinks
 from headrace_worker.stage import Record
@@ -75,12 +74,3 @@ def by_id(found: list[list[Answered]]) -> dict[str, list[Answered]]:
         assert entity_id not in named
         named[entity_id] = of_entity
     return named
-
-
-def test_changes_of_one_version_that_differ_are_counted() -> None:
-    assert conflicts([item(1, title="b"), item(1, 1, title="a"), item(1, 2, title="c")]) == 2
-
-
-def test_redeliveries_and_other_versions_are_no_conflict() -> None:
-    assert conflicts([item(2, title="a"), item(1, 1, title="b"), item(1, 2, title="b")]) == 0
-    assert conflicts([]) == 0

@@ -1,5 +1,6 @@
 """One receipt for each record of a batch, in records that fit their topic."""
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
@@ -53,18 +54,20 @@ def published(receipts: list[Receipt], max_bytes: int) -> tuple[list[Outgoing], 
 def test_every_record_of_a_batch_has_one_receipt_with_its_outcome() -> None:
     results: list[Result] = [
         answered(0),
-        answered(1, superseded=True),
+        answered(1, answer="superseded"),
         answered(2, rejection=DEAD),
         Undecoded(kafka_record(b"{", offset=3), DEAD, "product"),
         Ignored(kafka_record(None, offset=4), "keyword"),
+        answered(5, answer="conflict"),
     ]
     _, read = published(receipts_of(results), 10_000)
-    assert [(one.offset, one.outcome) for one in read] == [
+    assert sorted((one.offset, one.outcome) for one in read) == [
         (0, "applied"),
         (1, "superseded"),
         (2, "dead"),
         (3, "dead"),
         (4, "ignored"),
+        (5, "conflict"),
     ]
     assert {(one.topic, one.partition) for one in read} == {(TOPIC, 0)}
 
@@ -112,6 +115,13 @@ def test_a_batch_is_one_record_without_a_key_that_names_its_schema() -> None:
     assert len(read) == 1000
     assert records[0].key is None
     assert dict(records[0].headers)[headers.SCHEMA] == b"receipts/1"
+
+
+def test_a_reader_that_does_not_know_conflicts_misses_no_other_receipt() -> None:
+    results = [answered(0), answered(1, answer="conflict"), answered(2), answered(3, answer="conflict")]
+    records, _ = published(receipts_of(results), 10_000)
+    outcomes = [{one["outcome"] for one in json.loads(record.value or b"")["receipts"]} for record in records]
+    assert sorted(outcomes, key=str) == [{"applied"}, {"conflict"}]
 
 
 def test_an_empty_batch_publishes_no_receipts() -> None:

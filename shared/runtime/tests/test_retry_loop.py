@@ -59,9 +59,7 @@ class Run:
 
 
 def _outcome(answered: Answered) -> str:
-    if answered.rejection:
-        return answered.rejection.reason
-    return "superseded" if answered.superseded else "applied"
+    return answered.rejection.reason if answered.rejection else answered.answer
 
 
 class RefusesVersions(MemoryStage):

@@ -29,6 +29,7 @@ class WorkerFigures:
     consumed: int
     applied: int
     superseded: int
+    conflict: int
     dead: int
     ignored: int
     per_second: float
@@ -37,7 +38,7 @@ class WorkerFigures:
     @property
     def adds_up(self) -> bool:
         """Whether there is one outcome for every record that was published for this worker."""
-        return self.published == self.applied + self.superseded + self.dead + self.ignored
+        return self.published == self.applied + self.superseded + self.conflict + self.dead + self.ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ def worker_figures(
         consumed=totals.consumed,
         applied=outcomes["applied"],
         superseded=outcomes["superseded"],
+        conflict=outcomes["conflict"],
         dead=outcomes["dead"],
         ignored=outcomes["ignored"],
         per_second=load.consumed / load.seconds if load.seconds > 0 else 0.0,
@@ -104,6 +106,8 @@ class Findings:
             reads_source = worker.worker in self.source_readers
             if reads_source and worker.of_catalogue != self.published:
                 found.append(f"{worker.worker}: its topics contain {worker.of_catalogue} of {self.published} records")
+            if worker.conflict:
+                found.append(f"{worker.worker}: {worker.conflict} conflicts, no two changes share a version")
             if worker.dead != (malformed := self.malformed if reads_source else 0):
                 found.append(f"{worker.worker}: {worker.dead} dead letters, {malformed} records are malformed")
         return found

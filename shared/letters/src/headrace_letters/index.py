@@ -45,6 +45,7 @@ _STATUS_AFTER: Mapping[ReceiptOutcome, Status] = {
     "applied": "resolved",
     "ignored": "resolved",
     "superseded": "superseded",
+    "conflict": "superseded",
 }
 """The status of a letter after this receipt. A failed replay shows up as a new letter."""
 

@@ -202,7 +202,7 @@ class _Run:
             match answer.outcome:
                 case "dead":
                     self._progress.failed += 1
-                case "superseded":
+                case "superseded" | "conflict":
                     self._progress.superseded += 1
                 case _:
                     self._progress.resolved += 1

@@ -6,19 +6,21 @@ store refused without naming the change, and starts the search for a change that
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
 from headrace_runtime.poison import PoisonSearch
 from headrace_schemas.fields import RecordKind
+from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.parts import halves
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import (
     Applied,
     BatchRejected,
+    Conflict,
     Outcome,
     Output,
     Record,
@@ -32,19 +34,28 @@ FIRST_PAUSE = 0.2
 """Upper bound of the first pause, seconds; it doubles with each attempt, up to `backoff_max`."""
 
 
+Answer = Literal["applied", "superseded", "conflict"]
+ANSWERS: Mapping[type[Outcome], Answer] = {Applied: "applied", Superseded: "superseded", Conflict: "conflict"}
+
+
 class Answered(NamedTuple):
-    """A decoded record and the stage's answer: rejected if there is a rejection, else superseded or applied."""
+    """A decoded record and the stage's answer, which a rejection replaces."""
 
     record: KafkaRecord
     change: Record
     replayed: bool = False
-    superseded: bool = False
+    answer: Answer = "applied"
     rejection: Rejected | None = None
 
     @property
     def kind(self) -> RecordKind:
         """What the change is about."""
         return self.change.kind
+
+    @property
+    def outcome(self) -> ReceiptOutcome:
+        """The outcome in the receipt of the record."""
+        return "dead" if self.rejection else self.answer
 
 
 Result = Answered | Undecoded | Ignored
@@ -113,9 +124,9 @@ class RetryLoop:
                     answered.append(Answered(*of_entity[0], rejection=outcome))
                     left += [of_entity[1:]] if len(of_entity) > 1 else []
                 else:
-                    answered.append(Answered(*of_entity[0], isinstance(outcome, Superseded)))
+                    answered.append(Answered(*of_entity[0], ANSWERS[type(outcome)]))
                     if len(of_entity) > 1:
-                        answered += [Answered(*older, True) for older in of_entity[1:]]
+                        answered += [Answered(*older, "superseded") for older in of_entity[1:]]
             candidates = left
         return answered
 
@@ -204,9 +215,7 @@ class Attempts:
         finally:
             self._beat()
         self._poison.successes.update(
-            change.kind
-            for change, outcome in zip(changes, outcomes, strict=True)
-            if isinstance(outcome, Applied | Superseded)
+            change.kind for change, outcome in zip(changes, outcomes, strict=True) if type(outcome) in ANSWERS
         )
         if self._poison.lone_failures:
             self._poison.forget_answered(changes, outcomes)

@@ -10,6 +10,7 @@ from pydantic_core import from_json, to_json
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
+from headrace_schemas.receipts import ReceiptOutcome
 from headrace_schemas.upcasts import NoUpcast, upgraded
 from headrace_worker.stage import Arrival, Record, Rejected
 
@@ -55,6 +56,11 @@ class Undecoded(NamedTuple):
     kind: RecordKind
     replayed: bool = False
 
+    @property
+    def outcome(self) -> ReceiptOutcome:
+        """The outcome in the receipt of the record."""
+        return "dead"
+
 
 class Ignored(NamedTuple):
     """A null record without a version, if the settings ignore such records."""
@@ -63,6 +69,11 @@ class Ignored(NamedTuple):
     kind: RecordKind
     replayed: bool = False
     rejection: None = None
+
+    @property
+    def outcome(self) -> ReceiptOutcome:
+        """The outcome in the receipt of the record."""
+        return "ignored"
 
 
 class NewerSchema(Exception):

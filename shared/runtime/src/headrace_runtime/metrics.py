@@ -52,7 +52,7 @@ class Delays(Collector):
 
 
 class Metrics:
-    """`records` counts Kafka records by outcome: applied, superseded, dead, ignored. Times are seconds."""
+    """`records` counts Kafka records by outcome: applied, superseded, conflict, dead, ignored. Times are seconds."""
 
     def __init__(self, worker: str) -> None:
         self.registry = CollectorRegistry()
@@ -65,7 +65,7 @@ class Metrics:
         self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
         self.conflicts = Counter(
             "headrace_version_conflicts",
-            "Changes of one version that differ",
+            "Changes that a store did not take because it has other content under their version",
             registry=own,
         )
         self.unavailable = Counter(

@@ -8,7 +8,7 @@ from pydantic_core import to_json
 
 from headrace_runtime.attempts import Answered, Result
 from headrace_runtime.dead_letters import attempts
-from headrace_runtime.decoder import Ignored, header
+from headrace_runtime.decoder import header
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
@@ -29,7 +29,22 @@ def receipt_records(
 ) -> Iterator[Outgoing]:
     """The Kafka records that carry the receipts, each of at most `max_bytes`. They have no key: no reader needs them in
     order.
+
+    Conflicts have records of their own: a reader of an older release, which does not know this outcome and refuses the
+    whole record, misses no other receipt.
     """
+    conflicts = [receipt for receipt in receipts if receipt["outcome"] == "conflict"]
+    if conflicts:
+        others = [receipt for receipt in receipts if receipt["outcome"] != "conflict"]
+        yield from _records(worker, topic, conflicts, applied_at, max_bytes)
+        yield from _records(worker, topic, others, applied_at, max_bytes)
+    else:
+        yield from _records(worker, topic, receipts, applied_at, max_bytes)
+
+
+def _records(
+    worker: str, topic: str, receipts: Sequence[Mapping[str, Any]], applied_at: datetime, max_bytes: int
+) -> Iterator[Outgoing]:
     if not receipts:
         return
     value = to_json({"worker": worker, "applied_at": applied_at, "receipts": receipts})
@@ -38,7 +53,7 @@ def receipt_records(
         return
     middle = len(receipts) // 2
     for part in (receipts[:middle], receipts[middle:]):
-        yield from receipt_records(worker, topic, part, applied_at, max_bytes=max_bytes)
+        yield from _records(worker, topic, part, applied_at, max_bytes)
 
 
 def receipts_of(results: Iterable[Result]) -> list[ReceiptFields]:
@@ -52,7 +67,7 @@ def _receipt(result: Result) -> ReceiptFields:
         "topic": record.topic,
         "partition": record.partition,
         "offset": record.offset,
-        "outcome": _outcome(result),
+        "outcome": result.outcome,
         "kind": result.kind,
     }
     if isinstance(result, Answered):
@@ -69,9 +84,3 @@ def _receipt(result: Result) -> ReceiptFields:
             fields["replay_of"] = answers.decode(errors="replace")
         fields["attempt"] = attempts(record)
     return fields
-
-
-def _outcome(result: Result) -> str:
-    if isinstance(result, Answered) and result.rejection is None:
-        return "superseded" if result.superseded else "applied"
-    return "ignored" if isinstance(result, Ignored) else "dead"

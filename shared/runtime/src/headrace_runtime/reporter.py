@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from headrace_runtime.attempts import Answered, Result, newest_first
+from headrace_runtime.attempts import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import position
 from headrace_runtime.health import Health
@@ -54,21 +54,19 @@ class Reporter:
         outcomes: Counter[tuple[str, str]] = Counter()
         delays: dict[str, list[float]] = {}
         for result in results:
-            if isinstance(result, Answered) and result.rejection is None:
+            outcome = result.outcome
+            outcomes[result.kind, outcome] += 1
+            if outcome == "applied" and isinstance(result, Answered):
                 change = result.change
-                outcomes[change.kind, "superseded" if result.superseded else "applied"] += 1
-                if isinstance(change, Change) and not (result.superseded or result.replayed):
+                if isinstance(change, Change) and not result.replayed:
                     delay = (now - change.occurred_at).total_seconds()
                     delays.setdefault(change.kind, []).append(max(0.0, delay))
-            elif result.rejection is not None:
-                outcomes[result.kind, "dead"] += 1
+            elif outcome == "conflict":
+                self._conflict(result)
+            elif outcome == "dead":
                 self._dead(result)
-            else:
-                outcomes[result.kind, "ignored"] += 1
         for kind, of_kind in delays.items():
             self._metrics.delay.observe(kind, of_kind)
-        if len(results) > sum(count for (_, outcome), count in outcomes.items() if outcome == "applied"):
-            self._conflicts([result for result in results if isinstance(result, Answered)])
         self.counted(outcomes, now=now, seconds=seconds)
 
     def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:
@@ -87,11 +85,19 @@ class Reporter:
     def _unavailable(self, error: Unavailable) -> None:
         self._health.problem("kafka" if error.store == "kafka" else "store", error.store, error.detail)
 
-    def _conflicts(self, answered: Sequence[Answered]) -> None:
-        for of_entity in newest_first(answered):
-            if len(of_entity) > 1 and (differing := conflicts(of_entity)):
-                self._metrics.conflicts.inc(differing)
-                log.warning("versions_conflict", kind=of_entity[0].kind, key=of_entity[0].change.id)
+    def _conflict(self, result: Result) -> None:
+        assert isinstance(result, Answered)
+        self._metrics.conflicts.inc()
+        topic, partition, offset = position(result.record)
+        log.warning(
+            "version_conflict",
+            kind=result.kind,
+            key=result.change.id,
+            version=result.change.version,
+            topic=topic,
+            partition=partition,
+            offset=offset,
+        )
 
     def _dead(self, result: Result) -> None:
         assert result.rejection is not None
@@ -104,12 +110,6 @@ class Reporter:
             reason=result.rejection.reason,
             fingerprint=fingerprint(self._worker, result.rejection),
         )
-
-
-def conflicts(of_entity: Sequence[Answered]) -> int:
-    """How many of one entity's records have the version of another and a different value: an error of the catalogue."""
-    values: dict[int, bytes | None] = {}
-    return sum(values.setdefault(one.change.version, one.record.value) != one.record.value for one in of_entity)
 
 
 def _raised(error: BaseException | None) -> list[str]:

@@ -58,6 +58,11 @@ class Superseded:
 
 
 @dataclass(frozen=True, slots=True)
+class Conflict:
+    """The store has another content under the same version, and keeps it. Both changes are the catalogue's."""
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """The change can never succeed: it becomes a dead letter.
 
@@ -97,7 +102,7 @@ class BatchRejected(Exception):
         self.rejection = rejection
 
 
-Outcome = Applied | Superseded | Rejected | Unavailable
+Outcome = Applied | Superseded | Conflict | Rejected | Unavailable
 R_contra = TypeVar("R_contra", bound=Record, contravariant=True)
 
 
