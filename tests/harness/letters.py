@@ -54,7 +54,8 @@ def letter_of(
 ) -> Outgoing:
     """Makes the record that the worker publishes when it rejects this one."""
     topic = settings.topics.dead(worker)
-    return dead_letter(worker, topic, record, rejection, now=now or datetime.now(UTC), max_bytes=2**26)
+    again = record.topic == settings.topics.replay(worker)
+    return dead_letter(worker, topic, record, rejection, now=now or datetime.now(UTC), max_bytes=2**26, replayed=again)
 
 
 async def send(settings: CommonSettings, records: Sequence[Outgoing], partition: int | None = None) -> list[Position]:

@@ -48,7 +48,8 @@ async def fill(settings: DeadLettersSettings, index: LetterIndex) -> None:
     """Forty letters, one of which failed twice and one of which was published twice, a receipt, and decisions."""
     records = [kafka_record(product(f"p{n:02}", 1), offset=n) for n in range(40)]
     letters = [letter_of(settings, "qdrant", record) for record in records]
-    again = kafka_record(letters[0].value, letters[0].key, headers=letters[0].headers)
+    replay = settings.topics.replay("qdrant")
+    again = kafka_record(letters[0].value, letters[0].key, topic=replay, headers=letters[0].headers)
     await send(settings, [*letters, letters[1], letter_of(settings, "qdrant", again)])
     async with running(worker, settings):
 

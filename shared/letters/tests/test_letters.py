@@ -45,7 +45,8 @@ SPRING_HEADERS = [
 
 def ours(record: Any, *, worker: str = "qdrant", now: datetime = NOW, **place: Any) -> Any:
     """The dead letter of the record, as a worker publishes it."""
-    sent = dead_letter(worker, TOPICS.dead(worker), record, REFUSED, now=now, max_bytes=10**6)
+    again = record.topic == TOPICS.replay(worker)
+    sent = dead_letter(worker, TOPICS.dead(worker), record, REFUSED, now=now, max_bytes=10**6, replayed=again)
     return kafka_record(sent.value, sent.key or b"", topic=sent.topic, headers=sent.headers, **place)
 
 
@@ -74,8 +75,8 @@ def test_a_letter_of_headrace_has_all_values_of_its_headers() -> None:
 
 def test_a_letter_that_failed_again_keeps_its_id_and_its_first_time() -> None:
     first = ours(kafka_record(product("p1", 7)))
-    again = ours(kafka_record(first.value, first.key, offset=99, headers=first.headers), now=NOW + timedelta(hours=1))
-    letter = read_letter(again, TOPICS)
+    replay = kafka_record(first.value, first.key, topic=TOPICS.replay("qdrant"), offset=99, headers=first.headers)
+    letter = read_letter(ours(replay, now=NOW + timedelta(hours=1)), TOPICS)
     assert letter.id == read_letter(first, TOPICS).id
     assert (letter.attempts, letter.first_failed_at, letter.failed_at) == (2, NOW, NOW + timedelta(hours=1))
 
@@ -119,9 +120,16 @@ def test_foreign_letters_of_one_cause_share_a_fingerprint_and_of_two_do_not(fore
 def test_a_letter_of_another_system_that_fails_here_keeps_its_id() -> None:
     foreign = read_letter(kafka_record(b"{}", b"k", topic="dlq", offset=8, headers=CONNECT_HEADERS), TOPICS)
     named = [*CONNECT_HEADERS, (headers.DEAD_ID, foreign.id.encode()), (headers.DEAD_ATTEMPTS, b"1")]
-    letter = read_letter(ours(kafka_record(b"{}", b"k", headers=named)), TOPICS)
+    replay = kafka_record(b"{}", b"k", topic=TOPICS.replay("qdrant"), headers=named)
+    letter = read_letter(ours(replay), TOPICS)
     assert (letter.origin, letter.id, letter.attempts) == ("headrace", "dlq:0:8", 2)
     assert letter.failed == Position("orders", 3, 41)
+
+
+def test_a_copy_of_a_letter_on_another_systems_topic_is_a_letter_of_its_own() -> None:
+    letter = ours(kafka_record(product("p1", 7)))
+    copied = kafka_record(letter.value, letter.key, topic="dlq", offset=8, headers=letter.headers)
+    assert read_letter(copied, TOPICS).id == "dlq:0:8"
 
 
 def test_a_record_without_information_is_a_letter_of_its_topic() -> None:

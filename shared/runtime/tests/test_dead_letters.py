@@ -19,7 +19,10 @@ LIMIT = 2_000_000
 
 
 def letter(record: Any, rejection: Rejected = REJECTION, *, now: datetime = NOW, max_bytes: int = LIMIT) -> Outgoing:
-    return dead_letter("qdrant", "headrace.dead.qdrant", record, rejection, now=now, max_bytes=max_bytes)
+    again = record.topic == REPLAY_TOPIC
+    return dead_letter(
+        "qdrant", "headrace.dead.qdrant", record, rejection, now=now, max_bytes=max_bytes, replayed=again
+    )
 
 
 def own(outgoing: Outgoing) -> dict[str, bytes]:
@@ -94,6 +97,14 @@ def test_a_replay_that_fails_again_keeps_its_id_and_origin_and_raises_the_attemp
             headers.CONNECT_OFFSET,
         ):
             assert own(made)[name] == own(first)[name]
+
+
+def test_a_live_record_with_the_headers_of_a_letter_is_a_letter_of_its_own() -> None:
+    first = letter(kafka_record(b"v", b"k", partition=3, offset=41))
+    sent_again = replayed(first, offset=7)
+    sent_again.topic = TOPIC
+    made = letter(sent_again, now=NOW + timedelta(days=1))
+    assert own(made) == own(letter(kafka_record(b"v", b"k", offset=7, timestamp=1), now=NOW + timedelta(days=1)))
 
 
 @given(st.lists(HEADER, max_size=3), st.integers(1, 12))

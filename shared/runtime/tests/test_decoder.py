@@ -123,9 +123,10 @@ def test_a_replay_is_decoded_as_a_record_of_its_original_topic() -> None:
     assert isinstance(decoded, Decoded)
     assert decoded.replayed
     assert isinstance(decoded.change, ProductChange)
-    live = decoder.decode(kafka_record(product("p1", 1)))
-    assert isinstance(live, Decoded)
-    assert not live.replayed
+    for claims in ([], [(headers.REPLAY_OF, b"any"), SOURCE]):
+        live = decoder.decode(kafka_record(product("p1", 1), headers=claims))
+        assert isinstance(live, Decoded)
+        assert not live.replayed
 
 
 @pytest.mark.parametrize("origin", [[], [(headers.CONNECT_TOPIC, b"headrace.other")], [(headers.CONNECT_TOPIC, None)]])

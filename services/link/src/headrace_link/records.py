@@ -34,10 +34,13 @@ class Arrived(BaseModel):
 class SweepMarker(Sweep, Arrived):
     """A sweep marker with its arrival."""
 
+    takes_replays: ClassVar[bool] = True
+
 
 class Request(RelinkRequest, Arrived):
-    """A relink request with its arrival."""
+    """A relink request with its arrival. A replay of one is a new request, because links come from current data."""
 
+    takes_replays: ClassVar[bool] = True
     beside: ClassVar[tuple[type[Sweep], ...]] = (SweepMarker,)
 
 

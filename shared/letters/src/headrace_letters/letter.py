@@ -61,15 +61,17 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
     Letters of Kafka Connect have the timestamp of the failed record; the time of the failure is unknown.
     """
     found = headers_of(record)
-    report = failure_report(found)
     at = position(record)
     dead_prefix = topics.dead("")
-    worker = at.topic.removeprefix(dead_prefix) if at.topic.startswith(dead_prefix) else report.worker
+    of_worker = at.topic.startswith(dead_prefix)
+    report = failure_report(found)
+    worker = at.topic.removeprefix(dead_prefix) if of_worker else report.worker
     failed_at = report.failed_at or _arrived(record.timestamp)
     about = subject(record, found, report.failed.topic if report.failed else None, topics)
     reason = storable(report.reason, MAX_NAME) or "unknown"
     return Letter(
-        id=letter_id(report.id) if report.id else f"{at.topic}:{at.partition}:{at.offset}",
+        # On a topic of another system the id is that of a letter whose headers were copied.
+        id=letter_id(report.id) if report.id and of_worker else f"{at.topic}:{at.partition}:{at.offset}",
         origin=report.origin,
         worker=storable(worker, MAX_NAME),
         reason=reason,

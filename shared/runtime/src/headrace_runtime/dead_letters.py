@@ -23,12 +23,22 @@ def fingerprint(worker: str, rejection: Rejected) -> str:
 
 
 def dead_letter(
-    worker: str, topic: str, record: KafkaRecord, rejection: Rejected, *, now: datetime, max_bytes: int
+    worker: str,
+    topic: str,
+    record: KafkaRecord,
+    rejection: Rejected,
+    *,
+    now: datetime,
+    max_bytes: int,
+    replayed: bool = False,
 ) -> Outgoing:
     """The dead letter of a record. It replaces older headers of the same names, so that it does not grow when it
     fails again. If it would be larger than `max_bytes`, it has no stack trace, and if that is not enough no message.
+
+    `replayed`: the record is a replay, which keeps the id and the first failure of its letter and counts its attempts.
+    Any other record is a letter of its own, whatever headers it has.
     """
-    own = _own_headers(worker, record, rejection, now)
+    own = _own_headers(worker, record, rejection, now, replayed)
     kept = [(name, value) for name, value in record.headers if not is_ours(name)]
     size = sum(map(len, (record.key or b"", record.value or b""))) + _size(kept)
     for droppable in (headers.CONNECT_STACKTRACE, headers.CONNECT_MESSAGE):
@@ -38,12 +48,14 @@ def dead_letter(
 
 
 def attempts(record: KafkaRecord) -> int:
-    """How often the record has failed before."""
+    """How often the record of a replay has failed before."""
     value = header(record, headers.DEAD_ATTEMPTS) or b"0"
     return int(value) if value.isdigit() and len(value) < 10 else 0
 
 
-def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: datetime) -> dict[str, bytes]:
+def _own_headers(
+    worker: str, record: KafkaRecord, rejection: Rejected, now: datetime, replayed: bool
+) -> dict[str, bytes]:
     failed_at = now.astimezone(UTC).isoformat().encode()
     where = position(record)
     first = {
@@ -53,7 +65,7 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
         headers.CONNECT_PARTITION: str(where.partition).encode(),
         headers.CONNECT_OFFSET: str(where.offset).encode(),
     }
-    if header(record, headers.DEAD_ID) is not None:
+    if replayed and header(record, headers.DEAD_ID) is not None:
         # A replay that failed again keeps the identity of the letter of the record that failed first.
         first = {name: header(record, name) or value for name, value in first.items()}
     stacktrace = (
@@ -62,7 +74,7 @@ def _own_headers(worker: str, record: KafkaRecord, rejection: Rejected, now: dat
     return first | {
         headers.DEAD_REASON: rejection.reason.encode(),
         headers.DEAD_FINGERPRINT: fingerprint(worker, rejection).encode(),
-        headers.DEAD_ATTEMPTS: str(attempts(record) + 1).encode(),
+        headers.DEAD_ATTEMPTS: str(attempts(record) + 1).encode() if replayed else b"1",
         headers.DEAD_FAILED_AT: failed_at,
         headers.CONNECT_NAME: worker.encode(),
         headers.CONNECT_STAGE: b"VALUE_CONVERTER" if rejection.reason in _DECODING else b"TASK_PUT",

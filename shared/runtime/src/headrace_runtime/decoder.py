@@ -83,7 +83,8 @@ class NewerSchema(Exception):
 class Decoder:
     """Decodes the records that one worker reads. `inputs`: topic name to the model of the topic's records.
 
-    A record of an older schema major, live or replayed, is converted to the major of its model.
+    A record of an older schema major, live or replayed, is converted to the major of its model. The headers of a replay
+    count only on `replay_topic`: on a source topic anybody may write them.
     """
 
     def __init__(
@@ -106,11 +107,11 @@ class Decoder:
         rejected. A replay is always rejected, because it must not hold the worker for all other records.
         """
         to_replay = record.topic == self._replay_topic
-        replayed = to_replay or header(record, headers.REPLAY_OF) is not None
         model = self._model(record) if to_replay else self._inputs[record.topic]
         if model is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
-            return Undecoded(record, rejection, "product", replayed)
+            return Undecoded(record, rejection, "product", True)
+        replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
         model = _of_schema(record, model)
         major = self._major(record, model, replayed)
         if isinstance(major, Rejected):
@@ -245,6 +246,10 @@ def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
     name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
     beside: tuple[type[Any], ...] = getattr(model, "beside", ())
     return next((other for other in beside if name == other.schema_name.encode()), model)
+
+
+def _takes_replays(model: type[Any]) -> bool:
+    return bool(getattr(model, "takes_replays", False))
 
 
 def _id_field(model: type[BaseModel]) -> str:

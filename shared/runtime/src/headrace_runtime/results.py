@@ -43,4 +43,5 @@ class ResultPublisher:
             result.rejection,
             now=now,
             max_bytes=2 * self._max_record_bytes,
+            replayed=result.replayed,
         )

@@ -11,9 +11,10 @@ from headrace_schemas.headers import DeadReason
 class Record(Protocol):
     """What the runtime needs of a decoded record: which entity it is about, and which of two records is newer.
 
-    A record without a version uses its offset as its version: its model is validated with an `Arrival` as context. Two
-    class attributes are for internal topics: `keyed = False` means that the records have no key, and `beside` lists the
-    models of other records on the same topic, which the header `headrace-schema` names.
+    A record without a version uses its offset as its version: its model is validated with an `Arrival` as context.
+    Three class attributes are for internal topics: `keyed = False` means that the records have no key, `beside` lists
+    the models of other records on the same topic, which the header `headrace-schema` names, and `takes_replays = True`
+    means that a replay is a new record on this topic.
     """
 
     @property
