@@ -22,7 +22,7 @@ from harness.link_consumer import (
 from harness.link_entities import Entities
 from harness.servers import Servers
 from headrace_cli.kafka_topics import apply_topics
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import consumer_options
 from headrace_clients.qdrant import collection_of, connect
 from headrace_clients.topic_reader import TopicReader
 from headrace_demo.link_comparison import LinkComparison, compare_links
@@ -240,7 +240,7 @@ class Linking:
     async def _reader(self, topic: str) -> TopicReader:
         """Reads a topic from its beginning. A short fetch does not delay the request for the topic's end."""
         consumer = AIOKafkaConsumer(
-            **client_options(self.settings.kafka), fetch_max_wait_ms=10, auto_offset_reset="earliest"
+            **consumer_options(self.settings.kafka), fetch_max_wait_ms=10, auto_offset_reset="earliest"
         )
         partition = TopicPartition(topic, 0)
         consumer.assign([partition])

@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from headrace_clients.kafka import client_options, producer
+from headrace_clients.kafka import consumer_options, producer
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.settings import CommonSettings
 
@@ -53,9 +53,7 @@ async def publish(
 async def read_all(settings: CommonSettings, topic: str) -> list[Any]:
     """Every record that a topic contained at the time of the call, as aiokafka gives them."""
     # Without a group the consumer assigns all partitions of the topic to itself.
-    consumer = AIOKafkaConsumer(
-        topic, **client_options(settings.kafka), auto_offset_reset="earliest", enable_auto_commit=False
-    )
+    consumer = AIOKafkaConsumer(topic, **consumer_options(settings.kafka), auto_offset_reset="earliest")
     await consumer.start()
     try:
         ends = await consumer.end_offsets(consumer.assignment())
@@ -79,7 +77,7 @@ class ReceiptReader:
     async def of(self, worker: str) -> dict[tuple[str, int, int], Receipt]:
         """Returns every receipt of that worker so far, by topic, partition and offset. A redelivery counts once."""
         if self._consumer is None:
-            self._consumer = AIOKafkaConsumer(**client_options(self._settings.kafka), enable_auto_commit=False)
+            self._consumer = AIOKafkaConsumer(**consumer_options(self._settings.kafka))
             await self._consumer.start()
             partitions = range(self._settings.kafka.partitions)
             self._consumer.assign([TopicPartition(self._settings.topics.receipts, number) for number in partitions])

@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import consumer_options
 from headrace_clients.topic_reader import UnknownTopic, partitions_of
 from headrace_schemas.fields import Kind
 from headrace_schemas.receipts import Receipt, Receipts
@@ -55,7 +55,7 @@ async def last_receipts(settings: CommonSettings, kind: Kind, id: str) -> LastRe
 
 async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
     partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
-    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
     consumer.assign(partitions)
     try:
         await consumer.start()

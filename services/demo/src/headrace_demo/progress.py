@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from headrace_cli.errors import CommandError
 from headrace_cli.topic_graph import Reader
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import consumer_options
 from headrace_clients.topic_reader import TopicReader, open_topics, partitions_of
 from headrace_demo.receipt_totals import ReceiptTotals
 from headrace_schemas.receipts import Receipts
@@ -94,7 +94,7 @@ class RunProgress:
 async def open_progress(settings: CommonSettings, readers: list[Reader]) -> AsyncIterator[RunProgress]:
     """The progress from the first receipt on the topic."""
     partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(reader.topics for reader in readers)))
-    offsets = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    offsets = AIOKafkaConsumer(**consumer_options(settings.kafka))
     async with open_topics(settings.kafka, [settings.topics.receipts]) as receipts:
         await offsets.start()
         try:

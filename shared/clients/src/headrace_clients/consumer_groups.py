@@ -1,19 +1,36 @@
-"""The progress of consumer groups, read from Kafka."""
+"""The progress of consumer groups and the transactions in front of them, read from Kafka."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import CoordinatorNotAvailableError, NotCoordinatorError
 
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import client_options, consumer_options
+from headrace_clients.topic_reader import partitions_of
 from headrace_worker.settings import KafkaSettings
 
 NO_GROUPS_YET = (CoordinatorNotAvailableError, NotCoordinatorError)
 """The errors of a broker that has never had a consumer group: there is no coordinator yet."""
+UNCOMMITTED = "read_uncommitted"
 
 Offsets = Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenTransaction:
+    """A partition with a transaction that its producer has neither committed nor aborted.
+
+    `records`: how many records from the transaction's first one on wait for its end, with those of other producers. No
+    consumer gets them, and no lag counts them.
+    """
+
+    topic: str
+    partition: int
+    records: int
 
 
 async def committed_offsets(admin: AIOKafkaAdminClient, group: str) -> dict[TopicPartition, int]:
@@ -37,17 +54,39 @@ def unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[str, int]
     return counts
 
 
+async def open_transactions(settings: KafkaSettings, topics: Iterable[str]) -> list[OpenTransaction]:
+    """The open transactions on these topics. Raises UnknownTopic and what aiokafka raises."""
+    partitions = await partitions_of(settings, topics)
+    async with _open_consumer(settings) as committed, _open_consumer(settings, isolation_level=UNCOMMITTED) as every:
+        # In this order: a record that is published between the two requests does not look like an open transaction.
+        ends: Offsets = await every.end_offsets(partitions)
+        stable: Offsets = await committed.end_offsets(partitions)
+    return [
+        OpenTransaction(partition.topic, partition.partition, end - stable[partition])
+        for partition, end in sorted(ends.items())
+        if end > stable[partition]
+    ]
+
+
 @asynccontextmanager
 async def open_clients(settings: KafkaSettings) -> AsyncIterator[tuple[AIOKafkaConsumer, AIOKafkaAdminClient]]:
-    """A consumer without a group, for the start and end of topics, and an admin client, for committed offsets."""
+    """A consumer without a group, for the start and end of topics, and an admin client, for committed offsets. The end
+    is the last stable offset: what lies behind an open transaction cannot be read yet.
+    """
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
-        consumer = AIOKafkaConsumer(**client_options(settings), enable_auto_commit=False)
-        try:
-            await consumer.start()
+        async with _open_consumer(settings) as consumer:
             yield consumer, admin
-        finally:
-            await consumer.stop()
     finally:
         await admin.close()
+
+
+@asynccontextmanager
+async def _open_consumer(settings: KafkaSettings, **options: Any) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = AIOKafkaConsumer(**consumer_options(settings) | options)
+    try:
+        await consumer.start()
+        yield consumer
+    finally:
+        await consumer.stop()

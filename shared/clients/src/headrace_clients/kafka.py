@@ -1,7 +1,7 @@
 """Clients of Kafka with the options that the guarantees need."""
 
 import ssl
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from faststream.kafka.security import parse_security
@@ -9,6 +9,8 @@ from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLS
 
 from headrace_schemas.topics import FRAMING_BYTES
 from headrace_worker.settings import KafkaSettings
+
+READ_COMMITTED: Final = "read_committed"
 
 
 def security(settings: KafkaSettings) -> BaseSecurity:
@@ -38,6 +40,13 @@ def client_options(settings: KafkaSettings) -> dict[str, Any]:
         "client_id": "headrace",
         **parse_security(security(settings)),
     }
+
+
+def consumer_options(settings: KafkaSettings) -> dict[str, Any]:
+    """The options of every consumer. It reads the records of committed transactions only, its end offsets are the last
+    stable offsets, and it commits nothing by itself.
+    """
+    return {**client_options(settings), "isolation_level": READ_COMMITTED, "enable_auto_commit": False}
 
 
 def producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:

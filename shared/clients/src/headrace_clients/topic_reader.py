@@ -7,7 +7,7 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import client_options, consumer_options
 from headrace_worker.settings import KafkaSettings
 
 POLL_MS = 200
@@ -62,9 +62,8 @@ async def open_topics(settings: KafkaSettings, topics: Iterable[str]) -> AsyncIt
     """A reader of these topics. Raises UnknownTopic if one of them does not exist."""
     partitions = await partitions_of(settings, topics)
     consumer = AIOKafkaConsumer(
-        **client_options(settings),
+        **consumer_options(settings),
         auto_offset_reset="earliest",
-        enable_auto_commit=False,
         max_partition_fetch_bytes=2 * settings.max_record_bytes,
     )
     consumer.assign(partitions)

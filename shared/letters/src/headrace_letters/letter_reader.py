@@ -9,7 +9,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import consumer_options
 from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Unavailable
@@ -122,9 +122,8 @@ class LetterReader:
 async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterReader]:
     """A reader for any topics. Raises Unavailable if no broker answers."""
     consumer = AIOKafkaConsumer(
-        **client_options(settings),
+        **consumer_options(settings),
         auto_offset_reset="earliest",
-        enable_auto_commit=False,
         max_partition_fetch_bytes=2 * settings.max_record_bytes,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer
 from pydantic import ValidationError
 
-from headrace_clients.kafka import client_options
+from headrace_clients.kafka import consumer_options
 from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.receipts import ReceiptOutcome, Receipts
 from headrace_worker.settings import CommonSettings
@@ -39,7 +39,7 @@ class ReplayAnswers:
 @asynccontextmanager
 async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayAnswers]:
     """The answers that are published from now on. Raises UnknownTopic, KafkaError."""
-    consumer = AIOKafkaConsumer(**client_options(settings.kafka), enable_auto_commit=False)
+    consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
     consumer.assign(await partitions_of(settings.kafka, [settings.topics.receipts]))
     await consumer.start()
     try:

@@ -13,7 +13,7 @@ from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
-from headrace_clients.kafka import client_options, security
+from headrace_clients.kafka import READ_COMMITTED, client_options, security
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import WorkerSettings
@@ -78,6 +78,7 @@ def subscribe(
         group_id=group,
         ack_policy=AckPolicy.NACK_ON_ERROR,
         auto_offset_reset="earliest",
+        isolation_level=READ_COMMITTED,
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=session_timeout_ms // 15,
