@@ -15,13 +15,16 @@ Ended = Literal["committed", "given back"]
 
 
 class FakeGroup:
-    """One consumer group with one consumer and one partition. `offsets`: (committed, beginning) of the partition."""
+    """One consumer group with one consumer and one partition. `offsets`: (committed, beginning) of the partition;
+    `positions`: the next offset of each assigned partition.
+    """
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self.consumer = consumer
         self.topics: Collection[str] = ()
         self.pattern: str | None = None
         self.offsets = (0, 0)
+        self.positions: dict[TopicPartition, int] = {}
         self.listener: Any = None
         self._batches: asyncio.Queue[Sequence[Any]] = asyncio.Queue()
         self.ended: asyncio.Queue[Ended] = asyncio.Queue()
@@ -29,7 +32,13 @@ class FakeGroup:
     async def assign(self, partition: TopicPartition, committed: int = 0, start: int = 0) -> None:
         """A rebalance assigns the partition, whose records before `start` have expired."""
         self.offsets = (committed, start)
+        self.positions = {partition: max(committed, start)}
         await self.listener.on_partitions_assigned(frozenset({partition}))
+
+    def poll_nothing(self, partition: TopicPartition, position: int) -> None:
+        """A poll returns no record, and the position is beyond what is no record, such as a transaction's marker."""
+        self.positions[partition] = position
+        self._batches.put_nowait(())
 
     async def deliver(self, *records: Any) -> Ended:
         """A poll returns these records. Returns what the worker does with the batch."""
@@ -80,7 +89,7 @@ class FakeConsumers:
         async def getmany(consumer: AIOKafkaConsumer, *partitions: Any, **options: Any) -> Any:
             return await of(consumer).next_batch()
 
-        async def commit(consumer: AIOKafkaConsumer) -> None:
+        async def commit(consumer: AIOKafkaConsumer, offsets: Any) -> None:
             of(consumer).ended.put_nowait("committed")
 
         def seek(consumer: AIOKafkaConsumer, partition: TopicPartition, offset: int) -> None:
@@ -96,12 +105,24 @@ class FakeConsumers:
             self._started.pop(names[id(consumer)], None)
 
         def assignment(consumer: AIOKafkaConsumer) -> frozenset[TopicPartition]:
+            return frozenset(of(consumer).positions)
+
+        async def position(consumer: AIOKafkaConsumer, partition: TopicPartition) -> int:
+            return of(consumer).positions[partition]
+
+        def paused(consumer: AIOKafkaConsumer) -> frozenset[TopicPartition]:
             return frozenset()
+
+        def highwater(consumer: AIOKafkaConsumer, partition: TopicPartition) -> None:
+            return None
 
         def no_finalizer(consumer: AIOKafkaConsumer) -> None:
             return None
 
-        for method in (subscribe, start, getmany, commit, seek, beginning_offsets, committed, stop, assignment):
+        for method in (subscribe, start, getmany, commit, seek, beginning_offsets, committed, stop):
             monkeypatch.setattr(AIOKafkaConsumer, method.__name__, method)
+        for method in (assignment, position, paused, highwater):
+            monkeypatch.setattr(AIOKafkaConsumer, method.__name__, method)
+        monkeypatch.setattr(AIOKafkaConsumer, "last_stable_offset", highwater)
         monkeypatch.setattr(AIOKafkaConsumer, "__init__", init)
         monkeypatch.setattr(AIOKafkaConsumer, "__del__", no_finalizer)

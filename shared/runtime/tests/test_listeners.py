@@ -133,6 +133,20 @@ async def test_a_repair_that_cannot_be_published_gives_the_next_batch_back(
         assert published.topics() == [REPAIR.topic, "headrace.asked"]
 
 
+async def test_a_repair_that_is_due_keeps_an_idle_listener_from_committing(
+    consumers: FakeConsumers, published: Any
+) -> None:
+    published.down = True
+    async with running(consumers) as worker:
+        await worker.reports.assign(PARTITION, committed=5, start=9)
+        worker.reports.poll_nothing(PARTITION, 12)
+        assert await worker.reports.deliver(report("a")) == "given back"
+        published.down = False
+        assert await worker.reports.deliver(report("a")) == "committed"
+        worker.reports.poll_nothing(PARTITION, 13)
+        assert await worker.reports.ended.get() == "committed"
+
+
 async def test_a_stage_that_repairs_nothing_continues_after_records_expired(
     consumers: FakeConsumers, published: Any
 ) -> None:

@@ -145,7 +145,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     metrics=metrics,
                     wait_ms=settings.batch.wait_ms,
                     inputs=group.inputs,
-                    on_expired=repair.records_expired,
+                    repair=repair,
                 )
             await consume_with(broker, consumers)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])

@@ -5,8 +5,10 @@ next commit would cover them. So after each failed poll every partition is set b
 partition at fault is found and held, and the others continue.
 """
 
+import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import Any, cast
 
 import structlog
@@ -19,15 +21,18 @@ from aiokafka.errors import (
     UnsupportedCodecError,
 )
 
-from headrace_runtime.assignment import Assignment
+from headrace_runtime.assignment import Assignment, Repair
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
+from headrace_runtime.open_transactions import Marks, OpenTransactions
 
 log = structlog.get_logger(__name__)
 
 HELD_SECONDS = 30.0
 """How long a partition that cannot be unpacked is held before it is tried again."""
 PROBE_MS = 5000
+COMMIT_WITHIN = 5.0
+"""Seconds that the commit of an idle consumer may take; it is tried again at the next poll."""
 
 Polled = dict[TopicPartition, list[Any]]
 
@@ -35,7 +40,7 @@ Polled = dict[TopicPartition, list[Any]]
 class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """The consumer of one consumer group of a worker. Each poll is a heartbeat and waits up to `wait_ms`.
 
-    `inputs`, `on_expired`: see `Assignment`. `options`: those of aiokafka's consumer.
+    `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's consumer.
     """
 
     def __init__(
@@ -45,16 +50,18 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         metrics: Metrics,
         wait_ms: int,
         inputs: Collection[str],
-        on_expired: Callable[[], Awaitable[None]],
+        repair: Repair,
         **options: Any,
     ) -> None:
         super().__init__(*topics, **options)
         self._health = health
         self._metrics = metrics
         self._wait_ms = wait_ms
-        self._assignment = Assignment(self, health, metrics, inputs, on_expired)
+        self._repair = repair
+        self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
+        self._transactions = OpenTransactions(health, metrics)
         self._held: dict[TopicPartition, float] = {}
-        self._taken: dict[TopicPartition, int] = {}
+        self._committed: dict[TopicPartition, int] = {}
 
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         """Like aiokafka's. `listener` is not used: the one that FastStream gives only writes log lines."""
@@ -76,9 +83,17 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             records = await self._hold_unreadable(size)
         finally:
             self._health.beat()
-        self._taken |= {partition: taken[-1].offset + 1 for partition, taken in records.items()}
-        self._report_lag()
+        positions = await self._positions()
+        if not records:
+            await self._commit_passed(positions)
+        self._report_lag(positions)
         return records
+
+    async def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
+        """Like aiokafka's: without `offsets` the position of every partition."""
+        committed = offsets or await self._positions()
+        await super().commit(offsets)
+        self._committed |= committed
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Like aiokafka's, but does nothing for a partition that a rebalance has taken away."""
@@ -161,12 +176,46 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
                 if not lost:
                     self.resume(partition)
 
-    def _report_lag(self) -> None:
-        for partition in self.assignment() & self._taken.keys():
-            highwater = self.highwater(partition)
-            if highwater is not None:
-                lag = max(0, highwater - self._taken[partition])
-                self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+    async def _positions(self) -> dict[TopicPartition, int]:
+        """The next offset of every partition that is read and whose position is known, without waiting."""
+        positions: dict[TopicPartition, int] = {}
+        for partition in self.assignment():
+            with suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(0):
+                    positions[partition] = await self.position(partition)
+        return positions
+
+    async def _commit_passed(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Commits the positions after an empty poll, if they moved without a record: the marker of a transaction, the
+        records of an aborted one and those that compaction removed take offsets that no batch ever commits.
+
+        Nothing is in flight at a poll, and what was given back has been sought back, so that every record before a
+        position is settled. A held partition is left alone.
+        """
+        read = positions.keys() - self.paused()
+        passed = {partition: positions[partition] for partition in read if self._is_passed(partition, positions)}
+        if not passed or self._repair.due:
+            return
+        try:
+            async with asyncio.timeout(COMMIT_WITHIN):
+                await self.commit(passed)
+        except (KafkaError, TimeoutError) as error:
+            log.info("position_not_committed", raised=type(error).__name__)
+
+    def _is_passed(self, partition: TopicPartition, positions: Mapping[TopicPartition, int]) -> bool:
+        return positions[partition] != self._committed.get(partition, 0)
+
+    def _report_lag(self, positions: Mapping[TopicPartition, int]) -> None:
+        marks: dict[TopicPartition, Marks] = {}
+        for partition, position in positions.items():
+            highwater, stable = self.highwater(partition), self.last_stable_offset(partition)
+            if highwater is None:
+                continue
+            # A broker without transactions has no last stable offset.
+            marks[partition] = Marks(highwater, highwater if stable is None or stable < 0 else stable)
+            lag = max(0, marks[partition].stable - position)
+            self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+        self._transactions.report(marks)
 
 
 def _cannot_unpack(error: Exception) -> bool:

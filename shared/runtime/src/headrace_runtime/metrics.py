@@ -78,6 +78,12 @@ class Metrics:
             registry=own,
         )
         self.lag = Gauge("headrace_lag", "Records not yet polled", ["topic", "partition"], registry=own)
+        self.open_transactions = Gauge(
+            "headrace_open_transaction_records",
+            "Records that cannot be read until a transaction ends",
+            ["topic", "partition"],
+            registry=own,
+        )
         self.last_settled = Gauge("headrace_last_settled_timestamp_seconds", "Last settled batch", registry=own)
         self.held = Gauge("headrace_held", "1 while the breaker or a newer schema holds the worker", registry=own)
         self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
