@@ -7,7 +7,7 @@ import pytest
 from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import MAX_VERSION, Kind
-from headrace_worker.stage import Applied, Stage, Superseded
+from headrace_worker.stage import Applied, Conflict, Stage, Superseded
 from headrace_worker.store import Store
 
 NewId = Callable[[str], str]
@@ -54,8 +54,8 @@ async def test_the_first_of_two_changes_with_one_version_stays(
     id = new_id("a")
     first, second = sink.upsert(kind, id, 3, text="the first"), sink.upsert(kind, id, 3, text="the second")
     assert await outcomes_of(stage, [first]) == [Applied()]
-    assert await outcomes_of(stage, [second]) == [Applied()]
-    assert await outcomes_of(stage, [sink.delete(kind, id, 3)]) == [Applied()]
+    assert await outcomes_of(stage, [second]) == [Conflict()]
+    assert await outcomes_of(stage, [sink.delete(kind, id, 3)]) == [Conflict()]
     assert await store.get(kind, [id]) == {id: sink.stored(first)}
 
 

@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.digest import differ, digest_of
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.stage import Applied, BatchRejected, Outcome, Rejected, Superseded, Unavailable
+from headrace_worker.stage import Applied, BatchRejected, Conflict, Outcome, Rejected, Superseded, Unavailable
 from headrace_worker.worker import Worker
 
 
@@ -41,6 +42,8 @@ class MemoryStage:
         stored = self.stored.get((change.kind, change.id))
         if stored is not None and stored.version > change.version:
             return Superseded(stored.version)
+        if stored is not None and differ(digest_of(stored), digest_of(change)):
+            return Conflict()
         self.stored[change.kind, change.id] = change
         return Applied()
 

@@ -23,6 +23,7 @@ from headrace_demo.exact_links import read_embeddings
 from headrace_demo.link_comparison import compare_links
 from headrace_link.log_ends import Ends, LogEnds
 from headrace_schemas.changes import CHANGES, ID_FIELDS
+from headrace_schemas.digest import digest_of
 from headrace_schemas.fields import Kind
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.store import Stored
@@ -213,7 +214,7 @@ def _renamed(event: Event, run: str) -> Event:
 def _stored(kind: Kind, newest: Any) -> Stored:
     change = CHANGES[kind].model_validate(newest.record)
     fields = {} if change.deleted else {name: value for name, value in change.fields().items() if value is not None}
-    return Stored(change.id, change.version, change.deleted, fields)
+    return Stored(change.id, change.version, change.deleted, fields, digest=digest_of(change))
 
 
 async def _compare(name: str, store: Any, expected: Mapping[tuple[Kind, str], Stored]) -> list[str]:

@@ -20,6 +20,7 @@ import numpy as np
 from harness.servers import SERVERS
 from headrace_runtime.attempts import Attempts
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
+from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import Embedded, Embedding
 from headrace_schemas.fields import Kind
 from headrace_worker.settings import WorkerSettings
@@ -82,14 +83,17 @@ class Sink:
     def stored(self, change: Any) -> Stored:
         """What the store contains when the change is applied."""
         if change.deleted:
-            return Stored(change.id, change.version, deleted=True)
+            return Stored(change.id, change.version, deleted=True, digest=digest_of(change))
         fields = {name: value for name, value in change.fields().items() if value is not None}
         embedding = getattr(change, "embedding", None)
         vector_facts = {"content_hash": embedding.content_hash, "model": embedding.model} if embedding else {}
-        return Stored(change.id, change.version, deleted=False, fields=fields, **vector_facts)
+        return Stored(change.id, change.version, deleted=False, fields=fields, **vector_facts, digest=digest_of(change))
 
     def _change(self, kind: Kind, id: str, version: int, **fields: Any) -> Any:
-        return self.records[kind](**{ID_FIELDS[kind]: id}, version=version, occurred_at=datetime.now(UTC), **fields)
+        fields |= {ID_FIELDS[kind]: id, "version": version, "occurred_at": datetime.now(UTC)}
+        if self.takes_vectors and "digest" not in fields:
+            fields["digest"] = digest_of(CHANGES[kind].model_validate(fields))
+        return self.records[kind].model_validate(fields)
 
 
 async def outcomes_of(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:

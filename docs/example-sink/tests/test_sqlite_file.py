@@ -14,7 +14,7 @@ from headrace_sqlite.app import worker
 from headrace_sqlite.settings import SqliteSettings, SqliteWorkerSettings
 from headrace_sqlite.stage import open_stage
 from headrace_sqlite.store import SqliteStore
-from headrace_worker.stage import Applied, BatchRejected, Superseded, Unavailable
+from headrace_worker.stage import Applied, BatchRejected, Conflict, Superseded, Unavailable
 from headrace_worker.store import Query
 
 Product = Callable[..., ProductChange]
@@ -60,6 +60,25 @@ async def test_a_store_without_tables_is_unavailable_and_the_error_names_the_com
     async with open_stage(settings) as stage:
         with pytest.raises(Unavailable, match="stores apply"):
             await stage.apply([product("a", 1)])
+
+
+async def test_a_file_of_an_older_release_is_waited_for_and_its_rows_never_conflict(
+    settings: SqliteWorkerSettings, product: Product
+) -> None:
+    store = SqliteStore(settings)
+    await store.prepare()
+    file = sqlite3.connect(settings.sqlite.path, isolation_level=None)
+    file.execute("ALTER TABLE entities DROP COLUMN digest")
+    file.execute("INSERT INTO entities VALUES ('product', 'a', 3, 0, '{}')")
+    async with open_stage(settings) as stage:
+        with pytest.raises(Unavailable, match="stores apply"):
+            await stage.apply([product("a", 4)])
+        assert await store.prepare() == ["column entities.digest"]
+        assert await stage.apply([product("a", 3)]) == [Applied()]
+        assert await stage.apply([product("a", 4)]) == [Applied()]
+        assert await stage.apply([product("a", 4, title="b")]) == [Conflict()]
+    file.close()
+    await store.close()
 
 
 async def test_a_file_that_another_process_has_locked_is_unavailable(

@@ -44,11 +44,14 @@ class Embedding(BaseModel):
 
 
 class Embedded(BaseModel):
-    """The embedding of an embedded record. A delete has none."""
+    """What `embed` adds to a change. A delete has no embedding."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     embedding: Embedding | None = None
+    digest: Text | None = Field(
+        default=None, description="the digest of the change, <form>:<version>:<hash>; absent from older records"
+    )
 
 
 class EmbeddedProduct(ProductChange, Embedded):

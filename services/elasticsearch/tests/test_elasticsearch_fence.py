@@ -39,7 +39,7 @@ async def test_a_delete_is_a_tombstone_with_the_version_and_no_field_of_the_enti
     document = await client.get(index=names["product"].physical, id="gone")
 
     assert document["_version"] == 2
-    assert document["_source"].keys() == {"product_id", "version", "deleted", "deleted_at"}
+    assert document["_source"].keys() == {"product_id", "version", "deleted", "deleted_at", "digest"}
     assert await stage.apply([product("gone", 1)]) == [Superseded(by=2)]
 
 

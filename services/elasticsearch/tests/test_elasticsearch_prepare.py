@@ -10,7 +10,7 @@ from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.preparation import missing_fields
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_worker.stage import Applied, Unavailable
+from headrace_worker.stage import Applied, Conflict, Unavailable
 from headrace_worker.store import Query
 
 
@@ -129,3 +129,26 @@ def test_a_subfield_is_added_to_a_field_that_otherwise_stays() -> None:
         "brand": {"type": "text", "analyzer": "simple", "fields": {"keyword": {"type": "keyword"}}}
     }
     assert missing_fields(wanted, wanted) == {}
+
+
+async def test_an_index_of_an_older_release_is_waited_for_and_its_documents_never_conflict(
+    client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, stage: ElasticsearchStage, product: Any
+) -> None:
+    index = names["product"]
+    older = {name: field for name, field in index.mapping["properties"].items() if name != "digest"}
+    await client.indices.delete(index=index.physical)
+    await client.indices.create(
+        index=index.physical,
+        aliases={index.alias: index.alias_settings},
+        mappings=index.mapping | {"properties": older},
+    )
+    document = {"product_id": "old", "title": "Lamp", "version": 3, "deleted": False}
+    await client.index(index=index.alias, id="old", document=document, version=3, version_type="external")
+
+    with pytest.raises(Unavailable, match="stores apply"):
+        await stage.apply([product("old", 4)])
+
+    assert await store.prepare() == [f"fields of {index.physical}: digest"]
+    assert await stage.apply([product("old", 3, title="Other lamp")]) == [Applied()]
+    assert await stage.apply([product("old", 4)]) == [Applied()]
+    assert await stage.apply([product("old", 4, title="Other lamp")]) == [Conflict()]

@@ -7,6 +7,7 @@ import pytest
 from headrace_elasticsearch import store as store_module
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
+from headrace_schemas.digest import digest_of
 from headrace_worker.store import Query, Stored
 
 
@@ -101,12 +102,19 @@ async def test_stored_fields_are_the_published_fields_that_are_not_null(
         "attributes": {"a": [1, 2.5, None, True, {"b": "\u2028"}]}, "locale": "ja",
     }  # fmt: skip
     odd = "a/b c?#%😀"
-    await stage.apply([product(odd, 3, **full), product("gone", 4, op="delete"), product("bare", 2**53 + 1)])
+    changes = [product(odd, 3, **full), product("gone", 4, op="delete"), product("bare", 2**53 + 1)]
+    await stage.apply(changes)
 
     stored = await store.get("product", [odd, "gone", "bare", "unknown"])
 
     assert stored == {
-        odd: Stored(odd, 3, deleted=False, fields={"product_id": odd, **full}),
-        "gone": Stored("gone", 4, deleted=True),
-        "bare": Stored("bare", 2**53 + 1, deleted=False, fields={"product_id": "bare", "title": "Lamp"}),
+        odd: Stored(odd, 3, deleted=False, fields={"product_id": odd, **full}, digest=digest_of(changes[0])),
+        "gone": Stored("gone", 4, deleted=True, digest=digest_of(changes[1])),
+        "bare": Stored(
+            "bare",
+            2**53 + 1,
+            deleted=False,
+            fields={"product_id": "bare", "title": "Lamp"},
+            digest=digest_of(changes[2]),
+        ),
     }

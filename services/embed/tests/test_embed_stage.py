@@ -16,6 +16,7 @@ from headrace_embed.stage import EmbedStage
 from headrace_embed.text import content_hash
 from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.topics import Topics
 from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
@@ -60,6 +61,7 @@ async def test_an_embedded_record_is_the_change_with_its_vector(embedder: TextEm
     assert (embedded.op, embedded.version, embedded.occurred_at) == ("upsert", 1, NOW)
     assert embedded.embedding.model == "minilm-l6-v2"
     assert embedded.embedding.content_hash == content_hash("Red bag")
+    assert embedded.digest == digest_of(change)
     vector = np.frombuffer(embedded.embedding.vector, dtype="<f4")
     assert np.abs(vector - (await embedder.embed(["Red bag"], "document"))[0]).max() < 1e-6
     assert isinstance(outcome, Applied)
@@ -79,7 +81,8 @@ async def test_a_keyword_goes_to_the_keywords_topic_of_the_model(stage: EmbedSta
 
 async def test_a_delete_passes_through_without_embedding(stage: EmbedStage, recorded: Any) -> None:
     (outcome,) = await stage.apply([deleted()])
-    assert record(outcome) == {"op": "delete", "version": 2, "occurred_at": "2026-01-02T03:04:05Z", "product_id": "p1"}
+    fields = {"op": "delete", "version": 2, "occurred_at": "2026-01-02T03:04:05Z", "product_id": "p1"}
+    assert record(outcome) == fields | {"digest": digest_of(deleted())}
     assert recorded.texts == 0
 
 

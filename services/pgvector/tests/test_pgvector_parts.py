@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from headrace_pgvector.fence import Kept
 from headrace_pgvector.stage import LARGEST_PART, SMALLEST_PART, WRITERS, even_parts, outcome, parts_of
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.links import ProductLinks
@@ -45,5 +46,5 @@ def test_a_part_contains_changes_of_one_kind() -> None:
 def test_a_change_is_superseded_only_by_a_newer_version() -> None:
     change = product("p", version=5)
     assert outcome(change, None) == Applied()
-    assert outcome(change, 5) == Applied()
-    assert outcome(change, 6) == Superseded(by=6)
+    assert outcome(change, Kept(5)) == Applied()
+    assert outcome(change, Kept(6)) == Superseded(by=6)

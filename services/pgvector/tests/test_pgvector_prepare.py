@@ -5,12 +5,15 @@ from typing import TypeAlias
 
 import asyncpg
 import pytest
+from harness.sinks import Sink
 
 from headrace_clients.postgres_migrations import migrations
 from headrace_pgvector.preparation import PACKAGE
 from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.stage import PgvectorStage
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables
+from headrace_worker.stage import Applied, Conflict, Unavailable
 from headrace_worker.store import Query
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
@@ -63,3 +66,22 @@ async def test_a_migration_that_fails_leaves_nothing_behind(
 def test_a_model_id_too_long_for_a_table_is_refused() -> None:
     with pytest.raises(ValueError, match="too long"):
         _ = Tables("product", "m" * 60).vectors
+
+
+async def test_rows_of_an_older_release_never_conflict(
+    store: PgvectorStore, stage: PgvectorStage, sink: Sink, sql: Sql
+) -> None:
+    """Neither those from before the column, nor those that an older worker replaced without the digest."""
+    for table in ("products", "keywords"):
+        await sql.execute(f"ALTER TABLE headrace.{table} DROP COLUMN digest")
+    await sql.execute("DELETE FROM headrace.migrations WHERE service = 'pgvector' AND name = '0005_digests'")
+    await sql.execute("INSERT INTO headrace.products (product_id, title, version) VALUES ('old', 'Lamp', 3)")
+    with pytest.raises(Unavailable, match="stores apply"):
+        await stage.apply([sink.upsert("product", "old", 4)])
+    assert await store.prepare() == ["postgres: migration 0005_digests"]
+
+    assert await stage.apply([sink.upsert("product", "old", 3, text="Other lamp")]) == [Applied()]
+    assert await stage.apply([sink.upsert("product", "old", 4)]) == [Applied()]
+    assert await stage.apply([sink.upsert("product", "old", 4, text="Other lamp")]) == [Conflict()]
+    await sql.execute("UPDATE headrace.products SET version = 5")
+    assert await stage.apply([sink.upsert("product", "old", 5, text="Other lamp")]) == [Applied()]

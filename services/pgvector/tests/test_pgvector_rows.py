@@ -49,7 +49,7 @@ async def test_a_tombstone_has_only_its_id_its_version_and_its_time(sink: Sink, 
     await stage.apply([sink.delete("product", "a", 2), sink.delete("product", "never-seen", 2)])
     for row in await sql.fetch("SELECT * FROM headrace.products"):
         stored = {name for name, value in row.items() if value is not None}
-        assert stored == {"product_id", "version", "deleted_at"}
+        assert stored == {"product_id", "version", "deleted_at", "digest"}
     assert await sql.fetchval("SELECT count(*) FROM headrace.live_products") == 0
 
 

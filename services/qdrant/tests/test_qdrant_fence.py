@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import VECTOR, below, collection_of, point_id
+from headrace_clients.qdrant import VECTOR, below, collection_of, point_id, version_fields
 from headrace_qdrant.points import Seen, set_fields, writes
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import ROUNDS, QdrantStage
 from headrace_qdrant.store import QdrantStore
 from headrace_schemas.fields import MAX_VERSION
-from headrace_worker.stage import Applied, Superseded, Unavailable
+from headrace_worker.stage import Applied, Conflict, Superseded, Unavailable
 
 MakeChange = Callable[..., Any]
 EDGES = sorted(
@@ -208,3 +208,12 @@ def check_whole(point: models.Record, change: Any, vector: Callable[[str], list[
     else:
         assert point.payload["price"] == change.version
         assert point.vector[VECTOR] == pytest.approx(vector(change.title), abs=1e-6)
+
+
+async def test_a_point_that_an_older_worker_replaced_without_the_digest_never_conflicts(
+    stage: QdrantStage, client: AsyncQdrantClient, collection: str, upsert: MakeChange
+) -> None:
+    await stage.apply([upsert("a", 4, "text", digest="1:4:of version 4")])
+    assert await stage.apply([upsert("a", 4, "other", digest="1:4:of other content")]) == [Conflict()]
+    await client.set_payload(collection, version_fields(5), points=[point_id("a")])
+    assert await stage.apply([upsert("a", 5, "other", digest="1:5:of version 5")]) == [Applied()]

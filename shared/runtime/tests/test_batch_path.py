@@ -221,6 +221,16 @@ async def test_a_conflict_is_an_outcome_of_its_own_and_is_logged_without_its_con
     ]  # fmt: skip
 
 
+async def test_other_content_under_a_version_is_a_conflict_within_a_batch_and_the_first_stays() -> None:
+    path = Path()
+    first, second = product("a", 1, title="first"), product("a", 1, title="second")
+    await path.handle(*live(first, second, first, second, first | {"occurred_at": "2026-01-01T00:00:00Z"}))
+    assert path.publisher.outcomes() == {0: "applied", 1: "conflict", 2: "applied", 3: "conflict", 4: "applied"}
+    assert path.metrics.registry.get_sample_value("headrace_version_conflicts_total") == 2
+    assert path.stage.stored["product", "a"].title == "first"
+    assert [[change.title for change in batch] for batch in path.stage.batches] == [["first"], ["second"]]
+
+
 async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
     path = Path()
     path.stage.reject = {"b"}
@@ -239,6 +249,6 @@ async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
         with pytest.raises(NackMessage):
             await path.handle(*live(product("d", 1, **fields)))
     events = {line["event"] for line in lines}
-    assert {"dead_letter", "batch_settled", "batch_given_back"} <= events
+    assert {"dead_letter", "version_conflict", "batch_settled", "batch_given_back"} <= events
     assert SECRET not in json.dumps(lines, default=str)
     assert SECRET.encode() not in generate_latest(path.metrics.registry)

@@ -107,6 +107,19 @@ async def test_the_next_newest_is_applied_after_a_reject() -> None:
     }
 
 
+async def test_other_content_of_the_newest_version_is_tried_after_it_and_older_versions_are_not() -> None:
+    stage = MemoryStage()
+    titles = ["x", "y", "x", "z"]
+    changes = [ProductChange.model_validate(product("a", 5, title=title)) for title in titles]
+    changes += [ProductChange.model_validate(product("a", 4)), ProductChange.model_validate(product("b", 1))]
+    answered = await Run(stage).loop.answers(
+        Decoded(kafka_record(b"", offset=offset), change) for offset, change in enumerate(changes)
+    )
+    by_offset = sorted(answered, key=lambda one: one.record.offset)
+    assert [one.answer for one in by_offset] == ["applied", "conflict", "applied", "conflict", "superseded", "applied"]
+    assert [[change.id for change in batch] for batch in stage.batches] == [["a", "b"], ["a"], ["a"]]
+
+
 async def test_the_only_other_change_is_applied_after_a_reject() -> None:
     stage = RefusesVersions(2)
     outcomes = await Run(stage).answers(("a", 1), ("a", 2))

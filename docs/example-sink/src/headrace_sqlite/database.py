@@ -43,5 +43,6 @@ def sqlite_errors() -> Iterator[None]:
         name = error.sqlite_errorname
         raise BatchRejected(Rejected("refused_by_store", str(error), (STORE, name), error)) from error
     except sqlite3.Error as error:
-        hint = "; has `headrace stores apply` been run?" if "no such table" in str(error) else ""
+        not_prepared = "no such" in str(error) or "has no column" in str(error)
+        hint = "; has `headrace stores apply` been run?" if not_prepared else ""
         raise Unavailable(STORE, f"{type(error).__name__}{hint}") from error

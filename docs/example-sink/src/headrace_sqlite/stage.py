@@ -7,20 +7,21 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from headrace_schemas.changes import Change
+from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.links import ProductLinks
 from headrace_sqlite.database import connect, transaction
 from headrace_sqlite.links import replace_links
 from headrace_sqlite.settings import SqliteWorkerSettings
-from headrace_worker.stage import Applied, Outcome, Superseded
+from headrace_worker.stage import Applied, Conflict, Outcome, Superseded
 
 Written = Change | ProductLinks
 
 # The fence: SQLite compares the versions and writes in one step. A delete is written too, as a row without fields: the
 # stored version keeps a late older change out.
 UPSERT = """
-    INSERT INTO entities (kind, id, version, deleted, fields) VALUES (?, ?, ?, ?, ?)
+    INSERT INTO entities (kind, id, version, deleted, fields, digest) VALUES (?, ?, ?, ?, ?, ?)
     ON CONFLICT (kind, id) DO UPDATE
-    SET version = excluded.version, deleted = excluded.deleted, fields = excluded.fields
+    SET version = excluded.version, deleted = excluded.deleted, fields = excluded.fields, digest = excluded.digest
     WHERE excluded.version > entities.version
 """
 
@@ -60,23 +61,26 @@ class SqliteStage:
                 written = connection.execute(UPSERT, row(change)).rowcount
                 if written and isinstance(change, ProductLinks):
                     replace_links(connection, change)
-            return [outcome(change, stored_version(connection, change)) for change in changes]
+            return [outcome(change, *stored_version(connection, change)) for change in changes]
 
 
 def row(change: Written) -> tuple[object, ...]:
     """A row of `entities`."""
     values = {"title": change.title} if isinstance(change, ProductLinks) else change.fields()
     fields = {} if change.deleted else {name: value for name, value in values.items() if value is not None}
-    return change.kind, change.id, change.version, change.deleted, json.dumps(fields, ensure_ascii=False)
+    values_as_json = json.dumps(fields, ensure_ascii=False)
+    return change.kind, change.id, change.version, change.deleted, values_as_json, digest_of(change)
 
 
-def stored_version(connection: sqlite3.Connection, change: Written) -> int:
-    """The version that is stored after the write: the change's own, or a newer one."""
-    statement = "SELECT version FROM entities WHERE kind = ? AND id = ?"
-    (version,) = connection.execute(statement, (change.kind, change.id)).fetchone()
-    return int(version)
+def stored_version(connection: sqlite3.Connection, change: Written) -> tuple[int, str | None]:
+    """What is stored after the write: the change's own version, or a newer one, and the digest."""
+    statement = "SELECT version, digest FROM entities WHERE kind = ? AND id = ?"
+    version, digest = connection.execute(statement, (change.kind, change.id)).fetchone()
+    return version, digest
 
 
-def outcome(change: Written, stored: int) -> Outcome:
-    """A redelivered change finds its own version, which is Applied."""
-    return Superseded(by=stored) if stored > change.version else Applied()
+def outcome(change: Written, version: int, digest: str | None) -> Outcome:
+    """A redelivered change finds its own version and digest, which is Applied."""
+    if version > change.version:
+        return Superseded(by=version)
+    return Conflict() if differ(digest, digest_of(change)) else Applied()

@@ -20,11 +20,15 @@ TABLE = f"""
         version INTEGER NOT NULL,
         deleted INTEGER NOT NULL,
         fields TEXT NOT NULL,
+        digest TEXT,
         PRIMARY KEY (kind, id)
     ) WITHOUT ROWID
 """
+HAS_DIGEST = "SELECT 1 FROM pragma_table_info('entities') WHERE name = 'digest'"
+ADD_DIGEST = "ALTER TABLE entities ADD COLUMN digest TEXT"
+"""For a file that an older release created."""
 TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
-COLUMNS = "id, version, deleted, fields"
+COLUMNS = "id, version, deleted, fields, digest"
 STORED = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 PAGE = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id > ? ORDER BY id LIMIT 1000"  # noqa: S608
 SEARCH = f"""
@@ -46,7 +50,11 @@ class SqliteStore:
         before = await self._rows(TABLES)
         for statement in (TABLE, links.TABLE, links.INDEX):
             await self._rows(statement)
-        return [f"table {name}" for (name,) in await self._rows(TABLES) if (name,) not in before]
+        made = [f"table {name}" for (name,) in await self._rows(TABLES) if (name,) not in before]
+        if not await self._rows(HAS_DIGEST):
+            await self._rows(ADD_DIGEST)
+            made.append("column entities.digest")
+        return made
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""
@@ -95,5 +103,5 @@ def fetched(connection: sqlite3.Connection, statement: str, values: Sequence[obj
 
 def stored(row: tuple[Any, ...]) -> Stored:
     """A row of COLUMNS."""
-    id, version, deleted, fields = row
-    return Stored(id, version, bool(deleted), json.loads(fields))
+    id, version, deleted, fields, digest = row
+    return Stored(id, version, bool(deleted), json.loads(fields), digest=digest)

@@ -8,6 +8,7 @@ from pydantic_core import to_json
 
 from headrace_elasticsearch.indices import Index
 from headrace_schemas.changes import CHANGES, KeywordChange, ProductChange
+from headrace_schemas.digest import digest_of
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import Link, ProductLinks
 from headrace_worker.store import LinkedProduct, Stored
@@ -35,10 +36,13 @@ def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
     `deleted_at` of a tombstone is the time of the write, so that its age starts when this store receives it.
     """
     if change.deleted:
-        tombstone = {index.id_field: change.id, "version": change.version, "deleted": True}
-        return tombstone | {"deleted_at": now.isoformat(timespec="milliseconds")}
-    own = {name: value for name, value in _fields(change).items() if value is not None}
-    return own | {"version": change.version, "deleted": False}
+        own = {index.id_field: change.id, "deleted": True, "deleted_at": now.isoformat(timespec="milliseconds")}
+    else:
+        own = {name: value for name, value in _fields(change).items() if value is not None} | {"deleted": False}
+    own["version"] = change.version
+    if digest := digest_of(change):
+        own["digest"] = digest
+    return own
 
 
 def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
@@ -46,7 +50,7 @@ def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
     source = hit["_source"]
     deleted = source["deleted"]
     fields = {} if deleted else {name: source[name] for name in CHANGES[kind].field_names if name in source}
-    return Stored(id=hit["_id"], version=hit["_version"], deleted=deleted, fields=fields)
+    return Stored(id=hit["_id"], version=hit["_version"], deleted=deleted, fields=fields, digest=source.get("digest"))
 
 
 def stored_links(hit: Mapping[str, Any]) -> ProductLinks:

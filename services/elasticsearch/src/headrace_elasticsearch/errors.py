@@ -9,7 +9,7 @@ from typing import Any
 
 from elasticsearch import ApiError, TransportError
 
-from headrace_elasticsearch.indices import indices
+from headrace_elasticsearch.indices import DIGEST, indices
 from headrace_worker.stage import BatchRejected, Rejected, Unavailable
 
 STORE = "elasticsearch"
@@ -39,6 +39,8 @@ _DETAIL_LENGTH = 1000
 def item_error(status: int, error: Mapping[str, Any]) -> Rejected | Unavailable:
     """What the error of one item of a bulk response means for its change."""
     kind, reason = str(error.get("type")), str(error.get("reason"))
+    if kind == "strict_dynamic_mapping_exception" and _field(reason) in DIGEST:
+        return Unavailable(STORE, "the index has no field digest; has `headrace stores apply` been run?")
     if status == 400 and (kind in DATA_ERRORS or (kind == "illegal_argument_exception" and "immense term" in reason)):
         return rejected(kind, reason)
     return Unavailable(STORE, f"{status} {kind}", suspect=status not in STATES_STATUS and kind not in STATES)

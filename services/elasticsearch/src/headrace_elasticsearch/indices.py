@@ -20,6 +20,8 @@ FENCE: dict[str, Any] = {
     "deleted_at": {"type": "date"},
 }
 """The fields that every document has in addition to those of its record."""
+DIGEST: dict[str, Any] = {"digest": {"type": "keyword", "index": False, "doc_values": False}}
+"""What a document of an entity has as well; nothing searches it."""
 
 # In characters of at most 4 bytes each. Lucene refuses a whole document for a term of more than 32,766 bytes.
 _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
@@ -76,12 +78,14 @@ def indices(analyzer: str = "standard", prefix: str = "") -> Indices:
         "currency": _KEYWORD,
         "attributes": {"type": "flattened", "ignore_above": 1024},
         "locale": _KEYWORD,
+        **DIGEST,
     }
     keyword = {
         "keyword_id": {"type": "keyword"},
         "text": both,
         "locale": _KEYWORD,
         "popularity": {"type": "double"},
+        **DIGEST,
     }
     # Nested, so that a query for one keyword sees only the rank and score of that keyword.
     link = {

@@ -14,14 +14,15 @@ from headrace_elasticsearch.documents import Action, Indexed, action
 from headrace_elasticsearch.errors import CONFLICT, STORE, TIMED_OUT, item_error, request_error, unavailable
 from headrace_elasticsearch.indices import Indices, indices
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_schemas.digest import differ, digest_of
 from headrace_worker.parts import write_parts
-from headrace_worker.stage import Applied, Outcome, Superseded, Unavailable
+from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
 
 BULK = "/_bulk?require_alias=true&filter_path=items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
 BULK_HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}
 
 
-class Conflict(NamedTuple):
+class Refused(NamedTuple):
     """A change that the index refused because it is not newer than what is stored."""
 
     change: Indexed
@@ -67,18 +68,18 @@ class ElasticsearchStage:
         except (ApiError, TransportError) as error:
             raise request_error(error, len(body)) from None
         answered = [(change, item["index"]) for (change, _), item in zip(bulk, answer.body["items"], strict=True)]
-        conflicts = [Conflict(change, item["_index"]) for change, item in answered if item["status"] == CONFLICT]
-        looked_up = iter(await self._look_up(conflicts) if conflicts else ())
+        refused = [Refused(change, item["_index"]) for change, item in answered if item["status"] == CONFLICT]
+        looked_up = iter(await self._look_up(refused) if refused else ())
         return [next(looked_up) if item["status"] == CONFLICT else _outcome(item) for _, item in answered]
 
-    async def _look_up(self, conflicts: Sequence[Conflict]) -> list[Outcome]:
+    async def _look_up(self, refused: Sequence[Refused]) -> list[Outcome]:
         """Reads which version the index stores for each refused change: the change's own, or a newer one."""
-        documents = [{"_index": physical, "_id": change.id} for change, physical in conflicts]
+        documents = [{"_index": physical, "_id": change.id} for change, physical in refused]
         try:
-            answer = await self._client.mget(docs=documents, source=False)
+            answer = await self._client.mget(docs=documents, source_includes="digest")
         except (ApiError, TransportError) as error:
-            return [unavailable(error)] * len(conflicts)
-        return [_of_conflict(change, found) for (change, _), found in zip(conflicts, answer["docs"], strict=True)]
+            return [unavailable(error)] * len(refused)
+        return [_of_refused(change, found) for (change, _), found in zip(refused, answer["docs"], strict=True)]
 
 
 @asynccontextmanager
@@ -93,11 +94,11 @@ def _outcome(item: Mapping[str, Any]) -> Outcome:
     return item_error(item["status"], error) if error else Applied()
 
 
-def _of_conflict(change: Indexed, found: Mapping[str, Any]) -> Outcome:
+def _of_refused(change: Indexed, found: Mapping[str, Any]) -> Outcome:
     version = found.get("_version", 0)
     if version == change.version:
-        return Applied()
+        return Conflict() if differ(found["_source"].get("digest"), digest_of(change)) else Applied()
     if version > change.version:
         return Superseded(by=version)
-    # The conflicting document was removed since, or its index cannot be read.
+    # The document was removed since, or its index cannot be read.
     return Unavailable(STORE, "the version behind a version conflict cannot be read")

@@ -10,6 +10,7 @@ from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
 from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EMBEDDED, Embedding
 from headrace_schemas.headers import schema_pair
 from headrace_schemas.topics import Topics
@@ -69,7 +70,9 @@ class EmbedStage:
         return Applied((self._output(change, embedding),))
 
     def _output(self, change: Source, embedding: Embedding | None) -> Output:
-        record = EMBEDDED[change.kind].model_validate({**dict(change), "embedding": embedding})
+        record = EMBEDDED[change.kind].model_validate(
+            {**dict(change), "embedding": embedding, "digest": digest_of(change)}
+        )
         return Output(
             topic=self._topics.embedded(change.kind, self._embedder.model.id),
             key=change.id.encode(),

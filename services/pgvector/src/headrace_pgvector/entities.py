@@ -7,25 +7,28 @@ from pgvector import Vector
 from pydantic_core import to_json
 
 from headrace_clients.postgres import SCHEMA, Connection
+from headrace_pgvector.fence import Kept
 from headrace_pgvector.tables import Tables
 from headrace_schemas.embedded import EmbeddedChange
 
 
-async def replace_entities(connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, int]:
+async def replace_entities(
+    connection: Connection, tables: Tables, changes: Sequence[EmbeddedChange]
+) -> dict[str, Kept]:
     """Writes the changes that are newer than the stored versions, within the connection's transaction.
 
-    Returns the stored version of each entity that was not written.
+    Returns what is stored of each entity that was not written.
     """
     await copy_incoming(connection, tables, changes)
     written = {row[0]: row[1] for row in await connection.fetch(tables.rows.write_newer)}
     kept = [change.id for change in changes if change.id not in written]
     rows = await connection.fetch(tables.kept, kept) if kept else []
     # The worker of another model may have written the row; the vector of this model is still missing.
-    same = {row[0]: False for row in rows if row[2]}
+    same = {row[0]: False for row in rows if row[3]}
     if same:
         await connection.execute(tables.add_hashes, list(same))
     await replace_vectors(connection, tables, changes, written | same)
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: Kept(row[1], row[2]) for row in rows}
 
 
 async def copy_incoming(connection: Connection, tables: Tables, changes: Iterable[EmbeddedChange]) -> None:
@@ -63,9 +66,10 @@ async def replace_vectors(
 def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
     """One row of the temporary table. The fields of a delete are not stored."""
     if change.deleted:
-        return (change.id, *(None for _ in tables.columns[1:]), change.version, True, None)
+        return (change.id, *(None for _ in tables.columns[1:]), change.version, True, None, change.digest)
     values = (column_value(value) for value in change.fields().values())
-    return (*values, change.version, False, change.embedding.content_hash if change.embedding else None)
+    content_hash = change.embedding.content_hash if change.embedding else None
+    return (*values, change.version, False, content_hash, change.digest)
 
 
 def column_value(value: object) -> object:

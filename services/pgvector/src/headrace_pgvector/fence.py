@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from headrace_clients.postgres import SCHEMA
 
@@ -17,6 +18,13 @@ class Derived:
     column: str
     inserted: str
     updated: str
+
+
+class Kept(NamedTuple):
+    """What a row has that was not written, because its version is not older."""
+
+    version: int
+    digest: str | None = None
 
 
 @dataclass(frozen=True)

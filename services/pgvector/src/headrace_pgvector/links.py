@@ -7,7 +7,7 @@ from operator import itemgetter
 import asyncpg
 
 from headrace_clients.postgres import SCHEMA, Connection
-from headrace_pgvector.fence import FencedTable
+from headrace_pgvector.fence import FencedTable, Kept
 from headrace_schemas.links import Link, ProductLinks
 
 SETS = FencedTable("product_links", ("product_id", "title"))
@@ -37,10 +37,10 @@ PRODUCTS_OF = f"""
 """$1: a keyword id; $2: the limit. A deleted product has no links, so it is not among the rows."""
 
 
-async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> dict[str, int]:
+async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> dict[str, Kept]:
     """Replaces the sets that are older than these, each as a whole, within the connection's transaction.
 
-    Returns the stored version of each set that was not written.
+    Returns what is stored of each set that was not written.
     """
     await connection.copy_records_to_table(
         SETS.incoming,
@@ -60,7 +60,7 @@ async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> 
     )
     kept = [links.product_id for links in sets if links.product_id not in written]
     rows = await connection.fetch(SETS.versions, kept) if kept else []
-    return {row[0]: row[1] for row in rows}
+    return {row[0]: Kept(row[1]) for row in rows}
 
 
 def link_rows(links: ProductLinks) -> Iterator[tuple[object, ...]]:

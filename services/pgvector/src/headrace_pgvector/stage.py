@@ -10,15 +10,17 @@ from typing import TypeVar
 from headrace_clients.postgres import NewConnection, Pool, close_pool, transaction
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_pgvector.entities import replace_entities
+from headrace_pgvector.fence import Kept
 from headrace_pgvector.links import SETS, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
 from headrace_pgvector.vector_pool import vector_pool
+from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.parts import write_parts
-from headrace_worker.stage import Applied, Outcome, Superseded, Unavailable
+from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
 from headrace_worker.vectors import vector_fault
 
 Written = EmbeddedChange | ProductLinks
@@ -97,10 +99,10 @@ class PgvectorStage:
         with postgres_errors():
             async with transaction(self._pool, self._timeout) as connection:
                 if sets:
-                    stored = await replace_sets(connection, sets)
+                    kept = await replace_sets(connection, sets)
                 else:
-                    stored = await replace_entities(connection, self._tables[entities[0].kind], entities)
-        return [outcome(change, stored.get(change.id)) for change in part]
+                    kept = await replace_entities(connection, self._tables[entities[0].kind], entities)
+        return [outcome(change, kept.get(change.id)) for change in part]
 
 
 def key(change: Written) -> Key:
@@ -121,6 +123,10 @@ def even_parts(alike: Sequence[W]) -> list[Sequence[W]]:
     return [alike[start : start + size] for start in range(0, len(alike), size)]
 
 
-def outcome(change: Written, stored: int | None) -> Outcome:
-    """`stored`: the version that was stored before and stays; None where the change was written."""
-    return Superseded(by=stored) if stored is not None and stored > change.version else Applied()
+def outcome(change: Written, kept: Kept | None) -> Outcome:
+    """`kept`: what was stored before and stays; None where the change was written."""
+    if kept is None:
+        return Applied()
+    if kept.version > change.version:
+        return Superseded(by=kept.version)
+    return Conflict() if differ(kept.digest, digest_of(change)) else Applied()

@@ -119,7 +119,7 @@ def stored(tables: Tables, row: asyncpg.Record) -> Stored:
     """A row of `Tables.stored`."""
     values = {} if row["deleted"] else fields(tables, row)
     model = tables.model if row["content_hash"] else None
-    return Stored(row[tables.id], row["version"], row["deleted"], values, row["content_hash"], model)
+    return Stored(row[tables.id], row["version"], row["deleted"], values, row["content_hash"], model, row["digest"])
 
 
 def fields(tables: Tables, row: asyncpg.Record) -> dict[str, Any]:

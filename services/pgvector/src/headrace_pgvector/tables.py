@@ -41,7 +41,7 @@ class Tables:
 
     @cached_property
     def rows(self) -> FencedTable:
-        """The table of the entities; a batch also has the hash of each embedded text.
+        """The table of the entities; a batch also has the hash of each embedded text, and the digest of each change.
 
         An unchanged hash means an unchanged text: then the hashes of the other models stay.
         """
@@ -54,7 +54,9 @@ class Tables:
         version = Derived(
             "hashed_version", "CASE WHEN content_hash IS NOT NULL THEN version END", "excluded.hashed_version"
         )
-        return FencedTable(self.name, CHANGES[self.kind].field_names, ("content_hash",), (hashes, version))
+        digest = Derived("digest", "change_digest", "excluded.digest")
+        incoming = ("content_hash", "change_digest")
+        return FencedTable(self.name, CHANGES[self.kind].field_names, incoming, (hashes, version, digest))
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -106,12 +108,12 @@ class Tables:
 
     @cached_property
     def kept(self) -> str:
-        """$1: the ids that were not written. Returns the stored version of each, and whether its row equals this
-        change: after a redelivery, or after the worker of another model has written it.
+        """$1: the ids that were not written. Returns the stored version and digest of each, and whether its row equals
+        this change: after a redelivery, or after the worker of another model has written it.
         """
         alike = " AND ".join(f"t.{column} IS NOT DISTINCT FROM i.{column}" for column in (*self.columns, "version"))
         return f"""
-            SELECT t.{self.id}, t.version, {alike} AND (t.deleted_at IS NOT NULL) = i.deleted
+            SELECT t.{self.id}, t.version, t.digest, {alike} AND (t.deleted_at IS NOT NULL) = i.deleted
             FROM {self.rows.qualified} t JOIN {self.rows.incoming} i USING ({self.id}) WHERE t.{self.id} = ANY($1)
         """  # noqa: S608
 
@@ -144,7 +146,7 @@ class Tables:
     def stored(self) -> str:
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
-            SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, v.content_hash
+            SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, t.digest, v.content_hash
             FROM {self.rows.qualified} t LEFT JOIN {self.vectors} v ON v.{self.id} = t.{self.id} AND {self.own_vector}
         """  # noqa: S608
 

@@ -12,10 +12,11 @@ import numpy as np
 from qdrant_client import models
 
 from headrace_clients.qdrant import VECTOR, below, point_id, version_fields
+from headrace_schemas.digest import differ
 from headrace_schemas.embedded import EmbeddedChange
-from headrace_worker.stage import Applied, Outcome, Superseded
+from headrace_worker.stage import Applied, Conflict, Outcome, Superseded
 
-SEEN_FIELDS = ["version", "content_hash"]
+SEEN_FIELDS = ["version", "content_hash", "digest"]
 """The part of a payload that `Seen` is read from."""
 
 
@@ -25,6 +26,7 @@ class Seen:
 
     version: int = 0
     content_hash: str | None = None
+    digest: str | None = None
 
 
 NOTHING = Seen()
@@ -46,7 +48,7 @@ class Writes:
 def seen(payload: dict[str, Any] | None) -> Seen:
     """The state in a point's payload."""
     payload = payload or {}
-    return Seen(payload.get("version", 0), payload.get("content_hash"))
+    return Seen(payload.get("version", 0), payload.get("content_hash"), payload.get("digest"))
 
 
 def newer_than_stored(changes: Iterable[EmbeddedChange], stored: Mapping[str, Seen]) -> list[EmbeddedChange]:
@@ -104,22 +106,26 @@ def set_fields(change: EmbeddedChange, before: Seen) -> models.SetPayloadOperati
             *(models.FieldCondition(key=key, match=models.MatchValue(value=value)) for key, value in expected.items()),
         ]
     )
-    payload = fields | version_fields(change.version)
+    payload = fields | version_fields(change.version) | {"digest": change.digest}
     return models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, filter=condition))
 
 
 def outcomes(changes: Sequence[EmbeddedChange], stored: Mapping[str, Seen]) -> list[Outcome]:
     """The outcomes of changes, if no change is newer than what is stored."""
-    return [_outcome(change.version, stored[change.id].version) for change in changes]
+    return [_outcome(change, stored[change.id]) for change in changes]
 
 
-def _outcome(version: int, stored: int) -> Outcome:
-    return Applied() if stored == version else Superseded(by=stored)
+def _outcome(change: EmbeddedChange, stored: Seen) -> Outcome:
+    if stored.version != change.version:
+        return Superseded(by=stored.version)
+    return Conflict() if differ(stored.digest, change.digest) else Applied()
 
 
 def _point(change: EmbeddedChange) -> models.PointStruct:
     id_field = change.field_names[0]
     payload: dict[str, Any] = {id_field: change.id, "deleted": change.deleted} | version_fields(change.version)
+    if change.digest is not None:
+        payload["digest"] = change.digest
     vector: Any = {}
     if change.embedding is None:
         payload["deleted_at"] = datetime.now(UTC).isoformat()

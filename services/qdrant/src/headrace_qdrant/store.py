@@ -118,6 +118,7 @@ def stored(kind: Kind, payload: dict[str, Any]) -> Stored:
         fields={} if payload["deleted"] else entity_fields(kind, payload),
         content_hash=payload.get("content_hash"),
         model=payload.get("model"),
+        digest=payload.get("digest"),
     )
 
 

@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
 from headrace_runtime.poison import PoisonSearch
+from headrace_schemas.digest import digest_of
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.parts import halves
@@ -110,7 +111,7 @@ class RetryLoop:
 
     async def answers(self, decoded: Iterable[Decoded]) -> list[Answered]:
         """The stage's answer for every record. The next newest change of an entity is tried only if its newest is
-        rejected; the older ones are superseded.
+        rejected; the older ones are superseded. Other content under the newest version is tried as well, after it.
 
         Raises Unavailable after `give_back_after` seconds, or when the worker stops: nothing may be committed then.
         """
@@ -122,11 +123,11 @@ class RetryLoop:
             for of_entity, outcome in zip(candidates, outcomes, strict=True):
                 if isinstance(outcome, Rejected):
                     answered.append(Answered(*of_entity[0], rejection=outcome))
-                    left += [of_entity[1:]] if len(of_entity) > 1 else []
+                    others = of_entity[1:]
                 else:
                     answered.append(Answered(*of_entity[0], ANSWERS[type(outcome)]))
-                    if len(of_entity) > 1:
-                        answered += [Answered(*older, "superseded") for older in of_entity[1:]]
+                    others = of_entity[1:] and _other_content(of_entity[1:], answered)
+                left += [others] if others else []
             candidates = left
         return answered
 
@@ -225,6 +226,24 @@ class Attempts:
         if len(changes) == 1:
             return [rejection]
         return [outcome for half in halves(changes) for outcome in await self._apply(half)]
+
+
+def _other_content(others: Sequence[Decoded], answered: list[Answered]) -> list[Decoded]:
+    """The changes that have other content under the version of the last answered one, which the stage compares.
+
+    The older ones are superseded, and a repetition of that change has its answer; both are added to `answered`.
+    """
+    newest = answered[-1]
+    digest = digest_of(newest.change)
+    different = []
+    for other in others:
+        if other.change.version != newest.change.version:
+            answered.append(Answered(*other, "superseded"))
+        elif digest_of(other.change) == digest:
+            answered.append(Answered(*other, newest.answer))
+        else:
+            different.append(other)
+    return different
 
 
 Versioned = TypeVar("Versioned", Decoded, Answered)

@@ -12,7 +12,8 @@ from headrace_schemas.links import ProductLinks
 class Stored:
     """One entity as a store has it. A tombstone has no fields.
 
-    `fields`: the record's own names and values (product_id, title, …) without those that are null.
+    `fields`: the record's own names and values (product_id, title, …) without those that are null. `digest`: of the
+    change that wrote it (`headrace_schemas.digest`); None if an older release wrote it.
     """
 
     id: str
@@ -21,6 +22,7 @@ class Stored:
     fields: dict[str, Any] = field(default_factory=dict)
     content_hash: str | None = None
     model: str | None = None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
