@@ -55,15 +55,19 @@ def _renumbered(s: State) -> State:
     kept = [me if c == s.owner or me.step != "idle" else Consumer() for c, me in enumerate(s.consumers)]
     base = min([s.committed] + [me.offset for me in busy])
     a, b = (_shifted(me, base) for me in kept)
-    s = s._replace(log=s.log - base, committed=s.committed - base, consumers=(a, b))
+    # A request is read again only from `base` on.
+    explicit = tuple(offset - base for offset in s.explicit if offset >= base)
+    s = s._replace(log=s.log - base, committed=s.committed - base, consumers=(a, b), explicit=explicit)
     numbered = [me for me in s.consumers if me.step in ("open", "read", "publish", "close")]
-    versions = [s.published[0], s.point.version if s.point else 0, *(me.seen for me in numbered)]
+    stored = [s.published[0]] if s.published[0] else []
+    versions = [*stored, s.point.version if s.point else 0, *(me.seen for me in numbered)]
     drop = min(versions) - 1
     if drop <= 0 or s.point is None:
         return s
     a, b = (me._replace(seen=me.seen - drop) if me in numbered else me for me in s.consumers)
     point = s.point._replace(version=s.point.version - drop)
-    return s._replace(published=(s.published[0] - drop, s.published[1]), point=point, consumers=(a, b))
+    published = (s.published[0] - drop, s.published[1]) if stored else s.published
+    return s._replace(published=published, point=point, consumers=(a, b))
 
 
 def _shifted(me: Consumer, base: int) -> Consumer:
@@ -74,6 +78,7 @@ def _shifted(me: Consumer, base: int) -> Consumer:
     return me._replace(
         offset=moved(me.offset) if busy else 0,
         next=moved(me.next),
+        end=moved(me.end) if busy else 0,
         high=moved(me.high) if busy else 0,
         covered=moved(me.covered),
     )

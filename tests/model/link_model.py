@@ -1,8 +1,9 @@
 """The link protocol as a state machine: one product, two keywords, one link, two consumers of one partition.
 
 `successors` returns every event that can come next: a change becomes visible, the next query of its receipt runs, a
-consumer of relink requests takes its next step, a rebalance leaves the old consumer running, a process dies. A mutation
-weakens the protocol in one place. `docs/links.md` describes the protocol.
+consumer of relink requests takes its next step, a rebalance leaves the old consumer running, a process dies, the stores
+lose their links and an explicit request asks for them. A mutation weakens the protocol in one place. `docs/links.md`
+describes the protocol.
 """
 
 from collections.abc import Iterator
@@ -21,6 +22,9 @@ Mutation = Literal[
     "query-open-points-once",
     "tombstone-keeps-content",
     "request-only-new-products",
+    "cover-explicit-requests",
+    "publish-only-changed-sets",
+    "take-the-last-request-of-a-batch",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 NAMES = ("a", "b")
@@ -35,13 +39,16 @@ NOTHING: Links = frozenset()
 class Scenario(NamedTuple):
     """`scores`: the score of each keyword against the product, after each change; None: absent or deleted.
 
-    `product`: the content of the product, after each change; None: absent or deleted.
+    `product`: the content of the product, after each change; None: absent or deleted. `losses`: how often the stores
+    lose the published links. `batches`: a consumer may take all waiting requests at once.
     """
 
     scores: tuple[tuple[float | None, ...], tuple[float | None, ...]]
     product: tuple[str | None, ...]
     rebalances: int = 0
     crashes: int = 0
+    losses: int = 0
+    batches: bool = False
 
 
 class Point(NamedTuple):
@@ -57,12 +64,15 @@ class Point(NamedTuple):
 
 
 class Consumer(NamedTuple):
-    """A consumer of relink requests. `seen`, `was`: version and set that look found. `high`: the end of the log,
-    noted after opening. `covered`: requests below it are skipped.
+    """A consumer of relink requests. It takes the requests from `offset` to `end`. `explicit`: its turn publishes even
+    an unchanged set. `seen`, `was`: version and set that look found. `high`: the end of the log, noted after opening.
+    `covered`: requests below it are skipped.
     """
 
     step: str = "idle"
     offset: int = 0
+    end: int = 0
+    explicit: bool = False
     next: int = 0
     seen: int = 0
     was: tuple[object, ...] = ()
@@ -83,7 +93,8 @@ class Receipt(NamedTuple):
 
 class State(NamedTuple):
     """`receipts`: how many wait to be handled, of each keyword and of the product. `handling`: those being handled.
-    `published`: the newest link version in the stores, with content and set.
+    `published`: the newest link version in the stores, with content and set. `explicit`: the offsets of the explicit
+    requests in the log. `asks`: how many explicit requests will follow, one after each loss.
     """
 
     keywords: tuple[int, int] = (0, 0)
@@ -98,6 +109,9 @@ class State(NamedTuple):
     consumers: tuple[Consumer, Consumer] = (Consumer(), Consumer())
     rebalances: int = 0
     crashes: int = 0
+    losses: int = 0
+    asks: int = 0
+    explicit: tuple[int, ...] = ()
 
 
 Step = tuple[str, State]
@@ -136,7 +150,7 @@ class Protocol(NamedTuple):
     def idle(self, s: State) -> bool:
         """Nothing is left to do: no receipt and no request waits, and no consumer is busy."""
         no_turn = all(me.step == "idle" for me in s.consumers)
-        return not any(s.receipts) and not s.handling and no_turn and s.consumers[s.owner].next >= s.log
+        return not any(s.receipts) and not s.handling and not s.asks and no_turn and s.consumers[s.owner].next >= s.log
 
     def correct(self, s: State) -> bool:
         """Whether the published set equals brute force."""
@@ -162,6 +176,11 @@ class Protocol(NamedTuple):
                 "receipt of the product",
                 _keep_handling(taken, Receipt(None, "look", self.scenario.product[s.product])),
             )
+
+        if s.losses < self.scenario.losses and s.published[1] is not None:
+            yield "the stores lose the links", s._replace(published=(0, None), losses=s.losses + 1, asks=s.asks + 1)
+        if s.asks:
+            yield "explicit request", s._replace(log=s.log + 1, explicit=(*s.explicit, s.log), asks=s.asks - 1)
 
     def _product_receipt(self, s: State, receipt: Receipt) -> Iterator[Step]:
         """A request, unless the point is closed and was computed from the same content."""
@@ -207,11 +226,9 @@ class Protocol(NamedTuple):
         if me.step == "idle":
             if c != s.owner or me.next >= s.log:
                 return
-            if me.next < me.covered:
-                skipped = s._replace(committed=max(s.committed, me.next + 1))
-                yield "skips a covered request", _with(skipped, c, me._replace(next=me.next + 1))
-            else:
-                yield "takes a request", _with(s, c, me._replace(step="look", offset=me.next))
+            yield self._taken(s, c, me, me.next + 1)
+            if self.scenario.batches and s.log > me.next + 1:
+                yield self._taken(s, c, me, s.log)
         elif me.step == "look":
             point = s.point
             was = (point.links, point.content, point.dead) if point and not point.open else ()
@@ -226,13 +243,27 @@ class Protocol(NamedTuple):
             yield "reads", _with(s, c, read._replace(step="close" if late else "publish"))
         elif me.step == "publish":
             after = "commit" if self.mutation == "close-before-publish" else "close"
-            yield "publishes", _with(_published(s, me), c, me._replace(step=after))
+            explicit = me.explicit and self.mutation != "publish-only-changed-sets"
+            yield "publishes", _with(_published(s, me, explicit), c, me._replace(step=after))
         elif me.step == "close":
             yield from self._close(s, c, me)
         else:
-            committed = max(s.committed, me.offset + 1) if c == s.owner else s.committed
-            fresh = Consumer(next=me.offset + 1, covered=max(me.covered, me.high))
+            committed = max(s.committed, me.end) if c == s.owner else s.committed
+            fresh = Consumer(next=me.end, covered=max(me.covered, me.high))
             yield "commits", _with(s._replace(committed=committed), c, fresh)
+
+    def _taken(self, s: State, c: int, me: Consumer, end: int) -> Step:
+        """The runtime gives the stage one request of a batch: the last explicit one, or else the last."""
+        asked = [offset for offset in s.explicit if me.next <= offset < end]
+        one = end - 1
+        if asked and self.mutation != "take-the-last-request-of-a-batch":
+            one = asked[-1]
+        explicit = one in s.explicit
+        if one < me.covered and (not explicit or self.mutation == "cover-explicit-requests"):
+            skipped = s._replace(committed=max(s.committed, end))
+            return "skips covered requests", _with(skipped, c, me._replace(next=end))
+        taken = me._replace(step="look", offset=me.next, end=end, explicit=explicit)
+        return f"takes {end - me.next}", _with(s, c, taken)
 
     def _open(self, s: State, c: int, me: Consumer) -> Iterator[Step]:
         point = s.point
@@ -273,12 +304,14 @@ class Protocol(NamedTuple):
         return frozenset((name, score) for score, name in ranked), ranked[0][0] if ranked else NO_FLOOR
 
 
-def _published(s: State, me: Consumer) -> State:
-    """The stores drop an older link version. A set that look found closed is not published again."""
+def _published(s: State, me: Consumer, explicit: bool) -> State:
+    """The stores drop an older link version. A set that look found closed is not published again, unless the request
+    is explicit.
+    """
     assert me.read is not None
     content, links, _ = me.read
     now = (links if content is not None else NOTHING, content, content is None)
-    if me.was == now or s.published[0] >= me.seen + 2:
+    if (me.was == now and not explicit) or s.published[0] >= me.seen + 2:
         return s
     return s._replace(published=(me.seen + 2, None if content is None else (content, links)))
 

@@ -20,6 +20,8 @@ SCENARIOS = {
     "a product deleted, an old consumer": Scenario(((None, 0.5), ()), ("x", None), rebalances=1),
     "a product deleted and created again, a death": Scenario(((None, 0.5), ()), ("x", None, "x"), crashes=1),
     "a product reworded, an old consumer": Scenario(((0.5,), ()), ("x", "y"), rebalances=1),
+    "the stores lose the links, a death": Scenario(((None, 0.5), ()), ("x",), crashes=1, losses=1, batches=True),
+    "the stores lose the links, an old consumer": Scenario(((0.5,), ()), ("x",), rebalances=1, losses=1, batches=True),
     "two rebalances": Scenario(((None, 0.5), ()), ("x",), rebalances=2),
     "a rebalance, and the old consumer dies": Scenario(((None, 0.5), ()), ("x",), rebalances=1, crashes=1),
 }
@@ -42,6 +44,9 @@ SHOWN_BY: dict[Mutation, str] = {
     "query-open-points-once": "a rebalance, and the old consumer dies",
     "tombstone-keeps-content": "a product deleted and created again, a death",
     "request-only-new-products": "a product deleted, an old consumer",
+    "cover-explicit-requests": "the stores lose the links, a death",
+    "publish-only-changed-sets": "the stores lose the links, a death",
+    "take-the-last-request-of-a-batch": "the stores lose the links, a death",
 }
 
 
