@@ -15,7 +15,7 @@ Ended = Literal["committed", "given back"]
 
 
 class FakeGroup:
-    """One consumer group with one consumer and one partition. `offsets`: (committed, beginning) of the partition;
+    """One consumer group with one consumer. `offsets`: (committed, beginning) of each partition;
     `positions`: the next offset of each assigned partition.
     """
 
@@ -29,11 +29,11 @@ class FakeGroup:
         self._batches: asyncio.Queue[Sequence[Any]] = asyncio.Queue()
         self.ended: asyncio.Queue[Ended] = asyncio.Queue()
 
-    async def assign(self, partition: TopicPartition, committed: int = 0, start: int = 0) -> None:
-        """A rebalance assigns the partition, whose records before `start` have expired."""
+    async def assign(self, *partitions: TopicPartition, committed: int = 0, start: int = 0) -> None:
+        """A rebalance assigns the partitions, whose records before `start` have expired."""
         self.offsets = (committed, start)
-        self.positions = {partition: max(committed, start)}
-        await self.listener.on_partitions_assigned(frozenset({partition}))
+        self.positions = dict.fromkeys(partitions, max(committed, start))
+        await self.listener.on_partitions_assigned(frozenset(partitions))
 
     def poll_nothing(self, partition: TopicPartition, position: int) -> None:
         """A poll returns no record, and the position is beyond what is no record, such as a transaction's marker."""

@@ -161,7 +161,9 @@ class Consumer:
     async def work(self, at_once: int | None = None) -> int:
         """Takes the waiting requests, `at_once` at most, through the stage and commits them; returns their number."""
         taken = (await self.waiting())[:at_once]
-        newest = {(asked.kind, asked.id): asked for asked in taken}
+        newest: dict[tuple[str, str], Request | SweepMarker] = {}
+        for asked in sorted(taken, key=lambda asked: asked.version):
+            newest[asked.kind, asked.id] = asked
         if newest:
             outcomes = await self.stage.apply(list(newest.values()))
             for outcome in outcomes:

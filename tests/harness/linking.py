@@ -128,13 +128,19 @@ class Linking:
         """The collection `product_links` loses all points."""
         await self._client.delete(collection_name(self.settings.model), EVERYTHING, wait=True)
 
-    async def request(self, *product_ids: str) -> None:
-        """Publishes requests for these products, as an operator does."""
-        await self.publish([records.request(self.settings.topics.relink, id) for id in product_ids])
+    async def request(self, *product_ids: str, republish: bool = False) -> None:
+        """Publishes requests for these products; with `republish` as an operator does."""
+        topic = self.settings.topics.relink
+        await self.publish([records.request(topic, id, republish=republish) for id in product_ids])
 
-    async def sweep(self) -> None:
-        """Publishes a sweep marker, as an operator does."""
-        await self.publish([records.sweep(self.settings.topics.relink)])
+    async def sweep(self, *, republish: bool = False) -> None:
+        """Publishes a sweep marker; with `republish` as an operator does."""
+        await self.publish([records.sweep(self.settings.topics.relink, republish=republish)])
+
+    async def lose_published(self) -> None:
+        """The stores lose every link set that was published."""
+        await self.published()
+        self._published.clear()
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Publishes, and waits for the acknowledgement."""
@@ -208,8 +214,7 @@ class Linking:
         await self.consumer.skip()
         self.consumer = self.new_consumer()
         self.receipt_stage = self.new_receipt_stage()
-        await self.published()
-        self._published.clear()
+        await self.lose_published()
         self._receipts.clear()
         self._entities.clear()
 

@@ -20,6 +20,7 @@ class RelinkRequest(BaseModel):
     schema_major: ClassVar[int] = SCHEMA_MAJOR
 
     product_id: EntityId
+    republish: bool = Field(False, description="publish the links even if they have not changed")
 
     @property
     def id(self) -> str:
@@ -41,11 +42,18 @@ class Sweep(BaseModel):
     sweep: Literal[True] = True
     part: int = Field(0, ge=0, description="counted from 0")
     parts: int = Field(1, ge=1)
+    republish: bool = Field(False, description="publish the links of every product even if they have not changed")
+    expired: dict[int, int] | None = Field(
+        None,
+        description="the sweep replaces link sets that expired before a worker read them: by partition of the topic of "
+        "link sets, the first offset that is left",
+    )
 
     @property
     def id(self) -> str:
-        """Identifies the products that it asks for: sweeps of one id ask for the same products."""
-        return f"sweep {self.part} of {self.parts}" if self.parts > 1 else "sweep"
+        """Identifies what it asks for: of sweeps of one id one is done."""
+        part = f" {self.part} of {self.parts}" if self.parts > 1 else ""
+        return f"sweep{part}{' again' if self.republish else ''}"
 
     @model_validator(mode="after")
     def _the_part_is_one_of_the_parts(self) -> Self:

@@ -11,9 +11,12 @@ from headrace_worker.stage import Arrival
 PARTITION = ("relink", 0)
 
 
-def request(offset: int, product_id: str = "p", *, partition: int = 0, replayed: bool = False) -> Request:
+def request(
+    offset: int, product_id: str = "p", *, partition: int = 0, replayed: bool = False, republish: bool = False
+) -> Request:
     return Request.model_validate(
-        {"product_id": product_id}, context=Arrival("relink", partition, offset, replayed=replayed)
+        {"product_id": product_id, "republish": republish},
+        context=Arrival("relink", partition, offset, replayed=replayed),
     )
 
 
@@ -40,6 +43,16 @@ def test_a_read_covers_no_other_product_and_no_other_partition(coverage: Coverag
 
 def test_a_read_covers_no_replayed_request(coverage: Coverage) -> None:
     assert not coverage.covers(request(4, replayed=True))
+
+
+def test_a_read_covers_no_explicit_request(coverage: Coverage) -> None:
+    assert not coverage.covers(request(4, republish=True))
+
+
+def test_an_explicit_request_is_newer_than_every_other_for_the_product() -> None:
+    explicit = [request(0, republish=True), request(4, republish=True), request(0, replayed=True)]
+    assert max(request(0).version, request(2**61).version) < explicit[0].version
+    assert [asked.version for asked in explicit] == sorted(asked.version for asked in explicit)
 
 
 def test_an_earlier_end_does_not_replace_a_later_one(coverage: Coverage) -> None:

@@ -83,7 +83,7 @@ class Path:
             loop,
             Breaker("memory", BreakerSettings.model_validate({"window": WINDOW} | breaker)),
             ResultPublisher("memory", TOPICS, publisher, max_record_bytes=50_000, receipts=True),
-            Repair(self.stage, publisher.publish),
+            Repair(self.stage, TOPICS, publisher.publish),
             Reporter("memory", self.health, self.metrics),
             self.stopping,
         )

@@ -14,6 +14,7 @@ from harness.records import product
 
 from headrace_runtime import app
 from headrace_schemas.changes import ProductChange
+from headrace_schemas.links import Sweep
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
 from headrace_worker.worker import Listener
@@ -145,6 +146,22 @@ async def test_a_repair_that_is_due_keeps_an_idle_listener_from_committing(
         assert await worker.reports.deliver(report("a")) == "committed"
         worker.reports.poll_nothing(PARTITION, 13)
         assert await worker.reports.ended.get() == "committed"
+
+
+async def test_link_sets_that_expired_are_asked_for_once_before_anything_else_is_committed(
+    consumers: FakeConsumers, published: Any
+) -> None:
+    """Whatever the worker's stage is: every sink of link sets needs them."""
+    sets = [TopicPartition("headrace.product-links", partition) for partition in range(2)]
+    published.down = True
+    async with running(consumers) as worker:
+        await worker.inputs.assign(*sets, committed=5, start=9)
+        assert await worker.inputs.deliver(kafka_record(product("a", 1))) == "given back"
+        published.down = False
+        assert await worker.inputs.deliver(kafka_record(product("a", 1))) == "committed"
+        assert published.topics() == ["headrace.relink", "headrace.receipts"]
+        sweep = Sweep.model_validate_json(published.records[0].value)
+        assert sweep == Sweep(republish=True, expired={0: 9, 1: 9})
 
 
 async def test_a_stage_that_repairs_nothing_continues_after_records_expired(

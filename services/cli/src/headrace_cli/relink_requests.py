@@ -22,11 +22,11 @@ ACKNOWLEDGED_WITHIN = 60.0
 
 
 def requests_for(product_ids: Iterable[str]) -> list[RelinkRequest]:
-    """One request for each product. Raises CommandError for a text that cannot be an id."""
+    """One explicit request for each product. Raises CommandError for a text that cannot be an id."""
     requests = []
     for product_id in dict.fromkeys(product_ids):
         try:
-            requests.append(RelinkRequest(product_id=product_id))
+            requests.append(RelinkRequest(product_id=product_id, republish=True))
         except ValidationError as error:
             (problem, *_) = error.errors(include_input=False, include_url=False)
             raise CommandError(f"{product_id[:80]!r} is no product id: {problem['msg']}", WRONG_CALL) from None

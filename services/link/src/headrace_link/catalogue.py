@@ -72,19 +72,24 @@ class Catalogue:
                 found[id] = Keyword(_vector(point), content_key(id, payload["content_hash"], payload["text"]))
         return found
 
-    async def count_products(self) -> int:
-        """The number of live products."""
+    async def count_products(self, *, deleted: bool = False) -> int:
+        """The number of live products; with `deleted` of all that ever were."""
         with qdrant_errors():
-            return (await self._client.count(self._products, count_filter=LIVE, exact=True)).count
+            where = None if deleted else LIVE
+            return (await self._client.count(self._products, count_filter=where, exact=True)).count
 
-    async def live_products(self, first: uuid.UUID, beyond: uuid.UUID | None) -> set[str]:
-        """The live products whose point ids are `first` or above and below `beyond`."""
+    async def products(self, first: uuid.UUID, beyond: uuid.UUID | None, *, deleted: bool = False) -> set[str]:
+        """The live products whose point ids are `first` or above and below `beyond`; with `deleted` the others too."""
         found: set[str] = set()
         offset: Any = str(first)
         while True:
             with qdrant_errors():
                 points, offset = await self._client.scroll(
-                    self._products, scroll_filter=LIVE, limit=PAGE, offset=offset, with_payload=["product_id"]
+                    self._products,
+                    scroll_filter=None if deleted else LIVE,
+                    limit=PAGE,
+                    offset=offset,
+                    with_payload=["product_id"],
                 )
             for point in points:
                 if beyond is not None and uuid.UUID(str(point.id)) >= beyond:

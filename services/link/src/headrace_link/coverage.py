@@ -24,9 +24,9 @@ class Coverage:
         return await self._log_ends.of(_partition(asked) for asked in requests)
 
     def covers(self, asked: Request | SweepMarker) -> bool:
-        """Whether a finished read was later than the request. A replayed request is never covered."""
+        """Whether a finished read was later than the request and answers it."""
         ends = self._ends.get(_partition(asked), {})
-        return not asked.arrival.replayed and asked.arrival.offset < ends.get(_name(asked), 0)
+        return asked.answered_by_read and asked.arrival.offset < ends.get(_name(asked), 0)
 
     def note(self, answered: Iterable[Request | SweepMarker], ends: Mapping[Partition, int]) -> None:
         """Notes that these were read after `ends`, and that the result is published and the points are closed."""

@@ -9,6 +9,7 @@ from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.coverage import Coverage
+from headrace_link.expired_sets import ExpiredSets
 from headrace_link.log_ends import LogEnds
 from headrace_link.point_queries import PointQueries
 from headrace_link.point_writes import PointWrites
@@ -74,7 +75,8 @@ def link_stage(settings: LinkSettings, access: Access) -> LinkStage:
         topic=settings.topics.relink,
         wait=settings.link.sweep_wait,
     )
-    return LinkStage(Turns(access.catalogue, access.points, topic, coverage), sweeps, coverage)
+    turns = Turns(access.catalogue, access.points, topic, coverage)
+    return LinkStage(turns, sweeps, coverage, ExpiredSets(access.ends, settings.topics.product_links))
 
 
 def receipt_stage(settings: LinkSettings, access: Access) -> ReceiptStage:

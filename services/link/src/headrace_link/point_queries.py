@@ -79,10 +79,12 @@ class PointQueries:
         with qdrant_errors():
             return (await self._client.count(self.collection, count_filter=where, exact=True)).count
 
-    async def live_products(self, first: uuid.UUID, beyond: uuid.UUID | None) -> set[str]:
-        """The products without a tombstone, whose point ids are `first` or above and below `beyond`."""
-        live = models.Filter(must=[field_is("deleted", False)])
-        return {id async for id in self._product_ids(live, first, beyond)}
+    async def products(self, first: uuid.UUID, beyond: uuid.UUID | None, *, deleted: bool = False) -> set[str]:
+        """The products without a tombstone, whose point ids are `first` or above and below `beyond`; with `deleted`
+        those with a tombstone too.
+        """
+        where = None if deleted else models.Filter(must=[field_is("deleted", False)])
+        return {id async for id in self._product_ids(where, first, beyond)}
 
     async def scan(self, where: models.Filter | None = None) -> AsyncIterator[models.Record]:
         """Every point, or those that a filter selects, with the payload."""
@@ -90,7 +92,7 @@ class PointQueries:
             yield point
 
     async def _product_ids(
-        self, where: models.Filter, first: uuid.UUID | None = None, beyond: uuid.UUID | None = None
+        self, where: models.Filter | None, first: uuid.UUID | None = None, beyond: uuid.UUID | None = None
     ) -> AsyncIterator[str]:
         async for point in self._points(where, ID_ONLY, first, beyond):
             yield (point.payload or {})["product_id"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 import structlog
 
 from headrace_link.coverage import Coverage
+from headrace_link.expired_sets import ExpiredSets
 from headrace_link.records import Request, SweepMarker
 from headrace_link.sweeps import Sweeps
 from headrace_link.turns import Turns
@@ -22,10 +23,11 @@ IN_FLIGHT = 8
 class LinkStage:
     """Answers requests and sweep markers."""
 
-    def __init__(self, turns: Turns, sweeps: Sweeps, coverage: Coverage) -> None:
+    def __init__(self, turns: Turns, sweeps: Sweeps, coverage: Coverage, expired: ExpiredSets) -> None:
         self._turns = turns
         self._sweeps = sweeps
         self._coverage = coverage
+        self._expired = expired
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 
     async def apply(self, changes: Sequence[Request | SweepMarker]) -> Sequence[Outcome]:
@@ -46,13 +48,18 @@ class LinkStage:
         await self._sweeps.check()
 
     def after_expiry(self) -> Sequence[Output]:
-        """Requests expired before they were read. Their products are unknown, so all products are linked again."""
+        """Requests expired before they were read. Their products are unknown, and some may have been explicit, so the
+        links of all products are published again.
+        """
         return [self._sweeps.marker()]
 
     async def _sweep(self, marker: SweepMarker) -> Outcome:
+        if self._expired.replaced(marker):
+            return Superseded()
         await self._sweeps.ready()
         try:
             ends = await self._coverage.ends([marker])
+            ends_of_sets = await self._expired.ends()
             requests = await self._sweeps.publish(marker)
         except Unavailable as error:
             return error
@@ -60,5 +67,7 @@ class LinkStage:
             return error.rejection
         # Noted only now: before, a failed publication would be skipped at the next try.
         self._coverage.note([marker], ends)
+        if marker.republish and marker.parts == 1:
+            self._expired.note(ends_of_sets)
         log.info("products_swept", part=marker.part, parts=marker.parts, requests=requests)
         return Applied()

@@ -42,8 +42,8 @@ class Sweeps:
         self._wait = wait
 
     def marker(self) -> Output:
-        """The marker of a sweep of all products."""
-        return sweep(self._topic)
+        """The marker of an explicit sweep of all products."""
+        return sweep(self._topic, republish=True)
 
     async def ready(self) -> None:
         """Returns when no keyword is on its way, or after the longest wait. Raises Unavailable."""
@@ -71,16 +71,19 @@ class Sweeps:
         await self._backlog.check(self._topic)
 
     async def _outputs(self, marker: SweepMarker) -> list[Output]:
-        """A product that is not live but has a live link set is requested too: its links are removed."""
+        """A product that is not live but has a live link set is requested too: its links are removed. An explicit sweep
+        also requests the deleted products, because a store may have missed the tombstones of their links.
+        """
+        again = marker.republish
         if marker.parts == 1:
-            count = max(await self._catalogue.count_products(), await self._queries.count())
+            count = max(await self._catalogue.count_products(deleted=again), await self._queries.count())
             if count > PART:
                 parts = -(-count // PART)
-                return [sweep(self._topic, part, parts) for part in range(parts)]
+                return [sweep(self._topic, part, parts, republish=again) for part in range(parts)]
         first, beyond = bounds(marker.part, marker.parts)
-        products = await self._catalogue.live_products(first, beyond)
-        products |= await self._queries.live_products(first, beyond)
-        return [request(self._topic, product_id) for product_id in sorted(products)]
+        products = await self._catalogue.products(first, beyond, deleted=again)
+        products |= await self._queries.products(first, beyond, deleted=again)
+        return [request(self._topic, product_id, republish=again) for product_id in sorted(products)]
 
 
 def bounds(part: int, parts: int) -> tuple[uuid.UUID, uuid.UUID | None]:

@@ -43,9 +43,9 @@ def new_request(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Rel
     read = decoded(letter, record, place)
     if not isinstance(read, Decoded):
         return None
-    if isinstance(read.change, Sweep):
-        return Sweep(part=read.change.part, parts=read.change.parts)
-    return RelinkRequest(product_id=read.change.id)
+    if isinstance(read.change, Sweep | RelinkRequest):
+        return read.change
+    return None
 
 
 def _copied(letter: Letter, record: KafkaRecord, topic: str) -> Outgoing:

@@ -129,7 +129,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
             stack.push_async_callback(publisher.close)
             for group in groups:
                 stage = await stack.enter_async_context(group.open_stage(settings))
-                repair = Repair(stage, publisher.publish)
+                repair = Repair(stage, settings.topics, publisher.publish)
                 subscribe(
                     broker,
                     paths.path(group, stage, repair),

@@ -7,6 +7,8 @@ from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
+from headrace_schemas.topics import Topics
+from headrace_worker.expired_links import sweep_for_expired
 from headrace_worker.stage import Output, RepairsExpiry, Unavailable
 
 log = structlog.get_logger(__name__)
@@ -16,7 +18,8 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     """Reports the assigned partitions to the worker's health, and records that expired unread to its health and log.
 
     `inputs`: a new group reads every record of these topics, so that a start above offset 0 means expired records;
-    replay topics are excluded. `on_expired` is called if records expired.
+    replay topics are excluded. `on_expired` is called if records expired, with the first offset that is left of each
+    partition.
     """
 
     def __init__(
@@ -25,7 +28,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         health: Health,
         metrics: Metrics,
         inputs: Collection[str],
-        on_expired: Callable[[], Awaitable[None]],
+        on_expired: Callable[[Mapping[TopicPartition, int]], Awaitable[None]],
     ) -> None:
         self._consumer = consumer
         self._health = health
@@ -45,16 +48,16 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         if not assigned:
             return
         starts: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(list(assigned))
-        expired = False
+        expired: dict[TopicPartition, int] = {}
         for partition, start in starts.items():
             committed = await self._consumer.committed(partition)
             if committed is None and partition.topic in self._inputs:
                 committed = 0
             if committed is not None and committed < start:
                 self._report_expired(partition, start - committed)
-                expired = True
+                expired[partition] = start
         if expired:
-            await self._on_expired()
+            await self._on_expired(expired)
 
     def _report_expired(self, partition: TopicPartition, records: int) -> None:
         self._metrics.expired.labels(partition.topic, str(partition.partition)).inc(records)
@@ -64,26 +67,34 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
             topic=partition.topic,
             partition=partition.partition,
             offsets=records,
-            advice="the topic's retention removed records that this worker had not read; read the source topics again",
+            advice="the topic's retention removed records that this worker had not read; see docs/operations.md, "
+            "'When records have expired unread'",
         )
 
 
 class Repair:
-    """Publishes what a stage asks for after records expired unread, if the stage asks for anything.
+    """Publishes what a worker asks for after records expired unread: what its stage asks for, and every link set again
+    if link sets expired.
 
     `due` is what is not published yet. While it is not empty nothing may be committed, or a restart would forget it.
     """
 
-    def __init__(self, stage: object, publish: Callable[[Sequence[Output]], Awaitable[None]]) -> None:
+    def __init__(self, stage: object, topics: Topics, publish: Callable[[Sequence[Output]], Awaitable[None]]) -> None:
         self._stage = stage
+        self._topics = topics
         self._publish = publish
         self.due: Sequence[Output] = ()
 
-    async def records_expired(self) -> None:
-        """Publishes now, or before the next batch if the broker is unavailable now."""
-        if not isinstance(self._stage, RepairsExpiry):
+    async def records_expired(self, first_left: Mapping[TopicPartition, int]) -> None:
+        """Publishes now, or before the next batch if the broker is unavailable now.
+
+        `first_left`: the first offset that is left of each partition of which records expired.
+        """
+        outputs = list(self._stage.after_expiry()) if isinstance(self._stage, RepairsExpiry) else []
+        outputs += sweep_for_expired(self._topics, first_left)
+        if not outputs:
             return
-        self.due = self._stage.after_expiry()
+        self.due = [*self.due, *outputs]
         try:
             await self.publish()
         except Unavailable as error:

@@ -30,10 +30,11 @@ def relink(
     timeout: Annotated[float, typer.Option(min=0, help="With --all: seconds to follow the sweep.")] = 3600.0,
     as_json: AsJson = False,
 ) -> None:
-    """Compute links again from the current products and keywords.
+    """Compute links again from the current products and keywords, and publish them even if they have not changed.
 
-    Links follow every change without this command. Use it after a change of the settings of the worker `link`, or to
-    be sure. Exit status 1 if a sweep is not done in time; it goes on, and `headrace wait` waits for it.
+    Links follow every change without this command. Use it after a change of the settings of the worker `link`, if a
+    store has lost links, or to be sure. Exit status 1 if a sweep is not done in time; it goes on, and `headrace wait`
+    waits for it.
     """
     if all_products == bool(products):
         raise CommandError("give either --all or --product PRODUCT_ID", WRONG_CALL)
@@ -57,7 +58,7 @@ def _sweep(timeout: float, as_json: bool) -> None:
     if as_json:
         print_json({"done": done})
     elif done:
-        screen().print("every product is linked again")
+        screen().print("the links of every product are published again; `headrace wait` waits for the stores")
     if not done:
         messages().print(f"after {timeout:g} s: check that `link` runs, with `headrace work`; the sweep goes on")
         raise typer.Exit(NOT_DONE)
@@ -66,7 +67,7 @@ def _sweep(timeout: float, as_json: bool) -> None:
 async def _follow_sweep(timeout: float, console: Console) -> bool:
     """Whether every product is linked again in time."""
     settings = CommonSettings()
-    await _publish(settings, [Sweep()])
+    await _publish(settings, [Sweep(republish=True)])
     columns = (TextColumn("linking"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, disable=not console.is_terminal) as progress:
         task, most = progress.add_task("linking", total=None), 0
