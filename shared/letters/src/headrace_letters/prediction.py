@@ -14,6 +14,7 @@ from headrace_letters.letter import Letter
 from headrace_letters.replay_order import Entity, entity_of
 from headrace_letters.replay_record import decoded, new_request
 from headrace_runtime.decoder import Ignored, KafkaRecord, Undecoded
+from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.fields import RecordKind
 from headrace_worker.stage import Record
 
@@ -21,9 +22,9 @@ Outcome = Literal[
     "apply", "applied_already", "superseded", "deleted", "recompute", "undecodable", "ignored", "expired", "foreign"
 ]
 """apply: newer than the stored version. applied_already: this version is stored. superseded, deleted: a newer version
-is stored. recompute: the links are requested again and computed from current data. undecodable: the worker would reject
-it again. ignored: the worker's settings say so. expired: too old, or gone from its topic. foreign: not written by an
-installed worker. Expired and foreign letters are not replayed.
+is stored, or other content under this version. recompute: the links are requested again and computed from current data.
+undecodable: the worker would reject it again. ignored: the worker's settings say so. expired: too old, or gone from its
+topic. foreign: not written by an installed worker. Expired and foreign letters are not replayed.
 """
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 DECIDED: tuple[Outcome, ...] = ("apply", "applied_already", "superseded", "deleted")
@@ -53,6 +54,7 @@ class _Version(NamedTuple):
 
     version: int
     deleted: bool
+    digest: str | None
 
 
 Place = tuple[str, RecordKind, str]
@@ -85,7 +87,9 @@ async def predict(
         if repeated is None or entity_of(one.letter) in repeated:
             for store, outcome in prediction.stores.items():
                 if outcome == "apply":
-                    written[store, one.change.kind, one.change.id] = _Version(one.change.version, _deletes(one.change))
+                    written[store, one.change.kind, one.change.id] = _Version(
+                        one.change.version, _deletes(one.change), digest_of(one.change)
+                    )
     return predictions
 
 
@@ -169,18 +173,18 @@ def _compared(undecided: _Undecided, stored: Mapping[Place, StoredVersion], writ
     for store in stores:
         place = store, change.kind, change.id
         there = max(filter(None, (stored.get(place), written.get(place))), key=lambda one: one.version, default=None)
-        outcomes[store] = _outcome(change.version, there)
-        if there is not None and there.version > change.version:
+        outcomes[store] = _outcome(change, there)
+        if there is not None and outcomes[store] in ("superseded", "deleted"):
             newer.append(there.version)
     whole = min(outcomes.values(), key=DECIDED.index)
     by = max(newer) if whole in ("superseded", "deleted") else None
     return Prediction(letter, whole, by, "", change.kind, change.id, change.version, outcomes)
 
 
-def _outcome(version: int, there: StoredVersion | None) -> Outcome:
-    if there is None or there.version < version:
+def _outcome(change: Record, there: StoredVersion | None) -> Outcome:
+    if there is None or there.version < change.version:
         return "apply"
-    if there.version == version:
+    if there.version == change.version and not differ(getattr(there, "digest", None), digest_of(change)):
         return "applied_already"
     return "deleted" if there.deleted else "superseded"
 

@@ -35,7 +35,9 @@ STATUSES: Mapping[Status, Wording] = {
 OUTCOMES: Mapping[Outcome, Wording] = {
     "apply": Wording("would be applied", "It is newer than what is stored."),
     "applied_already": Wording("already applied", "This version is stored."),
-    "superseded": Wording("superseded by a newer version", "The newer version stays."),
+    "superseded": Wording(
+        "superseded by a newer version", "The newer version, or other content of this version, stays."
+    ),
     "deleted": Wording("deleted by a newer version", "The newer delete stays."),
     "recompute": Wording("links would be computed again", "They are computed from current data."),
     "undecodable": Wording("would fail again", "The worker still cannot decode it."),
@@ -54,7 +56,7 @@ ACTIONS: Mapping[ActionName, Wording] = {
 
 PROGRESS: Mapping[ProgressPart, Wording] = {
     "resolved": Wording("resolved", "The replay was applied."),
-    "superseded": Wording("superseded", "A newer version is stored."),
+    "superseded": Wording("superseded", "A newer version, or other content of this version, is stored."),
     "failed": Wording("failed again", "The letter is waiting again, with one more attempt."),
     "unanswered": Wording("not answered", "The letter was sent. The worker has not answered yet."),
     "refused": Wording("refused", "The letter was not sent: it expired, or no worker here wrote it."),
