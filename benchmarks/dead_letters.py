@@ -64,7 +64,7 @@ async def _stage(index: LetterIndex, settings: DeadLettersSettings) -> AsyncIter
 
 async def run(settings: DeadLettersSettings, records: int) -> list[Comparison]:
     """Compares the way from Kafka to a commit in PostgreSQL with a COPY of prepared rows."""
-    index = LetterIndex(settings.postgres)
+    index = LetterIndex(settings.postgres, settings.names.schema)
     await index.prepare()
     await index.close()
     connection = await asyncpg.connect(settings.postgres.dsn.get_secret_value())

@@ -128,7 +128,7 @@ async def run(environment: Mapping[str, str], products: int, keywords: int, chan
         async def sweep_from_nothing(number: int) -> float:
             # Without its content, every set is new: all of them are published, and written to Elasticsearch.
             everything = models.FilterSelector(filter=models.Filter())
-            await client.delete(collection_name(bench.settings.model), everything, wait=True)
+            await client.delete(collection_name(bench.settings.names), everything, wait=True)
             return await bench.sweep()
 
         swept = await compared(
@@ -184,7 +184,7 @@ async def _plain_loop(
     (described,) = [dict(found)["mappings"] for found in aliased.body.values()]
     await elasticsearch.indices.create(index=index, mappings=described, settings={"number_of_replicas": 0})
     live = models.Filter(must=[models.FieldCondition(key="deleted", match=models.MatchValue(value=False))])
-    collection = collection_of("keyword", bench.settings.model)
+    collection = collection_of("keyword", bench.settings.names)
 
     async def loop() -> None:
         for number in range(LOOP_PRODUCTS):

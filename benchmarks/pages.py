@@ -110,7 +110,7 @@ async def run(settings: IndexSettings, environment: Mapping[str, str], letters: 
     await asyncio.to_thread(
         subprocess.run, applying, env={**os.environ, **environment}, check=True, capture_output=True
     )
-    index = LetterIndex(own.postgres)
+    index = LetterIndex(own.postgres, own.names.schema)
     await reindex(own, index, lambda read, of: None)
     found = await index.page(Selection(worker="pgvector"), limit=50)
     await index.close()

@@ -46,7 +46,7 @@ async def run(settings: WorkerSettings, index_settings: IndexSettings, records: 
     async def ours(_: int) -> float:
         fresh = await _with_letters(settings, records)
         own = index_settings.model_copy(update={"topic_prefix": fresh.topic_prefix})
-        index = LetterIndex(own.postgres)
+        index = LetterIndex(own.postgres, own.names.schema)
         await index.prepare()
         await reindex(own, index, lambda read, of: None)
         installed = load_worker(WORKER)

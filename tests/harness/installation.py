@@ -105,7 +105,7 @@ class Installation:
         own = {"TOPIC_PREFIX": self.prefix, "POSTGRES__DSN": self.environment["HEADRACE_POSTGRES__DSN"]}
         self.settings = self._servers.settings(IndexSettings, "kafka", "postgres", **own)
         await apply_topics(self.settings, self._names)
-        self.index = LetterIndex(self.settings.postgres)
+        self.index = LetterIndex(self.settings.postgres, self.settings.names.schema)
         self._stack.push_async_callback(self.index.close)
         await self.index.prepare()
         self.stores = await self._stack.enter_async_context(open_installed_stores(self.settings_of))

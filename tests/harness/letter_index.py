@@ -27,7 +27,7 @@ def index_settings(servers: Servers, database: str) -> IndexSettings:
 @pytest.fixture
 async def index(index_settings: IndexSettings) -> AsyncIterator[LetterIndex]:
     """An empty index."""
-    opened = LetterIndex(index_settings.postgres)
+    opened = LetterIndex(index_settings.postgres, index_settings.names.schema)
     await opened.prepare()
     yield opened
     await opened.close()

@@ -18,6 +18,7 @@ from headrace_link.stage import LinkStage
 from headrace_schemas import headers
 from headrace_schemas.links import Sweep
 from headrace_worker.stage import Arrival, Outcome, Output, Superseded, Unavailable
+from headrace_worker.store_names import StoreNames
 
 Step = Literal["look", "open", "read", "publish", "close"]
 STEPS: tuple[Step, ...] = ("look", "open", "read", "publish", "close")
@@ -101,8 +102,8 @@ class HookedQueries(PointQueries):
 class HookedCatalogue(Catalogue):
     """A catalogue whose read has a hook."""
 
-    def __init__(self, client: AsyncQdrantClient, model: str, k: int, min_score: float, hooks: Hooks) -> None:
-        super().__init__(client, model, k, min_score)
+    def __init__(self, client: AsyncQdrantClient, names: StoreNames, k: int, min_score: float, hooks: Hooks) -> None:
+        super().__init__(client, names, k, min_score)
         self._hooks = hooks
 
     async def link_sets(self, product_ids: Sequence[str]) -> list[LinkSet]:

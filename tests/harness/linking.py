@@ -126,7 +126,7 @@ class Linking:
 
     async def empty_collection(self) -> None:
         """The collection `product_links` loses all points."""
-        await self._client.delete(collection_name(self.settings.model), EVERYTHING, wait=True)
+        await self._client.delete(collection_name(self.settings.names), EVERYTHING, wait=True)
 
     async def request(self, *product_ids: str, republish: bool = False) -> None:
         """Publishes requests for these products; with `republish` as an operator does."""
@@ -198,7 +198,7 @@ class Linking:
 
     async def open_products(self) -> set[str]:
         """The products whose point is open."""
-        return await PointQueries(self._client, collection_name(self.settings.model)).open_now()
+        return await PointQueries(self._client, collection_name(self.settings.names)).open_now()
 
     async def check(self) -> None:
         """Asserts that published and stored sets equal brute force, and that no point is open."""
@@ -236,9 +236,9 @@ class Linking:
     def _hooked(self, hooks: Hooks) -> tuple[Access, HookedWrites, HookedPublisher]:
         """What a process reads and writes, with hooks."""
         settings, client = self.settings, self._client
-        queries = HookedQueries(client, collection_name(settings.model), hooks)
+        queries = HookedQueries(client, collection_name(settings.names), hooks)
         points = HookedWrites(client, queries, hooks)
-        catalogue = HookedCatalogue(client, settings.model, settings.link.k, settings.link.min_score, hooks)
+        catalogue = HookedCatalogue(client, settings.names, settings.link.k, settings.link.min_score, hooks)
         publisher = HookedPublisher(self.publish, settings.topics.product_links, hooks)
         return Access(catalogue, points, queries, self._ends, publisher.publish), points, publisher
 
@@ -254,8 +254,8 @@ class Linking:
         return TopicReader(consumer, [partition])
 
     def _collections(self) -> list[str]:
-        model = self.settings.model
-        return [*(collection_of(kind, model) for kind in ID_FIELDS), collection_name(model)]
+        names = self.settings.names
+        return [*(collection_of(kind, names) for kind in ID_FIELDS), collection_name(names)]
 
     async def _write(self, changes: Sequence[EmbeddedChange]) -> None:
         outcomes = await self._sink.apply(changes)

@@ -263,7 +263,7 @@ async def repair_causes(causes: FiveCauses, monkeypatch: pytest.MonkeyPatch) -> 
     await (await prepared(causes.elasticsearch, causes.of_elasticsearch)).close()
     client = connect(causes.of_qdrant.qdrant)
     for kind in SOURCE_NAMES:
-        await client.delete_collection(collection_of(kind, causes.model))
+        await client.delete_collection(collection_of(kind, causes.of_qdrant.names))
     await client.close()
     await (await prepared(causes.qdrant, causes.of_qdrant)).close()
     monkeypatch.setattr(ProductChange, "schema_major", 2)

@@ -49,7 +49,7 @@ async def client(settings: QdrantWorkerSettings) -> AsyncIterator[AsyncQdrantCli
     client = connect(settings.qdrant)
     yield client
     for kind in SOURCE_NAMES:
-        await client.delete_collection(collection_of(kind, settings.model))
+        await client.delete_collection(collection_of(kind, settings.names))
     await client.close()
 
 
@@ -63,7 +63,7 @@ async def store(client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> Qd
 
 @pytest.fixture
 def stage(client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings) -> QdrantStage:
-    return QdrantStage(client, settings.model)
+    return QdrantStage(client, settings.names)
 
 
 @pytest.fixture

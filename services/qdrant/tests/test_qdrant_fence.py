@@ -26,7 +26,7 @@ EDGES = sorted(
 
 @pytest.fixture
 def collection(settings: QdrantWorkerSettings) -> str:
-    return collection_of("product", settings.model)
+    return collection_of("product", settings.names)
 
 
 class Interrupted:
@@ -118,10 +118,10 @@ async def test_a_tombstone_written_after_the_read_is_not_undone(
     upsert: MakeChange,
     delete: MakeChange,
 ) -> None:
-    other = QdrantStage(client, settings.model)
+    other = QdrantStage(client, settings.names)
     await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
     interrupted: Any = Interrupted(client, lambda: other.apply([delete("a", 5), delete("b", 5)]))
-    late = QdrantStage(interrupted, settings.model)
+    late = QdrantStage(interrupted, settings.names)
     # One keeps its text and one does not: the two kinds of write.
     assert await late.apply([upsert("a", 4, "text"), upsert("b", 4, "new text")]) == [Superseded(5), Superseded(5)]
     assert not interrupted.left
@@ -131,13 +131,13 @@ async def test_a_tombstone_written_after_the_read_is_not_undone(
 async def test_an_older_change_of_another_writer_does_not_prevent_a_newer_one(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
-    other = QdrantStage(client, settings.model)
+    other = QdrantStage(client, settings.names)
     await other.apply([upsert("a", 1, "text"), upsert("b", 1, "text")])
     between = [upsert("a", 5, "between"), upsert("b", 5, "between")]
     interrupted: Any = Interrupted(client, lambda: other.apply(between))
     # All share the fence 4 of c: the first round does not write a and b, the second does.
     changes = [upsert("c", 4), upsert("a", 8, "text"), upsert("b", 8, "newer text")]
-    assert await QdrantStage(interrupted, settings.model).apply(changes) == [Applied()] * 3
+    assert await QdrantStage(interrupted, settings.names).apply(changes) == [Applied()] * 3
     assert not interrupted.left
     stored = await store.get("product", ["a", "b"])
     assert {id: entity.fields["title"] for id, entity in stored.items()} == {"a": "text", "b": "newer text"}
@@ -150,7 +150,7 @@ async def test_an_older_change_of_another_writer_does_not_prevent_a_newer_one(
 async def test_changes_that_other_writers_keep_interrupting_are_unavailable_and_not_applied(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings, upsert: MakeChange
 ) -> None:
-    other = QdrantStage(client, settings.model)
+    other = QdrantStage(client, settings.names)
     changes = [upsert(f"p{number}", 100 + 10 * number) for number in range(20)]
 
     def interfere(round: int) -> Any:
@@ -159,7 +159,7 @@ async def test_changes_that_other_writers_keep_interrupting_are_unavailable_and_
 
     interrupted: Any = Interrupted(client, *(partial(interfere, round) for round in range(len(changes))))
     with pytest.raises(Unavailable, match="other writers kept changing 13 points"):
-        await QdrantStage(interrupted, settings.model).apply(changes)
+        await QdrantStage(interrupted, settings.names).apply(changes)
     assert len(interrupted.left) == len(changes) - ROUNDS
 
 
@@ -180,7 +180,7 @@ async def test_two_writers_at_once_leave_the_newest_of_each_entity_whole(
         batches.append(batch)
 
     async def write(mine: Sequence[list[Any]]) -> None:
-        writer = QdrantStage(client, settings.model)
+        writer = QdrantStage(client, settings.names)
         for batch in mine:
             outcomes = await writer.apply(batch)
             assert all(isinstance(outcome, Applied | Superseded) for outcome in outcomes)

@@ -60,7 +60,7 @@ async def test_a_search_is_refused_if_the_alias_points_to_another_model(
         assert await store.search(Query("text", vector=vector("text"))) == []
     finally:
         for kind in SOURCE_NAMES:
-            await client.delete_collection(collection_of(kind, other.model))
+            await client.delete_collection(collection_of(kind, other.names))
 
 
 async def test_prepare_refuses_a_collection_of_another_size(
@@ -68,6 +68,6 @@ async def test_prepare_refuses_a_collection_of_another_size(
 ) -> None:
     size = settings.dimension + 1
     params = {VECTOR: models.VectorParams(size=size, distance=models.Distance.COSINE)}
-    await client.create_collection(collection_of("keyword", settings.model), vectors_config=params)
+    await client.create_collection(collection_of("keyword", settings.names), vectors_config=params)
     with pytest.raises(WrongCollection, match=f"{size} dimensions"):
         await QdrantStore(client, settings).prepare()

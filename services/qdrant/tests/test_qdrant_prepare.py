@@ -21,13 +21,13 @@ async def test_the_first_run_creates_everything_and_the_second_nothing(
     store = QdrantStore(client, settings)
     made = await store.prepare()
     for kind in SOURCE_NAMES:
-        collection = collection_of(kind, settings.model)
+        collection = collection_of(kind, settings.names)
         assert await aliased_collection(client, SOURCE_NAMES[kind]) == collection
         info = await client.get_collection(collection)
         assert set(info.payload_schema) == {"deleted", f"{kind}_id"}
         assert sum(collection in line for line in made) == 4
     change = upsert("a", 1)
-    await QdrantStage(client, settings.model).apply([change])
+    await QdrantStage(client, settings.names).apply([change])
     assert await store.prepare() == []
     assert set(await store.get("product", ["a"])) == {"a"}
 
@@ -36,7 +36,7 @@ async def test_every_replica_has_to_confirm_a_write(client: AsyncQdrantClient, s
     replicated = settings.model_copy(update={"qdrant": settings.qdrant.model_copy(update={"replication_factor": 3})})
     await QdrantStore(client, replicated).prepare()
     for kind in SOURCE_NAMES:
-        params = (await client.get_collection(collection_of(kind, settings.model))).config.params
+        params = (await client.get_collection(collection_of(kind, settings.names))).config.params
         assert (params.replication_factor, params.write_consistency_factor) == (3, 3)
 
 
@@ -52,16 +52,16 @@ async def test_an_alias_of_another_model_stays_where_it_is(
     try:
         await QdrantStore(client, other).prepare()
         for kind in SOURCE_NAMES:
-            assert await aliased_collection(client, SOURCE_NAMES[kind]) == collection_of(kind, settings.model)
+            assert await aliased_collection(client, SOURCE_NAMES[kind]) == collection_of(kind, settings.names)
     finally:
         for kind in SOURCE_NAMES:
-            await client.delete_collection(collection_of(kind, other.model))
+            await client.delete_collection(collection_of(kind, other.names))
 
 
 async def test_a_missing_index_is_created_on_a_collection_that_exists(
     client: AsyncQdrantClient, store: QdrantStore, settings: QdrantWorkerSettings
 ) -> None:
-    collection = collection_of("product", settings.model)
+    collection = collection_of("product", settings.names)
     await client.delete_payload_index(collection, "deleted")
     assert await store.prepare() == [f"payload index {collection}.deleted"]
 

@@ -23,7 +23,7 @@ async def test_a_tombstone_has_neither_vector_nor_text(
     upsert: MakeChange,
     delete: MakeChange,
 ) -> None:
-    collection = collection_of("product", settings.model)
+    collection = collection_of("product", settings.names)
     await stage.apply([upsert("a", 1, "secret text", brand="brand")])
     (before,) = await client.retrieve(collection, [point_id("a")], with_vectors=True)
     assert before.vector
@@ -46,7 +46,7 @@ async def test_no_vector_search_finds_a_tombstone_with_or_without_the_filter(
     await stage.apply([delete("a", 2)])
     assert [hit.id for hit in await store.search(query)] == ["b"]
     unfiltered = await client.query_points(
-        collection_of("product", settings.model), query=vector("text"), using=VECTOR, limit=10
+        collection_of("product", settings.names), query=vector("text"), using=VECTOR, limit=10
     )
     assert [point.id for point in unfiltered.points] == [point_id("b")]
 
@@ -59,6 +59,6 @@ async def test_an_entity_created_again_has_the_new_vector_and_no_field_of_the_to
         assert await stage.apply([change]) == [Applied()]
     (hit,) = await store.search(Query("text", vector=vector("text")))
     assert hit.score > 0.999
-    (point,) = await client.retrieve(collection_of("product", settings.model), [point_id("a")])
+    (point,) = await client.retrieve(collection_of("product", settings.names), [point_id("a")])
     assert point.payload is not None
     assert "deleted_at" not in point.payload

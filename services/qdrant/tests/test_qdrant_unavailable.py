@@ -74,7 +74,7 @@ async def test_a_part_of_a_batch_is_applied_while_the_other_waits(
     upsert: MakeChange,
 ) -> None:
     await stage.check()
-    await client.delete_collection(collection_of("keyword", settings.model))
+    await client.delete_collection(collection_of("keyword", settings.names))
     product, keyword = upsert("a", 1), upsert("k", 1, kind="keyword")
     applied, waiting = await stage.apply([product, keyword])
     assert applied == Applied()

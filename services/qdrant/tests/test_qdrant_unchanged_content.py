@@ -24,7 +24,7 @@ async def test_a_price_change_does_not_write_the_vector(
     # Another vector for the same text shows whether the stage writes it.
     other = embed("text", values=[1.0] + [0.0] * (settings.dimension - 1))
     assert await stage.apply([upsert("a", 2, "text", price=2, embedding=other)]) == [Applied()]
-    (point,) = await client.retrieve(collection_of("product", settings.model), [point_id("a")], with_vectors=True)
+    (point,) = await client.retrieve(collection_of("product", settings.names), [point_id("a")], with_vectors=True)
     assert point.payload is not None
     assert (point.payload["price"], point.payload["version"]) == (2, 2)
     assert isinstance(point.vector, dict)

@@ -46,7 +46,7 @@ async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
     admin = await asyncpg.connect(dsn)
     await admin.execute("CREATE DATABASE at_size")
     settings = servers.settings(IndexSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_size")
-    index = LetterIndex(settings.postgres)
+    index = LetterIndex(settings.postgres, settings.names.schema)
     await index.prepare()
     for start in range(0, LETTERS, 4000):
         await index.put_letters(letters(start, 4000))

@@ -14,7 +14,7 @@ from headrace_worker.stage import Unavailable
 
 
 async def test_several_at_once_create_the_tables_once(index_settings: IndexSettings) -> None:
-    indexes = [LetterIndex(index_settings.postgres) for _ in range(3)]
+    indexes = [LetterIndex(index_settings.postgres, index_settings.names.schema) for _ in range(3)]
     created = await asyncio.gather(*(index.prepare() for index in indexes))
     assert [lines for lines in created if lines] == [["postgres: migration 0001_dead_letters"]]
     assert await indexes[0].prepare() == []
@@ -26,7 +26,7 @@ async def test_several_at_once_create_the_tables_once(index_settings: IndexSetti
 async def test_an_error_about_missing_tables_names_the_command_that_creates_them(
     index_settings: IndexSettings,
 ) -> None:
-    index = LetterIndex(index_settings.postgres)
+    index = LetterIndex(index_settings.postgres, index_settings.names.schema)
     for call in (index.put_letters([letter("p1")]), index.groups(), index.page(EVERYTHING), index.check()):
         with pytest.raises(Unavailable, match="headrace stores apply"):
             await call
@@ -36,5 +36,5 @@ async def test_an_error_about_missing_tables_names_the_command_that_creates_them
 def test_a_dsn_that_cannot_be_read_is_refused_at_once_and_is_not_repeated() -> None:
     settings = PostgresSettings(dsn=SecretStr("postgresql://me:hunter2#x@127.0.0.1/db"))
     with pytest.raises(ValueError, match="HEADRACE_POSTGRES__DSN") as raised:
-        LetterIndex(settings)
+        LetterIndex(settings, "headrace")
     assert "hunter2" not in str(raised.value)

@@ -139,8 +139,8 @@ async def test_the_series_of_a_group_ends_now_and_has_no_older_failures(
 async def test_a_replay_without_an_answer_in_time_counts_as_waiting(
     index: LetterIndex, index_settings: IndexSettings
 ) -> None:
-    patient = LetterIndex(index_settings.postgres, replaying_for=timedelta(hours=1))
-    hasty = LetterIndex(index_settings.postgres, replaying_for=timedelta(0))
+    patient = LetterIndex(index_settings.postgres, index_settings.names.schema, replaying_for=timedelta(hours=1))
+    hasty = LetterIndex(index_settings.postgres, index_settings.names.schema, replaying_for=timedelta(0))
     await index.put_letters(some(3))
     action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, some(3)[:2])

@@ -111,7 +111,9 @@ async def test_the_sql_condition_and_the_test_of_a_letter_agree(
         assert set(await chosen(index, selection)) == {one.id for one in letters if selection.matches(one)}
 
     await decided(index, letters, statuses)
-    impatient = LetterIndex(index_settings.postgres, replaying_for=timedelta(0), connections=1)
+    impatient = LetterIndex(
+        index_settings.postgres, index_settings.names.schema, replaying_for=timedelta(0), connections=1
+    )
     try:
         for opened, selection in product((index, impatient), wanted):
             now = await chosen(opened, EVERYTHING)

@@ -150,3 +150,26 @@ def test_a_null_without_a_version_is_ignored_only_if_the_settings_ask_for_it(mon
     assert WorkerSettings().null_without_version == "dead-letter"
     monkeypatch.setenv("HEADRACE_NULL_WITHOUT_VERSION", "ignore")
     assert WorkerSettings().null_without_version == "ignore"
+
+
+@pytest.mark.parametrize("namespace", ["", "a", "shop_2", "a" + "_" * 20])
+def test_a_namespace_is_in_every_name(namespace: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_NAMESPACE", namespace)
+    names = WorkerSettings().names
+    start, schema = (f"{namespace}-", f"headrace_{namespace}") if namespace else ("", "headrace")
+    assert names.public("products") == f"{start}products"
+    assert names.of_model("products") == f"{start}products__minilm-l6-v2"
+    assert names.schema == schema
+
+
+@pytest.mark.parametrize("namespace", ["A", "1a", "_a", "a-b", "a.b", "a b", "ä", "a" * 22, "a\n", 'a"; DROP', " a"])
+def test_a_wrong_namespace_is_an_error_with_the_value_and_the_rule(
+    namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADRACE_NAMESPACE", namespace)
+    with pytest.raises(ValidationError) as raised:
+        WorkerSettings()
+    (problem,) = raised.value.errors()
+    assert problem["loc"] == ("namespace",)
+    assert repr(namespace) in problem["msg"]
+    assert "a letter from a to z, and has at most 20 more" in problem["msg"]

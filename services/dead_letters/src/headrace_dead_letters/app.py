@@ -36,7 +36,9 @@ def topic_pattern(settings: DeadLettersSettings) -> str:
 
 def letter_index(settings: DeadLettersSettings) -> LetterIndex:
     """The index in the settings' PostgreSQL database."""
-    return LetterIndex(settings.postgres, replaying_for=timedelta(seconds=settings.dead.replaying_for))
+    return LetterIndex(
+        settings.postgres, settings.names.schema, replaying_for=timedelta(seconds=settings.dead.replaying_for)
+    )
 
 
 @asynccontextmanager

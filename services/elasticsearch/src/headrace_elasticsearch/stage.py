@@ -86,7 +86,7 @@ class ElasticsearchStage:
 async def open_stage(settings: ElasticsearchWorkerSettings) -> AsyncIterator[ElasticsearchStage]:
     """The stage with its client; the server may be down."""
     async with connect(settings.elasticsearch) as client:
-        yield ElasticsearchStage(client, indices(settings.elasticsearch.analyzer))
+        yield ElasticsearchStage(client, indices(settings.elasticsearch.analyzer, settings.names.prefix))
 
 
 def _outcome(item: Mapping[str, Any]) -> Outcome:

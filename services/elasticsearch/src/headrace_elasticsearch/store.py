@@ -131,7 +131,9 @@ class ElasticsearchStore:
 
 def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
     """The store with its client, which `close` closes."""
-    return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer))
+    return ElasticsearchStore(
+        connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer, settings.names.prefix)
+    )
 
 
 def _found(document: dict[str, Any]) -> bool:

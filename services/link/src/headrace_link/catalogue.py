@@ -11,6 +11,7 @@ from qdrant_client import AsyncQdrantClient, models
 from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
 from headrace_link.link_set import LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
+from headrace_worker.store_names import StoreNames
 
 PAGE = 5000
 LIVE = models.Filter(must=[models.FieldCondition(key="deleted", match=models.MatchValue(value=False))])
@@ -40,10 +41,10 @@ class Catalogue:
     Every method raises Unavailable or BatchRejected.
     """
 
-    def __init__(self, client: AsyncQdrantClient, model: str, k: int, min_score: float) -> None:
+    def __init__(self, client: AsyncQdrantClient, names: StoreNames, k: int, min_score: float) -> None:
         self._client = client
-        self._products = collection_of("product", model)
-        self._keywords = collection_of("keyword", model)
+        self._products = collection_of("product", names)
+        self._keywords = collection_of("keyword", names)
         self._k = k
         self._min_score = min_score
 

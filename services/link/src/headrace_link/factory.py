@@ -58,8 +58,8 @@ async def open_access(settings: LinkSettings) -> AsyncIterator[Access]:
         stack.push_async_callback(publisher.close)
         ends = LogEnds(settings.kafka)
         stack.push_async_callback(ends.close)
-        catalogue = Catalogue(client, settings.model, settings.link.k, settings.link.min_score)
-        queries = PointQueries(client, collection_name(settings.model))
+        catalogue = Catalogue(client, settings.names, settings.link.k, settings.link.min_score)
+        queries = PointQueries(client, collection_name(settings.names))
         yield Access(catalogue, PointWrites(client, queries), queries, ends, publisher.publish)
 
 

@@ -26,13 +26,13 @@ class QdrantLinks:
     def __init__(self, client: AsyncQdrantClient, settings: LinkSettings) -> None:
         self._client = client
         self._settings = settings
-        self._queries = PointQueries(client, collection_name(settings.model))
+        self._queries = PointQueries(client, collection_name(settings.names))
 
     async def prepare(self) -> list[str]:
         """Raises WrongCollection if the collection exists with another dimension."""
         settings = self._settings
         with qdrant_errors():
-            return await create_missing(self._client, settings.model, settings.vector_size, settings.qdrant)
+            return await create_missing(self._client, settings.names, settings.vector_size, settings.qdrant)
 
     async def refresh(self) -> None:
         """Does nothing: Qdrant shows an acknowledged write at once."""

@@ -6,7 +6,7 @@ import numpy as np
 from pgvector import Vector
 from pydantic_core import to_json
 
-from headrace_clients.postgres import SCHEMA, Connection
+from headrace_clients.postgres import Connection
 from headrace_pgvector.fence import Kept
 from headrace_pgvector.tables import Tables
 from headrace_schemas.embedded import EmbeddedChange
@@ -53,7 +53,6 @@ async def replace_vectors(
     wanted = written.keys() - {row[0] for row in rows}
     await connection.copy_records_to_table(
         tables.vector_table,
-        schema_name=SCHEMA,
         columns=(tables.id, "content_hash", "embedding"),
         records=[
             (change.id, change.embedding.content_hash, Vector(np.frombuffer(change.embedding.vector, "<f4")))

@@ -4,8 +4,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
 
-from headrace_clients.postgres import SCHEMA
-
 
 @dataclass(frozen=True)
 class Derived:
@@ -45,10 +43,6 @@ class FencedTable:
         return self.columns[0]
 
     @property
-    def qualified(self) -> str:
-        return f"{SCHEMA}.{self.name}"
-
-    @property
     def incoming(self) -> str:
         """The temporary table of each connection, into which a batch is copied."""
         return f"incoming_{self.name}"
@@ -61,7 +55,7 @@ class FencedTable:
     def create_incoming(self) -> str:
         more = "".join(f", {column} text" for column in self.incoming_text)
         return f"""
-            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.qualified}, deleted boolean{more})
+            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.name}, deleted boolean{more})
             ON COMMIT DELETE ROWS
         """
 
@@ -76,7 +70,7 @@ class FencedTable:
         assigned += [f"{derived.column} = {derived.updated}" for derived in self.derived]
         values = (*self.columns, "version", "CASE WHEN deleted THEN now() END", *(one.inserted for one in self.derived))
         return f"""
-            INSERT INTO {self.qualified} AS t ({", ".join((*written, *(one.column for one in self.derived)))})
+            INSERT INTO {self.name} AS t ({", ".join((*written, *(one.column for one in self.derived)))})
             SELECT {", ".join(values)}
             FROM {self.incoming} ORDER BY {self.id}
             ON CONFLICT ({self.id}) DO UPDATE SET {", ".join(assigned)}
@@ -87,4 +81,4 @@ class FencedTable:
     @cached_property
     def versions(self) -> str:
         """$1: ids."""
-        return f"SELECT {self.id}, version FROM {self.qualified} WHERE {self.id} = ANY($1)"  # noqa: S608
+        return f"SELECT {self.id}, version FROM {self.name} WHERE {self.id} = ANY($1)"  # noqa: S608

@@ -6,7 +6,7 @@ from operator import itemgetter
 
 import asyncpg
 
-from headrace_clients.postgres import SCHEMA, Connection
+from headrace_clients.postgres import Connection
 from headrace_pgvector.fence import FencedTable, Kept
 from headrace_schemas.links import Link, ProductLinks
 
@@ -16,22 +16,22 @@ LINKS = "product_keywords"
 """One row for each link."""
 LINK_COLUMNS = ("product_id", "keyword_id", "text", "score", "rank")
 
-REMOVE = f"DELETE FROM {SCHEMA}.{LINKS} WHERE product_id = ANY($1)"  # noqa: S608
+REMOVE = f"DELETE FROM {LINKS} WHERE product_id = ANY($1)"  # noqa: S608
 
 _JOINED = f"""
     SELECT s.product_id, s.title, s.version, s.deleted_at IS NOT NULL AS deleted, k.keyword_id, k.text, k.score, k.rank
-    FROM {{sets}} s LEFT JOIN {SCHEMA}.{LINKS} k USING (product_id)
+    FROM {{sets}} s LEFT JOIN {LINKS} k USING (product_id)
     ORDER BY s.product_id, k.rank
 """  # noqa: S608
-SETS_OF = _JOINED.format(sets=f"(SELECT * FROM {SETS.qualified} WHERE product_id = ANY($1))")  # noqa: S608
+SETS_OF = _JOINED.format(sets=f"(SELECT * FROM {SETS.name} WHERE product_id = ANY($1))")  # noqa: S608
 """$1: product ids. A row for each link, and one row for a set without links."""
 PAGE_OF_SETS = _JOINED.format(
-    sets=f"(SELECT * FROM {SETS.qualified} WHERE product_id > $1 ORDER BY product_id LIMIT $2)"  # noqa: S608
+    sets=f"(SELECT * FROM {SETS.name} WHERE product_id > $1 ORDER BY product_id LIMIT $2)"  # noqa: S608
 )
 """$1: the last product id of the page before; $2: the number of sets in a page."""
 PRODUCTS_OF = f"""
     SELECT s.product_id, s.title, k.rank, k.score
-    FROM {SCHEMA}.{LINKS} k JOIN {SETS.qualified} s USING (product_id)
+    FROM {LINKS} k JOIN {SETS.name} s USING (product_id)
     WHERE k.keyword_id = $1 ORDER BY k.score DESC, k.product_id LIMIT $2
 """  # noqa: S608
 """$1: a keyword id; $2: the limit. A deleted product has no links, so it is not among the rows."""
@@ -54,7 +54,6 @@ async def replace_sets(connection: Connection, sets: Sequence[ProductLinks]) -> 
         await connection.execute(REMOVE, updated)
     await connection.copy_records_to_table(
         LINKS,
-        schema_name=SCHEMA,
         columns=LINK_COLUMNS,
         records=[row for links in sets if links.product_id in written for row in link_rows(links)],
     )

@@ -5,21 +5,22 @@ from functools import partial
 from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE
 from headrace_clients.postgres_migrations import migrate
-from headrace_clients.settings import PostgresSettings
-from headrace_pgvector.tables import Tables
+from headrace_pgvector.settings import PgvectorSettings
+from headrace_pgvector.tables import Tables, tables_of
 
 SERVICE = "pgvector"
 PACKAGE = "headrace_pgvector"
 
 
-async def prepare(settings: PostgresSettings, tables: list[Tables], dimension: int) -> list[str]:
+async def prepare(settings: PgvectorSettings) -> list[str]:
     """Applies the missing migrations and creates the missing vector tables, in one transaction. It can be repeated, and
     two can run at once.
 
     Returns one line for each thing that it created. Raises Unavailable, and ValueError if a vector table has another
     dimension.
     """
-    return await migrate(settings, SERVICE, PACKAGE, partial(_create_all_vectors, tables, dimension))
+    create = partial(_create_all_vectors, list(tables_of(settings.model).values()), settings.vector_size)
+    return await migrate(settings.postgres, settings.names.schema, SERVICE, PACKAGE, create)
 
 
 async def _create_all_vectors(tables: list[Tables], dimension: int, connection: Connection) -> list[str]:

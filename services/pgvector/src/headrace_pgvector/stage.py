@@ -44,7 +44,7 @@ async def open_stage(settings: PgvectorSettings) -> AsyncIterator["PgvectorStage
             await connection.execute(fenced.create_incoming)
 
     # One more than the writers use: the health check needs a connection while all of them are busy.
-    pool = await vector_pool(settings.postgres, WRITERS + 1, create_incoming)
+    pool = await vector_pool(settings, WRITERS + 1, create_incoming)
     try:
         yield PgvectorStage(pool, tables, settings.postgres.timeout)
     finally:

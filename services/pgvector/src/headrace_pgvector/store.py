@@ -37,10 +37,10 @@ class PgvectorStore:
     def __init__(self, settings: PgvectorSettings) -> None:
         self._settings = settings
         self._tables = tables_of(settings.model)
-        self._pool = vector_pool(settings.postgres, READERS)
+        self._pool = vector_pool(settings, READERS)
 
     async def prepare(self) -> list[str]:
-        return await prepare(self._settings.postgres, list(self._tables.values()), self._settings.vector_size)
+        return await prepare(self._settings)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from functools import cached_property
 
-from headrace_clients.postgres import SCHEMA
 from headrace_pgvector.fence import Derived, FencedTable
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
@@ -37,7 +36,7 @@ class Tables:
 
     @property
     def vectors(self) -> str:
-        return f'{SCHEMA}."{self.vector_table}"'
+        return f'"{self.vector_table}"'
 
     @cached_property
     def rows(self) -> FencedTable:
@@ -99,7 +98,7 @@ class Tables:
         """$1: ids whose rows equal these changes. Adds the hashes of this model to those of the models before it."""
         added = f"jsonb_build_object('{self.model}', i.content_hash)"
         return f"""
-            UPDATE {self.rows.qualified} t SET hashed_version = t.version,
+            UPDATE {self.rows.name} t SET hashed_version = t.version,
             content_hashes = CASE WHEN t.hashed_version = t.version THEN t.content_hashes || {added} ELSE {added} END
             FROM {self.rows.incoming} i WHERE t.{self.id} = i.{self.id} AND t.{self.id} = ANY($1)
             AND i.content_hash IS NOT NULL
@@ -114,7 +113,7 @@ class Tables:
         alike = " AND ".join(f"t.{column} IS NOT DISTINCT FROM i.{column}" for column in (*self.columns, "version"))
         return f"""
             SELECT t.{self.id}, t.version, t.digest, {alike} AND (t.deleted_at IS NOT NULL) = i.deleted
-            FROM {self.rows.qualified} t JOIN {self.rows.incoming} i USING ({self.id}) WHERE t.{self.id} = ANY($1)
+            FROM {self.rows.name} t JOIN {self.rows.incoming} i USING ({self.id}) WHERE t.{self.id} = ANY($1)
         """  # noqa: S608
 
     @cached_property
@@ -129,7 +128,7 @@ class Tables:
     def indexed_models(self) -> str:
         return f"""
             SELECT split_part(relname, '__', 2) AS model FROM pg_class
-            WHERE relnamespace = '{SCHEMA}'::regnamespace AND relkind = 'r'
+            WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
             AND split_part(relname, '__', 1) = '{self.kind}_vectors'
             ORDER BY model
         """  # noqa: S608
@@ -147,7 +146,7 @@ class Tables:
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
             SELECT {fields}, t.version, t.deleted_at IS NOT NULL AS deleted, t.digest, v.content_hash
-            FROM {self.rows.qualified} t LEFT JOIN {self.vectors} v ON v.{self.id} = t.{self.id} AND {self.own_vector}
+            FROM {self.rows.name} t LEFT JOIN {self.vectors} v ON v.{self.id} = t.{self.id} AND {self.own_vector}
         """  # noqa: S608
 
     @property
@@ -177,7 +176,7 @@ class Tables:
         return f"""
             SELECT {fields}, 1 - distance AS score
             FROM (SELECT *, embedding OPERATOR(public.<=>) $1 AS distance FROM {self.vectors}) v
-            JOIN {self.rows.qualified} t USING ({self.id})
+            JOIN {self.rows.name} t USING ({self.id})
             WHERE {self.own_vector} ORDER BY {order} LIMIT $2
         """  # noqa: S608
 

@@ -6,12 +6,12 @@ from pgvector.asyncpg import register_vector
 
 from headrace_clients.postgres import NewConnection, Pool, new_pool
 from headrace_clients.postgres_errors import STORE
-from headrace_clients.settings import PostgresSettings
+from headrace_pgvector.settings import PgvectorSettings
 from headrace_worker.stage import Unavailable
 
 
 def vector_pool(
-    settings: PostgresSettings,
+    settings: PgvectorSettings,
     connections: int,
     on_connect: Callable[[NewConnection], Awaitable[None]] | None = None,
 ) -> Pool:
@@ -26,4 +26,4 @@ def vector_pool(
         if on_connect is not None:
             await on_connect(connection)
 
-    return new_pool(settings, connections, prepare_connection)
+    return new_pool(settings.postgres, settings.names.schema, connections, prepare_connection)

@@ -24,6 +24,7 @@ from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.parts import write_parts
 from headrace_worker.stage import Outcome, Unavailable
+from headrace_worker.store_names import StoreNames
 from headrace_worker.vectors import vector_fault
 
 PART = 256
@@ -41,7 +42,7 @@ async def open_stage(settings: QdrantWorkerSettings) -> AsyncIterator["QdrantSta
     """The stage with its client; the server may be down."""
     client = connect(settings.qdrant)
     try:
-        yield QdrantStage(client, settings.model)
+        yield QdrantStage(client, settings.names)
     finally:
         await client.close()
 
@@ -54,10 +55,10 @@ class QdrantStage:
     decides the outcomes. Only the conditions of the writes keep older versions out.
     """
 
-    def __init__(self, client: AsyncQdrantClient, model: str) -> None:
+    def __init__(self, client: AsyncQdrantClient, names: StoreNames) -> None:
         self._client = client
-        self._model = model
-        self._collections = {kind: collection_of(kind, model) for kind in SOURCE_NAMES}
+        self._model = names.model
+        self._collections = {kind: collection_of(kind, names) for kind in SOURCE_NAMES}
         self._dimensions: dict[Kind, int] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 

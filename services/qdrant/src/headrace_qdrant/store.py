@@ -34,7 +34,8 @@ class QdrantStore:
     def __init__(self, client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
         self._client = client
         self._settings = settings
-        self._collections = {kind: collection_of(kind, settings.model) for kind in SOURCE_NAMES}
+        self._collections = {kind: collection_of(kind, settings.names) for kind in SOURCE_NAMES}
+        self._aliases = {kind: settings.names.public(name) for kind, name in SOURCE_NAMES.items()}
 
     async def prepare(self) -> list[str]:
         """Raises WrongCollection if a collection of this model has vectors of another size."""
@@ -98,14 +99,15 @@ class QdrantStore:
         return [
             *await create_collection(self._client, collection, VECTOR, vectors, self._settings.qdrant),
             *await create_indexes(self._client, collection, indexes),
-            *await create_alias(self._client, SOURCE_NAMES[kind], collection),
+            *await create_alias(self._client, self._aliases[kind], collection),
         ]
 
     async def _check_alias(self, kind: Kind) -> None:
-        aliased, wanted = await aliased_collection(self._client, SOURCE_NAMES[kind]), self._collections[kind]
+        alias, wanted = self._aliases[kind], self._collections[kind]
+        aliased = await aliased_collection(self._client, alias)
         if aliased not in (None, wanted):
             raise WrongCollection(
-                f"the alias {SOURCE_NAMES[kind]} points to {aliased}, which is not of model {self._settings.model}: "
+                f"the alias {alias} points to {aliased}, which is not of model {self._settings.model}: "
                 "set HEADRACE_MODEL to the model of that collection, or move the alias"
             )
 

@@ -15,8 +15,6 @@ from headrace_clients.settings import PostgresSettings
 NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
-SCHEMA = "headrace"
-"""The schema of every table of Headrace."""
 CLOSE_SECONDS = 5.0
 
 HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
@@ -25,13 +23,15 @@ DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)
 
 def new_pool(
     settings: PostgresSettings,
+    schema: str,
     connections: int,
     on_connect: Callable[[NewConnection], Coroutine[Any, Any, None]] | None = None,
     session: Mapping[str, str] | None = None,
 ) -> Pool:
     """A pool, to be awaited once before use. It connects when a connection is acquired: the server may be down.
 
-    `session`: settings of PostgreSQL for each connection. Raises ValueError if the DSN is malformed.
+    `schema`: that of every table that a statement names without a schema. `session`: further settings of PostgreSQL for
+    each connection. Raises ValueError if the DSN is malformed.
     """
     return asyncpg.create_pool(
         checked_dsn(settings),
@@ -40,7 +40,7 @@ def new_pool(
         timeout=settings.timeout,
         command_timeout=settings.timeout,
         init=on_connect,
-        server_settings={**session_settings(settings.timeout), **(session or {})},
+        server_settings={"search_path": schema, **session_settings(settings.timeout), **(session or {})},
     )
 
 

@@ -1,12 +1,13 @@
 """Migrations of a service's tables."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from importlib.resources import files
 from typing import NamedTuple
 
 import asyncpg
 
-from headrace_clients.postgres import SCHEMA, Connection, checked_dsn
+from headrace_clients.postgres import Connection, checked_dsn
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_clients.settings import PostgresSettings
 
@@ -21,6 +22,10 @@ class Migration(NamedTuple):
     name: str
     sql: str
 
+    def in_schema(self, schema: str) -> str:
+        """The statements for this schema. The file names the schema `headrace`, so that it is valid SQL."""
+        return re.sub(r"\bheadrace\.", f"{schema}.", self.sql)
+
 
 def migrations(package: str) -> Iterator[Migration]:
     """The SQL files in the folder `migrations` of a package, in order."""
@@ -32,6 +37,7 @@ def migrations(package: str) -> Iterator[Migration]:
 
 async def migrate(
     settings: PostgresSettings,
+    schema: str,
     service: str,
     package: str,
     and_then: Callable[[Connection], Awaitable[list[str]]] | None = None,
@@ -43,12 +49,15 @@ async def migrate(
     """
     with postgres_errors():
         connection = await asyncpg.connect(
-            checked_dsn(settings), timeout=settings.timeout, command_timeout=LONGEST_MIGRATION
+            checked_dsn(settings),
+            timeout=settings.timeout,
+            command_timeout=LONGEST_MIGRATION,
+            server_settings={"search_path": schema},
         )
         try:
             async with connection.transaction():
                 await connection.execute("SELECT pg_advisory_xact_lock($1)", LOCK)
-                made = await _apply_missing(connection, service, package)
+                made = await _apply_missing(connection, schema, service, package)
                 if and_then is not None:
                     made += await and_then(connection)
                 return made
@@ -56,22 +65,22 @@ async def migrate(
             connection.terminate()
 
 
-async def _apply_missing(connection: Connection, service: str, package: str) -> list[str]:
+async def _apply_missing(connection: Connection, schema: str, service: str, package: str) -> list[str]:
     await connection.execute(f"""
-        CREATE SCHEMA IF NOT EXISTS {SCHEMA};
-        CREATE TABLE IF NOT EXISTS {SCHEMA}.migrations (
+        CREATE SCHEMA IF NOT EXISTS {schema};
+        CREATE TABLE IF NOT EXISTS migrations (
             service text, number integer, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now(),
             PRIMARY KEY (service, number)
         )
     """)
-    rows = await connection.fetch(f"SELECT number FROM {SCHEMA}.migrations WHERE service = $1", service)  # noqa: S608
+    rows = await connection.fetch("SELECT number FROM migrations WHERE service = $1", service)
     applied = {row["number"] for row in rows}
     made = []
     for migration in migrations(package):
         if migration.number not in applied:
-            await connection.execute(migration.sql)
+            await connection.execute(migration.in_schema(schema))
             await connection.execute(
-                f"INSERT INTO {SCHEMA}.migrations (service, number, name) VALUES ($1, $2, $3)",  # noqa: S608
+                "INSERT INTO migrations (service, number, name) VALUES ($1, $2, $3)",
                 service, migration.number, migration.name,
             )  # fmt: skip
             made.append(f"{STORE}: migration {migration.name}")

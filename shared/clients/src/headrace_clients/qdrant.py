@@ -19,6 +19,7 @@ from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.store_names import StoreNames
 
 STORE = "qdrant"
 VECTOR = "dense"
@@ -61,9 +62,9 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
     )
 
 
-def collection_of(kind: Kind, model: str) -> str:
-    """The physical collection of a kind. Each model has its own, so that vectors of two models never mix."""
-    return f"{SOURCE_NAMES[kind]}__{model}"
+def collection_of(kind: Kind, names: StoreNames) -> str:
+    """The physical collection of a kind."""
+    return names.of_model(SOURCE_NAMES[kind])
 
 
 @lru_cache(maxsize=8192)

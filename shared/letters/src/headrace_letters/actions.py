@@ -8,7 +8,7 @@ from typing import Any, Literal
 import asyncpg
 from pydantic_core import from_json, to_json
 
-from headrace_clients.postgres import SCHEMA, Connection
+from headrace_clients.postgres import Connection
 from headrace_letters.merge_statements import DECIDED, LOCK, RECORD
 from headrace_letters.selection import STATUS_TYPE, Selection, Status
 from headrace_letters.storable_text import storable
@@ -17,13 +17,13 @@ ActionName = Literal["replay", "park", "discard", "export", "import"]
 MAX_TEXT = 2000
 """Characters of an actor, a reason or an outcome."""
 
-BEGIN = f"INSERT INTO {SCHEMA}.dead_actions (actor, name, selection, reason) VALUES ($1, $2, $3, $4) RETURNING number"  # noqa: S608
-FINISH = f"UPDATE {SCHEMA}.dead_actions SET count = $2, outcome = $3, finished_at = now() WHERE number = $1"  # noqa: S608
-NEWEST = f"SELECT * FROM {SCHEMA}.dead_actions WHERE $1::bigint IS NULL OR number < $1 ORDER BY number DESC LIMIT $2"  # noqa: S608
-ON_LETTER = f"""
-    SELECT * FROM {SCHEMA}.dead_actions
-    WHERE number IN (SELECT action FROM {SCHEMA}.dead_decisions WHERE dead_id = $1) ORDER BY number
-"""  # noqa: S608
+BEGIN = "INSERT INTO dead_actions (actor, name, selection, reason) VALUES ($1, $2, $3, $4) RETURNING number"
+FINISH = "UPDATE dead_actions SET count = $2, outcome = $3, finished_at = now() WHERE number = $1"
+NEWEST = "SELECT * FROM dead_actions WHERE $1::bigint IS NULL OR number < $1 ORDER BY number DESC LIMIT $2"
+ON_LETTER = """
+    SELECT * FROM dead_actions
+    WHERE number IN (SELECT action FROM dead_decisions WHERE dead_id = $1) ORDER BY number
+"""
 
 
 @dataclass(frozen=True, slots=True)

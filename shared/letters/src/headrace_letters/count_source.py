@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-from headrace_clients.postgres import SCHEMA
 from headrace_letters.merge_statements import LETTERS
 from headrace_letters.selection import STATUS_TYPE, Selection
 
@@ -21,7 +20,7 @@ _LETTER_ROWS = (
 )
 _TOTALS = f"""
     SELECT fingerprint, worker, reason, status, status AS status_now, since AS failed_at, letters, first_seen, last_seen
-    FROM {SCHEMA}.dead_tallies WHERE letters <> 0
+    FROM dead_tallies WHERE letters <> 0
     UNION ALL
     SELECT fingerprint, worker, reason, as_what, as_what, date_bin('5 minutes', failed_at, 'epoch'), letters,
         first_failed_at, failed_at

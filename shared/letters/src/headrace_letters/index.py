@@ -53,7 +53,9 @@ _STATUS_AFTER: Mapping[ReceiptOutcome, Status] = {
 @asynccontextmanager
 async def open_index(settings: IndexSettings) -> AsyncIterator["LetterIndex"]:
     """The index, closed on exit."""
-    index = LetterIndex(settings.postgres, replaying_for=timedelta(seconds=settings.dead.replaying_for))
+    index = LetterIndex(
+        settings.postgres, settings.names.schema, replaying_for=timedelta(seconds=settings.dead.replaying_for)
+    )
     try:
         yield index
     finally:
@@ -67,16 +69,22 @@ class LetterIndex:
     """
 
     def __init__(
-        self, settings: PostgresSettings, *, replaying_for: timedelta = REPLAYING_FOR, connections: int = 4
+        self,
+        settings: PostgresSettings,
+        schema: str,
+        *,
+        replaying_for: timedelta = REPLAYING_FOR,
+        connections: int = 4,
     ) -> None:
         checked_dsn(settings)
         self._settings = settings
+        self._schema = schema
         self._replaying_for = replaying_for
         self._connections = connections
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the tables; safe to repeat, also at the same time. One line for each change."""
-        return await migrate(self._settings, "dead_letters", "headrace_letters")
+        return await migrate(self._settings, self._schema, "dead_letters", "headrace_letters")
 
     async def refresh(self) -> None:
         """Does nothing: a committed row is visible at once."""
@@ -231,7 +239,7 @@ class LetterIndex:
     @cached_property
     def _pool(self) -> Pool:
         """Created on first use, because a pool belongs to the event loop that is running then."""
-        return new_pool(self._settings, self._connections, session=SESSION)
+        return new_pool(self._settings, self._schema, self._connections, session=SESSION)
 
     def _answered_by(self) -> datetime:
         return datetime.now(UTC) - self._replaying_for

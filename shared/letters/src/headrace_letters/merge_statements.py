@@ -5,11 +5,10 @@ newest record by (attempts, time of failure, position). Its status is the greate
 those of all records.
 """
 
-from headrace_clients.postgres import SCHEMA
 from headrace_letters.letter_rows import LETTER_COLUMNS
 from headrace_letters.selection import STATUS_TYPE
 
-LETTERS = f"{SCHEMA}.dead_letters"
+LETTERS = "dead_letters"
 INCOMING = "incoming_dead_letters"
 INCOMING_COLUMNS = ("dead_id", "first_failed_at", *LETTER_COLUMNS, "status")
 
@@ -75,12 +74,12 @@ LOCK = f"SELECT FROM {LETTERS} WHERE dead_id = ANY($1) ORDER BY dead_id FOR UPDA
 """Run it before an update that locks rows in any order. All writers lock letters in the order of ids; no deadlock."""
 
 LOCK_DECIDED = f"""
-    SELECT FROM {LETTERS} WHERE dead_id IN (SELECT dead_id FROM {SCHEMA}.dead_decisions) ORDER BY dead_id FOR UPDATE
+    SELECT FROM {LETTERS} WHERE dead_id IN (SELECT dead_id FROM dead_decisions) ORDER BY dead_id FOR UPDATE
 """  # noqa: S608
-COUNT_DECISIONS = f"SELECT count(*) FROM {SCHEMA}.dead_decisions"  # noqa: S608
+COUNT_DECISIONS = "SELECT count(*) FROM dead_decisions"
 
 RECORD = f"""
-    INSERT INTO {SCHEMA}.dead_decisions (dead_id, action, attempt, status, superseded_by)
+    INSERT INTO dead_decisions (dead_id, action, attempt, status, superseded_by)
     SELECT dead_id, $1, attempt, $4::text::{STATUS_TYPE}, $5
     FROM unnest($2::text[], $3::integer[]) AS given (dead_id, attempt)
     ON CONFLICT (dead_id, action, attempt) DO UPDATE
@@ -110,7 +109,7 @@ def decide(decisions: str) -> str:
 
 def _greatest(order: str, condition: str = "TRUE") -> str:
     return f"""
-        SELECT DISTINCT ON (dead_id) * FROM {SCHEMA}.dead_decisions WHERE {condition} ORDER BY dead_id, {order}
+        SELECT DISTINCT ON (dead_id) * FROM dead_decisions WHERE {condition} ORDER BY dead_id, {order}
     """  # noqa: S608
 
 

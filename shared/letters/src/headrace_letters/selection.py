@@ -12,7 +12,7 @@ Status = Literal["waiting", "replaying", "parked", "discarded", "superseded", "r
 """The state of a letter, weakest first: of two statuses for one attempt, the later in this list wins."""
 STATUSES: tuple[Status, ...] = get_args(Status)
 RANKS: dict[Status, int] = {status: rank for rank, status in enumerate(STATUSES)}
-STATUS_TYPE = "headrace.dead_status"
+STATUS_TYPE = "dead_status"
 MAX_TEXT = 1024
 """Characters. The letters' own texts that a selection compares are shorter."""
 

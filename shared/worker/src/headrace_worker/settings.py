@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from headrace_schemas.topics import DEFAULT_PREFIX, Topics
 from headrace_worker.model_catalogue import catalogue_model
+from headrace_worker.store_names import StoreNames, checked_namespace
 
 ENV_PREFIX = "HEADRACE_"
 
@@ -102,6 +103,11 @@ class CommonSettings(BaseSettings):
 
     kafka: KafkaSettings = KafkaSettings()
     topic_prefix: str = Field(DEFAULT_PREFIX, description="prefix of each topic and consumer group")
+    namespace: Annotated[str, AfterValidator(checked_namespace)] = Field(
+        "",
+        description="start of the names in every store, for installations that share servers: "
+        "a lower-case letter, then at most 20 of a-z, 0-9 and _",
+    )
     model: str = Field(
         "minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id of the model in the model catalogue"
     )
@@ -110,6 +116,11 @@ class CommonSettings(BaseSettings):
     def topics(self) -> Topics:
         """The names of the topics, with this prefix."""
         return Topics(self.topic_prefix)
+
+    @property
+    def names(self) -> StoreNames:
+        """The names in the stores, with this namespace and model."""
+        return StoreNames(self.namespace, self.model)
 
 
 class WorkerSettings(CommonSettings):
