@@ -58,6 +58,7 @@ async def store(settings: PgvectorSettings) -> AsyncIterator[PgvectorStore]:
 @pytest.fixture
 async def sql(settings: PgvectorSettings) -> AsyncIterator["asyncpg.Connection[asyncpg.Record]"]:
     """A connection of the test's own, to read the tables."""
-    connection = await asyncpg.connect(settings.postgres.dsn.get_secret_value())
+    dsn, path = settings.postgres.dsn.get_secret_value(), f"{settings.names.schema}, public"
+    connection = await asyncpg.connect(dsn, server_settings={"search_path": path})
     yield connection
     await connection.close()

@@ -29,6 +29,12 @@ async def test_an_empty_database_is_prepared_once_by_two_at_once(empty_settings:
         await store.close()
 
 
+@pytest.mark.parametrize("package", [PACKAGE, "headrace_letters"])
+def test_the_migrations_are_numbered_in_their_order(package: str) -> None:
+    numbers = [migration.number for migration in migrations(package)]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
 async def test_another_model_gets_tables_of_its_own(settings: PgvectorSettings, sql: Sql) -> None:
     other = PgvectorStore(settings.model_copy(update={"model": "other-v1.5", "dimension": 8}))
     assert len(await other.prepare()) == 2
