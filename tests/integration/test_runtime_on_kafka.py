@@ -1,5 +1,6 @@
 """The runtime on a real broker, with a stage in memory instead of a store."""
 
+import json
 import random
 from typing import Any
 
@@ -262,22 +263,34 @@ class NotUtf8(str):
         return b"\xff\xfe"
 
 
-async def test_a_header_key_that_is_not_utf8_holds_its_partition_and_loses_nothing_of_the_others(
+async def test_a_header_name_that_is_not_utf8_is_one_dead_letter_and_its_partition_continues(
     settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    topic = settings.topics.source("product")
-    await publish(settings, topic, [product(f"p{n}", 1) for n in range(200)])
+    topic, dead = settings.topics.source("product"), settings.topics.dead("memory")
+    bad = product("bad", 1)
+    await publish(settings, topic, [product(f"p{n}", 1) for n in range(21)], partition=0)
     with monkeypatch.context() as python_writer:
         # aiokafka's compiled writer accepts only str itself.
         for module in (message_accumulator, aiokafka.producer.producer):
             python_writer.setattr(module, "DefaultRecordBatchBuilder", _DefaultRecordBatchBuilderPy)
-        await publish(settings, topic, [product("bad", 1)], partition=0, headers=[(NotUtf8("key"), b"")])
+        named = [("before", b"1"), (NotUtf8("key"), b"\xff"), ("after", b"")]
+        await publish(settings, topic, [bad], partition=0, headers=named)
+        # A foreign tool may write such a name on a topic of dead letters, too.
+        await publish(settings, dead, [b"foreign"], headers=named)
+    await publish(settings, topic, [product(f"q{n}", 1) for n in range(20)], partition=0)
     stage = MemoryStage()
     async with running(memory_worker(stage), settings) as application:
-        await eventually(lambda: len(stage.stored) == 200)
-        await eventually(lambda: has_problem(application, f"cannot read {topic}-0 "))
-        await publish(settings, topic, [product(f"q{n}", 1) for n in range(40)], partition=1)
-        await eventually(lambda: "q39" in stage.versions())
+        await eventually(lambda: len(stage.stored) == 41)
+        await eventually(lambda: _counted(settings, 42))
+        assert (await readiness(application))["problems"] == []
+    foreign, letter = sorted(await read_all(settings, dead), key=lambda one: one.timestamp)
+    assert foreign.value == b"foreign"
+    assert (letter.key, json.loads(letter.value)) == (b"bad", bad)
+    assert list(letter.headers[:3]) == [("before", b"1"), (r"\xff\xfe", b"\xff"), ("after", b"")]
+    found = dict(letter.headers)
+    where = [found[name] for name in (headers.CONNECT_TOPIC, headers.CONNECT_PARTITION, headers.CONNECT_OFFSET)]
+    assert where == [topic.encode(), b"0", b"21"]
+    assert found[headers.CONNECT_EXCEPTION] == b"invalid/header"
 
 
 async def test_a_dead_letter_of_a_record_that_is_small_only_compressed_is_published(settings: WorkerSettings) -> None:

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaProducer
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
+from headrace_clients.header_names import read_any_header_name
 from headrace_schemas.topics import FRAMING_BYTES
 from headrace_worker.settings import KafkaSettings
 
@@ -35,6 +36,7 @@ def security(settings: KafkaSettings) -> BaseSecurity:
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
     """The options of every aiokafka client (consumer, producer, admin)."""
+    read_any_header_name()
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "client_id": "headrace",

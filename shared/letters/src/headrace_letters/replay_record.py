@@ -49,7 +49,7 @@ def new_request(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Rel
 
 
 def _copied(letter: Letter, record: KafkaRecord, topic: str) -> Outgoing:
-    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
+    kept = [(str(name), value) for name, value in record.headers if not is_ours(name)]
     return Outgoing(topic, record.key, record.value, [*kept, *_naming(letter, record)])
 
 

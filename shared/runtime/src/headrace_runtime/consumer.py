@@ -156,14 +156,14 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self.pause(partition)
         self._held[partition] = time.monotonic()
         name = f"{partition.topic}-{partition.partition}"
-        self._health.problem("held partition", name, type(error).__name__)
+        self._health.problem("held partition", name, f"{type(error).__name__}: {_advice(error)}")
         self._metrics.held_partitions.set(len(self._held))
         log.error(
             "partition_unreadable",
             topic=partition.topic,
             partition=partition.partition,
             error=type(error).__name__,
-            advice="a record there cannot be unpacked; install its codec, or move the group's offset past it",
+            advice=_advice(error),
         )
 
     def _release_held(self) -> None:
@@ -216,6 +216,14 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             lag = max(0, marks[partition].stable - position)
             self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
         self._transactions.report(marks)
+
+
+def _advice(error: Exception) -> str:
+    if isinstance(error, UnsupportedCodecError):
+        return "a batch there is compressed with a codec that is not installed; install it and restart the worker"
+    if isinstance(error, CorruptRecordException):
+        return "a batch there is damaged; restore it on its broker, or move the group's offset past it"
+    return "a batch there cannot be unpacked; move the group's offset past it"
 
 
 def _cannot_unpack(error: Exception) -> bool:

@@ -39,7 +39,8 @@ def dead_letter(
     Any other record is a letter of its own, whatever headers it has.
     """
     own = _own_headers(worker, record, rejection, now, replayed)
-    kept = [(name, value) for name, value in record.headers if not is_ours(name)]
+    # A name that is not UTF-8 is written as its escaped text, so that every reader can read the letter.
+    kept = [(str(name), value) for name, value in record.headers if not is_ours(name)]
     size = sum(map(len, (record.key or b"", record.value or b""))) + _size(kept)
     for droppable in (headers.CONNECT_STACKTRACE, headers.CONNECT_MESSAGE):
         if size + _size(own.items()) > max_bytes:

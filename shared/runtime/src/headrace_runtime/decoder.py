@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
+from headrace_clients.header_names import EscapedName
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
@@ -112,6 +113,10 @@ class Decoder:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", True)
         replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
+        for name, _ in record.headers:
+            if type(name) is EscapedName:
+                rejection = Rejected("invalid", f"the name of a header is not UTF-8: {name[:80]}", ("header",))
+                return Undecoded(record, rejection, model.kind, replayed)
         model = _of_schema(record, model)
         major = self._major(record, model, replayed)
         if isinstance(major, Rejected):
