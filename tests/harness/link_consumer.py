@@ -1,7 +1,7 @@
 """A consumer of relink requests that a test can interrupt after each step of the link protocol."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence, Set
 from typing import Any, Literal
 
 from qdrant_client import AsyncQdrantClient
@@ -76,8 +76,8 @@ class HookedWrites(PointWrites):
         await self._hooks.run("open")
         return opened
 
-    async def close(self, closing: Sequence[tuple[Opened, LinkSet]]) -> None:
-        await super().close(closing)
+    async def close(self, closing: Sequence[tuple[Opened, LinkSet]], *, unpublished: Set[str] = frozenset()) -> None:
+        await super().close(closing, unpublished=unpublished)
         await self._hooks.run("close")
 
 

@@ -19,11 +19,11 @@ from harness.link_consumer import (
     Hooks,
     RelinkLog,
 )
-from harness.link_entities import Entities
+from harness.link_entities import TEXT_FIELDS, Entities
 from harness.servers import Servers
 from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import consumer_options
-from headrace_clients.qdrant import collection_of, connect
+from headrace_clients.qdrant import collection_of, connect, point_id
 from headrace_clients.topic_reader import TopicReader
 from headrace_demo.link_comparison import LinkComparison, compare_links
 from headrace_link import records
@@ -113,6 +113,12 @@ class Linking:
     async def rename(self, kind: Kind, id: str, text: str) -> None:
         """An entity gets another text with the same embedding."""
         await self._write([self._entities.rename(kind, id, text)])
+
+    async def store_text(self, kind: Kind, id: str, text: str) -> None:
+        """Qdrant has an entity with a text of any length, as it was stored before texts had a limit."""
+        await self._client.set_payload(
+            collection_of(kind, self.settings.model), {TEXT_FIELDS[kind]: text}, [point_id(id)], wait=True
+        )
 
     async def delete(self, kind: Kind, id: str) -> None:
         """A delete becomes visible; its receipt is pending."""

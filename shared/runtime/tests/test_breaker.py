@@ -48,6 +48,15 @@ def test_a_held_worker_continues_when_the_cause_is_removed() -> None:
         one.check([rejected])
 
 
+def test_rejections_that_may_not_hold_never_open_it() -> None:
+    change = ProductChange.model_validate(product("p", 1))
+    rejection = Rejected("too_large", "is too large", may_hold=False)
+    rejected = Answered(kafka_record(b"{}"), change, rejection=rejection)
+    one = breaker()
+    for _ in range(3):
+        assert not one.check([rejected] * WINDOW)
+
+
 @pytest.mark.parametrize("count", [1, WINDOW - 1])
 def test_fewer_changes_than_the_window_never_open_it(count: int) -> None:
     assert breaker().opened_by(["f"] * count) is None

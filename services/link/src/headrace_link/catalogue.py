@@ -9,7 +9,7 @@ import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
-from headrace_link.link_set import LinkSet, Neighbour, content_key
+from headrace_link.link_set import SHOWN, LinkSet, Neighbour, content_key
 from headrace_schemas.fields import Kind
 from headrace_worker.store_names import StoreNames
 
@@ -29,7 +29,9 @@ class Keyword:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """The part of a product that its link set depends on. The fields of a deleted product are None."""
+    """The part of a product that its link set depends on, with the title as sets show it. The fields of a deleted
+    product are None.
+    """
 
     content_hash: str | None = None
     title: str | None = None
@@ -61,7 +63,7 @@ class Catalogue:
         points = await self._retrieve("product", product_ids, ["content_hash", "title"], False)
         payloads = {id: point.payload or {} for id, point in points.items()}
         found = {id: payloads.get(id, {}) for id in product_ids}
-        return {id: Content(payload.get("content_hash"), payload.get("title")) for id, payload in found.items()}
+        return {id: Content(payload.get("content_hash"), _shown_title(payload)) for id, payload in found.items()}
 
     async def keywords(self, keyword_ids: Sequence[str]) -> dict[str, Keyword | None]:
         """Each keyword as it is now; None if it is deleted or missing."""
@@ -134,7 +136,7 @@ class Catalogue:
         payload = point.payload or {}
         neighbours.sort(key=lambda n: (-n.score, n.keyword_id))
         floor = neighbours[-1].score if len(neighbours) == self._k else self._min_score
-        return LinkSet(product_id, _vector(point), payload["title"], payload["content_hash"], neighbours, floor)
+        return LinkSet(product_id, _vector(point), _shown_title(payload), payload["content_hash"], neighbours, floor)
 
 
 def _vector(point: models.Record) -> list[float]:
@@ -143,6 +145,11 @@ def _vector(point: models.Record) -> list[float]:
     vector = vectors[VECTOR]
     assert isinstance(vector, list)
     return vector  # type: ignore[return-value]  # a dense vector: the collection has no other
+
+
+def _shown_title(payload: Mapping[str, Any]) -> str | None:
+    title: str | None = payload.get("title")
+    return title and title[: SHOWN.title]
 
 
 def _neighbour(payload: dict[str, Any], score: float) -> Neighbour:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic_core import to_json
 
@@ -13,6 +13,17 @@ from headrace_schemas.links import Link, ProductLinks
 HASH_DIGITS = 16
 """Length of the hash in a `content_key`: enough to tell two contents of one keyword apart."""
 SCORE_DIGITS = 6
+
+
+class Shown(NamedTuple):
+    """The most characters of a copied title and of a copied keyword text. Sets contain them for display only."""
+
+    title: int
+    text: int
+
+
+SHOWN = Shown(10_000, 1000)
+"""The limits of the schemas. Products and keywords that were stored before these limits may be longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +38,8 @@ class Neighbour:
 
 @dataclass(frozen=True)
 class LinkSet:
-    """What was read for one product. `vector`, `title`, `content_hash`: the product's; None if it is deleted.
+    """What was read for one product. `vector`, `title`, `content_hash`: the product's, with the title as sets show it;
+    None if it is deleted.
 
     `neighbours`: best first. `floor`: the score that another keyword needs to enter the set.
     """
@@ -39,14 +51,15 @@ class LinkSet:
     neighbours: Sequence[Neighbour] = ()
     floor: float = -1.0
 
-    def published(self, version: int) -> ProductLinks:
+    def published(self, version: int, shown: Shown = SHOWN) -> ProductLinks:
         """The record of this set with the given link version."""
         links = tuple(
-            Link.model_construct(keyword_id=keyword_id, text=text, score=score, rank=rank)
+            Link.model_construct(keyword_id=keyword_id, text=text[: shown.text], score=score, rank=rank)
             for rank, (keyword_id, text, score) in enumerate(zip(*self.columns.values(), strict=True), 1)
         )
+        title = self.title and self.title[: shown.title]
         return ProductLinks.model_construct(
-            product_id=self.product_id, version=version, deleted=self.deleted, title=self.title, links=links
+            product_id=self.product_id, version=version, deleted=self.deleted, title=title, links=links
         )
 
     @property
@@ -59,7 +72,7 @@ class LinkSet:
         """The links as the point in Qdrant stores them."""
         return {
             "keyword_ids": [n.keyword_id for n in self.neighbours],
-            "texts": [n.text for n in self.neighbours],
+            "texts": [n.text[: SHOWN.text] for n in self.neighbours],
             "scores": [round(n.score, SCORE_DIGITS) for n in self.neighbours],
         }
 

@@ -27,7 +27,7 @@ CONTENT_KEYS = "held"
 class Seen:
     """A point as `look` found it. `token` names the last write of the point; None: there is no point yet.
 
-    `digest`: of the set with which the point was closed; None while it is open.
+    `digest`: of the set with which the point was closed; None while it is open, and if the set was not published.
     """
 
     product_id: str
@@ -60,7 +60,7 @@ def new_point(product_id: str, version: int, token: str) -> models.PointStruct:
     return _point(product_id, {}, {"product_id": product_id, "deleted": False, **open_fields(version, token)})
 
 
-def closed_point(opened: Opened, found: LinkSet, token: str) -> models.PointStruct:
+def closed_point(opened: Opened, found: LinkSet, token: str, *, published: bool) -> models.PointStruct:
     """A closed point with the set and its probe; for a deleted product, a tombstone without a probe."""
     payload: dict[str, Any] = {
         "product_id": found.product_id,
@@ -68,7 +68,7 @@ def closed_point(opened: Opened, found: LinkSet, token: str) -> models.PointStru
         "token": token,
         "open": False,
         "deleted": found.deleted,
-        "digest": found.digest,
+        "digest": found.digest if published else None,
     }
     if found.vector is None:
         return _point(found.product_id, {}, payload)

@@ -1,7 +1,7 @@
 """Writes to the collection `product_links`. Each is conditional on the last write of the point."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from uuid import uuid4
 
 from qdrant_client import AsyncQdrantClient, models
@@ -51,14 +51,19 @@ class PointWrites:
         stored = await self._queries.payloads([one.product_id for one in seen], ["token"])
         return [Opened(one, version, token) for one in seen if stored.get(one.product_id, {}).get("token") == token]
 
-    async def close(self, closing: Sequence[tuple[Opened, LinkSet]]) -> None:
+    async def close(self, closing: Sequence[tuple[Opened, LinkSet]], *, unpublished: Set[str] = frozenset()) -> None:
         """Closes the points of one opening, except those that another writer has opened since.
 
-        The caller need not know which: that writer reads later. Raises Unavailable or BatchRejected.
+        The caller need not know which: that writer reads later. `unpublished`: the products whose set could not be
+        published; their points have no digest, so that the next turn tries again. An open point would instead request
+        a turn for every change of a keyword. Raises Unavailable or BatchRejected.
         """
         if closing:
             token = uuid4().hex
-            points = [closed_point(opened, found, token) for opened, found in closing]
+            points = [
+                closed_point(opened, found, token, published=found.product_id not in unpublished)
+                for opened, found in closing
+            ]
             await self._upsert(points, closing[0][0].token)
 
     async def _reopen(self, points_by_token: Mapping[str, Sequence[str]], fields: Payload) -> None:

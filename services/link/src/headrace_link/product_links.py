@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Sequence
 
 from headrace_link import records
-from headrace_link.link_set import LinkSet
+from headrace_link.link_set import SHOWN, LinkSet, Shown
 from headrace_worker.stage import Output, Rejected
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
 """Returns when every record is acknowledged. Raises Unavailable."""
+SHOWN_IF_TOO_LARGE = (SHOWN, Shown(1000, 100), Shown(100, 20))
+"""The texts are for display, so a set with shortened texts is better than none."""
 
 
 class ProductLinksTopic:
@@ -19,12 +21,14 @@ class ProductLinksTopic:
         self._publish = publish
 
     def record(self, links: LinkSet, version: int) -> Output | Rejected:
-        """The record of a set, or why the topic cannot accept it."""
-        output = records.links(self._name, links.published(version))
-        if (size := len(output.value)) > self._max_bytes:
-            detail = f"the link set has {size} bytes, more than the {self._max_bytes} that its topic accepts"
-            return Rejected("too_large", detail, ("links",))
-        return output
+        """The record of a set, with shorter texts if it is too large; or why the topic cannot accept it."""
+        for shown in SHOWN_IF_TOO_LARGE:
+            output = records.links(self._name, links.published(version, shown))
+            if len(output.key) + len(output.value) <= self._max_bytes:
+                return output
+        size = len(output.key) + len(output.value)
+        detail = f"the link set has {size} bytes, more than the {self._max_bytes} that its topic accepts"
+        return Rejected("too_large", detail, ("links",), may_hold=False)
 
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Returns when every record is acknowledged. Raises Unavailable."""

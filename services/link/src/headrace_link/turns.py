@@ -24,7 +24,7 @@ MAX_TURNS = 8
 @dataclass(slots=True)
 class Result:
     """What a read means for the opened products: the points to close, the records to publish, and the products whose
-    set is too large for the topic. Their points stay open, so that the next change requests them again.
+    set is too large for the topic.
     """
 
     closing: list[tuple[Opened, LinkSet]] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Turns:
         found = await self._catalogue.link_sets([asked.id for asked in mine])
         result = self._result(opened, found, {asked.id for asked in mine if asked.explicit})
         await self._topic.publish(result.outputs)
-        await self._points.close(result.closing)
+        await self._points.close(result.closing, unpublished=result.rejected.keys())
         self._coverage.note([asked for asked in mine if asked.id not in result.rejected], ends)
         log.info(
             "products_linked",
@@ -85,7 +85,7 @@ class Turns:
                 record = self._topic.record(links, point.version + 1)
                 if isinstance(record, Rejected):
                     result.rejected[links.product_id] = record
-                    continue
-                result.outputs.append(record)
+                else:
+                    result.outputs.append(record)
             result.closing.append((point, links))
         return result

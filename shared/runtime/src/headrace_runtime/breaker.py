@@ -22,7 +22,7 @@ class Breaker:
 
     It checks a batch before the batch's dead letters are published. A batch in which nothing is rejected for that
     fingerprint never opens it, so that a worker continues when the cause is removed. Replays do not count, because an
-    operator sends them knowingly.
+    operator sends them knowingly; nor do rejections that may not hold the worker.
     """
 
     def __init__(self, worker: str, settings: BreakerSettings) -> None:
@@ -32,7 +32,11 @@ class Breaker:
 
     def check(self, results: Sequence[Result]) -> None:
         """Raises BreakerOpen if this batch opens the breaker."""
-        live = [result for result in results if not result.replayed]
+        live = [
+            result
+            for result in results
+            if not result.replayed and (result.rejection is None or result.rejection.may_hold)
+        ]
         rejections: list[str | None] = [None] * len(live)
         if any(result.rejection for result in live):
             # The window is over neighbouring records: rejections that were read far apart must not meet in it.

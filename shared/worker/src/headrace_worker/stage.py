@@ -69,13 +69,14 @@ class Rejected:
 
     `detail` is for a person and may contain values. `cause` is the kind and the place of the error (an error type and a
     field, an SQLSTATE) and contains no value, because dead letters are grouped by it. `error`: the exception behind the
-    rejection, if any, for the letter's stack trace.
+    rejection, if any, for the letter's stack trace. `may_hold`: whether many rejections of this cause hold the worker.
     """
 
     reason: DeadReason
     detail: str
     cause: tuple[str, ...] = ()
     error: Exception | None = field(default=None, compare=False)
+    may_hold: bool = True
 
 
 class Unavailable(Exception):
