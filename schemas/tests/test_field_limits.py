@@ -1,6 +1,7 @@
 """The limits of ids, texts, versions, numbers and attributes: a value that one store refuses is invalid for all."""
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -130,3 +131,36 @@ def test_storable_attributes_do_not_change_in_json(value: dict[str, Any]) -> Non
 def _depth(value: object) -> int:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     return 0 if inner is None else 1 + max(map(_depth, inner), default=0)
+
+
+@pytest.mark.parametrize(
+    ("json_number", "number"),
+    [
+        ("19.99", 19.99), ("20", 20.0), ("-1", -1.0), ("1e3", 1000.0), ('"19.99"', 19.99), ('"+20"', 20.0),
+        ('"-0.5e-3"', -0.0005), ('"007"', 7.0), ('"2E2"', 200.0), ('".5"', 0.5),
+        ('"5."', 5.0),
+    ],
+)  # fmt: skip
+def test_a_number_is_a_json_number_or_an_ascii_decimal(json_number: str, number: float) -> None:
+    assert numbers.validate_json(json_number) == number
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "true", "false", '"true"', '"1_000"', '"1_0.5"', '"١٢"', '"１２"', '"19,99"', '"19.99 EUR"', '"1 000"', '""',
+        '" 1"', '"1 "', '"1\\n"', '"0x10"', '"."', '"1.5.2"', '"1e"', '"e5"', '"--1"', '"+"', '"NaN"', '"inf"',
+        '"-Infinity"', '"1e400"', "1e400", "NaN", "Infinity", "[1]", "{}", '"½"', '"1\u00a0"',
+    ],
+)  # fmt: skip
+def test_nothing_else_is_a_number(text: str) -> None:
+    with pytest.raises(ValidationError):
+        numbers.validate_json(text)
+
+
+@given(st.text(st.characters(categories=["Nd", "Pc", "Po", "Zs", "Pd"]), max_size=8))
+def test_a_text_of_digits_is_a_number_exactly_if_it_is_ascii_decimal(text: str) -> None:
+    if re.fullmatch(r"-?([0-9]+\.?[0-9]*|\.[0-9]+)", text):
+        assert numbers.validate_python(text) == float(text)
+    else:
+        refused(numbers, text)

@@ -4,10 +4,12 @@ One rule for all stores: a value that Elasticsearch, PostgreSQL or Qdrant refuse
 otherwise the stores would differ.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, StrictInt
+from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
+from pydantic_core import PydanticKnownError
 
 Kind = Literal["product", "keyword"]
 """The entities of a catalogue."""
@@ -23,6 +25,8 @@ MAX_VERSION = 2**63 - 1
 """The largest value of PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload."""
 MAX_DEPTH = 20
 """Elasticsearch's `flattened` type refuses an object that is nested deeper."""
+DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""Text that is a number: ASCII digits, optionally with a sign, a fraction and an exponent, and nothing around them."""
 MAX_ATTRIBUTE_KEY_BYTES = 512
 """Far below Lucene's limit of 32,766 bytes for a term, which includes the key of a flattened field."""
 
@@ -70,8 +74,19 @@ def _leaves(value: object, depth: int) -> Iterator[object]:
         yield value
 
 
+def _no_lenient_number(value: object) -> object:
+    """Refuses what pydantic would turn into a number: a boolean, and text such as 1_000 or text with spaces."""
+    if isinstance(value, str):
+        if not DECIMAL.fullmatch(value):
+            raise PydanticKnownError("float_parsing")
+    elif isinstance(value, bool):
+        raise PydanticKnownError("float_type")
+    return value
+
+
 EntityId = Annotated[str, AfterValidator(_entity_id)]
 Text = Annotated[str, AfterValidator(_storable_text)]
 Version = Annotated[StrictInt, Field(ge=1, le=MAX_VERSION)]
 Attributes = Annotated[dict[str, Any], AfterValidator(_storable_object)]
-Number = Annotated[float, Field(allow_inf_nan=False)]
+Number = Annotated[float, BeforeValidator(_no_lenient_number), Field(allow_inf_nan=False)]
+"""A JSON number, or its digits as text (`DECIMAL`)."""

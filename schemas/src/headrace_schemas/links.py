@@ -2,7 +2,7 @@
 
 from typing import ClassVar, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
 
 from headrace_schemas.fields import EntityId, Number, RecordKind, Text, Version
 from headrace_schemas.headers import SCHEMA_MAJOR
@@ -70,7 +70,7 @@ class Link(BaseModel):
     keyword_id: EntityId
     text: Text
     score: Number
-    rank: int = Field(ge=1)
+    rank: StrictInt = Field(ge=1)
 
 
 class ProductLinks(BaseModel):

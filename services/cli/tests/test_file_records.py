@@ -3,10 +3,12 @@
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from headrace_cli.files.formats import rows
 from headrace_cli.files.records import FileRecords, RecentPairs, RowFormat, source_record
 from headrace_cli.files.rows import BadRow, Row
 from headrace_cli.source_producer import SourceRecord
@@ -88,6 +90,18 @@ def test_bad_rows_keep_their_line_and_do_not_stop_the_rest() -> None:
     read = list(FileRecords(rows, RowFormat("product")))
     assert [row.line for row in read if isinstance(row, BadRow)] == [2, 3]
     assert len([row for row in read if isinstance(row, SourceRecord)]) == 2
+
+
+def test_each_price_that_is_no_number_is_refused_with_its_line_and_value(tmp_path: Path) -> None:
+    path = tmp_path / "prices.csv"
+    path.write_text('product_id,version,title,price\na,1.0,t,"19,99"\nb,2.0,t,19.99\nc,3.0,t,19.99 EUR\n')
+    read = list(FileRecords(rows(path), RowFormat("product")))
+    refused = [(one.line, one.why) for one in read if isinstance(one, BadRow)]
+    assert [line for line, _ in refused] == [2, 4]
+    assert "'19,99'" in refused[0][1]
+    assert "'19.99 EUR'" in refused[1][1]
+    (good,) = [json.loads(one.value or b"") for one in read if isinstance(one, SourceRecord)]
+    assert (good["version"], good["price"]) == (2, 19.99)
 
 
 def test_a_repeated_id_and_version_is_counted() -> None:

@@ -163,7 +163,7 @@ def test_a_replay_of_a_newer_schema_does_not_hold_the_worker() -> None:
 @pytest.mark.parametrize(
     "value",
     [b"product-change/0", b"keyword-change/1", b"keyword-change/2", b"product-change", b"product-change/x", b"",
-     b"\xff", b"product-change/" + b"9" * 5000],
+     b"\xff", b"product-change/" + b"9" * 5000, "product-change/١".encode()],
 )  # fmt: skip
 def test_an_older_or_foreign_schema_is_a_dead_letter(value: bytes) -> None:
     assert dead(schema(value)) == ("unknown_schema", ("name",))

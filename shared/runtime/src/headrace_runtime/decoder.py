@@ -148,7 +148,7 @@ class Decoder:
         if value == headers.schema_header(model.schema_name, newest):
             return newest
         name, _, major = value.decode(errors="replace").partition("/")
-        readable = name == model.schema_name and major.isdecimal() and len(major) <= MAX_DIGITS
+        readable = name == model.schema_name and major.isascii() and major.isdecimal() and len(major) <= MAX_DIGITS
         if readable and 1 <= int(major) <= newest:
             return int(major)
         if readable and int(major) > newest:

@@ -1,15 +1,19 @@
 """The change that a row asks for."""
 
 import json
+import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from headrace_schemas.changes import CHANGES, ID_FIELDS
-from headrace_schemas.fields import Kind
+from headrace_schemas.fields import DECIMAL, Kind
 
 _NUMBERS = ("price", "popularity")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _EXACT_FLOATS = 2.0**53
+_LONGEST_NUMBER = 100
+"""Characters. Python raises an error for an integer of more than 4300 digits."""
+_SHOWN = 60
 
 
 def change_of(
@@ -45,23 +49,28 @@ def change_of(
 
 
 def version_of(value: object) -> int:
-    """A version from an integer, its digits, a float that is exactly a whole number, or an ISO 8601 time.
+    """A version from a whole number or from an ISO 8601 time; both may be text, as in CSV.
 
-    A time becomes microseconds since 1970 in UTC; a time without a time zone is read as UTC. Raises ValueError for
-    anything else.
+    A float is exact below 2^53, so a larger one is refused: its last digits may be lost. A time becomes microseconds
+    since 1970 in UTC; a time without a time zone is read as UTC. Raises ValueError for anything else.
     """
-    if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT_FLOATS:
-        return int(value)
-    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= 20:
-        return int(value)
+    number = _number_in(value) if isinstance(value, str) else value
+    if isinstance(value, str) and number is None:
+        return _microseconds(value)
+    if isinstance(number, int) and not isinstance(number, bool):
+        return number
+    if isinstance(number, float) and number.is_integer():
+        if abs(number) < _EXACT_FLOATS:
+            return int(number)
+        raise ValueError(f"has a version that may be rounded, {_shown(value)}: write it as an integer, without a point")
+    raise ValueError(f"has a version that is neither a whole number nor a time: {_shown(value)}")
+
+
+def _microseconds(text: str) -> int:
     try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else None
+        moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = None
-    if moment is None:
-        raise ValueError("has a version that is neither a whole number nor a time")
+        raise ValueError(f"has a version that is neither a whole number nor a time: {_shown(text)}") from None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return (aware - _EPOCH) // timedelta(microseconds=1)
 
@@ -69,25 +78,41 @@ def version_of(value: object) -> int:
 def _converted(name: str, value: Any, kind: Kind) -> Any:
     if name == ID_FIELDS[kind] and isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    if name in _NUMBERS and isinstance(value, str):
+    if name in _NUMBERS and value is not None:
         return _number(name, value)
     if name == "attributes" and isinstance(value, str):
         return _attributes(value)
     return value
 
 
-def _number(name: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise ValueError(f"has a {name} that is not a number") from None
+def _number(name: str, value: object) -> float:
+    number = _number_in(value) if isinstance(value, str) else value
+    if isinstance(number, int | float) and not isinstance(number, bool) and abs(number) < math.inf:
+        return number
+    raise ValueError(f"has a {name} that is not a number: {_shown(value)} (write 1234.5, without a unit or separators)")
+
+
+def _number_in(text: str) -> int | float | None:
+    """The number that a text is: an integer if it has neither a point nor an exponent. None if it is no number."""
+    if len(text) > _LONGEST_NUMBER or not DECIMAL.fullmatch(text):
+        return None
+    return int(text) if text.lstrip("+-").isdigit() else float(text)
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
 
 
 def _attributes(text: str) -> dict[str, Any]:
     try:
-        attributes = json.loads(text)
+        attributes = json.loads(text, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         attributes = None
     if not isinstance(attributes, dict):
         raise ValueError("has attributes that are not a JSON object")
     return attributes
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not a JSON number")
