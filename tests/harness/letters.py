@@ -10,6 +10,8 @@ import asyncpg
 
 from harness.servers import Servers
 from headrace_clients.kafka import producer
+from headrace_letters.actions import Action
+from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter
 from headrace_runtime.dead_letters import dead_letter
 from headrace_runtime.decoder import KafkaRecord, Position
@@ -43,6 +45,11 @@ def letter(id: str, **given: Any) -> Letter:
         "size": 120,
     }
     return Letter(id, **usual | given)
+
+
+async def set_aside(index: LetterIndex, action: Action) -> int:
+    """Parks or discards a selection and returns how many letters changed."""
+    return max([done async for done in index.set_aside(action)], default=0)
 
 
 def letter_of(

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from elasticsearch import AsyncElasticsearch
 from harness.installation import Installation, open_installation, prepared
+from harness.letters import set_aside
 from harness.live_workers import running
 from harness.records import eventually
 from harness.servers import Servers
@@ -293,7 +294,7 @@ async def publish_whole(causes: FiveCauses, selection: Selection) -> None:
     """Publishes the whole records in place of the truncated ones, and discards their letters."""
     await causes.send("elasticsearch", [causes.product(id, 4, major=2) for id in causes.names("cut")])
     action = Action("on-call", "discard", selection, "the catalogue has sent them again")
-    assert await causes.installation.index.discard(action) == causes.each
+    assert await set_aside(causes.installation.index, action) == causes.each
 
 
 def parts(lines: list[Any]) -> Iterator[list[Any]]:

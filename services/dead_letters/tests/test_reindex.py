@@ -5,7 +5,7 @@ from typing import Any
 
 import asyncpg
 from harness.kafka_record import kafka_record
-from harness.letters import letter_of, send
+from harness.letters import letter_of, send, set_aside
 from harness.live_workers import running
 from harness.records import eventually, product
 
@@ -68,8 +68,8 @@ async def fill(settings: DeadLettersSettings, index: LetterIndex) -> None:
         await eventually(answered)
     action = await index.begin(Action("on-call", "replay", EVERYTHING))
     await index.mark_replaying(action, [letter[b"p02"], letter[b"p03"]])
-    assert await index.park(Action("on-call", "park", Selection(ids=(letter[b"p04"].id, letter[b"p05"].id)))) == 2
-    assert await index.discard(Action("ben", "discard", Selection(key=b"p06"), "a test product")) == 1
+    assert await set_aside(index, Action("on-call", "park", Selection(ids=(letter[b"p04"].id, letter[b"p05"].id)))) == 2
+    assert await set_aside(index, Action("ben", "discard", Selection(key=b"p06"), "a test product")) == 1
 
 
 def receipts(settings: DeadLettersSettings, dead_id: str) -> Any:

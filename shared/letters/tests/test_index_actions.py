@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 import pytest
-from harness.letters import letter
+from harness.letters import letter, set_aside
 
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
@@ -44,7 +44,7 @@ async def test_park_and_discard_change_no_letter_with_a_stronger_status(
 ) -> None:
     await index.put_letters([letter("p1"), letter("p2"), letter("p3", worker="embed")])
     await index.put_answers([ReplayAnswer("p2", 1, "applied")])
-    made = await getattr(index, act)(Action("on-call", act, Selection(worker="qdrant"), "no use"))  # type: ignore[arg-type]
+    made = await set_aside(index, Action("on-call", act, Selection(worker="qdrant"), "no use"))
     assert made == 1
     assert await statuses(index, "p1", "p2", "p3") == [status, "resolved", "waiting"]
     (row,) = await index.audit()
@@ -56,7 +56,7 @@ async def test_park_and_discard_change_no_letter_with_a_stronger_status(
 
 async def test_a_discarded_letter_that_fails_again_is_waiting(index: LetterIndex) -> None:
     await index.put_letters([letter("p1")])
-    await index.discard(Action("on-call", "discard", EVERYTHING, "no use"))
+    await set_aside(index, Action("on-call", "discard", EVERYTHING, "no use"))
     await index.put_letters([letter("p1")])
     assert await statuses(index, "p1") == ["discarded"]
     await index.put_letters([letter("p1", attempts=2)])

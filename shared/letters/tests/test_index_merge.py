@@ -8,7 +8,7 @@ from random import Random
 from typing import Any
 
 import asyncpg
-from harness.letters import letter
+from harness.letters import letter, set_aside
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -122,9 +122,9 @@ async def happened(index: LetterIndex, history: Sequence[Any]) -> dict[str, tupl
 async def decide(index: LetterIndex, expected: Expected, status: str, id: str) -> None:
     action = Action("on-call", "replay", Selection(ids=(id,)))
     if status == "parked":
-        await index.park(action)
+        await set_aside(index, replace(action, name="park"))
     elif status == "discarded":
-        await index.discard(action)
+        await set_aside(index, replace(action, name="discard"))
     elif status == "replaying":
         await index.mark_replaying(await index.begin(action), [expected.newest(id)])
     else:

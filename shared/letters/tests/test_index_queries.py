@@ -114,7 +114,7 @@ async def test_a_group_has_counts_times_and_an_error(index: LetterIndex) -> None
     await index.put_letters(some(6) + some(2, start=6, reason="too_large"))
     await index.put_answers([ReplayAnswer("p000", 1, "applied")])
     first, second = await index.groups()
-    assert (first.fingerprint, first.worker, first.reason) == ("cause of invalid", "qdrant", "invalid")
+    assert (first.fingerprint, first.workers, first.reason) == ("cause of invalid", {"qdrant": 6}, "invalid")
     assert first.counts == {"waiting": 5, "resolved": 1}
     assert (first.first_seen, first.last_seen) == (NOW - timedelta(minutes=6), NOW - timedelta(minutes=1))
     assert (first.sample_id, first.sample_error) == ("p005", "p005 failed the 1. time: invalid")

@@ -6,7 +6,7 @@ from datetime import timedelta
 from random import Random
 
 import asyncpg
-from harness.letters import letter
+from harness.letters import letter, set_aside
 
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
@@ -42,7 +42,7 @@ async def test_writers_of_the_same_letters_do_not_block_each_other(
 
     async def operator() -> None:
         for _ in range(TURNS):
-            await index.park(Action("ben", "park", EVERYTHING))
+            await set_aside(index, Action("ben", "park", EVERYTHING))
             await index.decide_again()
 
     async with asyncio.timeout(60):

@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 import asyncpg
-from harness.letters import letter
+from harness.letters import letter, set_aside
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -76,9 +76,9 @@ async def decided(index: LetterIndex, letters: Sequence[Letter], statuses: Seque
             case "replaying":
                 await index.mark_replaying(await index.begin(action), [one])
             case "parked":
-                await index.park(action)
+                await set_aside(index, replace(action, name="park"))
             case "discarded":
-                await index.discard(action)
+                await set_aside(index, replace(action, name="discard"))
             case "resolved":
                 await index.put_answers([ReplayAnswer(one.id, one.attempts, "applied")])
             case "superseded":

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headrace_runtime.dead_letters import fingerprint
+from headrace_runtime.dead_letters import BEFORE_A_STORE, OVERSIZED, fingerprint
 from headrace_runtime.decoder import Decoder, Undecoded, invalid
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.headers import DEAD_REASONS
@@ -87,4 +87,15 @@ def test_worker_reason_and_cause_each_make_another_fingerprint(cause: list[str],
 
     one, other = drawn(), drawn()
     names = [fingerprint(worker, Rejected(reason, "", cause)) for worker, reason, cause in (one, other)]  # type: ignore[arg-type]
-    assert (names[0] == names[1]) == (one == other)
+    # No worker is at fault if the record itself is wrong.
+    causes = [("" if reason in BEFORE_A_STORE else worker, reason, cause) for worker, reason, cause in (one, other)]
+    assert (names[0] == names[1]) == (causes[0] == causes[1])
+
+
+def test_a_record_too_large_to_decode_is_one_cause_and_one_that_a_store_refuses_is_not() -> None:
+    def same(cause: tuple[str, ...]) -> bool:
+        rejection = Rejected("too_large", "", cause)
+        return fingerprint("embed", rejection) == fingerprint("elasticsearch", rejection)
+
+    assert all(same((part,)) for part in OVERSIZED)
+    assert not same(("elasticsearch", "413"))

@@ -1,4 +1,4 @@
-"""A preview or a replay as parts of a whole, for a bar chart."""
+"""A preview, a replay or a decision as parts of a whole, for a bar chart."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from typing import cast
 
 from headrace_console.formats.charts import Part
 from headrace_console.formats.text import count
+from headrace_console.job_steps import Decided
 from headrace_console.jobs import Job
 from headrace_console.labels import OUTCOMES, PROGRESS, STATUSES
 from headrace_letters.prediction import OUTCOMES as OUTCOME_NAMES
@@ -39,7 +40,9 @@ def job_chart(job: Job) -> JobChart:
     """The chart of the job in its current state."""
     if job.kind == "preview":
         return preview_chart(job, cast(Preview | None, job.progress))
-    return replay_chart(job, cast(Progress | None, job.progress))
+    if job.kind == "replay":
+        return replay_chart(job, cast(Progress | None, job.progress))
+    return decision_chart(job, cast(Decided | None, job.progress))
 
 
 def preview_chart(job: Job, found: Preview | None) -> JobChart:
@@ -84,6 +87,13 @@ def replay_chart(job: Job, progress: Progress | None) -> JobChart:
     summary = "" if job.running else f"{count(closed)} of {count(progress.total)} are resolved or superseded."
     phase = _phase(job, phases.get(progress.state, "Done"), progress.state)
     return JobChart(progress.total, answered, parts, phase, summary)
+
+
+def decision_chart(job: Job, decided: Decided | None) -> JobChart:
+    """How many letters are parked or discarded."""
+    done, total = decided or (0, 0)
+    summary = "" if job.running else f"{count(done)} {'letter is' if done == 1 else 'letters are'} {job.kind}ed."
+    return JobChart(total, done, (), _phase(job, f"{job.kind.title()}ing the letters"), summary)
 
 
 def by_status(counts: Mapping[Status, int]) -> list[Part]:

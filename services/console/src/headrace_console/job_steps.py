@@ -1,9 +1,14 @@
-"""The steps of previews and replays. Each has its own reader, because a reader serves one caller at a time."""
+"""The steps of previews, replays and decisions.
+
+A preview and a replay have their own reader, because a reader serves one caller at a time.
+"""
 
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import NamedTuple
 
 from headrace_console.backend import Backend
+from headrace_letters.actions import Action
 from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.preview import Preview, preview
 from headrace_letters.replay import replay
@@ -32,3 +37,18 @@ async def replay_steps(
         async with aclosing(opened) as steps:
             async for progress in steps:
                 yield progress
+
+
+class Decided(NamedTuple):
+    """How many of `total` letters a decision has changed."""
+
+    done: int
+    total: int
+
+
+async def decision_steps(backend: Backend, action: Action, total: int) -> AsyncGenerator[Decided, None]:
+    """Parks or discards the selection; yields after each part. Closing it keeps the parts that are done."""
+    yield Decided(0, total)
+    async with aclosing(backend.index.set_aside(action)) as parts:
+        async for done in parts:
+            yield Decided(done, max(done, total))

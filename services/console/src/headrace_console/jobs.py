@@ -1,4 +1,4 @@
-"""Previews and replays that run in the background."""
+"""Previews, replays and decisions about many letters, which run in the background."""
 
 import asyncio
 import contextlib
@@ -15,7 +15,7 @@ from headrace_letters.selection import Selection
 log = structlog.get_logger(__name__)
 
 MAX_JOBS = 100
-JobKind = Literal["preview", "replay"]
+JobKind = Literal["preview", "replay", "park", "discard"]
 JobState = Literal["running", "done", "stopped", "failed"]
 
 
@@ -54,6 +54,12 @@ class Job:
             self._task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._task
+
+    async def ends_within(self, seconds: float) -> bool:
+        """Whether it ends without an error in this time."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=seconds)
+        return self.state == "done"
 
     async def changes(self, min_seconds: float) -> AsyncIterator[None]:
         """Yields now, then after changes, at most once in `min_seconds`, and once after the end."""

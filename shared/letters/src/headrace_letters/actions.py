@@ -3,13 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 
 import asyncpg
 from pydantic_core import from_json, to_json
 
 from headrace_clients.postgres import Connection
-from headrace_letters.merge_statements import DECIDED, LOCK, RECORD
+from headrace_letters.merge_statements import DECIDED, LETTERS, LOCK, RECORD
 from headrace_letters.selection import STATUS_TYPE, Selection, Status
 from headrace_letters.storable_text import storable
 
@@ -25,6 +25,13 @@ ON_LETTER = """
     WHERE number IN (SELECT action FROM dead_decisions WHERE dead_id = $1) ORDER BY number
 """
 
+LOCK_WEAKER = f"""
+    SELECT dead_id, attempts FROM {LETTERS}
+    WHERE dead_id = ANY($1) AND (attempts, $2::text::{STATUS_TYPE}) > (status_attempt, status)
+    ORDER BY dead_id FOR UPDATE
+"""  # noqa: S608
+COUNTED = "UPDATE dead_actions SET count = $2 WHERE number = $1"
+
 
 @dataclass(frozen=True, slots=True)
 class Action:
@@ -38,7 +45,9 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class AuditRow:
-    """A recorded action. `outcome` and `finished_at` are None while it runs, and if its process was killed."""
+    """A recorded action. `outcome` and `finished_at` are None while it runs, and if its process was killed; `count` is
+    then the number of letters that it has changed so far.
+    """
 
     number: int
     at: datetime
@@ -64,6 +73,11 @@ async def finish(connection: Connection, number: int, count: int, outcome: str) 
     await connection.execute(FINISH, number, count, storable(outcome, MAX_TEXT))
 
 
+async def counted(connection: Connection, number: int, count: int) -> None:
+    """Records how many letters an action has changed so far, for the case that its process is killed."""
+    await connection.execute(COUNTED, number, count)
+
+
 async def decide(
     connection: Connection, action: int, letters: Sequence[tuple[str, int]], status: Status, by: int | None = None
 ) -> None:
@@ -74,25 +88,12 @@ async def decide(
     await connection.execute(DECIDED, action, ids)
 
 
-async def set_aside(
-    connection: Connection, action: Action, status: Literal["parked", "discarded"], visible: str, parameters: list[Any]
+async def decide_weaker(
+    connection: Connection, action: int, ids: Sequence[str], status: Status, by: int | None = None
 ) -> int:
-    """Gives this status to the letters of the selection that have a weaker one. Returns how many changed.
-
-    `visible`: a query of the letters with their `status_now`, with its `parameters`. In a transaction.
-    """
-    number = await begin(connection, action)
-    condition = action.selection.where(parameters)
-    new = f"'{status}'::{STATUS_TYPE}"
-    rows = await connection.fetch(
-        f"""
-        SELECT dead_id, attempts FROM ({visible}) AS visible
-        WHERE {condition} AND (attempts, {new}) > (status_attempt, status) ORDER BY dead_id FOR UPDATE
-        """,  # noqa: S608
-        *parameters,
-    )
-    await decide(connection, number, [(row["dead_id"], row["attempts"]) for row in rows], status)
-    await finish(connection, number, len(rows), status)
+    """Gives this status to those of the letters that have a weaker one. Returns how many changed. In a transaction."""
+    rows = await connection.fetch(LOCK_WEAKER, ids, status)
+    await decide(connection, action, [(row["dead_id"], row["attempts"]) for row in rows], status, by)
     return len(rows)
 
 

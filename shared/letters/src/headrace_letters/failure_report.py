@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Literal, NamedTuple
 
+from headrace_runtime.dead_letters import DECODING_STAGE
 from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_schemas import headers
 
@@ -35,7 +36,8 @@ def headers_of(record: KafkaRecord) -> Headers:
 
 
 class FailureReport(NamedTuple):
-    """The values of the headers, as unchecked text. `cause`: parts of the fingerprint, if the headers have none."""
+    """The values of the headers, as unchecked text. `cause`: parts of the fingerprint, if the headers have none.
+    `before_store`: Headrace rejected the record itself."""
 
     origin: Origin
     worker: str = ""
@@ -48,6 +50,7 @@ class FailureReport(NamedTuple):
     first_failed_at: datetime | None = None
     failed_at: datetime | None = None
     failed: Position | None = None
+    before_store: bool = False
 
 
 def failure_report(found: Headers) -> FailureReport:
@@ -74,6 +77,7 @@ def _headrace(found: Headers) -> FailureReport:
         first_failed_at=_time(found.get(headers.DEAD_FIRST_FAILED_AT)),
         failed_at=_time(found.get(headers.DEAD_FAILED_AT)),
         failed=_connect_position(found),
+        before_store=found.get(headers.CONNECT_STAGE) == DECODING_STAGE,
     )
 
 

@@ -9,18 +9,18 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from headrace_clients.postgres import Connection
-from headrace_letters.count_source import count_source
+from headrace_letters.count_source import VISIBLE, count_source
 from headrace_letters.merge_statements import LETTERS
 from headrace_letters.selection import Selection, Status
 
 SAMPLES = f"""
     SELECT wanted.place, sample.dead_id, sample.error
-    FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[]) WITH ORDINALITY
-        AS wanted (fingerprint, worker, reason, failed_at, place)
+    FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY
+        AS wanted (fingerprint, reason, failed_at, place)
     CROSS JOIN LATERAL (
         SELECT dead_id, error FROM {LETTERS} AS letter
         WHERE letter.failed_at = wanted.failed_at AND letter.fingerprint = wanted.fingerprint
-            AND letter.worker = wanted.worker AND letter.reason = wanted.reason AND letter.dead_topic IS NOT NULL
+            AND letter.reason = wanted.reason AND letter.dead_topic IS NOT NULL
         LIMIT 1
     ) AS sample
     ORDER BY place
@@ -29,19 +29,26 @@ SAMPLES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The letters of one cause. `counts`: by status; a status without letters is missing. `series`: the number of
-    newest failures in equal steps of time; the last step ends now.
+    """The letters of one cause. `workers`: letters by worker, most first. `records`: source records, each of which has
+    a letter of every worker that rejected it. `counts`: letters by status; a status without letters is missing.
+    `series`: the number of newest failures in equal steps of time; the last step ends now.
     """
 
     fingerprint: str
-    worker: str
     reason: str
+    workers: Mapping[str, int]
+    records: int
     counts: Mapping[Status, int]
     first_seen: datetime
     last_seen: datetime
     sample_id: str
     sample_error: str
     series: tuple[int, ...]
+
+    @property
+    def worker(self) -> str:
+        """The worker with the most letters."""
+        return next(iter(self.workers))
 
     @property
     def total(self) -> int:
@@ -51,7 +58,6 @@ class Group:
 
 class _Cause(NamedTuple):
     fingerprint: str
-    worker: str
     reason: str
 
 
@@ -59,6 +65,7 @@ class _Total:
     """The numbers of one group while its rows are read."""
 
     def __init__(self, steps: int) -> None:
+        self.workers: Counter[str] = Counter()
         self.counts: Counter[Status] = Counter()
         self.series = [0] * steps
         self.first_seen: list[datetime] = []
@@ -66,6 +73,7 @@ class _Total:
 
     def add(self, row: asyncpg.Record, age: int) -> None:
         """`age`: the number of steps between the row and the last step."""
+        self.workers[row["worker"]] += row["count"]
         self.counts[row["status_now"]] += row["count"]
         self.first_seen.append(row["first_seen"])
         self.last_seen.append(row["last_seen"])
@@ -98,20 +106,47 @@ async def groups_of(
     )
     totals: dict[_Cause, _Total] = {}
     for row in rows:
-        cause = _Cause(row["fingerprint"], row["worker"], row["reason"])
+        cause = _Cause(row["fingerprint"], row["reason"])
         totals.setdefault(cause, _Total(steps)).add(row, (now - row["begins"]) // step - 1)
     largest = sorted(totals, key=lambda cause: (-totals[cause].counts.total(), cause))[:limit]
-    return await _with_samples(connection, {cause: totals[cause] for cause in largest})
+    chosen = {cause: totals[cause] for cause in largest}
+    return await _with_samples(connection, chosen, await _records(connection, selection, answered_by, chosen))
 
 
-async def _with_samples(connection: Connection, totals: Mapping[_Cause, _Total]) -> list[Group]:
+async def _records(
+    connection: Connection, selection: Selection, answered_by: datetime, totals: Mapping[_Cause, _Total]
+) -> Mapping[_Cause, int]:
+    """The source records of the causes that several workers report. Of the others each letter is one record."""
+    shared = [cause for cause, total in totals.items() if len(total.workers) > 1]
+    if not shared:
+        return {}
+    parameters: list[Any] = [answered_by, [cause.fingerprint for cause in shared]]
+    condition = selection.where(parameters)
+    rows = await connection.fetch(
+        f"""
+        SELECT fingerprint, reason, count(*) FROM (
+            SELECT DISTINCT fingerprint, reason, failed_topic, failed_partition, failed_offset,
+                CASE WHEN before_store AND failed_topic IS NOT NULL THEN '' ELSE dead_id END
+            FROM ({VISIBLE}) AS visible WHERE fingerprint = ANY($2) AND {condition}
+        ) AS record GROUP BY 1, 2
+        """,  # noqa: S608
+        *parameters,
+    )
+    return {_Cause(row["fingerprint"], row["reason"]): row["count"] for row in rows}
+
+
+async def _with_samples(
+    connection: Connection, totals: Mapping[_Cause, _Total], records: Mapping[_Cause, int]
+) -> list[Group]:
     newest = [max(total.last_seen) for total in totals.values()]
-    columns: Iterable[Sequence[Any]] = (*zip(*totals, strict=True), newest) if totals else ([], [], [], [])
+    columns: Iterable[Sequence[Any]] = (*zip(*totals, strict=True), newest) if totals else ([], [], [])
     samples = {row["place"]: row for row in await connection.fetch(SAMPLES, *map(list, columns))}
     groups = []
     for place, (cause, total) in enumerate(totals.items(), start=1):
         sample = samples.get(place, {"dead_id": "", "error": ""})
         counts, series = dict(total.counts), tuple(total.series)
+        workers = dict(total.workers.most_common())
         seen = min(total.first_seen), max(total.last_seen)
-        groups.append(Group(*cause, counts, *seen, sample["dead_id"], sample["error"], series))
+        number = records.get(cause, total.counts.total())
+        groups.append(Group(*cause, workers, number, counts, *seen, sample["dead_id"], sample["error"], series))
     return groups

@@ -1,8 +1,8 @@
 """The index of dead letters in PostgreSQL. The topics are the source of truth; the index can be rebuilt from them."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
@@ -12,11 +12,13 @@ from headrace_clients.postgres_errors import postgres_errors
 from headrace_clients.postgres_migrations import migrate
 from headrace_clients.settings import PostgresSettings
 from headrace_letters import actions
-from headrace_letters.actions import Action, AuditRow
+from headrace_letters.actions import Action, ActionName, AuditRow
+from headrace_letters.bulk_decisions import STATUS_OF, DecidedStatus, Part, Touched, decide_part, part_after
 from headrace_letters.count_source import VISIBLE, count_source
 from headrace_letters.groups import Group, groups_of
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter import Letter, letter_id
+from headrace_letters.letter_order import Place
 from headrace_letters.letter_pages import Page, page_of
 from headrace_letters.letter_rows import IndexedLetter, indexed_letter, letter_row
 from headrace_letters.letter_walk import last_positions, rows_between
@@ -33,8 +35,10 @@ from headrace_letters.merge_statements import (
 )
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, Selection, Status
+from headrace_letters.twins import twins_of
 from headrace_runtime.decoder import Position
 from headrace_schemas.receipts import ReceiptOutcome
+from headrace_worker.stage import Unavailable
 
 REPLAYING_FOR = timedelta(minutes=10)
 MAX_GROUPS = 500
@@ -212,19 +216,47 @@ class LetterIndex:
             await actions.decide(connection, action, chosen, "replaying")
 
     async def mark_superseded(self, action: int, letter: Letter, by: int) -> None:
-        """Records that an edited record of version `by` was published in the letter's place."""
+        """Records that an edited record of version `by` was published in place of the letter and its twins."""
         async with self._transaction() as connection:
+            twins = await twins_of(connection, [letter.id], "superseded")
             await actions.decide(connection, action, [(letter.id, letter.attempts)], "superseded", by)
+            await actions.decide_weaker(connection, action, [twin.id for twin in twins], "superseded", by)
 
-    async def park(self, action: Action) -> int:
-        """Parks the selection and records it, in one transaction. Returns how many letters changed."""
-        async with self._transaction() as connection:
-            return await actions.set_aside(connection, action, "parked", VISIBLE, [self._answered_by()])
+    async def touched(self, action: ActionName, selection: Selection) -> AsyncIterator[Touched]:
+        """What parking or discarding the selection would change. Yields the same object again after each part."""
+        touched, after = Touched(), None
+        yield touched
+        while part := await self._part(selection, STATUS_OF[action], after):
+            touched.add(part)
+            after = part.last
+            yield touched
 
-    async def discard(self, action: Action) -> int:
-        """Discards the selection and records it, in one transaction. Returns how many letters changed."""
+    async def set_aside(self, action: Action) -> AsyncGenerator[int, None]:
+        """Parks or discards the selection and the twins of its letters, and records it.
+
+        Yields the number of changed letters after each part, which is one transaction. A call that is closed or killed
+        has changed these, and a second call takes the rest.
+        """
+        number, done, after = await self.begin(action), 0, None
+        status = STATUS_OF[action.name]
+        try:
+            while True:
+                async with self._transaction() as connection:
+                    part = await part_after(connection, action.selection, status, self._answered_by(), after)
+                    if part is None:
+                        break
+                    done = await decide_part(connection, number, part, status, done)
+                after = part.last
+                yield done
+        except BaseException as error:
+            with suppress(Unavailable):
+                await self.finish(number, done, f"ended by {type(error).__name__}")
+            raise
+        await self.finish(number, done, status)
+
+    async def _part(self, selection: Selection, status: DecidedStatus, after: Place | None) -> Part | None:
         async with self._transaction() as connection:
-            return await actions.set_aside(connection, action, "discarded", VISIBLE, [self._answered_by()])
+            return await part_after(connection, selection, status, self._answered_by(), after)
 
     async def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditRow]:
         """The newest actions first; `before`: only actions with a lower number."""

@@ -28,8 +28,9 @@ class Letter:
 
     `id`: the same for repeated failures; the position, if another system wrote the letter. `worker`: the worker that
     failed, or a connector's name or a consumer group. `failed`: the position of the original record. `kind`,
-    `entity_id`, `version`: None if they cannot be read. `size`: bytes of the value; None for a null value. PostgreSQL
-    can store all texts. They must be escaped before they are shown.
+    `entity_id`, `version`: None if they cannot be read. `size`: bytes of the value; None for a null value.
+    `before_store`: the record itself is wrong, so that every worker that reads it rejects it. PostgreSQL can store all
+    texts. They must be escaped before they are shown.
     """
 
     id: str
@@ -48,6 +49,7 @@ class Letter:
     entity_id: str | None
     version: int | None
     size: int | None
+    before_store: bool = False
 
     @property
     def status(self) -> Literal["waiting", "parked"]:
@@ -87,6 +89,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
         entity_id=about.id,
         version=about.version,
         size=None if record.value is None else len(record.value),
+        before_store=report.before_store,
     )
 
 

@@ -15,7 +15,7 @@ from headrace_runtime.decoder import Position
 LETTER_COLUMNS = (
     "origin", "worker", "reason", "fingerprint", "error", "attempts", "failed_at", "key",
     "dead_topic", "dead_partition", "dead_offset", "failed_topic", "failed_partition", "failed_offset",
-    "kind", "entity_id", "version", "size",
+    "kind", "entity_id", "version", "size", "before_store",
 )  # fmt: skip
 """From the newest letter of an id. The id and `first_failed_at` are common to all its letters."""
 
@@ -52,7 +52,7 @@ def letter_row(letter: Letter) -> tuple[Any, ...]:
     return (
         letter.id, letter.first_failed_at, letter.origin, letter.worker, letter.reason, letter.fingerprint,
         letter.error, letter.attempts, letter.failed_at, letter.key, *letter.at, *failed,
-        letter.kind, letter.entity_id, letter.version, letter.size, letter.status,
+        letter.kind, letter.entity_id, letter.version, letter.size, letter.before_store, letter.status,
     )  # fmt: skip
 
 
@@ -76,6 +76,7 @@ def indexed_letter(row: asyncpg.Record) -> IndexedLetter:
         entity_id=row["entity_id"],
         version=row["version"],
         size=row["size"],
+        before_store=row["before_store"],
     )
     this_attempt = row["replayed_attempt"] == letter.attempts
     return IndexedLetter(

@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace_clients.postgres import Connection
 from headrace_letters.count_source import VISIBLE
-from headrace_letters.letter_pages import IN_INDEX_ORDER
+from headrace_letters.letter_order import IN_INDEX_ORDER
 from headrace_letters.merge_statements import LETTERS
 from headrace_letters.selection import Selection
 from headrace_runtime.decoder import Position

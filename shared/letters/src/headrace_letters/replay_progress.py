@@ -7,6 +7,8 @@ from headrace_letters.prediction import Outcome
 from headrace_letters.wording import OUTCOMES, PROGRESS, ProgressPart
 
 State = Literal["replaying", "canary", "waiting", "done", "stopped"]
+STOP_SHARE = 0.5
+"""A replay stops when more than this share of the answers are failures, unless the operator sets another share."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +21,7 @@ class ReplayOptions:
     limit: int | None = None
     rate: float | None = None
     canary: int = 0
-    stop_share: float = 0.5
+    stop_share: float = STOP_SHARE
     answer_within: float = 60.0
     dry_run: bool = False
 

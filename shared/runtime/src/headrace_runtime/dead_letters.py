@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from headrace_runtime.decoder import KafkaRecord, header, position
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
+from headrace_schemas.headers import DeadReason
 from headrace_worker.stage import Rejected
 
 MAX_STACKTRACE_BYTES = 8192
@@ -17,9 +18,34 @@ _REPLACED = (headers.DEAD_ID, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, hea
              headers.DEAD_FIRST_FAILED_AT, headers.DEAD_FAILED_AT, headers.REPLAY_OF)  # fmt: skip
 
 
+BEFORE_A_STORE: tuple[DeadReason, ...] = (
+    "not_json",
+    "invalid",
+    "key_mismatch",
+    "null_without_version",
+    "unknown_schema",
+)
+"""A record that fails for one of these reasons fails in every worker that reads it, before any store sees it."""
+OVERSIZED = ("value", "key and headers")
+"""What of a record is too large to be decoded. Other causes of `too_large` name a store or an output."""
+
+DECODING_STAGE = b"VALUE_CONVERTER"
+"""Kafka Connect's name of the stage in which such a record fails."""
+
+
 def fingerprint(worker: str, rejection: Rejected) -> str:
-    """Identifies the cause and contains no value: 16 hex digits of SHA-256 over worker, reason and structured cause."""
-    return hashlib.sha256("\x1f".join((worker, rejection.reason, *rejection.cause)).encode()).hexdigest()[:16]
+    """Identifies the cause and contains no value: 16 hex digits of SHA-256 over worker, reason and structured cause.
+
+    A failure before a store has the same fingerprint in every worker.
+    """
+    where = () if fails_before_a_store(rejection) else (worker,)
+    return hashlib.sha256("\x1f".join((*where, rejection.reason, *rejection.cause)).encode()).hexdigest()[:16]
+
+
+def fails_before_a_store(rejection: Rejected) -> bool:
+    """Whether the record itself is wrong, so that no store has seen it and every other worker rejects it too."""
+    too_large = rejection.reason == "too_large" and rejection.cause[:1] in [(part,) for part in OVERSIZED]
+    return too_large or rejection.reason in BEFORE_A_STORE
 
 
 def dead_letter(
@@ -78,14 +104,11 @@ def _own_headers(
         headers.DEAD_ATTEMPTS: str(attempts(record) + 1).encode() if replayed else b"1",
         headers.DEAD_FAILED_AT: failed_at,
         headers.CONNECT_NAME: worker.encode(),
-        headers.CONNECT_STAGE: b"VALUE_CONVERTER" if rejection.reason in _DECODING else b"TASK_PUT",
+        headers.CONNECT_STAGE: DECODING_STAGE if fails_before_a_store(rejection) else b"TASK_PUT",
         headers.CONNECT_EXCEPTION: "/".join((rejection.reason, *rejection.cause)).encode(),
         headers.CONNECT_MESSAGE: rejection.detail.encode(errors="replace")[:MAX_MESSAGE_BYTES],
         **({headers.CONNECT_STACKTRACE: stacktrace[-MAX_STACKTRACE_BYTES:]} if stacktrace else {}),
     }
-
-
-_DECODING = ("not_json", "invalid", "key_mismatch", "null_without_version", "unknown_schema")
 
 
 def is_ours(name: str) -> bool:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from headrace_cli.commands import dead_decisions
 from headrace_cli.dead import edit_file, letter_actions, letter_queries
 from headrace_cli.dead.letter_details import letter_details
 from headrace_cli.dead.letter_objects import letter_object, preview_object
@@ -30,9 +31,9 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import inert, messages, print_json, screen
 from headrace_letters.actions import Action
 from headrace_letters.index_settings import IndexSettings
-from headrace_letters.replay_progress import Progress, ReplayOptions, refusals, summary
+from headrace_letters.replay_progress import STOP_SHARE, Progress, ReplayOptions, refusals, summary
 from headrace_letters.selection import Selection
-from headrace_letters.wording import ACTIONS, PROGRESS
+from headrace_letters.wording import PROGRESS
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False, no_args_is_help=True)
 
@@ -136,7 +137,7 @@ def replay(
     canary: Annotated[int, typer.Option(min=0, help="This many go first; the others only if none fails.")] = 10,
     stop_share: Annotated[
         float, typer.Option(min=0, max=1, help="Stop when more than this share of the answers are failures; 1: never.")
-    ] = 0.5,
+    ] = STOP_SHARE,
     answer_within: Annotated[float, typer.Option(min=1, help="Stop after this many seconds without an answer.")] = 60.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     actor: Actor = None,
@@ -165,38 +166,6 @@ def replay(
         screen().print(inert(_summary(progress, dry_run)), soft_wrap=True)
     if not dry_run and (progress.failed or progress.refused or progress.unanswered or progress.state != "done"):
         raise typer.Exit(NOT_DONE)
-
-
-@app.command()
-@with_selection(ACTING)
-def park(
-    selection: Selection, every: All = False, actor: Actor = None, reason: Reason = "", as_json: AsJson = False
-) -> None:
-    """Park letters: a replay takes them only with `--status parked`."""
-    action = Action(actor_name(actor), "park", explicit(selection, every), reason)
-    count = asyncio.run(letter_actions.park(IndexSettings(), action))
-    if as_json:
-        print_json({"parked": count})
-    else:
-        screen().print(f"{count:,} letters {ACTIONS['park'].title}")
-
-
-@app.command()
-@with_selection(ACTING)
-def discard(
-    selection: Selection,
-    reason: Annotated[str, typer.Option(help="Why, for the audit.", show_default=False)],
-    every: All = False,
-    actor: Actor = None,
-    as_json: AsJson = False,
-) -> None:
-    """Discard letters: they are never replayed. Their records stay on the topic until they expire."""
-    action = Action(actor_name(actor), "discard", explicit(selection, every), reason)
-    count = asyncio.run(letter_actions.discard(IndexSettings(), action))
-    if as_json:
-        print_json({"discarded": count})
-    else:
-        screen().print(f"{count:,} letters {ACTIONS['discard'].title}")
 
 
 @app.command()
@@ -261,6 +230,10 @@ def reindex(as_json: AsJson = False) -> None:
     else:
         counts = f"{done.letters:,} letters, {done.receipts:,} receipts and {done.decisions:,} decisions of operators"
         screen().print(f"the index has {counts}")
+
+
+for decision in (dead_decisions.park, dead_decisions.discard, dead_decisions.audit):
+    app.command()(decision)
 
 
 def _none(selection: Selection) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from headrace_letters.actions import Action
+from headrace_letters.bulk_decisions import Touched
 from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
@@ -35,13 +36,19 @@ async def replay_all(
     return progress
 
 
-async def park(settings: IndexSettings, action: Action) -> int:
-    """Returns how many letters were parked."""
+async def touched(settings: IndexSettings, action: Action, on_progress: Callable[[int, int], None]) -> Touched:
+    """What the action would change. `on_progress` gets the number of counted letters and the total."""
     async with open_index(settings) as index:
-        return await index.park(action)
+        total = sum((await index.count(action.selection)).values())
+        async for found in index.touched(action.name, action.selection):
+            on_progress(found.letters, max(total, found.letters))
+    return found
 
 
-async def discard(settings: IndexSettings, action: Action) -> int:
-    """Returns how many letters were discarded."""
-    async with open_index(settings) as index:
-        return await index.discard(action)
+async def set_aside(settings: IndexSettings, action: Action, on_progress: Callable[[int], None]) -> int:
+    """Parks or discards letters; returns how many changed. `on_progress` gets their number so far."""
+    count = 0
+    async with open_index(settings) as index, aclosing(index.set_aside(action)) as deciding:
+        async for count in deciding:
+            on_progress(count)
+    return count

@@ -4,6 +4,7 @@ import base64
 from typing import Any
 
 from headrace_cli.dead.topic_letters import TopicGroup
+from headrace_letters.bulk_decisions import Touched
 from headrace_letters.groups import Group
 from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import IndexedLetter
@@ -42,12 +43,14 @@ def letter_object(letter: Letter, found: IndexedLetter | None = None) -> dict[st
 
 
 def group_object(group: Group) -> dict[str, Any]:
+    """`count`: letters. `records`: source records; each has a letter of every worker that rejected it."""
     return {
         "fingerprint": group.fingerprint,
         "worker": group.worker,
-        "workers": {group.worker: sum(group.counts.values())},
+        "workers": dict(group.workers),
         "reason": group.reason,
-        "count": sum(group.counts.values()),
+        "count": group.total,
+        "records": group.records,
         "counts": dict(group.counts),
         "first_seen": group.first_seen,
         "last_seen": group.last_seen,
@@ -65,12 +68,19 @@ def topic_group_object(group: TopicGroup) -> dict[str, Any]:
         "workers": dict(group.workers),
         "reason": group.reason,
         "count": count,
+        "records": len(group.records),
         "counts": {"waiting": count},
         "first_seen": group.first.failed_at,
         "last_seen": group.last.failed_at,
         "sample_id": group.last.id,
         "sample_error": group.last.error,
     }
+
+
+def touched_objects(touched: Touched) -> list[dict[str, Any]]:
+    """By cause and worker. `letters`: of the selection. `twins`: of other workers for the same source records."""
+    causes = sorted({*touched.chosen, *touched.twins})
+    return [cause._asdict() | {"letters": touched.chosen[cause], "twins": touched.twins[cause]} for cause in causes]
 
 
 def preview_object(preview: Preview) -> dict[str, Any]:

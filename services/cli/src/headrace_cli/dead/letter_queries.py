@@ -5,6 +5,7 @@ from typing import Any
 
 from headrace_cli.dead.letter_objects import group_object, topic_group_object
 from headrace_cli.dead.topic_letters import groups_on, letters_on
+from headrace_letters.actions import AuditRow
 from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
@@ -56,3 +57,9 @@ async def preview_all(
         async for found in preview(index, reader, stores, selection, limit=limit):
             on_progress(found)
     return found
+
+
+async def audit(settings: IndexSettings, limit: int, before: int | None) -> list[AuditRow]:
+    """The newest actions on dead letters, newest first; `before`: only actions with a lower number."""
+    async with open_index(settings) as index:
+        return await index.audit(limit=limit, before=before)

@@ -10,6 +10,8 @@ from rich.text import Text
 from headrace_cli.dead.letter_objects import shown_key
 from headrace_cli.output import inert, table
 from headrace_letters import wording
+from headrace_letters.actions import AuditRow
+from headrace_letters.bulk_decisions import Touched
 from headrace_letters.letter import Letter
 from headrace_letters.prediction import OUTCOMES, Outcome, Prediction
 from headrace_letters.preview import Preview
@@ -33,14 +35,14 @@ def letters_table(letters: Sequence[tuple[Letter, str]]) -> Table:
 
 
 def groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
-    """One row for each group object."""
-    numbers = ("letters", "waiting")
+    """One row for each group object. A source record has a letter of each worker that rejected it."""
+    numbers = ("records", "letters", "waiting")
     shown = table("cause", "worker", "reason", *numbers, "first seen", "last seen", "for example", right=numbers)
     for group in groups:
         shown.add_row(
-            inert(group["fingerprint"]), inert(_workers(group)), inert(group["reason"]), f"{group['count']:,}",
-            f"{group['counts'].get('waiting', 0):,}", when(group["first_seen"]), when(group["last_seen"]),
-            cut(group["sample_error"], MAX_ERROR),
+            inert(group["fingerprint"]), inert(_workers(group)), inert(group["reason"]), f"{group['records']:,}",
+            f"{group['count']:,}", f"{group['counts'].get('waiting', 0):,}", when(group["first_seen"]),
+            when(group["last_seen"]), cut(group["sample_error"], MAX_ERROR),
         )  # fmt: skip
     return shown
 
@@ -49,7 +51,29 @@ def _workers(group: Mapping[str, Any]) -> str:
     workers: Mapping[str, int] = group["workers"]
     if len(workers) == 1:
         return next(iter(workers))
-    return ", ".join(f"{name} {count / group['count']:.0%}" for name, count in workers.items())
+    return ", ".join(f"{name} {count:,}" for name, count in workers.items())
+
+
+def touched_table(touched: Touched) -> Table:
+    """One row for each cause and worker whose letters a decision would change."""
+    shown = table("cause", "worker", "reason", "letters", "", right=("letters",))
+    about = ((touched.chosen, ""), (touched.twins, "not chosen: of the same source records"))
+    for counts, remark in about:
+        for cause, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            shown.add_row(inert(cause.fingerprint), inert(cause.worker), inert(cause.reason), f"{count:,}", remark)
+    return shown
+
+
+def audit_table(rows: Sequence[AuditRow]) -> Table:
+    """One row for each action. The number is what `--before` takes."""
+    shown = table("number", "at", "by", "action", "letters", "count", "why", "outcome", right=("number", "count"))
+    for row in rows:
+        chosen = ", ".join(f"{name}={value}" for name, value in row.selection.items()) or "all"
+        shown.add_row(
+            str(row.number), when(row.at), inert(row.actor), inert(row.name), cut(chosen, MAX_ERROR),
+            f"{row.count:,}", cut(row.reason, MAX_ERROR), inert(row.outcome or "not finished"),
+        )  # fmt: skip
+    return shown
 
 
 def preview_table(preview: Preview) -> Table:

@@ -8,18 +8,20 @@ from typing import Any
 from headrace_clients.topic_reader import open_topics
 from headrace_letters.letter import Letter, read_letter
 from headrace_letters.selection import Selection
+from headrace_letters.twins import record_of
 from headrace_worker.settings import CommonSettings
 
 
 @dataclass(slots=True)
 class TopicGroup:
-    """The letters of one cause that are on the topics now."""
+    """The letters of one cause that are on the topics now. `records`: their source records."""
 
     fingerprint: str
     reason: str
     first: Letter
     last: Letter
     workers: Counter[str] = field(default_factory=Counter)
+    records: set[str] = field(default_factory=set)
 
 
 async def letters_on(
@@ -39,6 +41,7 @@ async def groups_on(settings: CommonSettings, topics: Sequence[str], selection: 
     async for letter, _ in letters_on(settings, topics, selection):
         group = groups.setdefault(letter.fingerprint, TopicGroup(letter.fingerprint, letter.reason, letter, letter))
         group.workers[letter.worker] += 1
+        group.records.add(record_of(letter) or letter.id)
         group.first = min(group.first, letter, key=lambda one: one.failed_at)
         group.last = max(group.last, letter, key=lambda one: one.failed_at)
     return sorted(groups.values(), key=lambda group: -group.workers.total())

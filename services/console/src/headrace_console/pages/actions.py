@@ -1,6 +1,6 @@
 """Preview, replay, park or discard a selection. Nothing changes before the POST of a form."""
 
-from typing import Any
+from typing import Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request
@@ -10,15 +10,19 @@ from pydantic import BaseModel, Field, ValidationError
 from headrace_console.backend import Backend
 from headrace_console.dependencies import CurrentActor, CurrentBackend, QuerySelection
 from headrace_console.guard.forms import CheckedForm, Form
-from headrace_console.job_steps import preview_steps, replay_steps
+from headrace_console.job_steps import decision_steps, preview_steps, replay_steps
 from headrace_console.page_templates import page
 from headrace_console.selection_fields import query_of, selection_of
-from headrace_letters.actions import Action, ActionName
+from headrace_letters.actions import Action
+from headrace_letters.bulk_decisions import Touched
 from headrace_letters.replay_order import replayable
-from headrace_letters.replay_progress import ReplayOptions
+from headrace_letters.replay_progress import STOP_SHARE, ReplayOptions
 from headrace_letters.selection import Selection, Status
 
 router = APIRouter()
+Decision = Literal["park", "discard"]
+SHORT_SECONDS = 1.0
+"""A decision that takes longer has a page that shows its progress."""
 
 
 class ReplayForm(BaseModel):
@@ -27,7 +31,7 @@ class ReplayForm(BaseModel):
     canary: int = Field(10, ge=0, le=100_000)
     rate: float | None = Field(None, gt=0, le=1_000_000)
     limit: int | None = Field(None, ge=1)
-    stop_percent: float = Field(20, gt=0, le=100)
+    stop_percent: float = Field(100 * STOP_SHARE, gt=0, le=100)
     why: str = Field("", max_length=2000)
 
     @property
@@ -81,25 +85,20 @@ async def begin_replay(backend: CurrentBackend, actor: CurrentActor, form: Check
 
 @router.get("/park")
 async def park_form(request: Request, backend: CurrentBackend, selection: QuerySelection) -> Response:
-    """The confirmation of parking: what it means, and for how many letters."""
-    return page(
-        request, "decision.html", name="park", selection=selection, problem="", **await _counted(backend, selection)
-    )
+    """The confirmation of parking: what it means, and which letters change."""
+    return await _decision_page(request, backend, "park", selection)
 
 
 @router.get("/discard")
 async def discard_form(request: Request, backend: CurrentBackend, selection: QuerySelection) -> Response:
-    """The confirmation of discarding: what it means, for how many letters, and the reason."""
-    return page(
-        request, "decision.html", name="discard", selection=selection, problem="", **await _counted(backend, selection)
-    )
+    """The confirmation of discarding: what it means, which letters change, and the reason."""
+    return await _decision_page(request, backend, "discard", selection)
 
 
 @router.post("/park")
 async def park(backend: CurrentBackend, actor: CurrentActor, form: CheckedForm) -> Response:
     """Parks the selection."""
-    await backend.index.park(_action(actor, "park", form))
-    return RedirectResponse(_back_to(selection_of(form.pairs())), 303)
+    return await _decide(backend, _action(actor, "park", form))
 
 
 @router.post("/discard")
@@ -107,13 +106,36 @@ async def discard(request: Request, backend: CurrentBackend, actor: CurrentActor
     """Discards the selection; a reason is required."""
     action = _action(actor, "discard", form)
     if not action.reason:
-        counted = await _counted(backend, action.selection)
         problem = "Enter a reason. The audit log shows it to whoever looks for this change later."
-        return page(
-            request, "decision.html", 400, name="discard", selection=action.selection, problem=problem, **counted
-        )
-    await backend.index.discard(action)
-    return RedirectResponse(_back_to(action.selection), 303)
+        return await _decision_page(request, backend, "discard", action.selection, problem)
+    return await _decide(backend, action)
+
+
+async def _decision_page(
+    request: Request, backend: Backend, name: Decision, selection: Selection, problem: str = ""
+) -> Response:
+    touched = await _touched(backend, name, selection)
+    return page(
+        request, "decision.html", 400 if problem else 200, name=name, selection=selection, problem=problem,
+        touched=touched,
+    )  # fmt: skip
+
+
+async def _touched(backend: Backend, name: Decision, selection: Selection) -> Touched:
+    async for found in backend.index.touched(name, selection):
+        touched = found
+    return touched
+
+
+async def _decide(backend: Backend, action: Action) -> Response:
+    """Goes to the letters, or to the page of the progress if there are many letters."""
+    name: Decision = "park" if action.name == "park" else "discard"
+    total = sum((await backend.index.count(action.selection)).values())
+    job = backend.jobs.start(
+        name, action.actor, action.selection, decision_steps(backend, action, total), {"Why": action.reason}
+    )
+    done = await job.ends_within(SHORT_SECONDS)
+    return RedirectResponse(_back_to(action.selection) if done else f"/jobs/{job.id}", 303)
 
 
 def _replay_form(given: dict[str, str]) -> ReplayForm:
@@ -130,17 +152,13 @@ def _in_words(chosen: ReplayForm) -> dict[str, str]:
     return words | ({"Why": chosen.why} if chosen.why else {})
 
 
-def _action(actor: str, name: ActionName, form: Form) -> Action:
+def _action(actor: str, name: Decision, form: Form) -> Action:
     return Action(actor, name, selection_of(form.pairs()), form.get("why"))
 
 
 async def _taken(backend: Backend, selection: Selection) -> dict[Status, int]:
     """The number of letters that a replay would take, by status."""
     return await backend.index.count(replayable(selection))
-
-
-async def _counted(backend: Backend, selection: Selection) -> dict[str, Any]:
-    return {"counts": await backend.index.count(selection)}
 
 
 def _back_to(selection: Selection) -> str:
