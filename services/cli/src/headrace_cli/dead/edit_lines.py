@@ -20,12 +20,14 @@ NOT_EDITED = ("embedding",)
 
 
 async def exported(index: LetterIndex, reader: LetterReader, selection: Selection) -> AsyncIterator[dict[str, Any]]:
-    """One object for each letter that can be edited: change `value`; `new_version` may be set.
+    """One object for each record whose letters can be edited: change `value`; `new_version` may be set.
 
     If the value is not a JSON object, `value` is null and `value_base64` has its bytes. Raises Unavailable.
     """
     chosen = replace(selection, status=tuple(one for one in selection.status or EDITABLE if one in EDITABLE))
     async for found in index.walk(chosen):
+        same_record = await index.repeated(chosen, [one.letter.id for one in found])
+        found = [one for one in found if one.letter.id not in same_record]
         positions = [one.letter.at for one in found]
         records = [record async for _, record in reader.read(positions)]
         for one, record in zip(found, records, strict=True):

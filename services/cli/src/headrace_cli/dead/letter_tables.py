@@ -37,7 +37,7 @@ def letters_table(letters: Sequence[tuple[Letter, str]]) -> Table:
 def groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
     """One row for each group object. A source record has a letter of each worker that rejected it."""
     numbers = ("records", "letters", "waiting")
-    shown = table("cause", "worker", "reason", *numbers, "first seen", "last seen", "for example", right=numbers)
+    shown = table("cause", "workers", "reason", *numbers, "first seen", "last seen", "for example", right=numbers)
     for group in groups:
         shown.add_row(
             inert(group["fingerprint"]), inert(_workers(group)), inert(group["reason"]), f"{group['records']:,}",
@@ -48,10 +48,7 @@ def groups_table(groups: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _workers(group: Mapping[str, Any]) -> str:
-    workers: Mapping[str, int] = group["workers"]
-    if len(workers) == 1:
-        return next(iter(workers))
-    return ", ".join(f"{name} {count:,}" for name, count in workers.items())
+    return ", ".join(f"{name} {count:,}" for name, count in group["workers"].items())
 
 
 def touched_table(touched: Touched) -> Table:
