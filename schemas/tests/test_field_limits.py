@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from headrace_schemas.fields import MAX_DEPTH, MAX_VERSION, Attributes, EntityId, Number, Text, Version
+from headrace_schemas.changes import CHANGES
+from headrace_schemas.fields import MAX_DEPTH, MAX_VERSION, Attributes, EntityId, Kind, Number, Text, Version
 
 ids = TypeAdapter[str](EntityId)
 texts = TypeAdapter[str](Text)
@@ -69,6 +70,23 @@ def test_half_of_a_surrogate_pair_is_refused(adapter: TypeAdapter[Any]) -> None:
 
 def test_a_whole_surrogate_pair_in_json_is_text() -> None:
     assert texts.validate_json(b'"\\ud83d\\ude00"') == "\U0001f600"
+
+
+@pytest.mark.parametrize("character", ["x", "보", "\U0001f600"])
+@pytest.mark.parametrize(("kind", "field", "longest"), [("product", "title", 10_000), ("keyword", "text", 1000)])
+def test_a_title_and_a_keyword_have_a_longest_length_in_characters(
+    kind: Kind, field: str, longest: int, character: str
+) -> None:
+    row = {"op": "upsert", f"{kind}_id": "a", "version": 1, "occurred_at": "2026-03-01T09:30:00Z"}
+    CHANGES[kind].model_validate(row | {field: character * longest})
+    with pytest.raises(ValidationError) as caught:
+        CHANGES[kind].model_validate(row | {field: character * (longest + 1)})
+    assert f"{field}\n  String should have at most {longest} characters" in str(caught.value)
+
+
+def test_a_description_may_fill_the_record() -> None:
+    row = {"op": "upsert", "product_id": "a", "version": 1, "occurred_at": "2026-03-01T09:30:00Z", "title": "a"}
+    CHANGES["product"].model_validate(row | {"description": "x" * 1_000_000, "brand": "x" * 40_000})
 
 
 @pytest.mark.parametrize("version", [1, 2**53 + 1, MAX_VERSION])

@@ -4,7 +4,7 @@ from typing import ClassVar, Self
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
-from headrace_schemas.fields import Attributes, EntityId, Kind, Number, Op, Text, Version
+from headrace_schemas.fields import Attributes, EntityId, KeywordText, Kind, Number, Op, Text, Title, Version
 from headrace_schemas.headers import SCHEMA_MAJOR
 
 
@@ -50,7 +50,7 @@ class ProductChange(Change):
     )  # fmt: skip
 
     product_id: EntityId
-    title: Text | None = None
+    title: Title | None = None
     description: Text | None = None
     brand: Text | None = None
     category: Text | None = None
@@ -78,7 +78,7 @@ class KeywordChange(Change):
     field_names: ClassVar[tuple[str, ...]] = ("keyword_id", "text", "locale", "popularity")
 
     keyword_id: EntityId
-    text: Text | None = None
+    text: KeywordText | None = None
     locale: Text | None = None
     popularity: Number | None = None
 

@@ -23,6 +23,12 @@ MAX_ID_BYTES = 512
 """Elasticsearch refuses a longer `_id`, and with it the whole bulk request."""
 MAX_VERSION = 2**63 - 1
 """The largest value of PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload."""
+MAX_TITLE = 10_000
+"""Characters. A model reads no more than the first 1,000 words of a product, so that a longer title is an error of the
+catalogue. A description has no limit of its own: it may fill the record.
+"""
+MAX_KEYWORD_TEXT = 1000
+"""Characters. Each product's link set contains the texts of its keywords, and must fit into one record."""
 MAX_DEPTH = 20
 """Elasticsearch's `flattened` type refuses an object that is nested deeper."""
 DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -86,6 +92,8 @@ def _no_lenient_number(value: object) -> object:
 
 EntityId = Annotated[str, AfterValidator(_entity_id)]
 Text = Annotated[str, AfterValidator(_storable_text)]
+Title = Annotated[str, Field(max_length=MAX_TITLE), AfterValidator(_storable_text)]
+KeywordText = Annotated[str, Field(max_length=MAX_KEYWORD_TEXT), AfterValidator(_storable_text)]
 Version = Annotated[StrictInt, Field(ge=1, le=MAX_VERSION)]
 Attributes = Annotated[dict[str, Any], AfterValidator(_storable_object)]
 Number = Annotated[float, BeforeValidator(_no_lenient_number), Field(allow_inf_nan=False)]

@@ -47,6 +47,7 @@ def test_a_row_becomes_a_record_keyed_by_its_id() -> None:
         ({"version": 0}, "has a wrong version"),
         ({"version": 2**63}, "has a wrong version"),
         ({"product_id": "x" * 513}, "an id has 1 to 512 bytes of UTF-8, this one has 513"),
+        ({"title": "x" * 10_001}, "has a wrong title: String should have at most 10000 characters"),
         ({"title": None}, "an upsert of a product needs a title"),
         ({"title": "a\x00b"}, "contains U+0000"),
         ({"title": "a\ud83d"}, "surrogate"),
