@@ -87,7 +87,8 @@ class FakeConsumers:
             self._started[names[id(consumer)]].set()
 
         async def getmany(consumer: AIOKafkaConsumer, *partitions: Any, **options: Any) -> Any:
-            return await of(consumer).next_batch()
+            # A batch is one answer: a poll that does not wait finds no more.
+            return {} if options["timeout_ms"] == 0 else await of(consumer).next_batch()
 
         async def commit(consumer: AIOKafkaConsumer, offsets: Any) -> None:
             of(consumer).ended.put_nowait("committed")

@@ -12,6 +12,7 @@ DEAD_FINGERPRINT = "headrace-dead-fingerprint"
 DEAD_ATTEMPTS = "headrace-dead-attempts"
 DEAD_FIRST_FAILED_AT = "headrace-dead-first-failed-at"
 DEAD_FAILED_AT = "headrace-dead-failed-at"
+DEAD_VALUE_OMITTED = "headrace-dead-value-omitted"
 
 CONNECT = "__connect.errors."
 """The prefix of Kafka Connect's error headers (KIP-298), so that existing consoles show our dead letters."""

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime.dead_letters import attempts, dead_letter, fingerprint
+from headrace_runtime.decoder import Omitted
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
 from headrace_worker.stage import Rejected
@@ -18,11 +19,12 @@ REJECTION = Rejected("refused_by_store", "price is no number", ("mapper_parsing_
 LIMIT = 2_000_000
 
 
-def letter(record: Any, rejection: Rejected = REJECTION, *, now: datetime = NOW, max_bytes: int = LIMIT) -> Outgoing:
+def letter(
+    record: Any, rejection: Rejected = REJECTION, *, now: datetime = NOW, max_bytes: int = LIMIT, whole: bool = True
+) -> Outgoing:
     again = record.topic == REPLAY_TOPIC
-    return dead_letter(
-        "qdrant", "headrace.dead.qdrant", record, rejection, now=now, max_bytes=max_bytes, replayed=again
-    )
+    topic = "headrace.dead.qdrant"
+    return dead_letter("qdrant", topic, record, rejection, now=now, max_bytes=max_bytes, replayed=again, whole=whole)
 
 
 def own(outgoing: Outgoing) -> dict[str, bytes]:
@@ -142,7 +144,7 @@ def test_a_long_message_is_cut() -> None:
 
 
 def size(outgoing: Outgoing) -> int:
-    pairs = sum(len(name) + len(value or b"") for name, value in outgoing.headers)
+    pairs = sum(len(name) + len(value or b"") + 10 for name, value in outgoing.headers)
     return len(outgoing.key or b"") + len(outgoing.value or b"") + pairs
 
 
@@ -150,11 +152,27 @@ def test_a_letter_that_is_too_large_loses_its_stack_trace_first_and_then_its_mes
     rejection = failed("x" * 20_000)
     whole = size(letter(kafka_record(b"v" * 1000), rejection))
     names = []
-    for limit in (whole + 1000, whole - 1000, whole - 8192 - 200):
+    for limit in (whole + 1000, whole - 1000, whole - 8192 - 60):
         made = own(letter(kafka_record(b"v" * 1000), rejection, max_bytes=limit))
         names.append((headers.CONNECT_STACKTRACE in made, headers.CONNECT_MESSAGE in made))
         assert headers.DEAD_ID in made
     assert names == [(True, True), (False, True), (False, False)]
+
+
+def test_a_letter_without_its_value_says_the_size_and_where_it_lies() -> None:
+    pairs = [("x", b"x" * 5000)]
+    omitted = letter(kafka_record(Omitted(5000), b"k", offset=41, headers=pairs), failed("why"))
+    refused = letter(kafka_record(b"v" * 5000, b"k", offset=41, headers=pairs), failed("why"), whole=False)
+    for made in (omitted, refused):
+        assert (made.key, made.value) == (b"k", None)
+        assert own(made)[headers.DEAD_VALUE_OMITTED] == b"5000"
+        assert [own(made)[name] for name in (headers.CONNECT_TOPIC, headers.CONNECT_OFFSET)] == [TOPIC.encode(), b"41"]
+        assert own(made)[headers.CONNECT_MESSAGE] == b"detail"
+        assert headers.DEAD_VALUE_OMITTED not in own(letter(replayed(made)))
+    assert "x" in own(omitted)
+    assert size(refused) < 1000
+    assert headers.DEAD_VALUE_OMITTED not in own(letter(kafka_record(None, b"k"), whole=False))
+    assert letter(kafka_record(b"v", b"k" * 513), whole=False).key is None
 
 
 @given(st.integers(0, 20_000), st.integers(0, 3000), st.integers(0, 5000))

@@ -9,7 +9,7 @@ from harness.records import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Undecoded
+from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded
 from headrace_schemas import headers
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.fields import MAX_VERSION
@@ -44,6 +44,43 @@ def test_a_valid_record_is_the_change_of_its_topics_kind() -> None:
 @pytest.mark.parametrize("value", [b"", b"{nope", b"\xff\xfe", b'{"title": "\\ud800"}', b"[" * 100_000])
 def test_a_value_that_is_not_json_is_a_dead_letter(value: bytes) -> None:
     assert dead(kafka_record(value, b"p1"))[0] == "not_json"
+
+
+def too_large(value: Any, topic: str = TOPIC, key: bytes | None = b"p1", **more: Any) -> Any:
+    """The rejection of a record for its size, where the setting is 1000 bytes; None if it has another fate."""
+    limited = Decoder(INPUTS | {"links": ProductLinks}, REPLAY_TOPIC, max_record_bytes=1000)
+    decoded = limited.decode(kafka_record(value, key, topic=topic, **more))
+    rejected = isinstance(decoded, Undecoded) and decoded.rejection.reason == "too_large"
+    return decoded.rejection if rejected else None
+
+
+def test_a_value_above_the_limit_is_rejected_before_it_is_decoded() -> None:
+    row = product("p1", 1, title="t")
+    longest = row | {"description": "d" * (1000 - len(json.dumps(row | {"description": ""})))}
+    assert too_large(longest) is None
+    assert change(kafka_record(longest), Decoder(INPUTS, REPLAY_TOPIC, max_record_bytes=1000)).version == 1
+    assert too_large(b"{" * 1001).cause == ("value",)
+    assert "1001 bytes" in too_large(b"{" * 1001).detail
+    assert "HEADRACE_KAFKA__MAX_RECORD_BYTES, 1000" in too_large(b"{" * 1001).detail
+    assert too_large(Omitted(5_000_000)).detail.startswith("value: 5000000 bytes")
+
+
+def test_records_of_internal_topics_have_twice_the_limit() -> None:
+    assert too_large(b"{" * 2000, "links") is None
+    assert "twice HEADRACE_KAFKA__MAX_RECORD_BYTES" in too_large(b"{" * 2001, "links").detail
+
+
+def test_key_and_headers_have_a_limit_of_their_own_which_null_values_have_too() -> None:
+    for value in (None, product("p1", 1)):
+        assert too_large(value, headers=[("x", b"x" * 900), ("y", None)]) is None
+        assert too_large(value, headers=[("x", b"x" * 500), ("x", b"x" * 500)]).cause == ("key and headers",)
+    assert too_large(None, key=b"k" * 1001).cause == ("key and headers",)
+
+
+def test_a_replay_has_the_limit_of_its_topic_and_room_for_the_headers_of_its_letter() -> None:
+    assert too_large(b"{" * 1001, REPLAY_TOPIC, headers=[SOURCE]).cause == ("value",)
+    more = [SOURCE, ("x", b"x" * 900), (headers.CONNECT_STACKTRACE, b"s" * 900)]
+    assert too_large(product("p1", 1), REPLAY_TOPIC, headers=more) is None
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,9 @@ import ssl
 from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.errors import KafkaError
 from faststream.kafka.security import parse_security
 from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
@@ -65,6 +68,20 @@ def producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
             **options,
         }
     )
+
+
+async def max_message_bytes(settings: KafkaSettings, topic: str) -> int | None:
+    """The largest batch that the topic accepts, bytes, as compressed; None if the broker does not tell."""
+    admin = AIOKafkaAdminClient(**client_options(settings))
+    try:
+        await admin.start()
+        replies = await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, topic)])
+    except (KafkaError, OSError):
+        return None
+    finally:
+        await admin.close()
+    entries = [entry for reply in replies for *_, found in reply.resources for entry in found]
+    return next((int(value) for name, value, *_ in entries if name == "max.message.bytes"), None)
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:

@@ -36,7 +36,12 @@ class ReplayTarget:
         self.settings = settings
         self.inputs = worker.inputs(settings)
         self.replay_topic = settings.topics.replay(worker.name)
-        self.decoder = Decoder(self.inputs, self.replay_topic, on_null=settings.null_without_version)
+        self.decoder = Decoder(
+            self.inputs,
+            self.replay_topic,
+            on_null=settings.null_without_version,
+            max_record_bytes=settings.kafka.max_record_bytes,
+        )
 
 
 class InstalledStores:

@@ -95,6 +95,7 @@ class Paths:
             settings.topics.replay(worker),
             on_null=settings.null_without_version,
             accept_newer=settings.breaker.allow_rejects,
+            max_record_bytes=max_record_bytes,
         )
         results = ResultPublisher(
             worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts
@@ -144,6 +145,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     health=group.health,
                     metrics=metrics,
                     wait_ms=settings.batch.wait_ms,
+                    max_bytes=settings.batch.max_bytes,
+                    largest_value=2 * settings.kafka.max_record_bytes,
                     inputs=group.inputs,
                     repair=repair,
                 )

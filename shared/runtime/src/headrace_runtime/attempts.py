@@ -13,6 +13,7 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
 from headrace_runtime.poison import PoisonSearch
+from headrace_runtime.publisher import RecordsRefused
 from headrace_schemas.digest import digest_of
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
@@ -151,7 +152,7 @@ class RetryLoop:
         self, newest: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]]
     ) -> dict[int, Outcome]:
         known: dict[int, Outcome] = {i: outcome for i, outcome in outcomes if not isinstance(outcome, Unavailable)}
-        outputs: list[tuple[Decoded, Output]] = []
+        outputs: list[tuple[int, Output]] = []
         for index, outcome in known.items():
             if not isinstance(outcome, Applied) or not outcome.outputs:
                 continue
@@ -160,9 +161,13 @@ class RetryLoop:
                 detail = f"an output of the change has {largest} bytes, a topic accepts {self._max_output_bytes}"
                 known[index] = Rejected("too_large", detail, ("output",))
             else:
-                outputs += [(newest[index], output) for output in outcome.outputs]
+                outputs += [(index, output) for output in outcome.outputs]
         if outputs:
-            await self._publish(outputs)
+            try:
+                await self._publish([(newest[index], output) for index, output in outputs])
+            except RecordsRefused as refused:
+                rejection = Rejected("too_large", refused.detail, ("output", "refused"))
+                known |= {outputs[place][0]: rejection for place in refused.indexes}
         return known
 
 

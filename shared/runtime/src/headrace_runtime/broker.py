@@ -19,6 +19,8 @@ from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import WorkerSettings
 
 MAX_POLL_INTERVAL_MS = 300_000
+FETCH_BYTES = 16 * 2**20
+"""Compressed bytes of one answer of a broker, and of what waits in memory for the next polls."""
 GRACE_SECONDS = 9.0
 """How long a worker may take to finish its batch after SIGTERM; a supervisor usually allows 10 s."""
 METADATA_MAX_AGE_MS = 300_000
@@ -80,6 +82,7 @@ def subscribe(
         auto_offset_reset="earliest",
         isolation_level=READ_COMMITTED,
         max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+        fetch_max_bytes=FETCH_BYTES,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=session_timeout_ms // 15,
     )(path.handle)

@@ -22,6 +22,7 @@ from aiokafka.errors import (
 )
 
 from headrace_runtime.assignment import Assignment, Repair
+from headrace_runtime.decoder import Omitted
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.open_transactions import Marks, OpenTransactions
@@ -40,6 +41,9 @@ Polled = dict[TopicPartition, list[Any]]
 class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """The consumer of one consumer group of a worker. Each poll is a heartbeat and waits up to `wait_ms`.
 
+    A poll ends early when its values have `max_bytes` together. A value of more than `largest_value` bytes, which no
+    worker accepts, is kept only while there is room for it: else `Omitted` is in its place. Both are bytes as unpacked.
+
     `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's consumer.
     """
 
@@ -49,14 +53,19 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         health: Health,
         metrics: Metrics,
         wait_ms: int,
+        max_bytes: int,
+        largest_value: int,
         inputs: Collection[str],
         repair: Repair,
         **options: Any,
     ) -> None:
-        super().__init__(*topics, **options)
+        super().__init__(*topics, **options | {"value_deserializer": self._kept})
         self._health = health
         self._metrics = metrics
         self._wait_ms = wait_ms
+        self._max_bytes = max_bytes
+        self._largest_value = largest_value
+        self._unpacked = 0
         self._repair = repair
         self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
         self._transactions = OpenTransactions(health, metrics)
@@ -73,7 +82,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._release_held()
         size = self._health.poll_size(max_records)
         try:
-            records = cast(Polled, await super().getmany(timeout_ms=self._wait_ms, max_records=size))
+            records = await self._poll(size)
         except ConsumerStoppedError:
             raise
         except Exception as error:
@@ -101,6 +110,32 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             super().seek(partition, offset)
         except IllegalStateError:
             log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
+
+    async def _poll(self, most: int | None) -> Polled:
+        """Takes records in parts, so small that even the largest values end the poll at `max_bytes`."""
+        polled: Polled = {}
+        left, wait_ms, self._unpacked = most, self._wait_ms, 0
+        while left is None or left > 0:
+            part = max(1, (self._max_bytes - self._unpacked) // self._largest_value)
+            part = part if left is None else min(part, left)
+            taken = cast(Polled, await super().getmany(timeout_ms=wait_ms, max_records=part))
+            for partition, records in taken.items():
+                polled.setdefault(partition, []).extend(records)
+                left = None if left is None else left - len(records)
+            if not taken or self._unpacked + self._largest_value > self._max_bytes:
+                break
+            wait_ms = 0
+        return polled
+
+    def _kept(self, value: bytes | None) -> bytes | None:
+        """aiokafka calls this for each value that it unpacks."""
+        if value is None:
+            return None
+        size = len(value)
+        if size > self._largest_value and self._unpacked + size > self._max_bytes:
+            return Omitted(size)
+        self._unpacked += size
+        return value
 
     async def _rewind(self) -> None:
         # Not seek_to_committed: it leaves a partition where it is when the committed offset is 0.

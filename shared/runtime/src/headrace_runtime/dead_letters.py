@@ -5,9 +5,10 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from headrace_runtime.decoder import KafkaRecord, header, position
+from headrace_runtime.decoder import MAX_DIGITS, KafkaRecord, Omitted, header, position
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
+from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.headers import DeadReason
 from headrace_worker.stage import Rejected
 
@@ -15,7 +16,8 @@ MAX_STACKTRACE_BYTES = 8192
 MAX_MESSAGE_BYTES = 2048
 
 _REPLACED = (headers.DEAD_ID, headers.DEAD_REASON, headers.DEAD_FINGERPRINT, headers.DEAD_ATTEMPTS,
-             headers.DEAD_FIRST_FAILED_AT, headers.DEAD_FAILED_AT, headers.REPLAY_OF)  # fmt: skip
+             headers.DEAD_FIRST_FAILED_AT, headers.DEAD_FAILED_AT, headers.DEAD_VALUE_OMITTED,
+             headers.REPLAY_OF)  # fmt: skip
 
 
 BEFORE_A_STORE: tuple[DeadReason, ...] = (
@@ -57,27 +59,44 @@ def dead_letter(
     now: datetime,
     max_bytes: int,
     replayed: bool = False,
+    whole: bool = True,
 ) -> Outgoing:
     """The dead letter of a record. It replaces older headers of the same names, so that it does not grow when it
-    fails again. If it would be larger than `max_bytes`, it has no stack trace, and if that is not enough no message.
+    fails again. `replayed`: the record is a replay, which keeps the id and the first failure of its letter and counts
+    its attempts. Any other record is a letter of its own, whatever headers it has.
 
-    `replayed`: the record is a replay, which keeps the id and the first failure of its letter and counts its attempts.
-    Any other record is a letter of its own, whatever headers it has.
+    If it would be larger than `max_bytes`, it has no stack trace, and if that is not enough no message. The value and
+    the record's own headers stay, because compressed they mostly fit. If the brokers refuse the letter, the next has
+    `whole=False`: only a key that may be an id, and headers with the failure, the value's size and its place.
     """
     own = _own_headers(worker, record, rejection, now, replayed)
     # A name that is not UTF-8 is written as its escaped text, so that every reader can read the letter.
     kept = [(str(name), value) for name, value in record.headers if not is_ours(name)]
-    size = sum(map(len, (record.key or b"", record.value or b""))) + _size(kept)
+    value = record.value
+    if value is not None and (isinstance(value, Omitted) or not whole):
+        own[headers.DEAD_VALUE_OMITTED] = str(value.size if isinstance(value, Omitted) else len(value)).encode()
+        value = None
+    if not whole:
+        kept = []
+        own.pop(headers.CONNECT_STACKTRACE, None)
+    size = len(record.key or b"") + len(value or b"") + _size(kept)
     for droppable in (headers.CONNECT_STACKTRACE, headers.CONNECT_MESSAGE):
         if size + _size(own.items()) > max_bytes:
             own.pop(droppable, None)
-    return Outgoing(topic, record.key, record.value, [*kept, *own.items()])
+    key = record.key if whole or len(record.key or b"") <= MAX_ID_BYTES else None
+    return Outgoing(topic, key, value, [*kept, *own.items()])
 
 
 def attempts(record: KafkaRecord) -> int:
     """How often the record of a replay has failed before."""
     value = header(record, headers.DEAD_ATTEMPTS) or b"0"
     return int(value) if value.isdigit() and len(value) < 10 else 0
+
+
+def omitted_size(letter: KafkaRecord) -> int | None:
+    """The size of the record's value, bytes, if a dead letter is without it because it was too large; else None."""
+    size = header(letter, headers.DEAD_VALUE_OMITTED)
+    return int(size) if letter.value is None and size and size.isdigit() and len(size) <= MAX_DIGITS else None
 
 
 def _own_headers(

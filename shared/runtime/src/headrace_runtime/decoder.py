@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import from_json, to_json
 
 from headrace_clients.header_names import EscapedName
 from headrace_schemas import headers
-from headrace_schemas.changes import Change
+from headrace_schemas.changes import CHANGES, Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_schemas.upcasts import NoUpcast, upgraded
@@ -31,6 +31,17 @@ class KafkaRecord(Protocol):
     key: bytes | None
     value: bytes | None
     headers: Sequence[tuple[str, bytes | None]]
+
+
+class Omitted(bytes):
+    """An empty value that stands for one too large to keep in memory; `size`: bytes of the original."""
+
+    size: int
+
+    def __new__(cls, size: int) -> Self:
+        omitted = super().__new__(cls)
+        omitted.size = size
+        return omitted
 
 
 class Position(NamedTuple):
@@ -85,7 +96,8 @@ class Decoder:
     """Decodes the records that one worker reads. `inputs`: topic name to the model of the topic's records.
 
     A record of an older schema major, live or replayed, is converted to the major of its model. The headers of a replay
-    count only on `replay_topic`: on a source topic anybody may write them.
+    count only on `replay_topic`: on a source topic anybody may write them. `max_record_bytes`: largest value of a
+    source record, and largest sum of its key and headers; other topics have twice as much.
     """
 
     def __init__(
@@ -95,11 +107,14 @@ class Decoder:
         *,
         on_null: NullPolicy = "dead-letter",
         accept_newer: bool = False,
+        max_record_bytes: int = 2**20,
     ) -> None:
         self._inputs = inputs
         self._replay_topic = replay_topic
         self._on_null = on_null
         self._accept_newer = accept_newer
+        sources = set(CHANGES.values())
+        self._limits = {model: max_record_bytes * (1 if model in sources else 2) for model in inputs.values()}
 
     def decode(self, record: KafkaRecord) -> Decoded | Undecoded | Ignored:
         """The record's change, or why the record cannot be decoded.
@@ -113,10 +128,8 @@ class Decoder:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", True)
         replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
-        for name, _ in record.headers:
-            if type(name) is EscapedName:
-                rejection = Rejected("invalid", f"the name of a header is not UTF-8: {name[:80]}", ("header",))
-                return Undecoded(record, rejection, model.kind, replayed)
+        if fault := self._undecodable(record, model, to_replay):
+            return Undecoded(record, fault, model.kind, replayed)
         model = _of_schema(record, model)
         major = self._major(record, model, replayed)
         if isinstance(major, Rejected):
@@ -138,6 +151,26 @@ class Decoder:
     def _model(self, record: KafkaRecord) -> type[Any] | None:
         original = header(record, headers.CONNECT_TOPIC) or b""
         return self._inputs.get(original.decode(errors="replace"))
+
+    def _undecodable(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Rejected | None:
+        """Why a record is rejected before it is decoded: a header's name is not UTF-8, or it is too large, unpacked.
+
+        The broker compares the compressed size, and stores accept different sizes: with one limit for all workers, a
+        record is in every store or in none. A replay has the headers of its letter in addition.
+        """
+        limit = self._limits[model]
+        value = record.value
+        size = value.size if isinstance(value, Omitted) else len(value or b"")
+        beside = len(record.key or b"")
+        for name, content in record.headers:
+            if type(name) is EscapedName:
+                return Rejected("invalid", f"the name of a header is not UTF-8: {name[:80]}", ("header",))
+            beside += len(name) + len(content or b"")
+        if size <= limit and beside <= (2 * limit if replayed else limit):
+            return None
+        what, size = ("value", size) if size > limit else ("key and headers", beside)
+        setting = f"{'' if model in CHANGES.values() else 'twice '}HEADRACE_KAFKA__MAX_RECORD_BYTES"
+        return Rejected("too_large", f"{what}: {size} bytes unpacked are more than {setting}, {limit}", (what,))
 
     def _major(self, record: KafkaRecord, model: type[Any], replayed: bool) -> int | Rejected:
         """The record's schema major, from 1 to the model's, or why the record cannot be decoded."""

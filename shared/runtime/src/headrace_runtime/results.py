@@ -5,8 +5,8 @@ from datetime import datetime
 
 from headrace_runtime.attempts import Result
 from headrace_runtime.dead_letters import dead_letter
-from headrace_runtime.publisher import Outgoing, Publisher
-from headrace_runtime.receipts import receipt_records, receipts_of
+from headrace_runtime.publisher import Outgoing, Publisher, RecordsRefused
+from headrace_runtime.receipts import ReceiptFields, receipt_records, receipts_of
 from headrace_schemas.topics import Topics
 
 
@@ -28,13 +28,28 @@ class ResultPublisher:
     async def publish(self, results: Sequence[Result], now: datetime) -> None:
         """Returns when the brokers have acknowledged every dead letter and every receipt. Raises Unavailable."""
         # Publish receipts after the dead letters they report.
-        await self._publisher.publish([self._dead_letter(result, now) for result in results if result.rejection])
+        rejected = [result for result in results if result.rejection]
+        try:
+            await self._publisher.publish([self._dead_letter(result, now) for result in rejected])
+        except RecordsRefused as refused:
+            shorter = [self._dead_letter(rejected[index], now, whole=False) for index in refused.indexes]
+            await self._publisher.publish(shorter)
         if self._receipts:
-            topic, receipts = self._topics.receipts, receipts_of(results)
-            records = receipt_records(self._worker, topic, receipts, now, max_bytes=self._max_record_bytes)
-            await self._publisher.publish(list(records))
+            await self._publish_receipts(receipts_of(results), now)
 
-    def _dead_letter(self, result: Result, now: datetime) -> Outgoing:
+    async def _publish_receipts(self, receipts: Sequence[ReceiptFields], now: datetime) -> None:
+        """Publishes receipts in records that their topic accepts; those of a refused record again in smaller ones."""
+        max_bytes = self._max_record_bytes
+        while True:
+            records = list(receipt_records(self._worker, self._topics.receipts, receipts, now, max_bytes=max_bytes))
+            try:
+                return await self._publisher.publish(records)
+            except RecordsRefused:
+                if len(records) == len(receipts):
+                    raise
+                max_bytes //= 4
+
+    def _dead_letter(self, result: Result, now: datetime, *, whole: bool = True) -> Outgoing:
         assert result.rejection is not None
         return dead_letter(
             self._worker,
@@ -44,4 +59,5 @@ class ResultPublisher:
             now=now,
             max_bytes=2 * self._max_record_bytes,
             replayed=result.replayed,
+            whole=whole,
         )

@@ -39,7 +39,9 @@ class KafkaSettings(BaseModel):
     replication_factor: int = Field(1, ge=1, description="replicas of each topic; 3 in production")
     min_insync_replicas: int = Field(1, ge=1, description="min.insync.replicas of each topic; 2 in production")
     max_record_bytes: int = Field(
-        1_048_576, ge=1024, description="largest source record, bytes; derived topics take twice as much"
+        1_048_576,
+        ge=1024,
+        description="largest value of a source record, unpacked, bytes; records of derived topics have twice as much",
     )
 
 
@@ -69,6 +71,11 @@ class BatchSettings(BaseModel):
     """How many records a worker reads at once, and how long it retries before a batch goes back to Kafka."""
 
     max_records: int = Field(4000, ge=1, description="most records of one poll")
+    max_bytes: int = Field(
+        32 * 2**20,
+        ge=2**20,
+        description="most bytes of the values of one poll, unpacked, or one larger value",
+    )
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(
         60.0, gt=0, description="seconds of retries before a batch goes back to Kafka; far below max.poll.interval"
