@@ -34,6 +34,7 @@ _OUTCOME_ICONS: Mapping[Outcome, str] = {
     "undecodable": "failed",
     "ignored": "parked",
     "expired": "expired",
+    "omitted": "expired",
     "foreign": "discarded",
 }
 _PROGRESS_ICONS: Mapping[ProgressPart, str] = {

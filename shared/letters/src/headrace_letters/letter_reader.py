@@ -10,7 +10,10 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 
 from headrace_clients.kafka import consumer_options
-from headrace_runtime.decoder import KafkaRecord, Position
+from headrace_letters.failure_report import failure_report, headers_of
+from headrace_letters.plain_record import PlainRecord
+from headrace_runtime.dead_letters import omitted_size
+from headrace_runtime.decoder import KafkaRecord, Position, position
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Unavailable
 
@@ -30,8 +33,9 @@ SEEK_DISTANCE = 2000
 class LetterReader:
     """Reads records by position, without a consumer group. One caller at a time."""
 
-    def __init__(self, consumer: AIOKafkaConsumer) -> None:
+    def __init__(self, consumer: AIOKafkaConsumer, largest_value: int) -> None:
         self._consumer = consumer
+        self._largest_value = largest_value
         self._partition: TopicPartition | None = None
         self._polled: deque[KafkaRecord] = deque()
         self._next = 0
@@ -40,17 +44,21 @@ class LetterReader:
     async def read(self, positions: Iterable[Position]) -> AsyncIterator[tuple[Position, KafkaRecord | None]]:
         """Each record in the given order; None if it has expired, never existed or cannot be decompressed.
 
-        Few records are in memory at a time. It is fast if the positions are in the order of the topic, as from
-        `LetterIndex.walk`, also from one call to the next. Raises Unavailable.
+        A letter whose value was too large for its topic gets it from the original record, if that is still there and
+        the settings allow its size now; else its value is None. Few records are in memory at a time. It is fast if the
+        positions are in the order of the topic, as from `LetterIndex.walk`, also from one call to the next. Raises
+        Unavailable.
         """
-        for position in positions:
+        for wanted in positions:
             try:
                 async with asyncio.timeout(ANSWER_WITHIN):
-                    record = await self._read(position)
+                    record = await self._read(wanted)
+                    if record is not None and 0 <= (omitted_size(record) or -1) <= self._largest_value:
+                        record = await self._with_value(record)
             except (KafkaError, OSError) as error:
                 self._partition = None
                 raise Unavailable("kafka", f"a dead letter cannot be read: {type(error).__name__}") from error
-            yield position, record
+            yield wanted, record
 
     def pause(self) -> None:
         """Fetches nothing until the next read. For a reader that stays open."""
@@ -72,6 +80,15 @@ class LetterReader:
         except (UnicodeDecodeError, ValueError) as error:
             self._log_unreadable(wanted, error)
         return None
+
+    async def _with_value(self, letter: KafkaRecord) -> KafkaRecord:
+        """The letter with the value of the record that failed, if that record is still in its topic."""
+        failed = failure_report(headers_of(letter)).failed
+        original = await self._read(failed) if failed is not None else None
+        if original is None or len(original.value or b"") != omitted_size(letter):
+            return letter
+        at = position(letter)
+        return PlainRecord(*at, letter.timestamp, letter.key, original.value, letter.headers)
 
     async def _has_offset(self, partition: TopicPartition, offset: int) -> bool:
         """Whether the partition has such an offset. Waiting for an offset beyond its end would never finish."""
@@ -134,6 +151,6 @@ async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterRea
         await consumer.stop()
         raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}") from error
     try:
-        yield LetterReader(consumer)
+        yield LetterReader(consumer, 2 * settings.max_record_bytes)
     finally:
         await consumer.stop()

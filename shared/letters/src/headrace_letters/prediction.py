@@ -13,18 +13,29 @@ from headrace_letters.installed_stores import InstalledStores, StoredVersion
 from headrace_letters.letter import Letter
 from headrace_letters.replay_order import Entity, entity_of
 from headrace_letters.replay_record import decoded, new_request
+from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import Ignored, KafkaRecord, Undecoded
 from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.fields import RecordKind
 from headrace_worker.stage import Record
 
 Outcome = Literal[
-    "apply", "applied_already", "superseded", "deleted", "recompute", "undecodable", "ignored", "expired", "foreign"
+    "apply",
+    "applied_already",
+    "superseded",
+    "deleted",
+    "recompute",
+    "undecodable",
+    "ignored",
+    "expired",
+    "foreign",
+    "omitted",
 ]
 """apply: newer than the stored version. applied_already: this version is stored. superseded, deleted: a newer version
 is stored, or other content under this version. recompute: the links are requested again and computed from current data.
 undecodable: the worker would reject it again. ignored: the worker's settings say so. expired: too old, or gone from its
-topic. foreign: not written by an installed worker. Expired and foreign letters are not replayed.
+topic. foreign: not written by an installed worker. omitted: its value was too large for the dead-letter topic and
+cannot be read from the original record. Expired, foreign and omitted letters are not replayed.
 """
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 DECIDED: tuple[Outcome, ...] = ("apply", "applied_already", "superseded", "deleted")
@@ -105,6 +116,14 @@ def refusal(letter: Letter, record: KafkaRecord | None, stores: InstalledStores,
         return Prediction(letter, "expired", detail=f"it first failed at {letter.first_failed_at:%Y-%m-%d %H:%M} UTC")
     if record is None:
         return Prediction(letter, "expired", detail=f"{letter.at.topic} no longer has its record")
+    if (size := omitted_size(record)) is not None:
+        lies = "-".join(map(str, letter.failed)) if letter.failed else "an unknown place"
+        return Prediction(
+            letter,
+            "omitted",
+            detail=f"its value of {size} bytes lies at {lies}: a replay reads it there, if "
+            "HEADRACE_KAFKA__MAX_RECORD_BYTES allows that size and the record is still there",
+        )
     return None
 
 

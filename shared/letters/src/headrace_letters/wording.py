@@ -43,6 +43,7 @@ OUTCOMES: Mapping[Outcome, Wording] = {
     "undecodable": Wording("would fail again", "The worker still cannot decode it."),
     "ignored": Wording("would be ignored", "The worker's settings say so."),
     "expired": Wording("expired", "It first failed more than 14 days ago, or its topic no longer has it."),
+    "omitted": Wording("its value is not here", "It was too large for the dead-letter topic."),
     "foreign": Wording("not from a worker here", "The system that wrote it must send it again."),
 }
 
@@ -59,6 +60,6 @@ PROGRESS: Mapping[ProgressPart, Wording] = {
     "superseded": Wording("superseded", "A newer version, or other content of this version, is stored."),
     "failed": Wording("failed again", "The letter is waiting again, with one more attempt."),
     "unanswered": Wording("not answered", "The letter was sent. The worker has not answered yet."),
-    "refused": Wording("refused", "The letter was not sent: it expired, or no worker here wrote it."),
+    "refused": Wording("refused", "The letter was not sent: it expired, lacks its value, or no worker here wrote it."),
     "unsent": Wording("not sent", "The letter is still waiting."),
 }

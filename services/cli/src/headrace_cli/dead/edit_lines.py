@@ -12,6 +12,7 @@ from headrace_letters.index import LetterIndex
 from headrace_letters.letter_reader import LetterReader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.selection import Selection, Status
+from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord
 
 EDITABLE: tuple[Status, ...] = ("waiting", "parked")
@@ -22,7 +23,8 @@ NOT_EDITED = ("embedding",)
 async def exported(index: LetterIndex, reader: LetterReader, selection: Selection) -> AsyncIterator[dict[str, Any]]:
     """One object for each record whose letters can be edited: change `value`; `new_version` may be set.
 
-    If the value is not a JSON object, `value` is null and `value_base64` has its bytes. Raises Unavailable.
+    If the value is not a JSON object, `value` is null and `value_base64` has its bytes. `value_omitted` is the size of
+    a value that was too large for the dead-letter topic. Raises Unavailable.
     """
     chosen = replace(selection, status=tuple(one for one in selection.status or EDITABLE if one in EDITABLE))
     async for found in index.walk(chosen):
@@ -50,6 +52,7 @@ def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
         "new_version": None,
         "value": value,
         **({"value_base64": base64.b64encode(record.value or b"").decode()} if value is None else {}),
+        **({"value_omitted": size} if (size := omitted_size(record)) is not None else {}),
         "unedited": digest(value),
     }
 

@@ -15,6 +15,7 @@ from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import predict
 from headrace_letters.selection import Selection
+from headrace_runtime.dead_letters import omitted_size
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Unavailable
 
@@ -49,6 +50,7 @@ async def _whole(letter: Letter, found: IndexedLetter | None, record: Any, store
         "gone": record is None,
         "value": parsed(value),
         "value_base64": raw_object(value),
+        "value_omitted": omitted_size(record) if record is not None else None,
         "headers": [
             {"name": name, "text": text.decode(errors="replace"), "base64": raw_object(text)} for name, text in headers
         ],

@@ -56,6 +56,8 @@ def _facts(shown: Mapping[str, Any]) -> Table:
 def _payload(shown: Mapping[str, Any]) -> Text:
     if shown["gone"]:
         return Text("the topic no longer has its record", "dim")
+    if shown["value_omitted"] is not None:
+        return Text(f"not here: its {shown['value_omitted']:,} bytes were too large for the dead-letter topic", "dim")
     if shown["value_base64"] is None:
         return Text("a null value", "dim")
     if shown["value"] is not None:

@@ -21,6 +21,7 @@ from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Prediction, predict
 from headrace_letters.selection import Selection
 from headrace_letters.wording import ACTIONS
+from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.stage import Unavailable
 
@@ -130,7 +131,15 @@ async def _record(backend: Backend, found: IndexedLetter) -> tuple[Read, Predict
         record = await backend.records.get(found.letter.at)
     except Unavailable as error:
         return Read(None, f"It cannot be read now: {error}"), None
-    return Read(record, "" if record else "It has expired from its topic"), await _prediction(backend, found, record)
+    return Read(record, _missing(record)), await _prediction(backend, found, record)
+
+
+def _missing(record: KafkaRecord | None) -> str:
+    """Why the payload cannot be shown; "" if it can."""
+    if record is None:
+        return "It has expired from its topic"
+    size = omitted_size(record)
+    return "" if size is None else f"It is not here: its {size:,} bytes were too large for the dead-letter topic"
 
 
 async def _stored(backend: Backend, found: IndexedLetter) -> list[StoreAnswer]:
