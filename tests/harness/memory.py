@@ -7,12 +7,15 @@ from typing import Any
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import differ, digest_of
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.stage import Applied, BatchRejected, Conflict, Outcome, Rejected, Superseded, Unavailable
+from headrace_worker.stage import Applied, BatchRejected, Conflict, Outcome, Output, Rejected, Superseded, Unavailable
 from headrace_worker.worker import Worker
 
 
 class MemoryStage:
-    """Ids in `reject` are rejected alone, in `refuse_batch_with` with their batch; `break_on` breaks the store."""
+    """Ids in `reject` are rejected alone, in `refuse_batch_with` with their batch; `break_on` breaks the store.
+
+    `outputs`: the topic of the outputs that applied changes have, as those of embed do; None for no outputs.
+    """
 
     def __init__(self) -> None:
         self.stored: dict[tuple[str, str], Any] = {}
@@ -21,6 +24,7 @@ class MemoryStage:
         self.refuse_batch_with: set[str] = set()
         self.break_on: set[str] = set()
         self.down = False
+        self.outputs: str | None = None
 
     async def apply(self, changes: Sequence[Any]) -> list[Outcome]:
         self.batches.append(list(changes))
@@ -45,7 +49,7 @@ class MemoryStage:
         if stored is not None and differ(digest_of(stored), digest_of(change)):
             return Conflict()
         self.stored[change.kind, change.id] = change
-        return Applied()
+        return Applied((Output(self.outputs, change.id.encode(), b""),)) if self.outputs else Applied()
 
     def versions(self) -> dict[str, int]:
         """Returns the stored version of each id."""

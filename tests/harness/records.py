@@ -24,6 +24,12 @@ def product(product_id: str, version: int, **fields: Any) -> dict[str, Any]:
     } | fields
 
 
+def keyword(keyword_id: str, version: int) -> dict[str, Any]:
+    """Makes an upsert of a keyword."""
+    now = datetime.now(UTC).isoformat()
+    return {"op": "upsert", "keyword_id": keyword_id, "version": version, "occurred_at": now, "text": keyword_id}
+
+
 def delete(product_id: str, version: int) -> dict[str, Any]:
     """Makes a delete of a product."""
     now = datetime.now(UTC).isoformat()

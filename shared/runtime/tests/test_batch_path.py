@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 import structlog
+from aiokafka import TopicPartition
 from faststream.exceptions import NackMessage
 from harness.kafka_record import REPLAY_TOPIC, TOPIC, kafka_record
 from harness.memory import MemoryStage
-from harness.records import product
+from harness.records import keyword, product
 from prometheus_client import generate_latest
 
 from headrace_runtime.assignment import Repair
@@ -19,12 +20,13 @@ from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoder
 from headrace_runtime.health import Health
+from headrace_runtime.holds import Holds
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_schemas import headers
-from headrace_schemas.changes import ProductChange
+from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.receipts import Receipts
 from headrace_schemas.topics import Topics
 from headrace_worker.settings import BatchSettings, BreakerSettings
@@ -32,6 +34,7 @@ from headrace_worker.stage import Applied, Conflict, Unavailable
 
 TOPICS = Topics()
 WINDOW = 20
+KEYWORDS = TOPICS.source("keyword")
 SECRET = "s3cr3t-payload"
 
 
@@ -55,6 +58,11 @@ class KeptPublisher:
         read = [Receipts.model_validate_json(record.value or b"") for record in self.of(TOPICS.receipts)]
         return {receipt.offset: receipt.outcome for one in read for receipt in one.receipts}
 
+    def outcomes_of(self, topic: str) -> dict[int, str]:
+        """The outcome that the receipts report for each offset of one topic."""
+        read = [Receipts.model_validate_json(record.value or b"") for record in self.of(TOPICS.receipts)]
+        return {receipt.offset: receipt.outcome for one in read for receipt in one.receipts if receipt.topic == topic}
+
 
 class Path:
     """The path of a batch of one worker, around a stage in memory."""
@@ -65,31 +73,34 @@ class Path:
         self.health = Health(10)
         self.health.assigned = 1
         self.metrics = Metrics("memory")
-        self.stopping = Stopping()
-        # The pause of a held worker ends at once.
-        self.stopping.set()
+        self.holds = Holds("memory", self.health, self.metrics)
+        self.outputs: list[Any] = []
+        stopping = Stopping()
         batch = BatchSettings(give_back_after=0.001)
         loop = RetryLoop(
             Attempts(self.stage, timeout=5, poison_tries=3),
             batch,
-            self.stopping,
+            stopping,
             publish=self._publish,
             max_output_bytes=1000,
             on_unavailable=lambda error: None,
         )
         publisher: Any = self.publisher
         self.path = BatchPath(
-            Decoder({TOPIC: ProductChange}, REPLAY_TOPIC),
+            Decoder({TOPIC: ProductChange, KEYWORDS: KeywordChange}, REPLAY_TOPIC),
             loop,
             Breaker("memory", BreakerSettings.model_validate({"window": WINDOW} | breaker)),
             ResultPublisher("memory", TOPICS, publisher, max_record_bytes=50_000, receipts=True),
             Repair(self.stage, TOPICS, publisher.publish),
+            self.holds,
             Reporter("memory", self.health, self.metrics),
-            self.stopping,
         )
 
     async def _publish(self, outputs: Any) -> None:
-        raise AssertionError("this stage has no outputs")
+        self.outputs += outputs
+
+    def sample(self, name: str, **labels: str) -> float | None:
+        return self.metrics.registry.get_sample_value(name, labels)
 
     async def handle(self, *records: Any) -> None:
         await self.path.handle(records)
@@ -139,17 +150,63 @@ async def test_a_store_that_is_down_gives_the_batch_back_with_nothing_published(
     assert path.health.problems() == []
 
 
-async def test_systemic_rejects_hold_the_worker_and_publish_nothing() -> None:
+def keywords(count: int) -> list[Any]:
+    return [kafka_record(keyword(f"k{n}", 1), topic=KEYWORDS, offset=n) for n in range(count)]
+
+
+async def test_systemic_rejects_hold_their_topic_and_publish_nothing_of_it() -> None:
     path = Path()
     path.stage.reject = {f"p{n}" for n in range(WINDOW)}
+    products = live(*[product(f"p{n}", 1) for n in range(WINDOW)])
     for _ in range(2):
-        with pytest.raises(NackMessage):
-            await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
-    assert path.publisher.records == []
-    assert path.health.open_problems()[0].reason.startswith("most changes are rejected")
+        await path.handle(*products, *keywords(3))
+        assert path.holds.take_set_back() == {TopicPartition(TOPIC, 0): 0}
+    assert path.publisher.of(TOPICS.dead("memory")) == []
+    assert set(path.stage.versions()) == {"k0", "k1", "k2"}
+    [problem] = path.health.open_problems()
+    assert (problem.kind, problem.subject) == ("held topic", TOPIC)
+    assert problem.reason == "20 of the last 20 products: refused by store: memory, refused"
+    assert path.sample("headrace_held"), path.sample("headrace_held_topics", topic=TOPIC) == (1, 1)
     path.stage.reject = set()
-    await path.handle(*live(*[product(f"p{n}", 1) for n in range(WINDOW)]))
+    await path.handle(*products)
     assert path.health.problems() == []
+    assert path.holds.take_set_back() == {}
+    assert (path.sample("headrace_held"), path.sample("headrace_held_topics", topic=TOPIC)) == (0, 0)
+
+
+@pytest.mark.parametrize("undecodable", [True, False])
+async def test_no_output_of_a_held_topic_is_published(undecodable: bool) -> None:
+    path = Path()
+    path.stage.outputs = "headrace.embedded"
+    path.stage.reject = {f"bad{n}" for n in range(WINDOW)}
+    wrong = [{"price": "x"} if undecodable else {} for _ in range(WINDOW)]
+    bad = [product(f"bad{n}", 1, **fields) for n, fields in enumerate(wrong)]
+    for _ in range(3):
+        await path.handle(*live(*[product(f"p{n}", 1) for n in range(5)], *bad), *keywords(2))
+    # The keywords of each batch, and nothing else.
+    assert {decoded.change.id for decoded, _ in path.outputs} == {"k0", "k1"}
+    assert set(path.publisher.outcomes_of(TOPIC)) == set()
+    assert set(path.publisher.outcomes_of(KEYWORDS).values()) == {"applied"}
+
+
+async def test_replays_of_a_held_topic_go_on() -> None:
+    path = Path()
+    pairs = [(headers.CONNECT_TOPIC, TOPIC.encode())]
+    replay = kafka_record(product("r", 1), topic=REPLAY_TOPIC, headers=pairs)
+    await path.handle(*live(*[b"{"] * WINDOW), replay)
+    assert [problem.subject for problem in path.health.open_problems()] == [TOPIC]
+    assert path.stage.versions() == {"r": 1}
+
+
+async def test_a_batch_counts_for_the_breaker_only_when_it_is_settled() -> None:
+    path = Path()
+    path.publisher.down_for = {TOPICS.dead("memory")}
+    for _ in range(3):
+        with pytest.raises(NackMessage):
+            await path.handle(*live(*[b"{"] * (WINDOW - 1)))
+    path.publisher.down_for = set()
+    await path.handle(*live(*[b"{"] * (WINDOW - 1)))
+    assert len(path.publisher.of(TOPICS.dead("memory"))) == WINDOW - 1
 
 
 async def test_an_operator_who_allows_rejects_gets_them_as_dead_letters() -> None:
@@ -178,14 +235,15 @@ async def test_failing_replays_never_hold_the_worker() -> None:
     assert len(path.publisher.of(TOPICS.dead("memory"))) == 6 * WINDOW
 
 
-async def test_a_newer_schema_holds_the_worker_before_anything_is_applied() -> None:
+async def test_a_newer_schema_holds_its_topic_before_anything_of_it_is_applied() -> None:
     path = Path()
     newer = kafka_record(product("b", 1), offset=1, headers=[(headers.SCHEMA, b"product-change/2")])
-    with pytest.raises(NackMessage):
-        await path.handle(*live(product("a", 1)), newer)
-    assert path.stage.batches == []
-    assert path.publisher.records == []
-    assert "product-change/2" in path.health.problems()[0]
+    await path.handle(*live(product("a", 1)), newer, *keywords(1))
+    assert path.holds.take_set_back() == {TopicPartition(TOPIC, 0): 0}
+    assert path.stage.versions() == {"k0": 1}
+    assert path.publisher.outcomes_of(TOPIC) == {}
+    [problem] = path.health.open_problems()
+    assert (problem.subject, "product-change/2" in problem.reason) == (TOPIC, True)
 
 
 async def test_the_metric_of_records_counts_each_outcome() -> None:

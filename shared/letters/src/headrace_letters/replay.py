@@ -190,7 +190,7 @@ class _Run:
             yield
             await self._read_answers(POLL_SECONDS)
             if time.monotonic() - self._last_answer > self._options.answer_within:
-                why = f"{self._progress.unanswered} replays have no answer; check that the worker runs and is not held"
+                why = f"{self._progress.unanswered} replays have no answer; check that the worker runs and is ready"
                 self._progress.stop(why)
 
     async def _read_answers(self, wait: float) -> None:

@@ -18,6 +18,7 @@ from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.health import Health
+from headrace_runtime.holds import Holds
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing, Publisher, trace_headers
 from headrace_runtime.raw_path import RawPath
@@ -63,17 +64,17 @@ class Paths:
         self._metrics = metrics
         self.stopping = Stopping()
 
-    def path(self, group: Group, stage: Any, repair: Repair) -> Path:
+    def path(self, group: Group, stage: Any, repair: Repair, holds: Holds) -> Path:
         """The path of the group's batches to its stage."""
         reporter = Reporter(self._worker.name, group.health, self._metrics)
         if group.pattern is not None:
             return self._raw(stage, reporter)
-        return self._decoded(group, stage, repair, reporter)
+        return self._decoded(group, stage, repair, holds, reporter)
 
     def _raw(self, stage: RawStage, reporter: Reporter) -> RawPath:
         return RawPath(stage, self._settings.batch, reporter, self.stopping)
 
-    def _decoded(self, group: Group, stage: Stage[Any], repair: Repair, reporter: Reporter) -> BatchPath:
+    def _decoded(self, group: Group, stage: Stage[Any], repair: Repair, holds: Holds, reporter: Reporter) -> BatchPath:
         worker, settings = self._worker.name, self._settings
         max_record_bytes = settings.kafka.max_record_bytes
         attempts = Attempts(
@@ -101,7 +102,7 @@ class Paths:
             worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts
         )
         breaker = Breaker(worker, settings.breaker)
-        return BatchPath(decoder, loop, breaker, results, repair, reporter, self.stopping)
+        return BatchPath(decoder, loop, breaker, results, repair, holds, reporter)
 
     async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
         await self._publisher.publish(
@@ -131,9 +132,10 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
             for group in groups:
                 stage = await stack.enter_async_context(group.open_stage(settings))
                 repair = Repair(stage, settings.topics, publisher.publish)
+                holds = Holds(worker.name, group.health, metrics)
                 subscribe(
                     broker,
-                    paths.path(group, stage, repair),
+                    paths.path(group, stage, repair, holds),
                     group.topics,
                     pattern=group.pattern,
                     group=group.name,
@@ -144,6 +146,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     PartitionConsumer,
                     health=group.health,
                     metrics=metrics,
+                    holds=holds,
                     wait_ms=settings.batch.wait_ms,
                     max_bytes=settings.batch.max_bytes,
                     largest_value=2 * settings.kafka.max_record_bytes,

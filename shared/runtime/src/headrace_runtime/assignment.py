@@ -40,7 +40,6 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         """aiokafka's callback before a rebalance."""
         self._health.assigned = 0
         self._health.batch_problems_end()
-        self._health.solved("held topic", "every topic")
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""

@@ -62,6 +62,8 @@ class Answered(NamedTuple):
 
 Result = Answered | Undecoded | Ignored
 """What became of one record of a batch."""
+Refused = Callable[[Sequence[Answered]], None]
+"""Gets the rejected records of an attempt before its outputs are published; raises to give up the batch."""
 Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
 """Publishes outputs and waits for their acknowledgement; raises Unavailable without it."""
 
@@ -110,16 +112,17 @@ class RetryLoop:
         self._max_output_bytes = max_output_bytes
         self._on_unavailable = on_unavailable
 
-    async def answers(self, decoded: Iterable[Decoded]) -> list[Answered]:
+    async def answers(self, decoded: Iterable[Decoded], refused: Refused = lambda rejected: None) -> list[Answered]:
         """The stage's answer for every record. The next newest change of an entity is tried only if its newest is
         rejected; the older ones are superseded. Other content under the newest version is tried as well, after it.
 
-        Raises Unavailable after `give_back_after` seconds, or when the worker stops: nothing may be committed then.
+        Raises Unavailable after `give_back_after` seconds, or when the worker stops, and what `refused` raises: nothing
+        may be committed then.
         """
         answered: list[Answered] = []
         candidates = newest_first(decoded)
         while candidates:
-            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates])
+            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates], refused)
             left = []
             for of_entity, outcome in zip(candidates, outcomes, strict=True):
                 if isinstance(outcome, Rejected):
@@ -132,7 +135,7 @@ class RetryLoop:
             candidates = left
         return answered
 
-    async def _until_answered(self, newest: Sequence[Decoded]) -> list[Outcome]:
+    async def _until_answered(self, newest: Sequence[Decoded], refused: Refused) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
         async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
@@ -141,7 +144,7 @@ class RetryLoop:
                 changes = [newest[index].change for index in waiting]
                 outcomes = await (self._attempts.narrow_down if suspect else self._attempts.apply)(changes)
                 # Outputs are published before any pause, so that a model server that is down does not delay a delete.
-                answered |= await self._published(newest, zip(waiting, outcomes, strict=True))
+                answered |= await self._published(newest, zip(waiting, outcomes, strict=True), refused)
                 failures = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
                 if failures:
                     suspect = any(failure.suspect for failure in failures)
@@ -149,7 +152,7 @@ class RetryLoop:
         return [answered[index] for index in range(len(newest))]
 
     async def _published(
-        self, newest: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]]
+        self, newest: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]], refused: Refused
     ) -> dict[int, Outcome]:
         known: dict[int, Outcome] = {i: outcome for i, outcome in outcomes if not isinstance(outcome, Unavailable)}
         outputs: list[tuple[int, Output]] = []
@@ -162,12 +165,16 @@ class RetryLoop:
                 known[index] = Rejected("too_large", detail, ("output",))
             else:
                 outputs += [(index, output) for output in outcome.outputs]
+        if rejected := [(i, outcome) for i, outcome in known.items() if isinstance(outcome, Rejected)]:
+            refused([Answered(*newest[index], rejection=outcome) for index, outcome in rejected])
         if outputs:
             try:
                 await self._publish([(newest[index], output) for index, output in outputs])
-            except RecordsRefused as refused:
-                rejection = Rejected("too_large", refused.detail, ("output", "refused"))
-                known |= {outputs[place][0]: rejection for place in refused.indexes}
+            except RecordsRefused as error:
+                rejection = Rejected("too_large", error.detail, ("output", "refused"))
+                indexes = {outputs[place][0] for place in error.indexes}
+                known |= dict.fromkeys(indexes, rejection)
+                refused([Answered(*newest[index], rejection=rejection) for index in indexes])
         return known
 
 

@@ -5,26 +5,34 @@
 4. publish dead letters and receipts, and wait until the brokers have acknowledged them
 5. return; only then does FastStream commit the offsets
 
-A crash between any two steps repeats work and loses nothing, because every write is fenced by its version.
+A crash between any two steps repeats work and loses nothing, because every write is fenced by its version. A topic that
+is held leaves the batch before anything of it is published, and the consumer reads its records again.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NoReturn
 
 from faststream.exceptions import NackMessage
 
 from headrace_runtime.assignment import Repair
-from headrace_runtime.attempts import Result, RetryLoop, Stopping
-from headrace_runtime.breaker import Breaker, BreakerOpen
-from headrace_runtime.decoder import Decoded, Decoder, KafkaRecord, NewerSchema
+from headrace_runtime.attempts import Answered, Result, RetryLoop
+from headrace_runtime.breaker import Breaker
+from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, NewerSchema, Position, Undecoded, position
+from headrace_runtime.holds import Cause, Holds
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_worker.stage import Unavailable
 
-HOLD_PAUSE = 5.0
-"""Seconds between two reads of a held worker, which continues to poll so that its group does not rebalance."""
+Read = Decoded | Undecoded | Ignored
+
+
+class TopicsOpened(Exception):
+    """The breaker opens for topics of the batch. `causes`: by topic."""
+
+    def __init__(self, causes: Mapping[str, Cause]) -> None:
+        super().__init__(", ".join(causes))
+        self.causes = causes
 
 
 class BatchPath:
@@ -37,8 +45,8 @@ class BatchPath:
         breaker: Breaker,
         publisher: ResultPublisher,
         repair: Repair,
+        holds: Holds,
         reporter: Reporter,
-        stopping: Stopping,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._decoder = decoder
@@ -46,38 +54,60 @@ class BatchPath:
         self._breaker = breaker
         self._publisher = publisher
         self._repair = repair
+        self._holds = holds
         self._reporter = reporter
-        self._stopping = stopping
         self._now = now
 
     async def handle(self, records: Sequence[KafkaRecord]) -> None:
-        """Returns when every record is settled and the batch may be committed.
+        """Returns when every record is settled, or belongs to a held topic, and the batch may be committed.
 
-        Raises NackMessage if the batch must be read again: a store or the broker is unavailable, or the worker is held.
+        Raises NackMessage if the whole batch must be read again: a store or the broker is unavailable.
         """
         started = time.monotonic()
         try:
             if self._repair.due:
                 await self._repair.publish()
             results = await self._settle(records)
-        except BreakerOpen as opened:
-            await self._hold(str(opened), fingerprint=opened.fingerprint)
-        except NewerSchema as newer:
-            await self._hold(str(newer))
         except Unavailable as error:
             self._reporter.given_back(error, len(records))
             raise NackMessage from error
-        self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started)
+        if results:
+            self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started)
 
     async def _settle(self, records: Sequence[KafkaRecord]) -> list[Result]:
-        decoded = [self._decoder.decode(record) for record in records]
-        results: list[Result] = [one for one in decoded if not isinstance(one, Decoded)]
-        results += await self._loop.answers(one for one in decoded if isinstance(one, Decoded))
-        self._breaker.check(results)
+        results = await self._answered(self._decoded(records))
         await self._publisher.publish(results, self._now())
+        self._breaker.count(results)
+        if self._holds.causes:
+            self._holds.release({result.record.topic for result in results})
         return results
 
-    async def _hold(self, why: str, **fields: str) -> NoReturn:
-        self._reporter.held(why, **fields)
-        await self._stopping.pause(HOLD_PAUSE)
-        raise NackMessage
+    def _decoded(self, records: Sequence[KafkaRecord]) -> list[Read]:
+        try:
+            return [self._decoder.decode(record) for record in records]
+        except NewerSchema as newer:
+            of_topic = [record for record in records if record.topic == newer.topic]
+            self._holds.hold(newer.topic, Cause(str(newer)), of_topic)
+            return self._decoded([record for record in records if record.topic != newer.topic])
+
+    async def _answered(self, read: list[Read]) -> list[Result]:
+        """The results of the records, without those of a topic for which the breaker opens. Nothing of such a topic is
+        published: the breaker is asked with every rejection that is known, before the outputs of the batch are.
+        """
+        rejected: dict[Position, Answered] = {}
+
+        def check(more: Sequence[Answered]) -> None:
+            rejected.update((position(one.record), one) for one in more)
+            ahead = [rejected.get(position(one.record), one) for one in read]
+            if causes := self._breaker.check(ahead):
+                raise TopicsOpened(causes)
+
+        try:
+            if any(isinstance(one, Undecoded) for one in read):
+                check([])
+            results: list[Result] = [one for one in read if not isinstance(one, Decoded)]
+            return results + await self._loop.answers((one for one in read if isinstance(one, Decoded)), check)
+        except TopicsOpened as opened:
+            for topic, cause in opened.causes.items():
+                self._holds.hold(topic, cause, [one.record for one in read if one.record.topic == topic])
+            return await self._answered([one for one in read if one.record.topic not in opened.causes])

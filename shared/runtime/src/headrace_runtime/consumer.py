@@ -24,6 +24,7 @@ from aiokafka.errors import (
 from headrace_runtime.assignment import Assignment, Repair
 from headrace_runtime.decoder import Omitted
 from headrace_runtime.health import Health
+from headrace_runtime.holds import Holds
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.open_transactions import Marks, OpenTransactions
 
@@ -52,6 +53,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         *topics: str,
         health: Health,
         metrics: Metrics,
+        holds: Holds,
         wait_ms: int,
         max_bytes: int,
         largest_value: int,
@@ -62,6 +64,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         super().__init__(*topics, **options | {"value_deserializer": self._kept})
         self._health = health
         self._metrics = metrics
+        self._holds = holds
         self._wait_ms = wait_ms
         self._max_bytes = max_bytes
         self._largest_value = largest_value
@@ -71,6 +74,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._transactions = OpenTransactions(health, metrics)
         self._held: dict[TopicPartition, float] = {}
         self._committed: dict[TopicPartition, int] = {}
+        self._paused_with_topic: set[TopicPartition] = set()
 
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         """Like aiokafka's. `listener` is not used: the one that FastStream gives only writes log lines."""
@@ -80,6 +84,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         """The next records of every partition that can be read; {} after `wait_ms` without a record."""
         self._health.beat()
         self._release_held()
+        self._follow_holds()
         size = self._health.poll_size(max_records)
         try:
             records = await self._poll(size)
@@ -99,7 +104,10 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         return records
 
     async def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
-        """Like aiokafka's: without `offsets` the position of every partition."""
+        """Like aiokafka's: without `offsets` the position of every partition. Of a held topic that is the first record
+        that was set aside.
+        """
+        self._follow_holds()
         committed = offsets or await self._positions()
         await super().commit(offsets)
         self._committed |= committed
@@ -136,6 +144,23 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             return Omitted(size)
         self._unpacked += size
         return value
+
+    def _follow_holds(self) -> None:
+        """Sets partitions back to the first record that was set aside, pauses those of held topics, and resumes those
+        that are to be read again. A rebalance resumes all partitions, so they are paused again here.
+        """
+        for partition, offset in self._holds.take_set_back().items():
+            self.seek(partition, offset)
+        if not self._holds.causes and not self._paused_with_topic:
+            return
+        assigned = self.assignment()
+        if assigned:
+            self._holds.release(self._holds.causes.keys() - {partition.topic for partition in assigned})
+        paused = self._holds.paused()
+        wanted = {partition for partition in assigned if partition.topic in paused}
+        self.pause(*wanted)
+        self.resume(*((self._paused_with_topic & assigned) - wanted - self._held.keys()))
+        self._paused_with_topic = wanted
 
     async def _rewind(self) -> None:
         # Not seek_to_committed: it leaves a partition where it is when the committed offset is 0.

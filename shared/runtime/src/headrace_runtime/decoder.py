@@ -59,6 +59,15 @@ class Decoded(NamedTuple):
     change: Record
     replayed: bool = False
 
+    @property
+    def rejection(self) -> None:
+        """It has no answer yet."""
+
+    @property
+    def kind(self) -> RecordKind:
+        """What the change is about."""
+        return self.change.kind
+
 
 class Undecoded(NamedTuple):
     """A record that cannot be decoded; `kind` is the kind of its topic's records."""
@@ -89,7 +98,11 @@ class Ignored(NamedTuple):
 
 
 class NewerSchema(Exception):
-    """A record of a newer schema major: the catalogue was deployed before this worker. The worker is held."""
+    """A record of a newer schema major: the catalogue was deployed before this worker. Its topic is held."""
+
+    def __init__(self, topic: str, words: str) -> None:
+        super().__init__(words)
+        self.topic = topic
 
 
 class Decoder:
@@ -144,7 +157,8 @@ class Decoder:
         except ValidationError as error:
             return Undecoded(record, invalid(error), model.kind, replayed)
         if getattr(model, "keyed", True) and record.key != change.id.encode():
-            rejection = Rejected("key_mismatch", "the record's key is not the id in its value", ("key",))
+            detail = "the record's key is not the id in its value"
+            rejection = Rejected("key_mismatch", detail, ("key",), words=detail)
             return Undecoded(record, rejection, model.kind, replayed)
         return Decoded(record, change, replayed)
 
@@ -187,8 +201,9 @@ class Decoder:
         if readable and int(major) > newest:
             if not (self._accept_newer or replayed):
                 raise NewerSchema(
+                    record.topic,
                     f"{'-'.join(map(str, position(record)))} is {name}/{int(major)}, this worker reads "
-                    f"{name}/{newest}: deploy the newer worker"
+                    f"{name}/{newest}: deploy the newer worker",
                 )
             return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
         return Rejected(
@@ -206,7 +221,8 @@ class Decoder:
             detail = (
                 "a null value is a delete only with a headrace-version header; NULL_WITHOUT_VERSION=ignore skips these"
             )
-            return Undecoded(record, Rejected("null_without_version", detail, ("value",)), model.kind, replayed)
+            rejection = Rejected("null_without_version", detail, ("value",), words=detail)
+            return Undecoded(record, rejection, model.kind, replayed)
         if not (version.isdigit() and len(version) <= MAX_DIGITS and 1 <= int(version) <= MAX_VERSION):
             rejection = Rejected(
                 "invalid", "headrace-version is not an integer from 1 to 2^63-1", ("headrace-version",)
@@ -251,7 +267,8 @@ def invalid(error: ValidationError) -> Rejected:
     where = ".".join("*" if isinstance(step, int) else step for step in first["loc"][:3])
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
-    return Rejected(reason, f"{where or 'the record'}: {first['msg']}{more}", (first["type"], where))
+    words = f"{where or 'the record'}: {first['msg']}"
+    return Rejected(reason, words + more, (first["type"], where), words=words)
 
 
 def major_of(model: type[Any]) -> int:

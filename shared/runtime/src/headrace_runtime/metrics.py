@@ -85,7 +85,10 @@ class Metrics:
             registry=own,
         )
         self.last_settled = Gauge("headrace_last_settled_timestamp_seconds", "Last settled batch", registry=own)
-        self.held = Gauge("headrace_held", "1 while the breaker or a newer schema holds the worker", registry=own)
+        self.held = Gauge("headrace_held", "1 while a topic of the worker is held", registry=own)
+        self.held_topics = Gauge(
+            "headrace_held_topics", "1 while the breaker or a newer schema holds the topic", ["topic"], registry=own
+        )
         self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
         self.batch_seconds = Histogram("headrace_batch_seconds", "From poll to acknowledged receipts", registry=own)
         self.batch_records = Histogram(
@@ -96,3 +99,16 @@ class Metrics:
         )
         self.delay = Delays("headrace_delay_seconds", "Seconds from occurred_at to applied", _DELAYS)
         own.register(self.delay)
+        self._held: set[str] = set()
+
+    def hold(self, topic: str) -> None:
+        """The topic is held."""
+        self._held.add(topic)
+        self.held_topics.labels(topic).set(1)
+        self.held.set(1)
+
+    def release(self, topic: str) -> None:
+        """The topic is held no longer."""
+        self._held.discard(topic)
+        self.held_topics.labels(topic).set(0)
+        self.held.set(1 if self._held else 0)

@@ -38,17 +38,6 @@ class Reporter:
         self._unavailable(error)
         log.warning("batch_given_back", store=error.store, records=records)
 
-    def held(self, why: str, **fields: str) -> None:
-        """The worker is held; `fields` are added to the log line."""
-        self._health.problem("held topic", "every topic", why)
-        self._metrics.held.set(1)
-        log.error(
-            "worker_held",
-            why=why,
-            advice=f"fix the deploy, or run headrace work {self._worker} --allow-rejects",
-            **fields,
-        )
-
     def settled(self, results: Sequence[Result], *, now: datetime, seconds: float) -> None:
         """Every record of a batch is settled; `seconds`: how long the batch took."""
         outcomes: Counter[tuple[str, str]] = Counter()
@@ -75,8 +64,6 @@ class Reporter:
             self._metrics.records.labels(kind, outcome).inc(count)
         records = sum(outcomes.values())
         self._health.settled()
-        self._health.solved("held topic", "every topic")
-        self._metrics.held.set(0)
         self._metrics.last_settled.set(now.timestamp())
         self._metrics.batch_seconds.observe(seconds)
         self._metrics.batch_records.observe(records)

@@ -87,10 +87,10 @@ class BatchSettings(BaseModel):
 
 
 class BreakerSettings(BaseModel):
-    """When a worker is held instead of making dead letters of the whole catalogue."""
+    """When a topic is held instead of making dead letters of the whole catalogue."""
 
     window: int = Field(
-        200, ge=1, description="number of the latest live changes that count; the breaker never opens on fewer"
+        200, ge=1, description="latest live changes of a topic that count; the breaker never opens on fewer"
     )
     share: float = Field(
         0.5, gt=0, le=1, description="share of them, rejected for one fingerprint, above which the breaker opens"

@@ -69,7 +69,8 @@ class Rejected:
 
     `detail` is for a person and may contain values. `cause` is the kind and the place of the error (an error type and a
     field, an SQLSTATE) and contains no value, because dead letters are grouped by it. `error`: the exception behind the
-    rejection, if any, for the letter's stack trace. `may_hold`: whether many rejections of this cause hold the worker.
+    rejection, if any, for the letter's stack trace. `may_hold`: whether many rejections of this cause hold a topic.
+    `words`: the cause for a person, also without a value; without them the reason and the cause are shown.
     """
 
     reason: DeadReason
@@ -77,6 +78,7 @@ class Rejected:
     cause: tuple[str, ...] = ()
     error: Exception | None = field(default=None, compare=False)
     may_hold: bool = True
+    words: str = field(default="", compare=False)
 
 
 class Unavailable(Exception):
