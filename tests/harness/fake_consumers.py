@@ -11,6 +11,8 @@ from typing import Any, Literal
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from headrace_runtime.kafka_start import KafkaStart
+
 Ended = Literal["committed", "given back"]
 
 
@@ -82,6 +84,12 @@ class FakeConsumers:
             group = of(consumer)
             group.topics, group.pattern, group.listener = topics, pattern, listener
 
+        def subscription(consumer: AIOKafkaConsumer) -> frozenset[str]:
+            return frozenset(of(consumer).topics)
+
+        async def ready(start: KafkaStart, group: str, topics: Collection[str]) -> None:
+            return None
+
         async def start(consumer: AIOKafkaConsumer) -> None:
             self.groups[names[id(consumer)]] = of(consumer)
             self._started[names[id(consumer)]].set()
@@ -122,8 +130,9 @@ class FakeConsumers:
 
         for method in (subscribe, start, getmany, commit, seek, beginning_offsets, committed, stop):
             monkeypatch.setattr(AIOKafkaConsumer, method.__name__, method)
-        for method in (assignment, position, paused, highwater):
+        for method in (assignment, position, paused, highwater, subscription):
             monkeypatch.setattr(AIOKafkaConsumer, method.__name__, method)
         monkeypatch.setattr(AIOKafkaConsumer, "last_stable_offset", highwater)
         monkeypatch.setattr(AIOKafkaConsumer, "__init__", init)
+        monkeypatch.setattr(KafkaStart, "ready", ready)
         monkeypatch.setattr(AIOKafkaConsumer, "__del__", no_finalizer)

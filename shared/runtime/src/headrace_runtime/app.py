@@ -19,6 +19,7 @@ from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
+from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing, Publisher, trace_headers
 from headrace_runtime.raw_path import RawPath
@@ -119,6 +120,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     publisher = Publisher(settings.kafka)
     paths = Paths(worker, settings, publisher, metrics)
     groups = _groups(worker, settings)
+    kafka = KafkaStart(settings.kafka, [group.health for group in groups])
     closing = AsyncExitStack()
     middlewares = _middlewares(worker.name, settings, closing)
     broker = worker_broker(worker.name, settings, middlewares, new_topics=worker.raw is not None)
@@ -152,6 +154,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     largest_value=2 * settings.kafka.max_record_bytes,
                     inputs=group.inputs,
                     repair=repair,
+                    kafka=kafka,
                 )
             await consume_with(broker, consumers)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])

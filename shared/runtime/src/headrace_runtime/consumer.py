@@ -25,6 +25,7 @@ from headrace_runtime.assignment import Assignment, Repair
 from headrace_runtime.decoder import Omitted
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
+from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.open_transactions import Marks, OpenTransactions
 
@@ -59,9 +60,12 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         largest_value: int,
         inputs: Collection[str],
         repair: Repair,
+        kafka: KafkaStart,
         **options: Any,
     ) -> None:
         super().__init__(*topics, **options | {"value_deserializer": self._kept})
+        self._kafka = kafka
+        self._group: str = options["group_id"]
         self._health = health
         self._metrics = metrics
         self._holds = holds
@@ -75,6 +79,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._held: dict[TopicPartition, float] = {}
         self._committed: dict[TopicPartition, int] = {}
         self._paused_with_topic: set[TopicPartition] = set()
+
+    async def start(self) -> None:
+        """Like aiokafka's, but first waits until Kafka can be used."""
+        await self._kafka.ready(self._group, self.subscription())
+        await super().start()
 
     def subscribe(self, topics: Any = (), pattern: str | None = None, listener: Any = None) -> None:
         """Like aiokafka's. `listener` is not used: the one that FastStream gives only writes log lines."""
