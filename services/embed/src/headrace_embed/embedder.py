@@ -17,6 +17,10 @@ from headrace_embed.settings import EmbedderSettings
 from headrace_embed.tokens import TextTokenizer
 from headrace_embed.vector_faults import UnusableVectors, faulty_rows
 from headrace_worker.model_catalogue import TextKind, catalogue_model
+from headrace_worker.work_thread import WorkThread
+
+TEXTS_AT_ONCE = 128
+"""Texts of one piece of work of the tokenizer: at their longest they take about a second."""
 
 
 class Encoder(Protocol):
@@ -57,6 +61,7 @@ class TextEmbedder:
         self._pad_token_id = files.shape.pad_token_id
         self._tokenizer = TextTokenizer(files.folder / TOKENIZER, files.model)
         self._encoder = encoder
+        self._thread = WorkThread("tokenizer")
 
     async def embed(self, texts: Sequence[str], kind: TextKind) -> NDArray[np.float32]:
         """(n, d) float32, L2-normalised, in the order of `texts`, which come without the model's prefix.
@@ -79,8 +84,7 @@ class TextEmbedder:
 
         Raises Unavailable. Each text's position comes once. Close the iterator if it is left early.
         """
-        prefixed = [self.model.prefixed(text, kind) for text in texts]
-        token_ids = await asyncio.to_thread(self._tokenizer.token_ids, prefixed)
+        token_ids = await self._token_ids([self.model.prefixed(text, kind) for text in texts])
         in_flight: deque[asyncio.Task[EncodedBatch]] = deque()
         try:
             for batch in plan_batches([len(tokens) for tokens in token_ids], self.model.max_tokens):
@@ -99,7 +103,15 @@ class TextEmbedder:
         await self._encoder.check()
 
     async def close(self) -> None:
+        self._thread.close()
         await self._encoder.close()
+
+    async def _token_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """In small pieces, between which the call can be cancelled."""
+        found: list[list[int]] = []
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            found += await self._thread.run(self._tokenizer.token_ids, texts[start : start + TEXTS_AT_ONCE])
+        return found
 
     async def _encode(self, batch: TokenBatch, token_ids: Sequence[Sequence[int]]) -> EncodedBatch:
         ids, mask = padded([token_ids[position] for position in batch.positions], batch.length, self._pad_token_id)

@@ -1,13 +1,12 @@
 """The encoder in this process: onnxruntime on the CPU, in a thread of its own."""
 
-import asyncio
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace_embed.onnx_session import open_session
+from headrace_worker.work_thread import WorkThread
 
 
 class OnnxEncoder:
@@ -17,17 +16,17 @@ class OnnxEncoder:
 
     def __init__(self, file: Path, threads: int) -> None:
         self._session = open_session(file, threads)
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="onnx")
+        self._thread = WorkThread("onnx")
 
     async def encode(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         """(n, d) float32 for (n, tokens) int64. A cancelled call still computes its batch to the end."""
-        return await asyncio.get_running_loop().run_in_executor(self._executor, self._run, input_ids, attention_mask)
+        return await self._thread.run(self._run, input_ids, attention_mask)
 
     async def check(self) -> None:
         """The model is in this process, and so always available."""
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._executor.shutdown, cancel_futures=True)
+        self._thread.close()
 
     def _run(self, input_ids: NDArray[np.int64], attention_mask: NDArray[np.int64]) -> NDArray[np.float32]:
         feed = {"input_ids": input_ids, "attention_mask": attention_mask}

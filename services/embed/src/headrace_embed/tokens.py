@@ -7,6 +7,12 @@ from tokenizers import Tokenizer
 
 from headrace_worker.model_catalogue import CatalogueModel
 
+CHARACTERS_PER_TOKEN = 64
+"""A text is cut at the model's maximum of tokens times this many characters before it is tokenised, because a tokenizer
+reads the whole text before it cuts it: 20 MB took minutes and gigabytes. Words have 1 to 10 characters for each token,
+so the cut changes no token, except where words of hundreds of characters have one token each.
+"""
+
 
 class TextTokenizer:
     """The model's tokenizer with special tokens, cut at the model's maximum."""
@@ -15,7 +21,10 @@ class TextTokenizer:
         self._tokenizer = Tokenizer.from_file(str(file))
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(model.max_tokens)
+        self._longest = model.max_tokens * CHARACTERS_PER_TOKEN
 
     def token_ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, 1 … max_tokens of them, in the order given."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return [
+            encoding.ids for encoding in self._tokenizer.encode_batch_fast([text[: self._longest] for text in texts])
+        ]

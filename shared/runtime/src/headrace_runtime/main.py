@@ -17,6 +17,7 @@ from pydantic_settings import SettingsError
 from headrace_runtime import logs
 from headrace_runtime.app import build
 from headrace_worker.settings import unknown_variables
+from headrace_worker.work_thread import busy_threads
 from headrace_worker.worker import known_variables, load_worker
 
 log = structlog.get_logger(__name__)
@@ -49,7 +50,13 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
     signal.signal(signal.SIGINT, lambda *_: None)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(server.serve(sockets=[listener]))
-    return 1 if server.failed or not server.started else 0
+    status = 1 if server.failed or not server.started else 0
+    if busy_threads():
+        # Python would wait for the thread without a limit. Nothing that it computes is committed.
+        log.warning("thread_abandoned", threads=busy_threads())
+        sys.stderr.flush()
+        os._exit(status)
+    return status
 
 
 class _Server(uvicorn.Server):

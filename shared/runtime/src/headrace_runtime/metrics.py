@@ -17,6 +17,8 @@ from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from headrace_worker.work_thread import busy_threads
+
 _DELAYS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
 
 
@@ -90,6 +92,8 @@ class Metrics:
             "headrace_held_topics", "1 while the breaker or a newer schema holds the topic", ["topic"], registry=own
         )
         self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
+        busy = Gauge("headrace_busy_threads", "Threads that run a piece of work now", registry=own)
+        busy.set_function(busy_threads)
         self.batch_seconds = Histogram("headrace_batch_seconds", "From poll to acknowledged receipts", registry=own)
         self.batch_records = Histogram(
             "headrace_batch_records",
