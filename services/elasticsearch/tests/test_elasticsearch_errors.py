@@ -35,6 +35,31 @@ def test_an_item_error_that_is_in_no_list_is_unavailable(status: int, error_type
     assert outcome.suspect is suspect
 
 
+PRESSURE = (
+    "rejected execution of coordinating operation [coordinating_and_primary_bytes=0, replica_bytes=0, all_bytes=0, "
+    "coordinating_operation_bytes={needed}, max_coordinating_bytes=20480]"
+)
+BREAKER = (
+    "[parent] Data too large, data for [<http_request>] would be [{needed}/9.9mb], which is larger than the limit of "
+    "[20480/20kb], real usage: [20000/19kb], new bytes reserved: [{needed}/9.9mb]"
+)
+
+
+@pytest.mark.parametrize("reason", [PRESSURE, BREAKER])
+def test_a_request_above_the_limit_of_a_node_is_too_large_and_an_overload_is_not(reason: str) -> None:
+    for needed, limit_passed in ((20_481, True), (20_480, False), (100, False)):
+        body = {"error": {"type": "es_rejected_execution_exception", "reason": reason.format(needed=needed)}}
+        meant = request_error(api_error(429, body), needed)
+        assert isinstance(meant, BatchRejected if limit_passed else Unavailable)
+        alone = item_error(429, body["error"], needed, alone=True)
+        assert isinstance(alone, Rejected if limit_passed else Unavailable)
+        among_others = item_error(429, body["error"], needed)
+        assert isinstance(among_others, Unavailable)
+        assert among_others.suspect is limit_passed
+        if isinstance(meant, BatchRejected):
+            assert (meant.rejection.reason, meant.rejection.cause) == ("too_large", ("elasticsearch", "429"))
+
+
 def test_an_immense_term_is_a_data_error_whatever_reports_it() -> None:
     reason = 'Document contains at least one immense term in field="brand.keyword" (whose UTF8 encoding is longer …)'
 

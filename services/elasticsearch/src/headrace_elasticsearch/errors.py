@@ -16,6 +16,7 @@ STORE = "elasticsearch"
 CONFLICT = 409
 TOO_LARGE = 413
 TIMED_OUT = 408
+OVERLOADED = 429
 
 DATA_ERRORS = frozenset({
     "document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception",
@@ -32,13 +33,23 @@ STATES_STATUS = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 _FIELD = re.compile(
     r"failed to parse field \[([^\]]+)\]|dynamic introduction of \[([^\]]+)\]|term in field=\"([^\"]+)\""
 )
+_PRESSURE = re.compile(
+    r"(?:_operation_bytes=|operation of size \[)(\d+)"
+    r"(?:, max_\w+=|\] bytes, which exceeds the maximum allowed limit of \[)(\d+)"
+)
+_BREAKER = re.compile(r"Data too large, data for \[.*\] would be \[.*\], which is larger than the limit of \[(\d+)")
 _FIELDS = frozenset(name for index in indices().values() for name in index.field_names)
 _DETAIL_LENGTH = 1000
 
 
-def item_error(status: int, error: Mapping[str, Any]) -> Rejected | Unavailable:
-    """What the error of one item of a bulk response means for its change."""
+def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: bool = False) -> Rejected | Unavailable:
+    """What the error of one item of a bulk response means for its change. `size`: bytes of the request; `alone`: it has
+    no other change.
+    """
     kind, reason = str(error.get("type")), str(error.get("reason"))
+    if status == OVERLOADED and (too_large := never_fits(reason, size)):
+        # The sizes are those of all changes for one shard: in smaller requests only the change at fault is refused.
+        return too_large if alone else Unavailable(STORE, f"{status} {kind}", suspect=True)
     if kind == "strict_dynamic_mapping_exception" and _field(reason) in DIGEST:
         return Unavailable(STORE, "the index has no field digest; has `headrace stores apply` been run?")
     if status == 400 and (kind in DATA_ERRORS or (kind == "illegal_argument_exception" and "immense term" in reason)):
@@ -51,11 +62,33 @@ def request_error(error: ApiError | TransportError, size: int) -> Unavailable | 
     if isinstance(error, ApiError) and error.status_code == TOO_LARGE:
         detail = f"{size} bytes are more than Elasticsearch accepts in one request"
         return BatchRejected(Rejected("too_large", detail, (STORE, str(TOO_LARGE))))
+    overloaded = isinstance(error, ApiError) and error.status_code == OVERLOADED
+    if overloaded and (too_large := never_fits(_reason(error), size)):
+        return BatchRejected(too_large)
     if isinstance(error, ApiError) and error.status_code == 400:
         kind = error_type(error)
         if kind in REQUEST_ERRORS:
             return BatchRejected(rejected(kind, str(error.body["error"].get("reason"))))
     return unavailable(error)
+
+
+def never_fits(reason: str, size: int) -> Rejected | None:
+    """The rejection of a request of `size` bytes that is by itself larger than a limit of the node; else None.
+
+    Elasticsearch answers 429 for it, as for an overload. The reason of a refusal has the sizes: in an overload the
+    operation is smaller than the limit, and other requests use the rest.
+    Source: org.elasticsearch.index.IndexingPressure, org.elasticsearch.common.breaker.ChildMemoryCircuitBreaker.
+    """
+    if found := _PRESSURE.search(reason):
+        needed, limit = int(found[1]), int(found[2])
+    elif found := _BREAKER.search(reason):
+        needed, limit = size, int(found[1])
+    else:
+        return None
+    if needed <= limit:
+        return None
+    detail = f"{needed} bytes are more than the node accepts, {limit}: raise its heap or its limit, or send less"
+    return Rejected("too_large", detail, (STORE, str(OVERLOADED)))
 
 
 def unavailable(error: ApiError | TransportError) -> Unavailable:
@@ -78,6 +111,12 @@ def error_type(error: ApiError) -> str:
     if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
         return str(body["error"].get("type"))
     return type(error).__name__
+
+
+def _reason(error: ApiError | TransportError) -> str:
+    body = error.body if isinstance(error, ApiError) else None
+    found = body.get("error") if isinstance(body, Mapping) else None
+    return str(found.get("reason")) if isinstance(found, Mapping) else ""
 
 
 def _field(reason: str) -> str | None:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from elasticsearch import ApiError, AsyncElasticsearch, TransportError
@@ -69,8 +70,9 @@ class ElasticsearchStage:
             raise request_error(error, len(body)) from None
         answered = [(change, item["index"]) for (change, _), item in zip(bulk, answer.body["items"], strict=True)]
         refused = [Refused(change, item["_index"]) for change, item in answered if item["status"] == CONFLICT]
+        outcome = partial(_outcome, size=len(body), alone=len(bulk) == 1)
         looked_up = iter(await self._look_up(refused) if refused else ())
-        return [next(looked_up) if item["status"] == CONFLICT else _outcome(item) for _, item in answered]
+        return [next(looked_up) if item["status"] == CONFLICT else outcome(item) for _, item in answered]
 
     async def _look_up(self, refused: Sequence[Refused]) -> list[Outcome]:
         """Reads which version the index stores for each refused change: the change's own, or a newer one."""
@@ -89,9 +91,9 @@ async def open_stage(settings: ElasticsearchWorkerSettings) -> AsyncIterator[Ela
         yield ElasticsearchStage(client, indices(settings.elasticsearch.analyzer, settings.names.prefix))
 
 
-def _outcome(item: Mapping[str, Any]) -> Outcome:
+def _outcome(item: Mapping[str, Any], *, size: int, alone: bool) -> Outcome:
     error = item.get("error")
-    return item_error(item["status"], error) if error else Applied()
+    return item_error(item["status"], error, size, alone=alone) if error else Applied()
 
 
 def _of_refused(change: Indexed, found: Mapping[str, Any]) -> Outcome:
