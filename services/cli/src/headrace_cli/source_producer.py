@@ -21,6 +21,8 @@ IN_FLIGHT = 5000
 ACKNOWLEDGED_WITHIN = 60.0
 """Seconds. The client itself would retry without end."""
 LARGEST_BATCH = 262_144
+BATCH_FRAMING = 512
+"""Bytes that compression and the framing of a batch may add."""
 
 
 class SourceRecord(NamedTuple):
@@ -73,10 +75,11 @@ class SourceProducer:
 
 
 @asynccontextmanager
-async def open_producer(settings: CommonSettings) -> AsyncIterator[SourceProducer]:
-    """A producer for the source topics."""
+async def open_producer(settings: CommonSettings, topic_bytes: int | None = None) -> AsyncIterator[SourceProducer]:
+    """A producer for the source topics. `topic_bytes`: what the topics accept, if it is known."""
     # A batch is refused when it is larger than the topic's largest record, so a small limit asks for small batches.
-    client = producer(settings.kafka, max_batch_size=min(LARGEST_BATCH, settings.kafka.max_record_bytes))
+    accepted = min(settings.kafka.max_record_bytes, topic_bytes or settings.kafka.max_record_bytes)
+    client = producer(settings.kafka, max_batch_size=min(LARGEST_BATCH, max(1, accepted - BATCH_FRAMING)))
     await client.start()
     try:
         yield SourceProducer(client, settings)

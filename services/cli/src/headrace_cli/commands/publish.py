@@ -1,7 +1,7 @@
 """Publishes a file."""
 
 import asyncio
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -17,6 +17,7 @@ from headrace_cli.options import AsJson, OfKind
 from headrace_cli.output import inert, messages, print_json, screen
 from headrace_cli.publication import Summary, publish_records
 from headrace_cli.source_producer import open_producer
+from headrace_clients.kafka import max_message_bytes
 from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.fields import MAX_VERSION
 from headrace_worker.settings import CommonSettings
@@ -63,7 +64,10 @@ def publish(
 async def _publish(
     records: FileRecords, settings: CommonSettings, file: Path, rate: float | None, strict: bool
 ) -> Summary:
-    await partitions_of(settings.kafka, [settings.topics.source(records.row_format.kind)])
+    topic = settings.topics.source(records.row_format.kind)
+    await partitions_of(settings.kafka, [topic])
+    limit = await max_message_bytes(settings.kafka, topic)
+    records.row_format = replace(records.row_format, topic_bytes=limit)
     console = messages()
     with _progress(console) as progress:
         task = progress.add_task(file.name, total=records.file.size, rows="")
@@ -81,7 +85,7 @@ async def _publish(
             elif reported == BAD_ROWS_SHOWN + 1:
                 console.print("more bad rows follow; they are counted only")
 
-        async with open_producer(settings) as producer:
+        async with open_producer(settings, limit) as producer:
             return await publish_records(
                 records, producer, rate=rate, strict=strict, on_progress=show, on_bad_row=report
             )

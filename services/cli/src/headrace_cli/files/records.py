@@ -19,13 +19,17 @@ REMEMBERED_ROWS = 100_000
 
 @dataclass(frozen=True, slots=True)
 class RowFormat:
-    """How to read a file's rows. `version`: for deletes without their own version."""
+    """How to read a file's rows. `version`: for deletes without their own version.
+
+    `max_record_bytes`: of the settings; `topic_bytes`: what the topic accepts, if the broker tells it.
+    """
 
     kind: Kind
     version_field: str = "version"
     delete: bool = False
     version: int | None = None
     max_record_bytes: int = 1_048_576
+    topic_bytes: int | None = None
 
 
 class FileRecords:
@@ -104,6 +108,11 @@ def source_record(row: Row, row_format: RowFormat, now: datetime) -> tuple[Sourc
     size = len(key) + len(value) + ROOM_FOR_HEADERS
     if size > row_format.max_record_bytes:
         raise ValueError(f"makes a record of {size} bytes, the topic accepts {row_format.max_record_bytes}")
+    if row_format.topic_bytes is not None and size > row_format.topic_bytes:
+        raise ValueError(
+            f"makes a record of {size} bytes, the topic accepts {row_format.topic_bytes}: its max.message.bytes is "
+            f"below HEADRACE_KAFKA__MAX_RECORD_BYTES, {row_format.max_record_bytes}; correct it with `topics apply`"
+        )
     return SourceRecord(row_format.kind, key, value), valid.version
 
 
