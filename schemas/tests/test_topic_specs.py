@@ -31,6 +31,7 @@ def test_compaction_waits_14_days_and_keeps_deletes_for_30_days() -> None:
     config = SPECS["headrace.products"].config()
     assert config["min.compaction.lag.ms"] == str(14 * DAY_MS)
     assert config["delete.retention.ms"] == str(30 * DAY_MS)
+    assert config["message.timestamp.type"] == "LogAppendTime"
     assert "retention.ms" not in config
 
 

@@ -55,7 +55,13 @@ class TopicSpec(NamedTuple):
         common = {"cleanup.policy": self.cleanup, "max.message.bytes": str(self.max_bytes)}
         if self.cleanup == "compact":
             # Compaction keeps the highest offset, not the highest version, so it must wait until late changes arrived.
-            return common | {"min.compaction.lag.ms": str(14 * DAY_MS), "delete.retention.ms": str(30 * DAY_MS)}
+            # The lag counts from a record's time, which must not be one that its producer set: a change of last year
+            # would be compacted at once.
+            return common | {
+                "message.timestamp.type": "LogAppendTime",
+                "min.compaction.lag.ms": str(14 * DAY_MS),
+                "delete.retention.ms": str(30 * DAY_MS),
+            }
         return common | {"retention.ms": str(14 * DAY_MS)}
 
 

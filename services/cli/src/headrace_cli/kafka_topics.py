@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -16,12 +16,23 @@ LEADERS_WITHIN = 30.0
 """Seconds that the brokers have to elect the leaders of new partitions."""
 
 
+TIMESTAMP_TYPE = "message.timestamp.type"
+OF_THE_TOPIC = 1
+"""Kafka's number for the source of a setting that was made for the topic itself (DYNAMIC_TOPIC_CONFIG)."""
+
+
+class _Entry(NamedTuple):
+    value: str
+    source: int
+
+
 class TopicsDiffer(Exception):
     """A topic exists with a number of partitions that differs from the settings."""
 
 
 async def apply_topics(settings: CommonSettings, workers: Sequence[str]) -> list[str]:
-    """Creates missing topics and corrects settings that differ; safe to repeat. One line for each change made.
+    """Creates missing topics and corrects settings that differ; safe to repeat. One line for each change made, and for
+    each topic whose settings the brokers do not let this account alter.
 
     Raises TopicsDiffer for a topic with another number of partitions. That number never changes: keys would move to
     other partitions, and a delete could be read before the upsert that it follows. More partitions need a new topic
@@ -82,18 +93,41 @@ async def _check_partitions(admin: Any, specs: Sequence[TopicSpec], partitions: 
 
 
 async def _correct(admin: Any, specs: Sequence[TopicSpec], settings: CommonSettings) -> list[str]:
-    resources = [ConfigResource(ConfigResourceType.TOPIC, spec.name) for spec in specs]
-    stored: dict[str, dict[str, str]] = {}
-    for reply in await admin.describe_configs(resources):
-        for _, _, _, name, entries in reply.resources:
-            stored[name] = {entry[0]: entry[1] for entry in entries}
-    changed = []
+    described = await _described(admin, [spec.name for spec in specs])
+    lines = []
     for spec in specs:
         wanted = _config(spec, settings)
-        if any(stored.get(spec.name, {}).get(key) != value for key, value in wanted.items()):
-            await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, spec.name, configs=wanted)])
-            changed.append(f"corrected the settings of topic {spec.name}")
-    return changed
+        stored = described.get(spec.name, {})
+        differing = {key for key, value in wanted.items() if key not in stored or stored[key].value != value}
+        if not differing:
+            continue
+        # A request replaces all settings of a topic, so those that somebody else has made are sent again.
+        own = {key: entry.value for key, entry in stored.items() if entry.source == OF_THE_TOPIC}
+        refused = await _alter(admin, spec.name, own | wanted)
+        lines.append(refused or f"corrected the settings of topic {spec.name}")
+        if TIMESTAMP_TYPE in differing and not refused:
+            lines.append(
+                f"topic {spec.name}: records published before now keep the time that their producer set, until they "
+                "are published again; compaction may keep an older version of these"
+            )
+    return lines
+
+
+async def _described(admin: Any, names: Sequence[str]) -> dict[str, dict[str, _Entry]]:
+    found: dict[str, dict[str, _Entry]] = {}
+    for reply in await admin.describe_configs([ConfigResource(ConfigResourceType.TOPIC, name) for name in names]):
+        for _, _, _, name, entries in reply.resources:
+            found[name] = {key: _Entry(value, source) for key, value, _, source, *_ in entries}
+    return found
+
+
+async def _alter(admin: Any, name: str, configs: dict[str, str]) -> str | None:
+    """Why the settings of the topic cannot be altered; None if they are."""
+    for reply in await admin.alter_configs([ConfigResource(ConfigResourceType.TOPIC, name, configs=configs)]):
+        for code, message, *_ in reply.resources:
+            if code:
+                return f"could not correct the settings of topic {name}: {for_code(code).__name__}: {message}"
+    return None
 
 
 def _config(spec: TopicSpec, settings: CommonSettings) -> dict[str, str]:
