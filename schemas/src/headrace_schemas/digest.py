@@ -45,17 +45,14 @@ def differ(one: str | None, other: str | None) -> bool:
 
 def _content(change: Change) -> dict[str, object]:
     content: dict[str, object] = {"op": change.op}
-    if change.deleted:
-        return content | {change.field_names[0]: change.id}
-    content |= {name: value for name in change.field_names if (value := getattr(change, name)) is not None}
-    if attributes := content.get("attributes"):
-        content["attributes"] = _in_order(attributes)
+    own = vars(change)
+    for name in change.field_names[:1] if change.deleted else change.field_names:
+        if (value := own[name]) is not None:
+            content[name] = _in_order(value) if name == "attributes" else value
     return content
 
 
 def _in_order(value: object) -> object:
     if isinstance(value, dict):
         return {key: _in_order(value[key]) for key in sorted(value)}
-    if isinstance(value, list):
-        return [_in_order(item) for item in value]
-    return value
+    return list(map(_in_order, value)) if isinstance(value, list) else value

@@ -49,7 +49,7 @@ class Embedded(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     embedding: Embedding | None = None
-    digest: Text | None = Field(
+    digest: Annotated[str, Field(pattern=r"^[0-9]+:[0-9]+:[!-~]+$")] | None = Field(
         default=None, description="the digest of the change, <form>:<version>:<hash>; absent from older records"
     )
 

@@ -213,7 +213,7 @@ def check_whole(point: models.Record, change: Any, vector: Callable[[str], list[
 async def test_a_point_that_an_older_worker_replaced_without_the_digest_never_conflicts(
     stage: QdrantStage, client: AsyncQdrantClient, collection: str, upsert: MakeChange
 ) -> None:
-    await stage.apply([upsert("a", 4, "text", digest="1:4:of version 4")])
-    assert await stage.apply([upsert("a", 4, "other", digest="1:4:of other content")]) == [Conflict()]
+    await stage.apply([upsert("a", 4, "text", digest="1:4:of-version-4")])
+    assert await stage.apply([upsert("a", 4, "other", digest="1:4:of-other-content")]) == [Conflict()]
     await client.set_payload(collection, version_fields(5), points=[point_id("a")])
-    assert await stage.apply([upsert("a", 5, "other", digest="1:5:of version 5")]) == [Applied()]
+    assert await stage.apply([upsert("a", 5, "other", digest="1:5:of-version-5")]) == [Applied()]
