@@ -1,8 +1,14 @@
 """Records that a broker takes compressed and that are large when unpacked, on a real broker."""
 
+import asyncio
+import json
+import os
 import secrets
+import subprocess
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -116,6 +122,28 @@ async def _limit(settings: WorkerSettings, limits: Mapping[str, int]) -> None:
         await admin.alter_configs(changed)
     finally:
         await admin.close()
+
+
+async def test_publish_names_the_limit_of_a_smaller_topic_and_publishes_the_other_rows(
+    settings: WorkerSettings, tmp_path: Path
+) -> None:
+    topic = settings.topics.source("product")
+    await _limit(settings, {topic: 20_000})
+    rows = [product(f"p{n}", 1, description=secrets.token_hex(5000 if n % 10 else 10)) for n in range(50)]
+    rows[20]["description"] = secrets.token_hex(30_000)
+    (tmp_path / "rows.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    environment = os.environ | {
+        "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": settings.kafka.bootstrap_servers,
+        "HEADRACE_TOPIC_PREFIX": settings.topic_prefix,
+    }
+    command = [sys.executable, "-m", "headrace_cli", "publish", str(tmp_path / "rows.jsonl"), "--kind", "product"]
+    done = await asyncio.to_thread(
+        subprocess.run, command, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert "rows.jsonl:21: makes a record of" in done.stdout + done.stderr
+    assert "the topic accepts 20000" in done.stdout + done.stderr
+    assert len(await read_all(settings, topic)) == 49
 
 
 async def test_a_poll_is_limited_by_its_unpacked_bytes(limited: WorkerSettings) -> None:
