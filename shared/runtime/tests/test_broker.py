@@ -32,6 +32,9 @@ class KeptBatches:
         self.batches.append(records)
         return {"record": len(records)}
 
+    async def check(self) -> None:
+        return None
+
 
 @asynccontextmanager
 async def running(consumers: FakeConsumers, stage: KeptBatches, **telemetry: Any) -> AsyncIterator[FakeGroup]:

@@ -30,6 +30,7 @@ def explained(error: Exception) -> Problem | None:
     # Imported only after an error, so that the process of a worker does not import them.
     from aiokafka.errors import KafkaConnectionError, KafkaError
 
+    from headrace_cli.advice import advice, unreachable
     from headrace_cli.files.rows import UnreadableFile
     from headrace_cli.kafka_topics import TopicsDiffer
     from headrace_clients.topic_reader import UnknownTopic
@@ -45,13 +46,12 @@ def explained(error: Exception) -> Problem | None:
         case StackError() | TopicsDiffer() | UnknownTopic():
             return Problem(str(error).splitlines())
         case Unavailable():
-            return Problem([f"{_first_line(error)}: start it with `headrace up`, or check its settings"])
+            return Problem([": ".join(filter(None, (_first_line(error), advice(error))))])
         case UnreadableFile():
             return Problem([str(error)], WRONG_CALL)
         case KafkaConnectionError():
             servers = CommonSettings().kafka.bootstrap_servers
-            advice = "start it with `headrace up`, or set HEADRACE_KAFKA__BOOTSTRAP_SERVERS"
-            return Problem([f"no Kafka at {servers}: {advice}"])
+            return Problem([f"no Kafka at {servers}: {unreachable('kafka')}"])
         case KafkaError():
             return Problem([f"Kafka answered {type(error).__name__}: {_first_line(error)}"])
     return None

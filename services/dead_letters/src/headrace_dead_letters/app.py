@@ -25,6 +25,10 @@ class LetterStage:
         letters = await index_records(self._index, self._topics, records)
         return {"dead_letter": letters, "receipts": len(records) - letters}
 
+    async def check(self) -> None:
+        """Raises Unavailable unless the tables of the index answer."""
+        await self._index.check()
+
 
 def topic_pattern(settings: DeadLettersSettings) -> str:
     """Matches the dead-letter topics of every worker, installed or not, the receipts, and the further topics that the

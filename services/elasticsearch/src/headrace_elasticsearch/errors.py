@@ -10,7 +10,7 @@ from typing import Any
 from elasticsearch import ApiError, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
 
 STORE = "elasticsearch"
 CONFLICT = 409
@@ -28,6 +28,12 @@ REQUEST_ERRORS = frozenset({
 })  # fmt: skip
 STATES = frozenset({"index_closed_exception"})
 """Types with the status of a data error that are about the index: no change is suspect."""
+SAFE_REASONS = frozenset({
+    "cluster_block_exception", "index_closed_exception", "index_not_found_exception", "security_exception",
+    "es_rejected_execution_exception", "circuit_breaking_exception", "no_shard_available_action_exception",
+    "master_not_discovered_exception",
+})  # fmt: skip
+"""Types whose reason names a state of the cluster, never a value. The reason of another type may quote a document."""
 STATES_STATUS = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 
 _FIELD = re.compile(
@@ -40,6 +46,7 @@ _PRESSURE = re.compile(
 _BREAKER = re.compile(r"Data too large, data for \[.*\] would be \[.*\], which is larger than the limit of \[(\d+)")
 _FIELDS = frozenset(name for index in indices().values() for name in index.field_names)
 _DETAIL_LENGTH = 1000
+_STATE_LENGTH = 300
 
 
 def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: bool = False) -> Rejected | Unavailable:
@@ -54,7 +61,7 @@ def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: b
         return Unavailable(STORE, "the index has no field digest; has `headrace stores apply` been run?")
     if status == 400 and (kind in DATA_ERRORS or (kind == "illegal_argument_exception" and "immense term" in reason)):
         return rejected(kind, reason)
-    return Unavailable(STORE, f"{status} {kind}", suspect=status not in STATES_STATUS and kind not in STATES)
+    return Unavailable(STORE, _state(status, kind, reason), suspect=status not in STATES_STATUS and kind not in STATES)
 
 
 def request_error(error: ApiError | TransportError, size: int) -> Unavailable | BatchRejected:
@@ -95,8 +102,13 @@ def unavailable(error: ApiError | TransportError) -> Unavailable:
     """The failure of a request as Unavailable, in a text without values of the data."""
     if isinstance(error, ApiError):
         status = error.status_code
-        return Unavailable(STORE, f"{status} {error_type(error)}", suspect=status not in STATES_STATUS)
-    return Unavailable(STORE, type(error).__name__)
+        kind = error_type(error)
+        detail = _state(status, kind, _reason(error))
+        if kind == "index_not_found_exception":
+            detail += "; has `headrace stores apply` been run?"
+        trouble: UnavailableKind = "credentials" if status == 401 or kind == "security_exception" else "other"
+        return Unavailable(STORE, detail, suspect=status not in STATES_STATUS, kind=trouble)
+    return Unavailable(STORE, type(error).__name__, kind="unreachable")
 
 
 def rejected(kind: str, reason: str) -> Rejected:
@@ -117,6 +129,10 @@ def _reason(error: ApiError | TransportError) -> str:
     body = error.body if isinstance(error, ApiError) else None
     found = body.get("error") if isinstance(body, Mapping) else None
     return str(found.get("reason")) if isinstance(found, Mapping) else ""
+
+
+def _state(status: int, kind: str, reason: str) -> str:
+    return f"{status} {kind}: {reason[:_STATE_LENGTH]}" if reason and kind in SAFE_REASONS else f"{status} {kind}"
 
 
 def _field(reason: str) -> str | None:

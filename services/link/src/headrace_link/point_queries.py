@@ -71,6 +71,11 @@ class PointQueries:
             answers = await self._client.query_batch_points(self.collection, searches)
         return {point.payload["product_id"] for answer in answers for point in answer.points if point.payload}
 
+    async def check(self) -> None:
+        """Raises Unavailable unless Qdrant answers and has the collection."""
+        with qdrant_errors():
+            await self._client.get_collection(self.collection)
+
     async def count(self) -> int:
         """The number of products that a keyword can concern: live or open. The tombstone of a product that is created
         again may be open.

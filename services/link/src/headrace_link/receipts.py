@@ -44,7 +44,7 @@ class ReceiptStage:
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant answers."""
-        await self._queries.count()
+        await self._queries.check()
 
     def after_expiry(self) -> Sequence[Output]:
         """Receipts expired before they were read. Their entities are unknown, so all products are linked again."""

@@ -67,7 +67,7 @@ class Sweeps:
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant and Kafka answer."""
-        await self._queries.count()
+        await self._queries.check()
         await self._backlog.check(self._topic)
 
     async def _outputs(self, marker: SweepMarker) -> list[Output]:

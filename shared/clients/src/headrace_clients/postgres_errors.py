@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
 
 STORE = "postgres"
 DATA_CLASSES = ("22", "23")
@@ -17,6 +17,7 @@ DATA_CODES = ("54000",)
 """program_limit_exceeded: a value is too large for an index row. The other codes of class 54 are about the server."""
 INTERNAL_CLASS = "XX"
 COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)")
+CREDENTIALS = ("28000", "28P01")
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
 
 
@@ -28,9 +29,10 @@ def postgres_errors() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         raise _meaning(error) from error
     except TimeoutError as error:
-        raise Unavailable(STORE, "no answer in time") from error
+        raise Unavailable(STORE, "no answer in time", kind="unreachable") from error
     except OSError as error:
-        raise Unavailable(STORE, f"cannot be reached: {error.strerror or type(error).__name__}") from error
+        detail = f"cannot be reached: {error.strerror or type(error).__name__}"
+        raise Unavailable(STORE, detail, kind="unreachable") from error
     except asyncpg.InterfaceError as error:
         raise Unavailable(STORE, f"the connection failed: {type(error).__name__}") from error
 
@@ -40,7 +42,8 @@ def _meaning(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
     if code.startswith(DATA_CLASSES) or code in DATA_CODES:
         return BatchRejected(Rejected("refused_by_store", str(error), (STORE, code, *_place(error)), error))
     hint = "; has `headrace stores apply` been run?" if code in NOT_PREPARED else ""
-    return Unavailable(STORE, f"{code} {error.args[0]}{hint}", suspect=code.startswith(INTERNAL_CLASS))
+    kind: UnavailableKind = "credentials" if code in CREDENTIALS else "other"
+    return Unavailable(STORE, f"{code} {error.args[0]}{hint}", suspect=code.startswith(INTERNAL_CLASS), kind=kind)
 
 
 def _place(error: asyncpg.PostgresError) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Qdrant as the workers use it: the connection, the ids of points, the fence of a write, and what an error means."""
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -18,7 +18,7 @@ from headrace_clients.settings import QdrantSettings
 from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_names import StoreNames
 
 STORE = "qdrant"
@@ -37,6 +37,12 @@ REFUSED_CODE: dict[grpc.StatusCode, DeadReason] = {
 }
 """The same over gRPC. The server's gRPC library answers OUT_OF_RANGE to a message above its size limit."""
 BROKEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
+CALL_KINDS: Mapping[grpc.StatusCode, UnavailableKind] = {
+    grpc.StatusCode.UNAVAILABLE: "unreachable",
+    grpc.StatusCode.DEADLINE_EXCEEDED: "unreachable",
+    grpc.StatusCode.UNAUTHENTICATED: "credentials",
+    grpc.StatusCode.PERMISSION_DENIED: "credentials",
+}
 REFUSAL_PREFIXES = (
     "Wrong input",
     "Bad request",
@@ -120,16 +126,18 @@ def qdrant_errors() -> Iterator[None]:
     except ResourceExhaustedResponse as error:
         raise Unavailable(STORE, "429 too many requests") from error
     except ResponseHandlingException as error:
-        raise Unavailable(STORE, _no_response(error.source)) from error
+        raise _no_response(error.source) from error
     except TimeoutError as error:
-        raise Unavailable(STORE, "no answer in time") from error
+        raise Unavailable(STORE, "no answer in time", kind="unreachable") from error
 
 
 def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
     status, message = error.status_code or 0, _message(error.content)
     if reason := REFUSED_STATUS.get(status):
         return BatchRejected(_rejected(reason, str(status), message, error))
-    return Unavailable(STORE, f"{status} {message or error.reason_phrase}{_hint(status == 404)}", suspect=status == 500)
+    detail = f"{status} {message or error.reason_phrase}{_hint(status == 404)}"
+    kind: UnavailableKind = "credentials" if status in (401, 403) else "other"
+    return Unavailable(STORE, detail, suspect=status == 500, kind=kind)
 
 
 def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
@@ -139,7 +147,8 @@ def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
     if reason := REFUSED_CODE.get(code):
         return BatchRejected(_rejected(reason, code.name, message, error))
     missing = code is grpc.StatusCode.NOT_FOUND
-    return Unavailable(STORE, f"{code.name} {message}{_hint(missing)}", suspect=code in BROKEN_CODES)
+    detail = f"{code.name} {message}{_hint(missing)}"
+    return Unavailable(STORE, detail, suspect=code in BROKEN_CODES, kind=CALL_KINDS.get(code, "other"))
 
 
 def _rejected(reason: DeadReason, code: str, message: str, error: Exception) -> Rejected:
@@ -159,7 +168,7 @@ def _hint(missing: bool) -> str:
     return "; has `headrace stores apply` been run?" if missing else ""
 
 
-def _no_response(source: Exception) -> str:
+def _no_response(source: Exception) -> Unavailable:
     if isinstance(source, ValidationError):
-        return "the response is not Qdrant's"
-    return f"cannot be reached: {type(source).__name__}"
+        return Unavailable(STORE, "the response is not Qdrant's")
+    return Unavailable(STORE, f"cannot be reached: {type(source).__name__}", kind="unreachable")

@@ -149,7 +149,7 @@ async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterRea
             await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
-        raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}") from error
+        raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}", kind="unreachable") from error
     try:
         yield LetterReader(consumer, 2 * settings.max_record_bytes)
     finally:

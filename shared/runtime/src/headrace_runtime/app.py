@@ -1,5 +1,6 @@
 """Builds a worker: a FastStream application with a subscriber for each consumer group, and HTTP routes."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
@@ -23,6 +24,7 @@ from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing, Publisher, trace_headers
 from headrace_runtime.raw_path import RawPath
+from headrace_runtime.readiness import Readiness
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.routes import routes
@@ -135,7 +137,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 stage = await stack.enter_async_context(group.open_stage(settings))
                 repair = Repair(stage, settings.topics, publisher.publish)
                 holds = Holds(worker.name, group.health, metrics)
-                subscribe(
+                check_kafka = subscribe(
                     broker,
                     paths.path(group, stage, repair, holds),
                     group.topics,
@@ -156,6 +158,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     repair=repair,
                     kafka=kafka,
                 )
+                readiness = Readiness(group.health, check_kafka, stage.check)
+                stack.push_async_callback(cancelled, asyncio.create_task(readiness.run()))
             await consume_with(broker, consumers)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])
             yield
@@ -168,6 +172,12 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         asgi_routes=routes(groups[0].health, metrics, groups[1].health if len(groups) > 1 else None),
         logger=None,
     )
+
+
+async def cancelled(task: "asyncio.Task[None]") -> None:
+    """Cancels the task and waits for its end."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:

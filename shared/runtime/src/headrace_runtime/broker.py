@@ -66,12 +66,12 @@ def subscribe(
     group: str,
     max_records: int,
     settings: WorkerSettings,
-) -> None:
+) -> Callable[[], Awaitable[object]]:
     """Gives each batch of the topics, or of all topics that match `pattern`, to the path and commits it if the path
-    returns.
+    returns. Returns a check of Kafka: `PartitionConsumer.check`, once there is a consumer.
     """
     session_timeout_ms = int(settings.kafka.session_timeout * 1000)
-    broker.subscriber(
+    subscriber = broker.subscriber(
         *topics,
         pattern=pattern,
         batch=True,
@@ -85,7 +85,14 @@ def subscribe(
         fetch_max_bytes=FETCH_BYTES,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=session_timeout_ms // 15,
-    )(path.handle)
+    )
+    subscriber(path.handle)
+
+    async def check() -> None:
+        if isinstance(subscriber.consumer, PartitionConsumer):
+            await subscriber.consumer.check()
+
+    return check
 
 
 async def consume_with(broker: KafkaBroker, consumers: Mapping[str, Callable[..., PartitionConsumer]]) -> None:

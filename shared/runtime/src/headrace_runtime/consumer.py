@@ -121,6 +121,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         await super().commit(offsets)
         self._committed |= committed
 
+    async def check(self) -> None:
+        """One small request to the leader of each assigned partition, or to any broker. Raises KafkaError."""
+        assigned = self.assignment()
+        await (self.end_offsets(assigned) if assigned else self.topics())
+
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Like aiokafka's, but does nothing for a partition that a rebalance has taken away."""
         try:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import DeadReason
@@ -81,15 +81,20 @@ class Rejected:
     words: str = field(default="", compare=False)
 
 
+UnavailableKind = Literal["unreachable", "credentials", "other"]
+
+
 class Unavailable(Exception):
     """The outcome is not known yet: the store is down, slow or overloaded. Nothing is committed or dead-lettered.
 
     If it is raised, it is about the whole batch; if it is returned as an outcome, about one change. `suspect`: the
-    store answered with an internal error (a 500), so a single change of the batch may be its cause.
+    store answered with an internal error (a 500), so a single change of the batch may be its cause. `kind`: whether the
+    store could not be reached, or refused the credentials; the advice for an operator depends on it.
     """
 
-    def __init__(self, store: str, detail: str, *, suspect: bool = False) -> None:
+    def __init__(self, store: str, detail: str, *, suspect: bool = False, kind: UnavailableKind = "other") -> None:
         super().__init__(f"{store}: {detail}")
+        self.kind = kind
         self.store = store
         self.detail = detail
         self.suspect = suspect
@@ -125,7 +130,7 @@ class Stage(Protocol[R_contra]):
         ...
 
     async def check(self) -> None:
-        """Raises Unavailable unless the store answers."""
+        """Raises Unavailable unless the store answers. Called every few seconds, so it makes one small request."""
         ...
 
 
@@ -140,6 +145,10 @@ class RepairsExpiry(Protocol):
 
 class RawStage(Protocol):
     """The stage of a worker that takes Kafka records undecoded, stores all of them and rejects none."""
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the store answers. Called every few seconds, so it makes one small request."""
+        ...
 
     async def store(self, records: Sequence[Any]) -> Mapping[str, int]:
         """Stores a batch, and returns the number of records by kind. Repeating it must be harmless.

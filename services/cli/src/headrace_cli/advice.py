@@ -1,0 +1,60 @@
+"""What helps when a server does not answer a command: it depends on where the server is and on what it said."""
+
+import os
+from collections.abc import Iterator
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+from headrace_worker.stage import Unavailable
+
+ADDRESSES = {
+    "kafka": ("HEADRACE_KAFKA__BOOTSTRAP_SERVERS", "127.0.0.1:9092"),
+    "elasticsearch": ("HEADRACE_ELASTICSEARCH__URL", "http://127.0.0.1:9200"),
+    "qdrant": ("HEADRACE_QDRANT__URL", "http://127.0.0.1:6333"),
+    "postgres": ("HEADRACE_POSTGRES__DSN", "postgresql://127.0.0.1:5432"),
+    "triton": ("HEADRACE_TRITON__URL", "127.0.0.1:8001"),
+}
+"""For each server the variable of its address, and the default of that variable."""
+CREDENTIALS = {
+    "kafka": "HEADRACE_KAFKA__SASL_USERNAME and HEADRACE_KAFKA__SASL_PASSWORD",
+    "elasticsearch": "HEADRACE_ELASTICSEARCH__API_KEY",
+    "qdrant": "HEADRACE_QDRANT__API_KEY",
+    "postgres": "the user and the password in HEADRACE_POSTGRES__DSN",
+}
+
+
+def advice(error: Unavailable) -> str | None:
+    """What to do about the error; None if only the server's own words help, as after a request that it refused."""
+    if error.kind == "unreachable" and error.store in ADDRESSES:
+        return unreachable(error.store)
+    if error.kind == "credentials" and error.store in CREDENTIALS:
+        return f"check {CREDENTIALS[error.store]}"
+    return None
+
+
+def unreachable(server: str) -> str:
+    """What to do about a server that cannot be reached. It has no user and no password of an address."""
+    variable, default = ADDRESSES[server]
+    places = list(_places(os.environ.get(variable) or default))
+    if all(_is_local(host) for host, _ in places):
+        return f"start it with `headrace up`, or set {variable}"
+    where = ", ".join(f"{host}:{port}" if port else host for host, port in places)
+    return f"check that it runs at {where}, and that {variable} is its address"
+
+
+def _places(addresses: str) -> Iterator[tuple[str, int | None]]:
+    """Host and port of each address: a URL, or host:port, several of them separated by commas."""
+    for address in addresses.split(","):
+        parts = urlsplit(address.strip() if "://" in address else f"//{address.strip()}")
+        try:
+            yield parts.hostname or "", parts.port
+        except ValueError:
+            yield parts.hostname or "", None
+
+
+def _is_local(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        # A DSN without a host means the socket of this machine.
+        return host in ("", "localhost")
