@@ -105,7 +105,7 @@ from aiokafka import AIOKafkaProducer
 
 async def main():
     servers, topic, id = sys.argv[1:]
-    client = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=id, transaction_timeout_ms=2000)
+    client = AIOKafkaProducer(bootstrap_servers=servers, transactional_id=id, transaction_timeout_ms=6000)
     await client.start()
     await client.begin_transaction()
     await client.send_and_wait(topic, b"{}", key=b"p1", partition=0)

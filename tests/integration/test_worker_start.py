@@ -21,6 +21,7 @@ from pydantic import SecretStr
 from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka_obstacle import obstacle
 from headrace_local.ports import free_ports
+from headrace_runtime.broker import GRACE_SECONDS
 from headrace_worker.settings import WorkerSettings
 
 pytestmark = pytest.mark.servers
@@ -61,7 +62,7 @@ def test_a_waiting_worker_answers_its_routes_and_stops_at_once(tmp_path: Path) -
         assert any(f"Kafka does not answer at {HOST}:{port}" in problem for problem in body["problems"])
         asked = time.monotonic()
         assert worker.stop() == 0
-        assert time.monotonic() - asked < 5
+        assert time.monotonic() - asked < GRACE_SECONDS
     finally:
         worker.end()
 
