@@ -243,7 +243,7 @@ async def create_index_without_locale(causes: FiveCauses) -> None:
     """Makes the index as an older release did."""
     store = await prepared(causes.elasticsearch, causes.of_elasticsearch)
     await store.close()
-    index = indices()["product"]
+    index = indices(causes.of_elasticsearch.names)["product"]
     older = {name: field for name, field in index.mapping["properties"].items() if name != "locale"}
     async with AsyncElasticsearch(causes.of_elasticsearch.elasticsearch.url) as client:
         behind = (await client.indices.get_alias(name=index.alias)).body

@@ -15,6 +15,7 @@ from headrace_elasticsearch.settings import ElasticsearchSettings, Elasticsearch
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_worker.store_names import StoreNames
 
 Product = Callable[..., ProductChange]
 Keyword = Callable[..., KeywordChange]
@@ -27,14 +28,18 @@ def elasticsearch_settings(servers: Servers) -> ElasticsearchSettings:
 
 @pytest.fixture
 def names() -> Indices:
-    return indices(prefix=f"t{uuid4().hex[:10]}-")
+    return indices(StoreNames(f"t{uuid4().hex[:10]}", "minilm-l6-v2"))
+
+
+def namespace(names: Indices) -> str:
+    return names["product"].alias.partition("-")[0]
 
 
 @pytest.fixture
 async def client(elasticsearch_settings: ElasticsearchSettings, names: Indices) -> AsyncIterator[AsyncElasticsearch]:
     async with connect(elasticsearch_settings) as client:
         yield client
-        made = (await client.indices.get(index=[f"{index.alias}*" for index in names.values()])).body
+        made = (await client.indices.get(index=f"{namespace(names)}-*")).body
         if made:
             await client.indices.delete(index=list(made))
 

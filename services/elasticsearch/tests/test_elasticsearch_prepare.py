@@ -1,17 +1,21 @@
 """Indices and aliases are created once, whole, and repaired where they differ from what the worker needs."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from elasticsearch import AsyncElasticsearch
+from harness.link_sinks import link_set
 
-from headrace_elasticsearch.indices import Indices
+from headrace_elasticsearch.documents import document
+from headrace_elasticsearch.indices import Indices, indices
 from headrace_elasticsearch.preparation import missing_fields
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_worker.stage import Applied, Conflict, Unavailable
+from headrace_worker.stage import Applied, Conflict, Superseded, Unavailable
 from headrace_worker.store import Query
+from headrace_worker.store_names import StoreNames
 
 
 async def test_it_creates_an_index_and_its_alias_for_each_kind_and_nothing_when_repeated(
@@ -152,3 +156,31 @@ async def test_an_index_of_an_older_release_is_waited_for_and_its_documents_neve
     assert await stage.apply([product("old", 3, title="Other lamp")]) == [Applied()]
     assert await stage.apply([product("old", 4)]) == [Applied()]
     assert await stage.apply([product("old", 4, title="Other lamp")]) == [Conflict()]
+
+
+async def test_an_index_of_links_without_a_model_becomes_that_of_the_first_model(
+    client: AsyncElasticsearch, names: Indices
+) -> None:
+    index, other = (
+        names["product_links"],
+        indices(StoreNames(names["product"].alias.partition("-")[0], "other"))["product_links"],
+    )
+    assert index.public is not None
+    old = f"{index.public}-v1"
+    await client.indices.create(index=old, mappings=index.mapping, aliases={index.public: index.alias_settings})
+    store, stage = ElasticsearchStore(client, names), ElasticsearchStage(client, names)
+    # A worker of the release before writes through the public alias.
+    written = document(link_set("a", 3, ["x"]), index, datetime.now(UTC))
+    await client.index(index=index.public, id="a", document=written, version=3, version_type="external")
+    assert f"alias {index.alias} on {old}" in await store.prepare()
+    assert await stage.apply([link_set("a", 2, ["y"]), link_set("b", 1, ["z"])]) == [Superseded(by=3), Applied()]
+    assert await store.links_of(["a", "b"]) == {"a": link_set("a", 3, ["x"]), "b": link_set("b", 1, ["z"])}
+    of_other = ElasticsearchStore(client, {"product_links": other})
+    assert await of_other.prepare() == [f"index {other.physical} with alias {other.alias}"]
+    assert await of_other.links_of(["a", "b"]) == {}
+    assert await store.prepare() == await of_other.prepare() == []
+    found = (await client.indices.get_alias(name=index.public)).body
+    assert list(found) == [old]
+    assert await of_other.serve() == [f"alias {index.public} on {other.physical}"]
+    assert list((await client.indices.get_alias(name=index.public)).body) == [other.physical]
+    assert await of_other.serve() == await of_other.prepare() == await store.prepare() == []

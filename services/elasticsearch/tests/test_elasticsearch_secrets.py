@@ -12,6 +12,7 @@ from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.settings import ElasticsearchSettings, ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_worker.stage import Rejected, Unavailable
+from headrace_worker.store_names import StoreNames
 
 KEY = "bXktc2VjcmV0LWtleQ=="
 
@@ -42,7 +43,7 @@ async def test_a_refused_key_is_unavailable_and_is_not_repeated_in_the_error_or_
     url, seen = refusing_server
     async with connect(ElasticsearchSettings(url=url, api_key=KEY)) as client:
         with pytest.raises(Unavailable, match="401 security_exception") as caught:
-            await ElasticsearchStage(client, indices()).apply([product("a")])
+            await ElasticsearchStage(client, indices(StoreNames("", "m"))).apply([product("a")])
 
     assert seen == [f"ApiKey {KEY}"]
     assert KEY not in str(caught.value)

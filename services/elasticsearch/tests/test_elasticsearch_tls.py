@@ -17,6 +17,7 @@ from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.settings import ElasticsearchSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_worker.stage import Unavailable
+from headrace_worker.store_names import StoreNames
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ async def check(url: str, fingerprint: str | None = None, file: Path | None = No
         url=url, ca_fingerprint=fingerprint, ca_file=str(file) if file else None, timeout=5
     )
     async with connect(settings) as client:
-        await ElasticsearchStage(client, indices()).check()
+        await ElasticsearchStage(client, indices(StoreNames("", "m"))).check()
 
 
 async def test_a_server_of_the_pinned_authority_is_reached(served: dict[str, str], authority: Authority) -> None:
@@ -151,7 +152,7 @@ async def test_the_client_names_the_host_in_the_handshake(authority: Authority) 
 async def test_every_request_after_the_first_is_verified_too(served: dict[str, str], authority: Authority) -> None:
     settings = ElasticsearchSettings(url=served["genuine"], ca_fingerprint=authority.fingerprint, timeout=5)
     async with connect(settings) as client:
-        stage = ElasticsearchStage(client, indices())
+        stage = ElasticsearchStage(client, indices(StoreNames("", "m")))
         for _ in range(3):
             await stage.check()
 

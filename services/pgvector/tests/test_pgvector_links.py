@@ -8,7 +8,7 @@ from harness.link_sinks import link_set, tombstone
 from harness.records import eventually
 from harness.sinks import outcomes_of
 
-from headrace_pgvector.links import PRODUCTS_OF
+from headrace_pgvector.links import LinkTables
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
 from headrace_worker.stage import Applied, Rejected, Superseded
@@ -82,5 +82,5 @@ async def test_a_keywords_products_are_found_through_their_index(stage: Pgvector
     keywords = [f"k{number}" for number in range(200)]
     await stage.apply([link_set(f"p{number}", 1, keywords[number % 190 :][:10]) for number in range(2000)])
     await sql.execute("ANALYZE")
-    plan = await sql.fetch("EXPLAIN " + PRODUCTS_OF, "k17", 5)
+    plan = await sql.fetch("EXPLAIN " + LinkTables("minilm-l6-v2").products_of, "k17", 5)
     assert "product_keywords_by_score" in " ".join(row[0] for row in plan)

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any, Protocol, TypeVar
 
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_worker.store import LinkStore, Store, Tables
+from headrace_worker.store import LinkStore, ServesModel, Store, Tables
 from headrace_worker.worker import Worker, load_worker, worker_names
 
 
@@ -82,6 +82,15 @@ async def prepare_stores() -> dict[str, list[str]]:
         except ValueError as error:
             raise CommandError(str(error)) from error
         return dict(zip(stores, lines, strict=True))
+
+
+async def serve_model() -> dict[str, list[str]]:
+    """Moves the public aliases and views of all stores to the model of the settings; the lines of each store.
+
+    Raises Unavailable.
+    """
+    async with _each_opened() as stores:
+        return {name: await store.serve() for name, store in stores.items() if isinstance(store, ServesModel)}
 
 
 async def refresh_stores() -> None:

@@ -11,6 +11,7 @@ from elasticsearch import ApiError, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
 from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
+from headrace_worker.store_names import StoreNames
 
 STORE = "elasticsearch"
 CONFLICT = 409
@@ -44,7 +45,7 @@ _PRESSURE = re.compile(
     r"(?:, max_\w+=|\] bytes, which exceeds the maximum allowed limit of \[)(\d+)"
 )
 _BREAKER = re.compile(r"Data too large, data for \[.*\] would be \[.*\], which is larger than the limit of \[(\d+)")
-_FIELDS = frozenset(name for index in indices().values() for name in index.field_names)
+_FIELDS = frozenset(name for index in indices(StoreNames("", "")).values() for name in index.field_names)
 _DETAIL_LENGTH = 1000
 _STATE_LENGTH = 300
 

@@ -11,9 +11,12 @@ from typing import Any
 
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import RecordKind
+from headrace_schemas.topics import SOURCE_NAMES
+from headrace_worker.store_names import StoreNames
 
 LIVE: dict[str, Any] = {"term": {"deleted": False}}
 """The aliases' filter."""
+PRODUCT_KEYWORDS = "product_keywords"
 FENCE: dict[str, Any] = {
     "version": {"type": "long"},
     "deleted": {"type": "boolean"},
@@ -31,13 +34,15 @@ _KEYWORD: dict[str, Any] = {"type": "keyword", "ignore_above": 1024}
 class Index:
     """The index of one kind. `properties`: the mapping of the record's own fields.
 
-    `searched`: the fields of a search by text, with their weights.
+    `searched`: the fields of a search by text, with their weights. `public`: for an index of one model, the alias of
+    readers, which leads to the index of one model at a time; workers use `alias`.
     """
 
     alias: str
     id_field: str
     properties: Mapping[str, Any]
     searched: tuple[str, ...] = ()
+    public: str | None = None
 
     @property
     def physical(self) -> str:
@@ -64,8 +69,8 @@ class Index:
 Indices = Mapping[RecordKind, Index]
 
 
-def indices(analyzer: str = "standard", prefix: str = "") -> Indices:
-    """The indices by kind. `analyzer`: of the text fields. Every name begins with `prefix`."""
+def indices(names: StoreNames, analyzer: str = "standard") -> Indices:
+    """The indices by kind. `analyzer`: of the text fields."""
     text: dict[str, Any] = {"type": "text", "analyzer": analyzer}
     both: dict[str, Any] = text | {"fields": {"keyword": _KEYWORD}}
     product = {
@@ -99,10 +104,10 @@ def indices(analyzer: str = "standard", prefix: str = "") -> Indices:
         "title": text,
         "keywords": {"type": "nested", "properties": link},
     }
+    searched = ("title^3", "brand", "category", "description")
+    links, public = names.of_model(PRODUCT_KEYWORDS), names.public(PRODUCT_KEYWORDS)
     return {
-        "product": Index(
-            f"{prefix}products", ID_FIELDS["product"], product, ("title^3", "brand", "category", "description")
-        ),
-        "keyword": Index(f"{prefix}keywords", ID_FIELDS["keyword"], keyword, ("text",)),
-        "product_links": Index(f"{prefix}product_keywords", ID_FIELDS["product"], product_links),
+        "product": Index(names.public(SOURCE_NAMES["product"]), ID_FIELDS["product"], product, searched),
+        "keyword": Index(names.public(SOURCE_NAMES["keyword"]), ID_FIELDS["keyword"], keyword, ("text",)),
+        "product_links": Index(links, ID_FIELDS["product"], product_links, public=public),
     }

@@ -18,14 +18,30 @@ async def prepare(client: AsyncElasticsearch, index: Index) -> list[str]:
 
     Raises Unavailable, with what to do, if an existing index cannot be changed as needed.
     """
-    physical = await write_index(client, index.alias)
+    physical = await write_index(client, index.alias) or await _index_without_model(client, index)
     if physical is None:
         if await _create(client, index):
             return [f"index {index.physical} with alias {index.alias}"]
         physical = index.physical
-    done = [await _repair_alias(client, index, physical)]
+    done = [await _repair_alias(client, index.alias, index, physical)]
     done += [await _add_fields(client, index, physical), await _restore_refresh(client, physical)]
-    return [line for line in done if line]
+    return [line for line in done if line] + await _publish(client, index, physical)
+
+
+async def serve(client: AsyncElasticsearch, index: Index) -> list[str]:
+    """Moves the public alias to this index, in one step; one line if it moved. Raises Unavailable without an index."""
+    if index.public is None:
+        return []
+    physical = await write_index(client, index.alias)
+    if physical is None:
+        raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
+    before = await write_index(client, index.public)
+    if physical == before:
+        return []
+    remove = [{"remove": {"index": before, "alias": index.public}}] if before else []
+    add = {"index": physical, "alias": index.public, **index.alias_settings}
+    await client.indices.update_aliases(actions=[*remove, {"add": add}])
+    return [f"alias {index.public} on {physical}"]
 
 
 async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:
@@ -43,6 +59,8 @@ async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:
 async def _create(client: AsyncElasticsearch, index: Index) -> bool:
     """Whether this call created it. One request creates index and alias, so that no writer finds only one of them."""
     aliases = {index.alias: index.alias_settings}
+    if index.public and await write_index(client, index.public) is None:
+        aliases[index.public] = index.alias_settings
     try:
         await client.indices.create(index=index.physical, aliases=aliases, mappings=index.mapping, settings=SETTINGS)
     except ApiError as error:
@@ -57,13 +75,30 @@ async def _create(client: AsyncElasticsearch, index: Index) -> bool:
     return True
 
 
-async def _repair_alias(client: AsyncElasticsearch, index: Index, physical: str) -> str | None:
-    behind = (await client.indices.get_alias(index=physical)).body
-    if behind[physical]["aliases"].get(index.alias) == index.alias_settings:
+async def _index_without_model(client: AsyncElasticsearch, index: Index) -> str | None:
+    """The index of link sets of an earlier release, which has only the public alias; None if a model has taken it."""
+    physical = await write_index(client, index.public) if index.public else None
+    if physical is None:
         return None
-    add = {"index": physical, "alias": index.alias, **index.alias_settings}
+    aliases = (await client.indices.get_alias(index=physical)).body[physical]["aliases"]
+    return None if any(name.startswith(f"{index.public}__") for name in aliases) else physical
+
+
+async def _publish(client: AsyncElasticsearch, index: Index, physical: str) -> list[str]:
+    """Creates or repairs the public alias, unless it leads to the index of another model."""
+    if index.public is None or await write_index(client, index.public) not in (None, physical):
+        return []
+    line = await _repair_alias(client, index.public, index, physical)
+    return [line] if line else []
+
+
+async def _repair_alias(client: AsyncElasticsearch, alias: str, index: Index, physical: str) -> str | None:
+    behind = (await client.indices.get_alias(index=physical)).body
+    if behind[physical]["aliases"].get(alias) == index.alias_settings:
+        return None
+    add = {"index": physical, "alias": alias, **index.alias_settings}
     await client.indices.update_aliases(actions=[{"add": add}])
-    return f"alias {index.alias} on {physical}"
+    return f"alias {alias} on {physical}"
 
 
 async def _add_fields(client: AsyncElasticsearch, index: Index, physical: str) -> str | None:

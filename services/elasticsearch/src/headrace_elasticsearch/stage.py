@@ -88,7 +88,7 @@ class ElasticsearchStage:
 async def open_stage(settings: ElasticsearchWorkerSettings) -> AsyncIterator[ElasticsearchStage]:
     """The stage with its client; the server may be down."""
     async with connect(settings.elasticsearch) as client:
-        yield ElasticsearchStage(client, indices(settings.elasticsearch.analyzer, settings.names.prefix))
+        yield ElasticsearchStage(client, indices(settings.names, settings.elasticsearch.analyzer))
 
 
 def _outcome(item: Mapping[str, Any], *, size: int, alone: bool) -> Outcome:

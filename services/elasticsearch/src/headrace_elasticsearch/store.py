@@ -10,7 +10,7 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
-from headrace_elasticsearch.preparation import prepare, write_index
+from headrace_elasticsearch.preparation import prepare, serve, write_index
 from headrace_elasticsearch.queries import by_score_of, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.fields import Kind, RecordKind
@@ -33,6 +33,11 @@ class ElasticsearchStore:
         """Creates or migrates the indices and aliases; one line for each thing that it created."""
         async with _answering():
             return [line for index in self._indices.values() for line in await prepare(self._client, index)]
+
+    async def serve(self) -> list[str]:
+        """Moves the public alias of the link sets to the index of this model."""
+        async with _answering():
+            return [line for index in self._indices.values() for line in await serve(self._client, index)]
 
     async def refresh(self) -> None:
         """Makes every acknowledged write visible to a search."""
@@ -131,9 +136,7 @@ class ElasticsearchStore:
 
 def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
     """The store with its client, which `close` closes."""
-    return ElasticsearchStore(
-        connect(settings.elasticsearch), indices(settings.elasticsearch.analyzer, settings.names.prefix)
-    )
+    return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.names, settings.elasticsearch.analyzer))
 
 
 def _found(document: dict[str, Any]) -> bool:

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Sequence
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import connect, qdrant_errors
-from headrace_link.collection import collection_name, create_missing
+from headrace_clients.qdrant_collections import move_alias
+from headrace_link.collection import LINK_SETS, collection_name, create_missing
 from headrace_link.point import read_links
 from headrace_link.point_queries import PointQueries, field_is
 from headrace_link.settings import LinkSettings
@@ -33,6 +34,11 @@ class QdrantLinks:
         settings = self._settings
         with qdrant_errors():
             return await create_missing(self._client, settings.names, settings.vector_size, settings.qdrant)
+
+    async def serve(self) -> list[str]:
+        names = self._settings.names
+        with qdrant_errors():
+            return await move_alias(self._client, names.public(LINK_SETS), collection_name(names))
 
     async def refresh(self) -> None:
         """Does nothing: Qdrant shows an acknowledged write at once."""

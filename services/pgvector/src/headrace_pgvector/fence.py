@@ -43,9 +43,14 @@ class FencedTable:
         return self.columns[0]
 
     @property
+    def table(self) -> str:
+        """The name, quoted: it may contain a model id."""
+        return f'"{self.name}"'
+
+    @property
     def incoming(self) -> str:
         """The temporary table of each connection, into which a batch is copied."""
-        return f"incoming_{self.name}"
+        return f"incoming_{self.name.partition('__')[0]}"
 
     @property
     def incoming_columns(self) -> tuple[str, ...]:
@@ -55,7 +60,7 @@ class FencedTable:
     def create_incoming(self) -> str:
         more = "".join(f", {column} text" for column in self.incoming_text)
         return f"""
-            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.name}, deleted boolean{more})
+            CREATE TEMPORARY TABLE {self.incoming} (LIKE {self.table}, deleted boolean{more})
             ON COMMIT DELETE ROWS
         """
 
@@ -70,7 +75,7 @@ class FencedTable:
         assigned += [f"{derived.column} = {derived.updated}" for derived in self.derived]
         values = (*self.columns, "version", "CASE WHEN deleted THEN now() END", *(one.inserted for one in self.derived))
         return f"""
-            INSERT INTO {self.name} AS t ({", ".join((*written, *(one.column for one in self.derived)))})
+            INSERT INTO {self.table} AS t ({", ".join((*written, *(one.column for one in self.derived)))})
             SELECT {", ".join(values)}
             FROM {self.incoming} ORDER BY {self.id}
             ON CONFLICT ({self.id}) DO UPDATE SET {", ".join(assigned)}
@@ -81,4 +86,4 @@ class FencedTable:
     @cached_property
     def versions(self) -> str:
         """$1: ids."""
-        return f"SELECT {self.id}, version FROM {self.name} WHERE {self.id} = ANY($1)"  # noqa: S608
+        return f"SELECT {self.id}, version FROM {self.table} WHERE {self.id} = ANY($1)"  # noqa: S608

@@ -11,7 +11,7 @@ from headrace_clients.postgres import NewConnection, Pool, close_pool, transacti
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_pgvector.entities import replace_entities
 from headrace_pgvector.fence import Kept
-from headrace_pgvector.links import SETS, replace_sets
+from headrace_pgvector.links import LinkTables, replace_sets
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
 from headrace_pgvector.vector_pool import vector_pool
@@ -37,16 +37,16 @@ CHECK_SECONDS = 5.0
 @asynccontextmanager
 async def open_stage(settings: PgvectorSettings) -> AsyncIterator["PgvectorStage"]:
     """The stage with its connections; the server may be down."""
-    tables = tables_of(settings.model)
+    tables, links = tables_of(settings.model), LinkTables(settings.model)
 
     async def create_incoming(connection: NewConnection) -> None:
-        for fenced in (*(table.rows for table in tables.values()), SETS):
+        for fenced in (*(table.rows for table in tables.values()), links.sets):
             await connection.execute(fenced.create_incoming)
 
     # One more than the writers use: the health check needs a connection while all of them are busy.
     pool = await vector_pool(settings, WRITERS + 1, create_incoming)
     try:
-        yield PgvectorStage(pool, tables, settings.postgres.timeout)
+        yield PgvectorStage(pool, tables, links, settings.postgres.timeout)
     finally:
         await close_pool(pool)
 
@@ -54,9 +54,10 @@ async def open_stage(settings: PgvectorSettings) -> AsyncIterator["PgvectorStage
 class PgvectorStage:
     """Keeps PostgreSQL equal to the newest version of each entity and link set. A part of a batch is a transaction."""
 
-    def __init__(self, pool: Pool, tables: dict[Kind, Tables], timeout: float) -> None:
+    def __init__(self, pool: Pool, tables: dict[Kind, Tables], links: LinkTables, timeout: float) -> None:
         self._pool = pool
         self._tables = tables
+        self._links = links
         self._timeout = timeout
         self._dimensions: dict[Kind, int] = {}
         self._writers = asyncio.Semaphore(WRITERS)
@@ -99,7 +100,7 @@ class PgvectorStage:
         with postgres_errors():
             async with transaction(self._pool, self._timeout) as connection:
                 if sets:
-                    kept = await replace_sets(connection, sets)
+                    kept = await replace_sets(connection, self._links, sets)
                 else:
                     kept = await replace_entities(connection, self._tables[entities[0].kind], entities)
         return [outcome(change, kept.get(change.id)) for change in part]

@@ -10,7 +10,8 @@ from pydantic_core import from_json
 
 from headrace_clients.postgres import Connection, close_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
-from headrace_pgvector.links import PAGE_OF_SETS, PRODUCTS_OF, SETS_OF, stored_sets
+from headrace_pgvector.link_tables import serve_link_tables
+from headrace_pgvector.links import LinkTables, stored_sets
 from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
@@ -37,10 +38,15 @@ class PgvectorStore:
     def __init__(self, settings: PgvectorSettings) -> None:
         self._settings = settings
         self._tables = tables_of(settings.model)
+        self._links = LinkTables(settings.model)
         self._pool = vector_pool(settings, READERS)
 
     async def prepare(self) -> list[str]:
         return await prepare(self._settings)
+
+    async def serve(self) -> list[str]:
+        async with self._transaction() as connection:
+            return await serve_link_tables(connection, self._links)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""
@@ -74,17 +80,17 @@ class PgvectorStore:
         return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
-        rows = await self._fetch(SETS_OF, list(product_ids))
+        rows = await self._fetch(self._links.sets_of, list(product_ids))
         return {links.product_id: links for links in stored_sets(rows)}
 
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
-        rows = await self._fetch(PRODUCTS_OF, keyword_id, limit)
+        rows = await self._fetch(self._links.products_of, keyword_id, limit)
         return [LinkedProduct(row["product_id"], row["title"], row["rank"], row["score"]) for row in rows]
 
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
         """Reads in pages, each in a transaction of its own, so that a slow reader does not block vacuum."""
         last = ""
-        while sets := list(stored_sets(await self._fetch(PAGE_OF_SETS, last, PAGE))):
+        while sets := list(stored_sets(await self._fetch(self._links.page_of_sets, last, PAGE))):
             for links in sets:
                 yield links
             last = sets[-1].product_id

@@ -12,6 +12,7 @@ from headrace_clients.qdrant_collections import (
     create_alias,
     create_collection,
     create_indexes,
+    move_alias,
 )
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.changes import CHANGES, ID_FIELDS
@@ -44,6 +45,13 @@ class QdrantStore:
             for kind in self._collections:
                 made += await self._create_missing(kind)
         return made
+
+    async def serve(self) -> list[str]:
+        with qdrant_errors():
+            moved = [
+                await move_alias(self._client, alias, self._collections[kind]) for kind, alias in self._aliases.items()
+            ]
+        return [line for lines in moved for line in lines]
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is searchable at once."""

@@ -16,7 +16,7 @@ DATA_CLASSES = ("22", "23")
 DATA_CODES = ("54000",)
 """program_limit_exceeded: a value is too large for an index row. The other codes of class 54 are about the server."""
 INTERNAL_CLASS = "XX"
-COPIED_COLUMN = re.compile(r"^COPY \w+, line \d+, column (\w+)")
+COPIED_COLUMN = re.compile(r"^COPY [^,]+, line \d+, column (\w+)")
 CREDENTIALS = ("28000", "28P01")
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
 

@@ -46,6 +46,16 @@ async def create_alias(client: AsyncQdrantClient, alias: str, collection: str) -
     return [f"alias {alias} -> {collection}"]
 
 
+async def move_alias(client: AsyncQdrantClient, alias: str, collection: str) -> list[str]:
+    """Points the alias to this collection, in one step."""
+    if await aliased_collection(client, alias) == collection:
+        return []
+    remove = models.DeleteAliasOperation(delete_alias=models.DeleteAlias(alias_name=alias))
+    create = models.CreateAlias(collection_name=collection, alias_name=alias)
+    await client.update_collection_aliases([remove, models.CreateAliasOperation(create_alias=create)])
+    return [f"alias {alias} -> {collection}"]
+
+
 async def aliased_collection(client: AsyncQdrantClient, alias: str) -> str | None:
     """The collection behind an alias; None if there is no such alias."""
     aliases = (await client.get_aliases()).aliases

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
@@ -52,6 +52,15 @@ class LinkedProduct:
     title: str
     rank: int
     score: float
+
+
+@runtime_checkable
+class ServesModel(Protocol):
+    """A store with objects of each model, and one public name for those of the model that readers are to find."""
+
+    async def serve(self) -> list[str]:
+        """Moves the public names to the model of the settings; one line for each that moved. Raises Unavailable."""
+        ...
 
 
 class Tables(Protocol):
