@@ -117,7 +117,7 @@ class Linking:
     async def store_text(self, kind: Kind, id: str, text: str) -> None:
         """Qdrant has an entity with a text of any length, as it was stored before texts had a limit."""
         await self._client.set_payload(
-            collection_of(kind, self.settings.model), {TEXT_FIELDS[kind]: text}, [point_id(id)], wait=True
+            collection_of(kind, self.settings.names), {TEXT_FIELDS[kind]: text}, [point_id(id)], wait=True
         )
 
     async def delete(self, kind: Kind, id: str) -> None:
