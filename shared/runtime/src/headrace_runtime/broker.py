@@ -13,6 +13,7 @@ from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
 
+from headrace_clients.copy_address import assignors
 from headrace_clients.kafka import READ_COMMITTED, client_options, security
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import KafkaRecord
@@ -85,6 +86,7 @@ def subscribe(
         fetch_max_bytes=FETCH_BYTES,
         session_timeout_ms=session_timeout_ms,
         heartbeat_interval_ms=session_timeout_ms // 15,
+        partition_assignment_strategy=assignors(settings.http),
     )
     subscriber(path.handle)
 

@@ -43,6 +43,7 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
         settings.breaker.allow_rejects = True
     listener = socket.create_server((settings.http.host, settings.http.port))
     host, port = listener.getsockname()[:2]
+    settings.http.port = port
     log.info("http_listening", host=host, port=port)
     server = _Server(build(worker, settings))
     # uvicorn raises the signal again after it has shut down; a requested stop is not a failure.

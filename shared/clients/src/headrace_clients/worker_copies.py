@@ -1,0 +1,111 @@
+"""The copies of workers that run: the members of their consumer groups, and what each answers at /readyz."""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+from aiokafka.admin import AIOKafkaAdminClient
+
+from headrace_clients.consumer_groups import NO_GROUPS_YET
+from headrace_clients.copy_address import announced
+
+ANSWER_SECONDS = 3.0
+MAX_BYTES = 1_048_576
+MOST_ASKED = 32
+"""Copies whose /readyz is read."""
+_CONFLICTS = re.compile(rb'^headrace_records_total\{[^}]*outcome="conflict"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group in Kafka. `state`: Stable, Empty, PreparingRebalance, … `addresses`: the URL of each member,
+    None where it is not known or cannot be reached from here.
+    """
+
+    state: str
+    addresses: Sequence[str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a copy says of itself, in lines for a person. `problems`: why it is not ready. `conflicts`: how many
+    records since its start have another content under a stored version.
+    """
+
+    problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
+    conflicts: int = 0
+
+
+async def groups_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Group]:
+    """The groups by name; a group that does not exist has no members. Raises what aiokafka raises."""
+    found = {}
+    for name in names:
+        try:
+            (answer,) = await admin.describe_consumer_groups([name])
+        except NO_GROUPS_YET:
+            found[name] = Group("Dead", ())
+            continue
+        (described,) = answer.groups
+        found[name] = Group(described[2], tuple(_address(member) for member in described[5]))
+    return found
+
+
+async def reports_of(addresses: Iterable[str | None]) -> Mapping[str, Report]:
+    """The report of each copy that answers, by its address."""
+    known = sorted({address for address in addresses if address is not None})[:MOST_ASKED]
+    async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as http:
+        reports = await asyncio.gather(*(_report(http, address) for address in known))
+    return {address: report for address, report in zip(known, reports, strict=True) if report is not None}
+
+
+def report_in(body: bytes) -> Report:
+    """The body of /readyz, of a worker and of its listener. Raises ValueError if it is something else."""
+    try:
+        body_of_worker = json.loads(body)
+        parts = [body_of_worker, body_of_worker["listener"]] if "listener" in body_of_worker else [body_of_worker]
+        return Report(
+            [line for part in parts for line in _problems(part)],
+            [str(note) for part in parts for note in part.get("notes", ())],
+        )
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError("the answer of /readyz is not a worker's report") from error
+
+
+def _problems(part: Any) -> list[str]:
+    loop = [] if part["alive"] else [f"its loop has not run for {part['seconds_since_poll']} s"]
+    return loop + [str(problem) for problem in part["problems"]]
+
+
+def conflicts_in(metrics: bytes) -> int:
+    """The conflicts in the body of /metrics."""
+    return sum(int(float(value)) for value in _CONFLICTS.findall(metrics))
+
+
+async def _report(http: httpx.AsyncClient, address: str) -> Report | None:
+    try:
+        report = report_in(await _body(http, f"{address}/readyz"))
+        return replace(report, conflicts=conflicts_in(await _body(http, f"{address}/metrics")))
+    except (httpx.HTTPError, ValueError):
+        return None
+
+
+async def _body(http: httpx.AsyncClient, url: str) -> bytes:
+    body = bytearray()
+    async with http.stream("GET", url) as answer:
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise ValueError("the answer is too large for a worker")
+    return bytes(body)
+
+
+def _address(member: Any) -> str | None:
+    _, _, client_host, metadata, *_ = member
+    address = announced(bytes(metadata or b""))
+    # Kafka writes the host as its Java runtime does: "/10.0.0.1".
+    return address.url(str(client_host).rpartition("/")[2]) if address else None
