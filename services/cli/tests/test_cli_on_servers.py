@@ -1,5 +1,6 @@
 """The commands write a file to three stores, on real servers with every worker running."""
 
+import asyncio
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -206,7 +208,7 @@ async def test_dead_letters_are_listed_and_cannot_control_the_terminal(running: 
     hostile = f"\x1b[2J[bold]{new_id()}"
     change = product(hostile) | {"op": "upsert", "occurred_at": "yesterday"}
     await publish(running.settings, running.settings.topics.source("product"), [change])
-    assert running.json("wait", "--timeout", "200")["done"]
+    assert running.json("wait", "--timeout", "200", "--allow-dead")["done"]
     topics = [f"--topic={running.settings.topics.dead(worker)}" for worker in ("embed", "elasticsearch")]
     letters = [letter for letter in running.json("dead", "ls", *topics) if letter["key"] == hostile]
     assert {letter["worker"] for letter in letters} == {"embed", "elasticsearch"}
@@ -218,6 +220,56 @@ async def test_dead_letters_are_listed_and_cannot_control_the_terminal(running: 
         assert shown.returncode == 0, shown.stderr
         assert "\x1b" not in shown.stdout
         assert call[0] == "groups" or r"\x1b[2J[bold]" in shown.stdout
+
+
+async def test_wait_says_which_records_became_dead_letters_and_how_many_wait(running: Cli) -> None:
+    now = datetime.now(UTC).isoformat()
+    rows = [product(new_id()) | {"op": "upsert", "occurred_at": now} for _ in range(4)]
+    await publish(
+        running.settings,
+        running.settings.topics.source("product"),
+        [*(r | {"price": "ten"} for r in rows[1:]), rows[0]],
+    )
+    done = running("wait", "--timeout", "200", "--since", now, "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["done"], found["succeeded"], found["missing"]) == (1, True, False, [])
+    assert found["records"] == 4
+    outcomes = {(row["worker"], row["applied"], row["dead"]) for row in found["workers"] if "products" in row["topic"]}
+    assert {("embed", 1, 3), ("elasticsearch", 1, 3), ("qdrant", 1, 0), ("pgvector", 1, 0)} <= outcomes
+    assert {(cause["worker"], cause["reason"], cause["records"]) for cause in found["causes"]} == {
+        ("embed", "invalid", 3), ("elasticsearch", "invalid", 3)
+    }  # fmt: skip
+    assert "elasticsearch: 3 dead letters of" in done.stderr
+    assert found["dead_letters"]["waiting"] >= 6
+    assert found["dead_letters"]["unread"] == 0
+
+
+def test_wait_and_status_name_what_is_down_held_or_not_running(make: Make) -> None:
+    cli = make()
+    cli.json("topics", "apply")
+    cli.environment.update(HEADRACE_ELASTICSEARCH__URL="http://127.0.0.1:1", HEADRACE_BREAKER__WINDOW="10")
+    embedded = cli.settings.topics.embedded("product", cli.settings.model)
+    change = product("p") | {"op": "upsert", "occurred_at": datetime.now(UTC).isoformat()}
+    asyncio.run(publish(cli.settings, cli.settings.topics.source("product"), [change]))
+    asyncio.run(publish(cli.settings, embedded, [b"not JSON"] * 20))
+    workers = cli.start("work", "elasticsearch", "pgvector")
+    try:
+        while (cli.directory / "output.log").read_text().count("http_listening") < 2:
+            assert workers.poll() is None
+            time.sleep(0.05)
+        wanted = ("no copy of embed runs", "elasticsearch: unavailable: elasticsearch since", "pgvector: held:")
+        deadline = time.monotonic() + 60
+        while not all(words in (done := cli("wait", "--timeout", "1")).stderr for words in wanted):
+            assert (done.returncode, time.monotonic() < deadline) == (1, True), done.stderr
+        states = {one["worker"]: one for one in json.loads(cli("status", "--json").stdout)}
+        assert {name: one["state"] for name, one in states.items()} == {
+            "dead_letters": "not running", "elasticsearch": "not ready", "embed": "not running", "link": "not running",
+            "pgvector": "not ready", "qdrant": "not running",
+        }  # fmt: skip
+        assert "of the last 10 products: " in states["pgvector"]["problems"][0]
+    finally:
+        workers.terminate()
+        workers.wait(STOPS_WITHIN)
 
 
 def test_stopping_the_supervisor_stops_every_worker_cleanly(make: Make) -> None:

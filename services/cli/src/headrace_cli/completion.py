@@ -1,4 +1,4 @@
-"""Waits until everything that is published now is in every store.
+"""Waits until all that is published now has been committed by its readers, with what follows from it.
 
 The topics are followed level by level. The end offsets of a level are read only when everything that writes to it has
 finished: an end that is read earlier would miss records that are not published yet. This is exact, because a worker
@@ -7,24 +7,23 @@ commits a record only after it has published everything that follows from it.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
-
-from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, levels, readers_of
-from headrace_cli.worker_stores import refresh_stores
-from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients, unread
-from headrace_clients.topic_reader import partitions_of
+from headrace_cli.kafka_offsets import KafkaOffsets, KafkaSilent, open_offsets
+from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, readers_of
+from headrace_clients.consumer_groups import Offsets, unread
 from headrace_worker.settings import CommonSettings
 
 POLL_SECONDS = 0.25
 
+OnPinned = Callable[[Sequence[Reader], Offsets], None]
+"""Gets the readers of a level and the ends up to which they have to commit."""
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """How many records of a topic a worker has not committed yet."""
+    """How many records of a topic a worker has not committed yet, counted by their offsets."""
 
     worker: str
     topic: str
@@ -32,22 +31,12 @@ class Missing:
 
 
 class Incomplete(Exception):
-    """The time limit has passed. `missing`: what was not committed by then."""
+    """The time limit has passed. `missing`: what was not committed by then. `kafka`: set if Kafka does not answer."""
 
-    def __init__(self, missing: Sequence[Missing]) -> None:
+    def __init__(self, missing: Sequence[Missing], kafka: KafkaSilent | None = None) -> None:
         super().__init__("not everything is in every store")
         self.missing = missing
-
-
-async def until_stored(
-    settings: CommonSettings, timeout: float, on_progress: Callable[[Sequence[Missing]], None] = lambda missing: None
-) -> None:
-    """Returns when everything that is published at the call is in every store and visible to searches.
-
-    `on_progress` gets what is missing after each count. Raises Incomplete after `timeout` seconds.
-    """
-    await until_committed(settings, levels(settings.topics, settings.model), timeout, on_progress)
-    await refresh_stores()
+        self.kafka = kafka
 
 
 async def until_committed(
@@ -61,20 +50,39 @@ async def until_committed(
 
     Raises Incomplete after `timeout` seconds.
     """
-    deadline = time.monotonic() + timeout
     readers = [*installed_readers(settings), *installed_listeners(settings)]
-    async with open_clients(settings.kafka) as (consumer, admin):
+    deadline = time.monotonic() + timeout
+    async with open_offsets(settings.kafka, deadline) as offsets:
+        async for missing in uncommitted(offsets, readers, levels, deadline):
+            on_progress(missing)
+
+
+async def uncommitted(
+    offsets: KafkaOffsets,
+    readers: Sequence[Reader],
+    levels: Sequence[frozenset[str]],
+    deadline: float,
+    on_pinned: OnPinned = lambda readers, ends: None,
+) -> AsyncIterator[Sequence[Missing]]:
+    """What is missing, each time that it was counted, until nothing is. Raises Incomplete after `deadline`, which is
+    in seconds, monotonic.
+    """
+    missing: Sequence[Missing] = ()
+    try:
         for level in levels:
             level_readers = readers_of(level, readers)
             if not level_readers:
                 continue
             topics = frozenset[str]().union(*(reader.topics for reader in level_readers))
-            ends: Offsets = await consumer.end_offsets(await partitions_of(settings.kafka, topics))
-            while missing := await _missing(consumer, admin, level_readers, ends):
-                on_progress(missing)
+            ends = await offsets.ends(await offsets.partitions(topics))
+            on_pinned(level_readers, ends)
+            while missing := await _missing(offsets, level_readers, ends):
+                yield missing
                 if time.monotonic() > deadline:
                     raise Incomplete(missing)
                 await asyncio.sleep(POLL_SECONDS)
+    except KafkaSilent as silent:
+        raise Incomplete(missing, silent) from silent
 
 
 def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
@@ -84,11 +92,9 @@ def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: O
     return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
 
 
-async def _missing(
-    consumer: AIOKafkaConsumer, admin: AIOKafkaAdminClient, readers: Sequence[Reader], ends: Offsets
-) -> list[Missing]:
-    starts: Offsets = await consumer.beginning_offsets(list(ends))
+async def _missing(offsets: KafkaOffsets, readers: Sequence[Reader], ends: Offsets) -> list[Missing]:
+    starts = await offsets.starts(list(ends))
     found = []
     for reader in readers:
-        found += missing_records(reader, starts, ends, await committed_offsets(admin, reader.group))
+        found += missing_records(reader, starts, ends, await offsets.committed(reader.group))
     return found

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from headrace_cli.worker_stores import workers
 from headrace_schemas.topics import SOURCE_NAMES, Topics
 from headrace_worker.settings import CommonSettings
+from headrace_worker.worker import DEAD_LETTERS, rejecting_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,12 @@ def installed_listeners(settings: CommonSettings) -> list[Reader]:
         for worker in workers()
         if worker.listener is not None
     ]
+
+
+def letter_reader(settings: CommonSettings) -> Reader:
+    """The worker that reads every dead letter, and the receipts."""
+    topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
+    return Reader(DEAD_LETTERS, f"{settings.topic_prefix}{DEAD_LETTERS}", frozenset(topics))
 
 
 def readers_of(level: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:

@@ -1,55 +1,149 @@
-"""Waits until everything is in every store."""
+"""Waits until the open records are settled, and reports what became of them."""
 
 import asyncio
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
 from rich.status import Status
 
-from headrace_cli.completion import Incomplete, Missing, until_stored
+from headrace_cli.completion import Missing
+from headrace_cli.dead.selection_options import moment
 from headrace_cli.errors import NOT_DONE
+from headrace_cli.kafka_offsets import NO_ANSWER, KafkaSilent, open_offsets
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
-from headrace_worker.settings import CommonSettings
+from headrace_cli.settlement import Settlement, settle
+from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table
+from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, levels
+from headrace_cli.waiting_letters import WaitingLetters, waiting_letters
+from headrace_cli.worker_states import WorkerState, worker_states
+from headrace_cli.worker_stores import refresh_stores
+from headrace_clients.consumer_groups import OpenTransaction, open_transactions
+from headrace_letters.index_settings import IndexSettings
+from headrace_worker.stage import Unavailable
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
+ASK_SECONDS = 3.0
+"""Between two questions to the workers that have records to go."""
+REPORT_WITHIN = 10.0
+"""Seconds for each part of the report that is read after the records are settled or the time is up."""
 
 
 @app.command()
 def wait(
     timeout: Annotated[float, typer.Option(min=0, help="Seconds until it stops and reports what is missing.")] = 300.0,
+    since: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Also records since 2026-03-01T03:00, or of the last 90m, 12h, 2d."),
+    ] = None,
+    allow_dead: Annotated[bool, typer.Option(help="Exit status 0 also if records became dead letters.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Wait until everything published before the call is in every store and can be searched.
+    """Wait until the records that are open at the call are settled by every worker, and report what became of them.
 
-    Exit status 1 if the time is up first. The workers have to run: `headrace work`.
+    Open are the records that a worker has not committed, and those that workers publish of them. At the end they can be
+    searched. Exit status 1 if the time is up first, if a record became a dead letter, or if it is not known what became
+    of one. The workers have to run: `headrace work`.
     """
-    started = time.monotonic()
-    missing: Sequence[Missing] = []
-    try:
-        asyncio.run(_wait(timeout))
-    except Incomplete as incomplete:
-        missing = incomplete.missing
-    seconds = round(time.monotonic() - started, 3)
+    begin = moment("since", since, datetime.now(UTC))
+    report = asyncio.run(_wait(timeout, begin))
     if as_json:
-        print_json({"done": not missing, "seconds": seconds, "missing": [asdict(part) for part in missing]})
-    elif not missing:
-        screen().print(f"everything is in every store ({seconds:.1f} s)")
-    for part in missing:
-        messages().print(f"{part.worker} has {part.records:,} records of {part.topic} to go", soft_wrap=True)
-    if missing:
-        messages().print(f"after {timeout:g} s: check that these workers run, with `headrace work`")
+        print_json(as_object(report) | {"succeeded": report.succeeded(allow_dead)})
+    else:
+        if report.settlement.counts:
+            screen().print(outcome_table(report.settlement))
+        for line in conclusion(report):
+            screen().print(line, markup=False, soft_wrap=True)
+    for line in complaints(report, timeout):
+        messages().print(line, markup=False, soft_wrap=True)
+    if not report.succeeded(allow_dead):
         raise typer.Exit(NOT_DONE)
 
 
-async def _wait(timeout: float) -> None:
+async def _wait(timeout: float, since: datetime | None) -> WaitReport:
+    settings = IndexSettings()
+    stages, listeners = installed_readers(settings), installed_listeners(settings)
     with Status("counting", console=messages()) as status:
+        watch = _Watch(settings, [*stages, *listeners], status)
+        asking = asyncio.create_task(watch.ask())
+        try:
+            found = await settle(settings, stages, listeners, timeout, since=since, on_progress=watch.progress)
+        finally:
+            asking.cancel()
+        status.update("reading the state of workers and dead letters")
+        return WaitReport(
+            found,
+            await _states(settings, stages, listeners, found),
+            await _transactions(settings),
+            await _letters(settings, stages, found),
+            await _refreshed(found),
+        )
 
-        def show(missing: Sequence[Missing]) -> None:
-            left = ", ".join(f"{part.worker} {part.records:,}" for part in missing)
-            status.update(f"records to go: {left}")
 
-        await until_stored(CommonSettings(), timeout, show)
+class _Watch:
+    """Shows what is missing, and says at once why a worker does not get further, each reason once."""
+
+    def __init__(self, settings: IndexSettings, readers: Sequence[Reader], status: Status) -> None:
+        self._settings = settings
+        self._readers = readers
+        self._status = status
+        self._missing: Sequence[Missing] = ()
+        self._said: set[str] = set()
+
+    def progress(self, missing: Sequence[Missing]) -> None:
+        """Gets what is missing after each count."""
+        self._missing = missing
+        left = ", ".join(f"{part.worker} {part.records:,}" for part in missing)
+        self._status.update(f"records to go: {left}")
+
+    async def ask(self) -> None:
+        """Asks the workers that have records to go, until it is cancelled."""
+        while True:
+            await asyncio.sleep(ASK_SECONDS)
+            late = {part.worker for part in self._missing}
+            with suppress(*NO_ANSWER):
+                for state in await worker_states(self._settings.kafka, [r for r in self._readers if r.worker in late]):
+                    if (state.problems or not state.copies) and state.line not in self._said:
+                        self._said.add(state.line)
+                        messages().print(state.line, markup=False, soft_wrap=True)
+
+
+async def _states(
+    settings: IndexSettings, stages: Sequence[Reader], listeners: Sequence[Reader], found: Settlement
+) -> list[WorkerState]:
+    """Of every worker if records are missing; nothing if all went well."""
+    if found.in_time:
+        return []
+    with suppress(*NO_ANSWER):
+        async with asyncio.timeout(REPORT_WITHIN):
+            return await worker_states(settings.kafka, [*stages, *listeners])
+    return []
+
+
+async def _transactions(settings: IndexSettings) -> list[OpenTransaction]:
+    with suppress(*NO_ANSWER):
+        async with asyncio.timeout(REPORT_WITHIN):
+            return await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
+    return []
+
+
+async def _letters(settings: IndexSettings, stages: Sequence[Reader], found: Settlement) -> WaitingLetters | None:
+    with suppress(*NO_ANSWER, KafkaSilent):
+        async with open_offsets(settings.kafka, time.monotonic() + REPORT_WITHIN) as offsets:
+            return await waiting_letters(settings, offsets, [reader.worker for reader in stages])
+    return None
+
+
+async def _refreshed(found: Settlement) -> str:
+    """Makes what was applied visible to searches; if that fails, why."""
+    if not found.in_time:
+        return ""
+    try:
+        await refresh_stores()
+    except Unavailable as error:
+        return str(error).partition("\n")[0]
+    return ""
