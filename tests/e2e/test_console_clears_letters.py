@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from harness.bad_deploy import DEAREST, BadDeploy
 from harness.console import ConsoleProcess, Operator, at_the_console
-from harness.records import eventually
+from harness.records import eventually, product, publish
 from playwright.async_api import Browser, expect
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -145,7 +145,11 @@ async def test_the_procedure_works_without_javascript(
         await page.get_by_role("button", name="Continue").click()
         await page.get_by_role("button", name="Replay now").click()
         await page.get_by_role("link", name="Open the letters").wait_for()
+        # No worker here reads the source topic: version 9 is published and nowhere stored.
+        settings = deploy.installation.settings
+        await publish(settings, settings.topics.source("product"), [product("dear-00", 9)])
         await operator.visit("/entities?kind=product&id=dear-00")
+        await expect(page.get_by_role("row").filter(has_text="pgvector").first).to_contain_text("Older than version 9")
         await page.get_by_role("link", name="Read the last receipts").click()
         await expect(page.locator("table.rows")).to_contain_text("Applied")
     await eventually(lambda: _all_resolved(deploy), within=60)

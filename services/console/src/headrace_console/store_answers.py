@@ -3,13 +3,18 @@
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
+
+import structlog
 
 from headrace_letters.installed_stores import InstalledStores
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.links import Link
 from headrace_worker.stage import Unavailable
 from headrace_worker.store import LinkedProduct
+
+log = structlog.get_logger(__name__)
+A = TypeVar("A")
 
 ANSWER_SECONDS = 5.0
 
@@ -65,13 +70,22 @@ async def _stored_links(stores: InstalledStores, name: str, product_id: str) -> 
 
 
 async def _answered(name: str, asking: Awaitable[StoreAnswer]) -> StoreAnswer:
+    answer = await _within(name, asking)
+    return StoreAnswer(name, problem=answer) if isinstance(answer, str) else answer
+
+
+async def _within(name: str, asking: Awaitable[A]) -> A | str:
+    """The answer, or why there is none. One store that fails in any way leaves the page to the others."""
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             return await asking
     except Unavailable as error:
-        return StoreAnswer(name, problem=f"does not answer: {error.detail}")
+        return f"does not answer: {error.detail}"
     except TimeoutError:
-        return StoreAnswer(name, problem=f"does not answer within {ANSWER_SECONDS:.0f} s")
+        return f"does not answer within {ANSWER_SECONDS:.0f} s"
+    except Exception as error:
+        log.error("store_not_read", store=name, exc_info=error)
+        return f"cannot be read ({type(error).__name__}); the console's log has the error"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,15 +103,15 @@ async def linked_products(stores: InstalledStores, keyword_id: str, limit: int =
 
 
 async def _products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> LinkedProducts:
+    answer = await _within(name, _stored_products(stores, name, keyword_id, limit))
+    return LinkedProducts(name, problem=answer) if isinstance(answer, str) else LinkedProducts(name, answer)
+
+
+async def _stored_products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> Sequence[LinkedProduct]:
     target = stores.target(name)
     assert target.worker.links is not None
     store = target.worker.links(target.settings)
     try:
-        async with asyncio.timeout(ANSWER_SECONDS):
-            return LinkedProducts(name, await store.products_of(keyword_id, limit))
-    except Unavailable as error:
-        return LinkedProducts(name, problem=f"does not answer: {error.detail}")
-    except TimeoutError:
-        return LinkedProducts(name, problem=f"does not answer within {ANSWER_SECONDS:.0f} s")
+        return await store.products_of(keyword_id, limit)
     finally:
         await store.close()
