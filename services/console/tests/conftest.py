@@ -27,7 +27,7 @@ async def without_servers(settings: ConsoleSettings) -> AsyncIterator[Backend]:
     async with open_installed_stores() as stores:
         jobs = Jobs()
         index, records = LetterIndex(settings.postgres, settings.names.schema), LetterRecords(settings.kafka)
-        yield Backend(settings, index, records, stores, jobs, WorkerMonitor(settings.kafka, [], {}))
+        yield Backend(settings, index, records, stores, jobs, WorkerMonitor(settings.kafka, [], {}, []))
         await jobs.close()
 
 

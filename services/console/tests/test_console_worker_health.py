@@ -1,22 +1,45 @@
 """The health of a worker from its routes."""
 
+from collections.abc import Mapping
+
 import httpx
 import pytest
 from prometheus_client import generate_latest
 
-from headrace_console.monitor.worker_health import health_of, problems, records_by_outcome
+from headrace_clients.worker_copies import conflicts_in
+from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies, records_by_outcome
 from headrace_runtime.metrics import Metrics
 
-READY = b'{"alive": true, "problems": [], "listener": {"problems": ["no partition is assigned"]}}'
+ROUTES = {
+    "/readyz": b'{"alive": true, "problems": ["held: t: 9 of the last 10 products"], "notes": ["a note"]}',
+    "/metrics": b'# TYPE headrace_records_total counter\nheadrace_records_total{outcome="conflict"} 2.0\n',
+}
 
 
-def test_the_problems_of_a_worker_and_of_its_listener_are_read() -> None:
-    assert problems(READY) == ["no partition is assigned"]
+def answering(host: str, status: int, routes: Mapping[str, bytes] = ROUTES) -> httpx.MockTransport:
+    """A worker at this host; no other host answers."""
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.host != host:
+            raise httpx.ConnectError("refused")
+        return httpx.Response(status, content=routes[request.url.path])
+
+    return httpx.MockTransport(answer)
+
+
+async def test_the_copies_that_answer_are_one_worker() -> None:
+    async with httpx.AsyncClient(transport=answering("one", 503)) as http:
+        health = await health_of_copies(http, ["http://one", "http://two"])
+        assert health == WorkerHealth(False, ["held: t: 9 of the last 10 products"], ["a note"], {"conflict": 2})
+        assert await health_of_copies(http, ["http://two"]) is None
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"null"])
-def test_an_invalid_report_is_a_problem(body: bytes) -> None:
-    assert len(problems(body)) == 1
+async def test_an_invalid_report_is_a_problem(body: bytes) -> None:
+    transport = answering("one", 200, ROUTES | {"/readyz": body})
+    async with httpx.AsyncClient(transport=transport) as http:
+        health = await health_of(http, "http://one")
+    assert (health.ready, len(health.problems)) == (False, 1)
 
 
 def test_settled_records_are_summed_over_kinds() -> None:
@@ -24,7 +47,11 @@ def test_settled_records_are_summed_over_kinds() -> None:
     metrics.records.labels("product", "applied").inc(3)
     metrics.records.labels("keyword", "applied").inc(4)
     metrics.records.labels("product", "dead").inc(1)
-    assert records_by_outcome(generate_latest(metrics.registry)) == {"applied": 7, "dead": 1}
+    metrics.records.labels("product", "conflict").inc(2)
+    metrics.records.labels("keyword", "conflict").inc(1)
+    body = generate_latest(metrics.registry)
+    assert records_by_outcome(body) == {"applied": 7, "dead": 1, "conflict": 3}
+    assert conflicts_in(body) == 3
 
 
 async def test_a_worker_that_does_not_answer_is_not_ready() -> None:

@@ -12,6 +12,7 @@ from headrace_console.monitor.worker_monitor import WorkerMonitor
 from headrace_console.settings import ConsoleSettings
 from headrace_letters.index import LetterIndex, open_index
 from headrace_letters.installed_stores import InstalledStores, open_installed_stores
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
@@ -37,7 +38,8 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
         stores = await stack.enter_async_context(open_installed_stores())
         # Importing all workers takes seconds: do it before the first page.
         groups = await asyncio.to_thread(_groups, settings, stores)
-        monitor = WorkerMonitor(settings.kafka, groups, settings.console.worker_urls)
+        sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
+        monitor = WorkerMonitor(settings.kafka, groups, settings.console.worker_urls, sources)
         monitor.start()
         stack.push_async_callback(monitor.close)
         jobs = Jobs()

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_clients.consumer_groups import NO_GROUPS_YET, committed_offsets, open_clients, unread
+from headrace_clients.consumer_groups import committed_offsets, open_clients, unread
+from headrace_clients.worker_copies import groups_of
 from headrace_worker.settings import KafkaSettings
 
 
@@ -25,12 +26,14 @@ class GroupLag:
     """`lag`: uncommitted records by topic. `committed`: the sum of the committed offsets of all topics.
 
     `state`: the state in Kafka, such as Stable, Empty or PreparingRebalance. `members`: the number of running copies.
+    `addresses`: of the copies that have announced one that can be reached from here.
     """
 
     state: str
     members: int
     committed: int = 0
     lag: Mapping[str, int] = field(default_factory=dict)
+    addresses: Sequence[str] = ()
 
 
 class GroupReader:
@@ -48,15 +51,22 @@ class GroupReader:
         partitions = await self._partitions(sorted(wanted))
         starts = await self._consumer.beginning_offsets(partitions) if partitions else {}
         ends = await self._consumer.end_offsets(partitions) if partitions else {}
+        members = await groups_of(self._admin, [group.name for group in groups])
         lags = {}
         for group in groups:
-            state, members = await self._state(group.name)
+            found = members[group.name]
             offsets = committed[group.name]
             read = group.topics | {partition.topic for partition in offsets}
             lag = unread(
                 starts, {partition: end for partition, end in ends.items() if partition.topic in read}, offsets
             )
-            lags[group.name] = GroupLag(state, members, sum(offsets.values()), dict(sorted(lag.items())))
+            lags[group.name] = GroupLag(
+                found.state,
+                len(found.addresses),
+                sum(offsets.values()),
+                dict(sorted(lag.items())),
+                [address for address in found.addresses if address],
+            )
         return lags
 
     async def _partitions(self, topics: list[str]) -> list[TopicPartition]:
@@ -67,14 +77,6 @@ class GroupReader:
             if not topic["error_code"]
             for part in topic["partitions"]
         ]
-
-    async def _state(self, group: str) -> tuple[str, int]:
-        try:
-            (answer,) = await self._admin.describe_consumer_groups([group])
-        except NO_GROUPS_YET:
-            return "Dead", 0
-        (described,) = answer.groups
-        return described[2], len(described[5])
 
 
 @asynccontextmanager

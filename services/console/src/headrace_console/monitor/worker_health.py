@@ -1,42 +1,62 @@
-"""The health of a worker, from its /readyz and /metrics."""
+"""The health of a worker, from the /readyz and /metrics of its copies."""
 
-import json
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
+from headrace_clients.worker_copies import report_in
+
 MAX_BYTES = 1_048_576
+MOST_ASKED = 32
+"""Copies of one worker."""
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
-    """`problems`: why it is not ready. `counters`: settled records by outcome since the worker's start."""
+    """`problems`: why it is not ready. `notes`: what else it reports. `counters`: settled records by outcome since the
+    worker's start. `answered`: whether it was reached.
+    """
 
     ready: bool
     problems: Sequence[str] = ()
+    notes: Sequence[str] = ()
     counters: Mapping[str, int] = field(default_factory=dict)
+    answered: bool = True
 
 
 async def health_of(http: httpx.AsyncClient, address: str) -> WorkerHealth:
     """Never raises: a worker that does not answer is a problem."""
     try:
-        ready = await _read(http, f"{address}/readyz")
-        metrics = await _read(http, f"{address}/metrics")
+        status, body = await _read(http, f"{address}/readyz")
+        _, metrics = await _read(http, f"{address}/metrics")
     except (httpx.HTTPError, ValueError) as error:
-        return WorkerHealth(False, [f"{address} does not answer ({type(error).__name__})"])
-    return WorkerHealth(ready[0] == 200, problems(ready[1]), records_by_outcome(metrics[1]))
-
-
-def problems(body: bytes) -> list[str]:
-    """The problems in the body of /readyz, of the worker and of its listener."""
+        return WorkerHealth(False, [f"{address} does not answer ({type(error).__name__})"], answered=False)
     try:
-        report = json.loads(body)
-        parts = [report, report["listener"]] if "listener" in report else [report]
-        return [str(problem) for part in parts for problem in part["problems"]]
-    except (ValueError, KeyError, TypeError):
-        return ["the answer of /readyz is not a worker's report"]
+        report = report_in(body)
+    except ValueError as error:
+        return WorkerHealth(False, [str(error)])
+    return WorkerHealth(status == 200, report.problems, report.notes, records_by_outcome(metrics))
+
+
+async def health_of_copies(http: httpx.AsyncClient, addresses: Iterable[str]) -> WorkerHealth | None:
+    """What the copies that answer say together; None if none answers. It is ready if all of them are."""
+    known = sorted(set(addresses))[:MOST_ASKED]
+    found = [one for one in await asyncio.gather(*(health_of(http, one) for one in known)) if one.answered]
+    if not found:
+        return None
+    counters: Counter[str] = Counter()
+    for one in found:
+        counters.update(one.counters)
+    return WorkerHealth(
+        all(one.ready for one in found),
+        list(dict.fromkeys(problem for one in found for problem in one.problems)),
+        list(dict.fromkeys(note for one in found for note in one.notes)),
+        counters,
+    )
 
 
 def records_by_outcome(body: bytes) -> dict[str, int]:

@@ -12,8 +12,10 @@ import httpx
 import structlog
 from aiokafka.errors import KafkaError
 
+from headrace_clients.consumer_groups import OpenTransaction, open_transactions
+from headrace_clients.topic_reader import UnknownTopic
 from headrace_console.monitor.group_lag import ConsumerGroup, GroupLag, GroupReader, open_group_reader
-from headrace_console.monitor.worker_health import WorkerHealth, health_of
+from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies
 from headrace_worker.settings import KafkaSettings
 
 log = structlog.get_logger(__name__)
@@ -57,14 +59,24 @@ class Watched:
 
 
 class WorkerMonitor:
-    """`addresses`: known addresses of the workers' routes, by name. `problem`: why the last reading failed, or ""."""
+    """`addresses`: addresses of the workers' routes, by name; those of other workers are what their copies announce to
+    Kafka. `sources`: the topics whose open transactions it shows. `problem`: why the last reading failed, or "".
+    """
 
-    def __init__(self, settings: KafkaSettings, groups: Sequence[ConsumerGroup], addresses: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        groups: Sequence[ConsumerGroup],
+        addresses: Mapping[str, str],
+        sources: Sequence[str],
+    ) -> None:
         self._settings = settings
+        self._sources = sources
         self._addresses = addresses
         self._tasks: list[asyncio.Task[None]] = []
         self.watched = [Watched(group) for group in groups]
         self.health: dict[str, WorkerHealth] = {}
+        self.transactions: Sequence[OpenTransaction] = ()
         self.read_at: datetime | None = None
         self.problem = ""
 
@@ -86,6 +98,8 @@ class WorkerMonitor:
                         async with asyncio.timeout(ANSWER_WITHIN):
                             await self._read(reader)
                         await asyncio.sleep(INTERVAL)
+            except UnknownTopic as error:
+                self.problem = str(error)
             except (KafkaError, OSError, TimeoutError) as error:
                 self.problem = f"Kafka does not answer ({type(error).__name__})"
                 log.warning("monitor_failed", raised=type(error).__name__)
@@ -93,6 +107,7 @@ class WorkerMonitor:
 
     async def _read(self, reader: GroupReader) -> None:
         lags = await reader.read([watched.group for watched in self.watched])
+        self.transactions = await open_transactions(self._settings, self._sources)
         now = time.monotonic()
         for watched in self.watched:
             watched.now = lags[watched.group.name]
@@ -101,7 +116,14 @@ class WorkerMonitor:
 
     async def _watch_workers(self) -> None:
         async with httpx.AsyncClient(timeout=INTERVAL, trust_env=False) as http:
-            while self._addresses:
-                found = await asyncio.gather(*(health_of(http, address) for address in self._addresses.values()))
-                self.health = dict(zip(self._addresses, found, strict=True))
+            while True:
+                names = dict.fromkeys(watched.group.worker for watched in self.watched)
+                found = await asyncio.gather(*(self._health(http, name) for name in names))
+                self.health = {name: health for name, health in zip(names, found, strict=True) if health is not None}
                 await asyncio.sleep(INTERVAL)
+
+    async def _health(self, http: httpx.AsyncClient, worker: str) -> WorkerHealth | None:
+        if worker in self._addresses:
+            return await health_of(http, self._addresses[worker])
+        groups = [watched.now for watched in self.watched if watched.group.worker == worker and watched.now]
+        return await health_of_copies(http, [address for group in groups for address in group.addresses])
