@@ -30,11 +30,13 @@ REQUEST_ERRORS = frozenset({
 STATES = frozenset({"index_closed_exception"})
 """Types with the status of a data error that are about the index: no change is suspect."""
 SAFE_REASONS = frozenset({
-    "cluster_block_exception", "index_closed_exception", "index_not_found_exception", "security_exception",
+    "cluster_block_exception", "index_closed_exception", "index_not_found_exception",
     "es_rejected_execution_exception", "circuit_breaking_exception", "no_shard_available_action_exception",
     "master_not_discovered_exception",
 })  # fmt: skip
-"""Types whose reason names a state of the cluster, never a value. The reason of another type may quote a document."""
+"""Types whose reason names a state of the cluster, never a value. The reason of another type may quote a document or a
+refused key.
+"""
 STATES_STATUS = frozenset({401, 403, 404, 408, 429, 502, 503, 504})
 
 _FIELD = re.compile(
