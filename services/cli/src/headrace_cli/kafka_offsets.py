@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -80,8 +80,7 @@ class KafkaOffsets:
     async def close(self) -> None:
         """Closes the connections; the next call connects again."""
         opened, self._opened, self._clients = self._opened, AsyncExitStack(), None
-        with suppress(*NO_ANSWER):
-            await opened.aclose()
+        await closed(opened.aclose())
 
     async def _ask(self, ask: Ask[T]) -> T:
         while True:
@@ -101,6 +100,13 @@ class KafkaOffsets:
             else:
                 self._answered, self.silent_since = True, None
                 return answer
+
+
+async def closed(closing: Awaitable[None]) -> None:
+    """Awaits the end of a client, whatever it raises: aiokafka may raise its own cancellation while a broker is away,
+    which looks like that of the caller.
+    """
+    await asyncio.gather(closing, return_exceptions=True)
 
 
 @asynccontextmanager

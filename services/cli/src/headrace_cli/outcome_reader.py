@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 from pydantic_core import from_json
 
+from headrace_cli.kafka_offsets import closed
 from headrace_cli.record_outcomes import Cause, Part, RecordOutcomes
 from headrace_clients.kafka import consumer_options
 from headrace_letters.letter import read_letter
@@ -48,8 +49,7 @@ class OutcomeReader:
         """Closes the connection."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            with suppress(KafkaError, OSError, TimeoutError):
-                await consumer.stop()
+            await closed(consumer.stop())
 
     async def _opened(self) -> AIOKafkaConsumer:
         if self._consumer is None:
@@ -91,7 +91,7 @@ async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes
         # A worker holds such a partition. Its unanswered offsets count as records.
         return
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 def put_record(outcomes: RecordOutcomes, record: Any, topics: Topics) -> None:
@@ -131,7 +131,7 @@ async def _consumer_at(settings: KafkaSettings, positions: Mapping[TopicPartitio
     try:
         await consumer.start()
     except BaseException:
-        await consumer.stop()
+        await closed(consumer.stop())
         raise
     for partition, offset in positions.items():
         consumer.seek(partition, offset)
