@@ -1,5 +1,6 @@
 """Reports after a rebalance how many partitions a worker reads, and whether records expired before it read them."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 import structlog
@@ -82,6 +83,7 @@ class Repair:
         self._stage = stage
         self._topics = topics
         self._publish = publish
+        self._publishing = asyncio.Lock()
         self.due: Sequence[Output] = ()
 
     async def records_expired(self, first_left: Mapping[TopicPartition, int]) -> None:
@@ -100,7 +102,15 @@ class Repair:
             log.warning("repair_waits", store=error.store, detail=error.detail)
 
     async def publish(self) -> None:
-        """Publishes what is due. Raises Unavailable."""
-        await self._publish(self.due)
-        log.info("expiry_repaired", records=len(self.due))
-        self.due = ()
+        """Publishes what is due. Raises Unavailable.
+
+        A rebalance and a batch may call this at the same time: nothing is published twice, and each returns when what
+        was due at its call is published.
+        """
+        async with self._publishing:
+            if not self.due:
+                return
+            due = self.due
+            await self._publish(due)
+            self.due = self.due[len(due) :]
+        log.info("expiry_repaired", records=len(due))
