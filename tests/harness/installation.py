@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import asyncpg
+from aiokafka import AIOKafkaConsumer
 
 from harness.memory import MemoryStage
 from harness.records import eventually, read_all, receipts
@@ -14,6 +15,8 @@ from harness.servers import Servers
 from harness.sinks import servers_of
 from headrace_cli.dead.reindex import reindex
 from headrace_cli.kafka_topics import apply_topics
+from headrace_clients.kafka import client_options
+from headrace_clients.topic_reader import partitions_of
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import open_installed_stores
@@ -27,7 +30,7 @@ from headrace_letters.selection import Selection
 from headrace_schemas.receipts import Receipt
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Rejected
-from headrace_worker.worker import Worker
+from headrace_worker.worker import Worker, load_worker
 
 QUICK = ReplayOptions(answer_within=20.0)
 WAITING = Selection(status=("waiting",))
@@ -137,6 +140,18 @@ class Installation:
     async def answered(self, worker: str, records: int) -> None:
         """Waits until the worker has reported so many records."""
         await eventually(lambda: self._has_reported(worker, records), within=60)
+
+    async def read_by(self, *names: str) -> None:
+        """Commits for workers that do not run that they have read all of their topics."""
+        for name in names:
+            worker = load_worker(name)
+            topics = worker.inputs(self.settings_of(worker))
+            consumer = AIOKafkaConsumer(**client_options(self.settings.kafka), group_id=self.prefix + name)
+            await consumer.start()
+            partitions = await partitions_of(self.settings.kafka, topics)
+            consumer.assign(partitions)
+            await consumer.commit(await consumer.end_offsets(partitions))
+            await consumer.stop()
 
     async def answers(self, worker: str) -> dict[str, Receipt]:
         """Returns the last receipt of each replayed letter."""

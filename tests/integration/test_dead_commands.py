@@ -169,6 +169,7 @@ async def test_letters_are_edited_through_a_file(installation: Installation, tmp
     await (await prepared(worker, own)).close()
     rejecting = RejectingWorker(installation)
     await rejecting.fail(f"{installation.prefix}0", f"{installation.prefix}1")
+    await installation.read_by("embed", "pgvector", "qdrant")
     file = tmp_path / "letters.jsonl"
     assert (await dead(installation, "export", "--worker", NAME, "--output", str(file))).returncode == 0
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -178,7 +179,7 @@ async def test_letters_are_edited_through_a_file(installation: Installation, tmp
     would = await printed(installation, "import", str(file), "--dry-run", status=1)
     assert (would["published"], would["unchanged"], len(would["refused"])) == (1, 1, 1)
     done = await printed(installation, "import", str(file), "--actor", "on-call", status=1)
-    assert done["versions"] == [{"kind": "product", "id": lines[0]["value"]["product_id"], "version": 1}]
+    assert done["versions"] == [{"kind": "product", "id": lines[0]["value"]["product_id"], "version": 4, "note": ""}]
     statuses = {one.letter.id: one.status for one in await installation.indexed(Selection())}
     assert statuses == {lines[0]["dead_id"]: "superseded", lines[1]["dead_id"]: "waiting"}
 

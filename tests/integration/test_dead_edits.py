@@ -1,14 +1,15 @@
-"""An edited letter is a new change with its own version, passes all stages, and is never a replay."""
+"""An edited letter is a new change for all workers, with the version of the change that it corrects."""
 
 import json
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
-from harness.installation import Installation, in_memory, open_installation, prepared
+import pytest_asyncio
+from harness.installation import Installation, open_installation, prepared
 from harness.live_workers import running
-from harness.memory import MemoryStage
-from harness.records import eventually, publish, read_all
+from harness.records import eventually, product, publish, read_all
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
 
@@ -18,45 +19,23 @@ from headrace_letters.selection import Selection
 from headrace_schemas import headers
 from headrace_worker.worker import load_worker
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
 
-NAME = "elasticsearch"
 STORES = ("elasticsearch", "pgvector", "qdrant")
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(servers: Servers) -> AsyncIterator[Installation]:
-    servers.need("elasticsearch", "qdrant", "postgres")
-    async with open_installation(servers, NAME) as opened:
-        for name in STORES:
+    """Every worker, on its real store."""
+    async with open_installation(servers, "embed", *STORES) as opened, AsyncExitStack() as stack:
+        opened.variables = {"BREAKER__ALLOW_REJECTS": "true"}
+        for name in ("embed", *STORES):
             worker = load_worker(name)
-            await (await prepared(worker, opened.settings_of(worker))).close()
+            settings = opened.settings_of(worker)
+            if worker.store is not None:
+                await (await prepared(worker, settings)).close()
+            await stack.enter_async_context(running(worker, settings))
         yield opened
-
-
-async def failed(installation: Installation, *values: dict[str, Any] | bytes) -> list[dict[str, Any]]:
-    """Makes letters with these values and returns their exported lines."""
-    worker = load_worker(NAME)
-    settings = installation.settings_of(worker)
-    settings.breaker.allow_rejects = True
-    before = len(await installation.letters(NAME))
-    await publish(settings, settings.topics.source("product"), values)
-    async with running(in_memory(worker, MemoryStage()), settings):
-        await eventually(lambda: _has_letters(installation, before + len(values)))
-    await installation.indexed()
-    return [line async for line in exported(installation.index, installation.reader, Selection())]
-
-
-async def _has_letters(installation: Installation, count: int) -> bool:
-    return len(await installation.letters(NAME)) == count
-
-
-async def put(installation: Installation, name: str, op: str, id: str, version: int) -> None:
-    """Writes directly to one store."""
-    worker = load_worker(name)
-    sink = Sink(worker, installation.settings_of(worker), sink_records(name))
-    async with sink.stage() as stage:
-        await stage.apply([getattr(sink, op)("product", id, version)])
 
 
 def bad(id: str, version: int = 7, **fields: Any) -> dict[str, Any]:
@@ -64,83 +43,174 @@ def bad(id: str, version: int = 7, **fields: Any) -> dict[str, Any]:
     return {"op": "upsert", "product_id": id, "version": version, "title": f"Lamp {id}", "occurred_at": "late"} | fields
 
 
-async def read(installation: Installation, *lines: dict[str, Any], version: int | None = None) -> list[Any]:
+async def lines_of(installation: Installation, key: str, count: int) -> list[dict[str, Any]]:
+    """The exported lines of the records with this key, once the index has `count` letters of them."""
+    chosen = Selection(key=key.encode())
+
+    async def indexed() -> bool:
+        return len(await installation.indexed(chosen)) == count
+
+    await eventually(indexed, within=60)
+    reading = exported(installation.index, installation.reader, installation.stores, chosen)
+    return [line async for line in reading]
+
+
+async def read(installation: Installation, *lines: dict[str, Any], **options: Any) -> list[Any]:
     through_a_file = [json.loads(json.dumps(line, default=str)) for line in lines]
-    return await edits(through_a_file, installation.index, installation.stores, installation.settings, version=version)
+    return await edits(through_a_file, installation.index, installation.stores, installation.settings, **options)
 
 
-async def test_an_edit_gets_the_smallest_version_above_all_stored_versions(installation: Installation) -> None:
-    id = f"{installation.prefix}edited"
-    for name, version in zip(STORES, (3, 5, 4), strict=True):
-        await put(installation, name, "upsert", id, version)
-    (line,) = await failed(installation, bad(id))
-    line["value"]["title"] = "Lamp, corrected"
-    (edit,) = await read(installation, line)
+def corrected(line: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    return line | {"value": line["value"] | {"title": "Lamp, corrected"}} | fields
+
+
+async def versions(installation: Installation, id: str) -> dict[str, Any]:
+    """The version of the entity in each store; negative for a tombstone."""
+    stored = await installation.stores.everywhere("product", [id])
+    return {name: -one[id].version if one[id].deleted else one[id].version for name, one in stored.items() if id in one}
+
+
+async def reach(installation: Installation, id: str, version: int) -> None:
+    """Waits until every store has this version."""
+
+    async def reached() -> bool:
+        return await versions(installation, id) == dict.fromkeys(STORES, version)
+
+    await eventually(reached, within=60)
+
+
+async def publish_products(installation: Installation, *changes: dict[str, Any]) -> None:
+    await publish(installation.settings, installation.settings.topics.source("product"), changes)
+
+
+async def test_an_edit_is_refused_where_a_store_has_a_newer_version_or_a_delete(installation: Installation) -> None:
+    id, deleted = f"{installation.prefix}older", f"{installation.prefix}deleted"
+    await publish_products(installation, product(id, 1), bad(id, 2), product(id, 3))
+    await publish_products(installation, bad(deleted, 2), product(deleted, 2) | {"op": "delete"})
+    await reach(installation, id, 3)
+    await reach(installation, deleted, -2)
+    for name, said in ((id, "version 3"), (deleted, "a delete of version 2")):
+        (line,) = await lines_of(installation, name, 2)
+        assert f"qdrant has {said}, and the letter has version 2" in line["edit"]
+        for given in ({}, {"new_version": 9}):
+            (refused,) = await read(installation, corrected(line, **given), version=12)
+            assert isinstance(refused, Refused)
+            assert f"elasticsearch has {said}" in refused.why
+    assert await versions(installation, id) == dict.fromkeys(STORES, 3)
+
+
+async def test_an_edit_takes_its_own_version_and_later_changes_of_the_catalogue_count(
+    installation: Installation,
+) -> None:
+    id = f"{installation.prefix}own"
+    await publish_products(installation, bad(id, 5))
+    (line,) = await lines_of(installation, id, 2)
+    assert (line["new_version"], line["edit"]) == (None, "an edit takes version 5")
+    twin = line | {"dead_id": line["dead_id"].replace("elasticsearch:", "embed:")}
+    edit, second = await read(installation, corrected(line), corrected(twin))
     assert isinstance(edit, Edit)
-    assert edit.version == 6
+    assert edit.version == 5
+    assert "an earlier line is an edit of the same record" in second.why
     await publish_edits([edit], installation.index, installation.settings, actor="on-call", reason="wrong time")
-    *_, record = await read_all(installation.settings, installation.settings.topics.source("product"))
-    assert record.key == id.encode()
-    change = json.loads(record.value)
-    assert (change["version"], change["title"]) == (6, "Lamp, corrected")
-    sent_headers = dict(record.headers)
-    assert sent_headers[headers.EDITED_FROM].decode() == line["dead_id"]
-    assert sent_headers[headers.SCHEMA] == b"product-change/1"
-    assert headers.REPLAY_OF not in sent_headers
-    assert await installation.replays(NAME) == []
-    (letter,) = await installation.indexed(Selection())
-    assert (letter.status, letter.superseded_by) == ("superseded", 6)
-    (row,) = await installation.index.audit()
-    assert (row.actor, row.name, row.reason, row.count) == ("on-call", "import", "wrong time", 1)
+    record = [
+        one
+        for one in await read_all(installation.settings, installation.settings.topics.source("product"))
+        if one.key == id.encode()
+    ][-1]
+    sent = dict(record.headers)
+    assert (json.loads(record.value)["title"], sent[headers.SCHEMA]) == ("Lamp, corrected", b"product-change/1")
+    assert sent[headers.EDITED_FROM].decode() == line["dead_id"]
+    assert headers.REPLAY_OF not in sent
+    await reach(installation, id, 5)
+    letters = await installation.indexed(Selection(key=id.encode()))
+    assert [(one.letter.worker, one.status, one.superseded_by) for one in letters] == [
+        ("elasticsearch", "superseded", 5), ("embed", "superseded", 5)
+    ]  # fmt: skip
+    assert (await read(installation, corrected(line)))[0] == Refused(line["dead_id"], "the letter is superseded")
+    await publish_products(installation, product(id, 3), product(id, 6))
+    await reach(installation, id, 6)
 
 
-async def test_a_deleted_entity_is_created_again_only_with_a_given_version(installation: Installation) -> None:
-    id = f"{installation.prefix}deleted"
-    await put(installation, "qdrant", "upsert", id, 3)
-    await put(installation, "elasticsearch", "delete", id, 9)
-    (line,) = await failed(installation, bad(id))
-    line["value"]["title"] = "Lamp, corrected"
-    (refused,) = await read(installation, line)
-    assert isinstance(refused, Refused)
-    assert "deleted by version 9" in refused.why
-    (too_low,) = await read(installation, line | {"new_version": 9})
-    assert isinstance(too_low, Refused)
-    (given,) = await read(installation, line, version=12)
-    assert isinstance(given, Edit)
-    assert given.version == 12
+async def test_an_edit_of_a_version_that_is_stored_needs_another_version(installation: Installation) -> None:
+    id = f"{installation.prefix}equal"
+    worker = load_worker("qdrant")
+    sink = Sink(worker, installation.settings_of(worker), sink_records("qdrant"))
+    async with sink.stage() as stage:
+        await stage.apply([sink.upsert("product", id, 7)])
+    await publish_products(installation, bad(id, 7))
+    (line,) = await lines_of(installation, id, 2)
+    assert "needs a version: qdrant has version 7" in line["edit"]
+    assert "the catalogue's own record of that number would then be a conflict" in line["edit"]
+    results = await read(installation, corrected(line), corrected(line, new_version=7))
+    assert [type(one) for one in results] == [Refused, Refused]
+    (edit,) = await read(installation, corrected(line), version=8)
+    assert (edit.version, edit.note) == (8, "the catalogue's own version 8 would then be a conflict")
+    assert (await read(installation, corrected(line, new_version=9), version=8))[0].version == 9
 
 
-async def test_unedited_lines_are_skipped_and_invalid_changes_are_refused(installation: Installation) -> None:
-    lines = await failed(installation, bad(f"{installation.prefix}a"), b"\xff\xfe broken")
-    for line in lines:
-        assert isinstance((await read(installation, line))[0], Unchanged)
-    (by_id,) = [line for line in lines if line["value"] is not None]
-    (broken,) = [line for line in lines if line["value"] is None]
-    assert broken["value_base64"] == "//4gYnJva2Vu"
+async def test_text_that_is_not_json_can_be_corrected(installation: Installation) -> None:
+    id, source = f"{installation.prefix}text", installation.settings.topics.source("product")
+    broken = f'{{"product_id": "{id}", "title": "Lämp", "version": 4, }}'
+    await publish(installation.settings, source, [broken.encode(), b"\xff\xfe broken"])
+    text, binary = sorted(await lines_of(installation, "raw", 4), key=lambda line: "value_base64" in line)
+    assert (text["value"], text["value_text"]) == (None, broken)
+    assert binary["value_base64"] == "//4gYnJva2Vu"
+    whole = text | {"value_text": broken.replace(", }", "}")}
+    unversioned = text | {"value_text": whole["value_text"].replace('"version": 4', '"price": 4')}
+    results = await read(
+        installation, text, binary, text | {"value_text": broken + "}"}, unversioned, whole,
+        binary | {"value": {"product_id": f"{id}b", "title": "Lamp"}, "new_version": 2},
+    )  # fmt: skip
+    assert [type(one) for one in results] == [Unchanged, Unchanged, Refused, Refused, Edit, Edit]
+    assert "the letter has no readable version: give one" in results[3].why
+    assert [one.version for one in results[4:]] == [4, 2]
+    assert json.loads(results[4].record.value)["title"] == "Lämp"
+
+
+async def test_invalid_edits_are_refused_and_edits_of_one_entity_keep_their_order(installation: Installation) -> None:
+    id = f"{installation.prefix}twice"
+    await publish_products(installation, bad(id, 7), bad(id, 8))
+    seven, eight = sorted(await lines_of(installation, id, 4), key=lambda line: line["version"])
     results = await read(
         installation,
-        by_id | {"value": by_id["value"] | {"title": ""}},
-        by_id | {"value": "text"},
-        by_id | {"value": {"title": "no id"}},
-        by_id | {"value": by_id["value"] | {"price": 1}, "new_version": 0},
-        by_id | {"dead_id": "unknown"},
-        broken | {"value": {"product_id": f"{installation.prefix}b", "title": "Lamp"}},
+        seven,
+        seven | {"value": seven["value"] | {"title": ""}},
+        seven | {"value": "text"},
+        seven | {"value": {"title": "no id"}},
+        corrected(seven, new_version=0),
+        corrected(seven, dead_id="unknown"),
     )
-    assert [type(result) for result in results] == [Refused] * 5 + [Edit]
-    assert results[5].version == 1
+    assert [type(result) for result in results] == [Unchanged] + [Refused] * 5
+    assert [one.version for one in await read(installation, corrected(seven), corrected(eight))] == [7, 8]
+    last, first = await read(installation, corrected(eight), corrected(seven))
+    assert (last.version, type(first)) == (8, Refused)
+    assert "version 7 is not above 8, which an earlier line takes" in first.why
 
 
-async def test_two_edits_of_one_entity_get_versions_of_their_own(installation: Installation) -> None:
-    id = f"{installation.prefix}twice"
-    lines = await failed(installation, bad(id, 7), bad(id, 8))
-    results = await read(installation, *(line | {"value": line["value"] | {"price": 2.0}} for line in lines))
-    assert [result.version for result in results] == [1, 2]
+async def test_an_edit_waits_until_every_worker_has_answered_for_its_record(
+    servers: Servers, installation: Installation
+) -> None:
+    async with open_installation(servers, "embed", *STORES) as other:
+        id = f"{other.prefix}unread"
+        await publish_products(other, bad(id, 5))
+        worker = load_worker("elasticsearch")
+        async with running(worker, other.settings_of(worker)):
+            (line,) = await lines_of(other, id, 1)
+
+            async def decided(within: float = 0.0) -> Any:
+                return (await read(other, corrected(line), answer_within=within))[0]
+
+            await eventually(lambda: _says(decided, "embed has 1 record of"), within=30)
+            await other.read_by("embed")
+            topic = other.settings.topics.embedded("product", other.settings.model)
+            await publish(other.settings, topic, [b"embedded"])
+            assert isinstance(await decided(), Refused)
+            await other.read_by("qdrant")
+            assert await _says(decided, "pgvector has 1 record of")
+            await other.read_by("pgvector")
+            assert (await decided(within=10)).version == 5
 
 
-async def test_a_superseded_letter_cannot_be_imported(installation: Installation) -> None:
-    (line,) = await failed(installation, bad(f"{installation.prefix}done"))
-    edited = line | {"value": line["value"] | {"price": 2.0}}
-    (edit,) = await read(installation, edited)
-    await publish_edits([edit], installation.index, installation.settings, actor="on-call")
-    (again,) = await read(installation, edited)
-    assert again == Refused(line["dead_id"], "the letter is superseded")
+async def _says(decided: Any, what: str) -> bool:
+    result = await decided()
+    return isinstance(result, Refused) and what in result.why

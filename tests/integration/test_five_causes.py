@@ -275,7 +275,8 @@ async def repair_causes(causes: FiveCauses, monkeypatch: pytest.MonkeyPatch) -> 
 async def publish_shortened(causes: FiveCauses, selection: Selection) -> int:
     """Edits the letters with long ids: cuts each id and publishes a new change. Returns their number."""
     installation, count = causes.installation, 0
-    lines = [line async for line in exported(installation.index, installation.reader, selection)]
+    lines = [line async for line in exported(installation.index, installation.reader, installation.stores, selection)]
+    await installation.read_by("embed", "pgvector")
     for part in parts(lines):
         for line in part:
             value = line["value"]

@@ -10,6 +10,7 @@ import typer
 
 from headrace_cli.commands import dead_decisions
 from headrace_cli.dead import edit_file, letter_actions, letter_queries
+from headrace_cli.dead.edits import ANSWER_WITHIN
 from headrace_cli.dead.letter_details import letter_details
 from headrace_cli.dead.letter_objects import letter_object, preview_object
 from headrace_cli.dead.letter_printout import print_letter
@@ -193,20 +194,32 @@ def import_(
     version: Annotated[
         int | None,
         typer.Option(
-            min=1, help="For lines that set no `new_version`.", show_default="the smallest above all stored versions"
+            min=1,
+            help="For lines that need a version and set no `new_version`.",
+            show_default="the version of the change that failed",
         ),
     ] = None,
+    answer_within: Annotated[
+        float, typer.Option(min=0, help="Seconds to wait for workers that have not read the letters' records yet.")
+    ] = ANSWER_WITHIN,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be published.")] = False,
     actor: Actor = None,
     reason: Reason = "",
     as_json: AsJson = False,
 ) -> None:
-    """Publish edited letters as new changes for all workers, each with its own version.
+    """Publish edited letters as new changes for all workers, each with the version of the change that failed.
 
-    Lines that were not edited are skipped. Exit status 1 if a line was refused.
+    A line is refused if a store has a newer version or a delete of that version. If a store has that version, give
+    another one. Lines that were not edited are skipped. Exit status 1 if a line was refused.
     """
     importing = edit_file.import_file(
-        IndexSettings(), file, version, dry_run=dry_run, actor=actor_name(actor), reason=reason
+        IndexSettings(),
+        file,
+        version,
+        answer_within=answer_within,
+        dry_run=dry_run,
+        actor=actor_name(actor),
+        reason=reason,
     )
     done = asyncio.run(importing)
     if as_json:
@@ -214,6 +227,11 @@ def import_(
     else:
         verb = "would be published" if dry_run else "published"
         screen().print(f"{done.published:,} edited changes {verb}, {done.unchanged:,} lines were not edited")
+        for edit in [edit for edit in done.versions if edit["note"] or dry_run][:REFUSALS_SHOWN]:
+            note = f": {edit['note']}" if edit["note"] else ""
+            messages().print(
+                inert(f"{edit['kind']} {edit['id']} takes version {edit['version']}{note}"), soft_wrap=True
+            )
         for line in done.refused[:REFUSALS_SHOWN]:
             messages().print(inert(f"{file}:{line['line']}: {line['why']}"), soft_wrap=True)
     if done.refused:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from headrace_cli.dead.edit_lines import exported
-from headrace_cli.dead.edits import Edit, Refused, edits, publish_edits
+from headrace_cli.dead.edits import Edit, Refused, Taken, edits, publish_edits
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.output import json_text
 from headrace_letters.actions import Action
@@ -22,7 +22,9 @@ LINES_PER_PART = 500
 
 @dataclass(slots=True)
 class Imported:
-    """The result for a file. `versions`: the version of each published id. `refused`: line, letter and why."""
+    """The result for a file. `versions`: the version of each published id, and what follows from it. `refused`: line,
+    letter and why.
+    """
 
     published: int = 0
     unchanged: int = 0
@@ -33,9 +35,13 @@ class Imported:
 async def export(settings: IndexSettings, action: Action, output: TextIO) -> int:
     """Writes a line for each letter; returns how many. Raises Unavailable."""
     count = 0
-    async with open_index(settings) as index, open_letter_reader(settings.kafka) as reader:
+    async with (
+        open_index(settings) as index,
+        open_letter_reader(settings.kafka) as reader,
+        open_installed_stores() as stores,
+    ):
         number = await index.begin(action)
-        async for line in exported(index, reader, action.selection):
+        async for line in exported(index, reader, stores, action.selection):
             output.write(json_text(line) + "\n")
             count += 1
         await index.finish(number, count, f"{count} letters written")
@@ -43,7 +49,14 @@ async def export(settings: IndexSettings, action: Action, output: TextIO) -> int
 
 
 async def import_file(
-    settings: IndexSettings, file: Path, version: int | None, *, dry_run: bool, actor: str, reason: str
+    settings: IndexSettings,
+    file: Path,
+    version: int | None,
+    *,
+    answer_within: float,
+    dry_run: bool,
+    actor: str,
+    reason: str,
 ) -> Imported:
     """Publishes the edited lines of a file in parts. Raises Unavailable; CommandError if the file cannot be read."""
     done = Imported()
@@ -53,14 +66,19 @@ async def import_file(
         raise CommandError(f"{file}: {error.strerror}", WRONG_CALL) from None
     with lines:
         async with open_index(settings) as index, open_installed_stores() as stores:
-            numbered = _objects(enumerate(lines, start=1), done)
+            numbered, taken = _objects(enumerate(lines, start=1), done), Taken()
             while part := list(islice(numbered, LINES_PER_PART)):
-                results = await edits([line for _, line in part], index, stores, settings, version=version)
+                results = await edits(
+                    [line for _, line in part], index, stores, settings,
+                    version=version, taken=taken, answer_within=answer_within,
+                )  # fmt: skip
                 chosen = [result for result in results if isinstance(result, Edit)]
                 if not dry_run:
                     await publish_edits(chosen, index, settings, actor=actor, reason=reason)
                 done.published += len(chosen)
-                done.versions += [{"kind": one.kind, "id": one.id, "version": one.version} for one in chosen]
+                done.versions += [
+                    {"kind": one.kind, "id": one.id, "version": one.version, "note": one.note} for one in chosen
+                ]
                 for (number, _), result in zip(part, results, strict=True):
                     if isinstance(result, Refused):
                         done.refused.append({"line": number, "id": result.dead_id, "why": result.why})

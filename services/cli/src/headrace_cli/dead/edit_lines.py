@@ -2,29 +2,35 @@
 
 import base64
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from headrace_letters.edit_preview import EDITABLE, edit_versions
 from headrace_letters.index import LetterIndex
+from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter_reader import LetterReader
 from headrace_letters.letter_rows import IndexedLetter
-from headrace_letters.selection import Selection, Status
+from headrace_letters.selection import Selection
 from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord
+from headrace_worker.stage import Unavailable
 
-EDITABLE: tuple[Status, ...] = ("waiting", "parked")
+NO_ENTITY = "needs a version: the letter names no product and no keyword"
 NOT_EDITED = ("embedding",)
 """The worker embed computes it again."""
 
 
-async def exported(index: LetterIndex, reader: LetterReader, selection: Selection) -> AsyncIterator[dict[str, Any]]:
-    """One object for each record whose letters can be edited: change `value`; `new_version` may be set.
+async def exported(
+    index: LetterIndex, reader: LetterReader, stores: InstalledStores, selection: Selection
+) -> AsyncIterator[dict[str, Any]]:
+    """One object for each record whose letters can be edited: change `value`, and set `new_version` if `edit` says so.
 
-    If the value is not a JSON object, `value` is null and `value_base64` has its bytes. `value_omitted` is the size of
-    a value that was too large for the dead-letter topic. Raises Unavailable.
+    If the value is not a JSON object, `value` is null. Then `value_text` has its text, to be corrected; a value that is
+    no text is in `value_base64`. `value_omitted` is the size of a value that was too large for the dead-letter topic.
+    Raises Unavailable if Kafka or the index does not answer.
     """
     chosen = replace(selection, status=tuple(one for one in selection.status or EDITABLE if one in EDITABLE))
     async for found in index.walk(chosen):
@@ -32,13 +38,21 @@ async def exported(index: LetterIndex, reader: LetterReader, selection: Selectio
         found = [one for one in found if one.letter.id not in same_record]
         positions = [one.letter.at for one in found]
         records = [record async for _, record in reader.read(positions)]
+        versions = await _versions(found, stores)
         for one, record in zip(found, records, strict=True):
             if record is not None:
-                yield line_of(one, record)
+                yield line_of(one, record, versions.get(one.letter.id, NO_ENTITY))
 
 
-def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
-    """A letter as a line. `unedited` is the digest of the value before the edit."""
+async def _versions(found: Sequence[IndexedLetter], stores: InstalledStores) -> Mapping[str, object]:
+    try:
+        return await edit_versions(found, stores)
+    except Unavailable as error:
+        return {one.letter.id: f"is decided when it is imported: {error}" for one in found}
+
+
+def line_of(found: IndexedLetter, record: KafkaRecord, edit: object) -> dict[str, Any]:
+    """A letter as a line. `unedited` is the digest of the value before the edit. `edit`: which version it would get."""
     letter = found.letter
     value = parsed(record.value)
     if value is not None:
@@ -49,20 +63,48 @@ def line_of(found: IndexedLetter, record: KafkaRecord) -> dict[str, Any]:
         "reason": letter.reason,
         "error": letter.error,
         "kind": letter.kind,
+        "version": letter.version,
+        "edit": f"an edit {edit}",
         "new_version": None,
         "value": value,
-        **({"value_base64": base64.b64encode(record.value or b"").decode()} if value is None else {}),
         **({"value_omitted": size} if (size := omitted_size(record)) is not None else {}),
-        "unedited": digest(value),
+        **_unparsed(record.value, value),
     }
 
 
-def parsed(value: bytes | None) -> dict[str, Any] | None:
+def _unparsed(data: bytes | None, value: dict[str, Any] | None) -> dict[str, Any]:
+    """The value as text, or its bytes, if it is no JSON object; and the digest of what can be edited."""
+    if value is not None:
+        return {"unedited": digest(value)}
+    try:
+        text = (data or b"").decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text:
+        return {"value_base64": base64.b64encode(data or b"").decode(), "unedited": digest(None)}
+    return {"value_text": text, "unedited": digest(text)}
+
+
+def parsed(value: bytes | str | None) -> dict[str, Any] | None:
+    """The JSON object in it; None if there is none."""
     try:
         read = from_json(value or b"")
     except ValueError:
         return None
     return read if isinstance(read, dict) else None
+
+
+def edited(line: Mapping[str, Any]) -> dict[str, Any] | str | None:
+    """The edited value of a line: an object, or why there is none; None if the line was not edited."""
+    value, text = line.get("value"), line.get("value_text")
+    if isinstance(value, dict):
+        return None if line.get("unedited") == digest(value) else value
+    if not isinstance(text, str):
+        unedited = line.get("unedited") == digest(value)
+        return None if unedited else "`value` is not a JSON object: write the corrected change there"
+    if line.get("unedited") == digest(text):
+        return None
+    return parsed(text) or "`value_text` is not a JSON object: correct it, or write the change into `value`"
 
 
 def digest(value: Any) -> str:

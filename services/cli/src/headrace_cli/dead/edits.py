@@ -1,7 +1,7 @@
 """Edited lines of dead letters as new changes.
 
-An edit is not a replay. With its old version, at one worker only, it would make the stores differ for ever. It is a new
-change with its own version, on the source topic, for all workers.
+An edit is not a replay: it is a new change, on the source topic, for all workers. It takes the version of the change
+that failed, so that it is neither older nor newer than that change (`headrace_letters.edit_version`).
 """
 
 import asyncio
@@ -10,32 +10,46 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
+from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from headrace_cli.dead.edit_lines import EDITABLE, digest
+from headrace_cli.dead.edit_lines import edited
+from headrace_cli.dead.original_answers import unanswered
 from headrace_letters.actions import Action
+from headrace_letters.edit_preview import EDITABLE
+from headrace_letters.edit_version import edit_version
 from headrace_letters.index import LetterIndex
 from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import REPLAYABLE_FOR
 from headrace_letters.selection import Selection
+from headrace_letters.twins import record_of
 from headrace_runtime.publisher import Outgoing, Publisher
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.fields import MAX_VERSION, Kind
 from headrace_worker.settings import CommonSettings
+from headrace_worker.stage import Unavailable
+
+ANSWER_WITHIN = 30.0
+"""Seconds to wait for workers that have not answered for the letters' records."""
+Taken = dict[tuple[Kind, str], int]
+"""By entity: the highest version of its edits so far."""
 
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """An edited line that can be published. `replaces`: the letter that it replaces."""
+    """An edited line that can be published. `replaces`: the letter that it replaces. `note`: what follows from its
+    version, or "".
+    """
 
     replaces: IndexedLetter
     kind: Kind
     id: str
     version: int
     record: Outgoing
+    note: str = ""
 
 
 class Refused(NamedTuple):
@@ -58,30 +72,37 @@ async def edits(
     settings: CommonSettings,
     *,
     version: int | None = None,
+    taken: Taken | None = None,
+    answer_within: float = ANSWER_WITHIN,
 ) -> list[Edit | Refused | Unchanged]:
     """The result for each line, in the given order; nothing is published yet.
 
-    `version`: the version for lines that set none. By default an edit gets the smallest version above all stored
-    versions of its id. If the newest stored version is a delete, the version must be given. Raises Unavailable.
+    `version`: the operator's version, for lines that need one and set none. `taken`: the versions of earlier edits;
+    this call adds to it. It waits up to `answer_within` seconds until every worker has answered for the letters'
+    records, and refuses the lines of which that is not so. Raises Unavailable.
     """
     ids = [str(line.get("dead_id", "")) for line in lines]
     letters = await index.get(ids)
     now = datetime.now(UTC)
-    read = [_read(line, id, letters.get(id), now, version) for line, id in zip(lines, ids, strict=True)]
+    read = [_read(line, id, letters.get(id), now) for line, id in zip(lines, ids, strict=True)]
+    edited = [one for one in read if isinstance(one, _Line)]
+    try:
+        waiting = await unanswered(settings, stores, [(one.kind, one.letter.letter) for one in edited], answer_within)
+    except (KafkaError, OSError) as error:
+        raise Unavailable("kafka", f"the workers' offsets cannot be read: {type(error).__name__}") from error
     stored: dict[Kind, dict[str, Mapping[str, Any]]] = {}
-    for kind, id_field in ID_FIELDS.items():
-        wanted = {str(one.fields[id_field]): None for one in read if isinstance(one, _Line) and one.kind == kind}
+    for kind in ID_FIELDS:
+        wanted = {one.id: None for one in edited if one.kind == kind}
         stored[kind] = dict(await stores.everywhere(kind, list(wanted))) if wanted else {}
+    taken = {} if taken is None else taken
+    records: set[str] = set()
     found: list[Edit | Refused | Unchanged] = []
-    given: dict[tuple[Kind, str], int] = {}
     for one in read:
-        if not isinstance(one, _Line):
+        if isinstance(one, _Line):
+            why = waiting.why(one.kind, one.letter.letter) or _edited_before(one, records)
+            found.append(Refused(one.letter.letter.id, why) if why else _edit(one, stored, settings, version, taken))
+        else:
             found.append(one)
-            continue
-        edit = _edit(one, stored[one.kind], settings, given)
-        if isinstance(edit, Edit):
-            given[edit.kind, edit.id] = max(edit.version, given.get((edit.kind, edit.id), 0))
-        found.append(edit)
     return found
 
 
@@ -103,36 +124,50 @@ async def publish_edits(
 
 
 class _Line(NamedTuple):
-    """A line with an edited value. `fields`: a valid change without its final version."""
+    """A line with an edited value. `fields`: a valid change without its final version. `version`: the line's own."""
 
     letter: IndexedLetter
     kind: Kind
     fields: dict[str, Any]
     version: int | None
 
+    @property
+    def id(self) -> str:
+        return str(self.fields[ID_FIELDS[self.kind]])
+
+
+def _edited_before(line: _Line, records: set[str]) -> str | None:
+    """Whether an earlier line edits the same record. `records`: those of the earlier lines."""
+    record = record_of(line.letter.letter)
+    if record is None or record not in records:
+        records |= {record} if record else set()
+        return None
+    return "an earlier line is an edit of the same record, from the letter of another worker"
+
 
 def _read(
-    line: Mapping[str, Any], dead_id: str, found: IndexedLetter | None, now: datetime, version: int | None
+    line: Mapping[str, Any], dead_id: str, found: IndexedLetter | None, now: datetime
 ) -> _Line | Refused | Unchanged:
-    value = line.get("value")
+    value = edited(line)
     if found is None:
         return Refused(dead_id, "there is no dead letter with this id")
     if found.status not in EDITABLE:
         return Refused(dead_id, f"the letter is {found.status}")
     if now - found.letter.first_failed_at > REPLAYABLE_FOR:
         return Refused(dead_id, f"it first failed at {found.letter.first_failed_at:%Y-%m-%d %H:%M} UTC: too long ago")
-    if line.get("unedited") == digest(value):
+    if value is None:
         return Unchanged(dead_id)
-    if not isinstance(value, dict):
-        return Refused(dead_id, "`value` is not a JSON object: write the corrected change there")
+    if isinstance(value, str):
+        return Refused(dead_id, value)
     kinds = sorted(ID_FIELDS, key=lambda kind: kind != found.letter.kind)
     kind = next((kind for kind in kinds if ID_FIELDS[kind] in value), None)
     if kind is None:
         return Refused(dead_id, "`value` has neither product_id nor keyword_id")
-    wanted = line.get("new_version", version)
-    wanted = version if wanted is None else wanted
-    if wanted is not None and (type(wanted) is not int or not 1 <= wanted <= MAX_VERSION):
+    wanted = line.get("new_version")
+    if wanted is not None and not _is_version(wanted):
         return Refused(dead_id, "`new_version` is not an integer from 1 to 2^63-1")
+    if wanted is None and _is_version(value.get("version")) and value["version"] != found.letter.version:
+        wanted = value["version"]
     fields = {"op": "upsert"} | value | {"occurred_at": now.isoformat()}
     try:
         CHANGES[kind].model_validate_json(to_json(fields | {"version": 1}))
@@ -143,31 +178,29 @@ def _read(
 
 def _edit(
     line: _Line,
-    stored: Mapping[str, Mapping[str, Any]],
+    stored: Mapping[Kind, Mapping[str, Mapping[str, Any]]],
     settings: CommonSettings,
-    given: Mapping[tuple[Kind, str], int],
+    version: int | None,
+    taken: Taken,
 ) -> Edit | Refused:
-    id = str(line.fields[ID_FIELDS[line.kind]])
-    there = [entities[id] for entities in stored.values() if id in entities]
-    above = max([given.get((line.kind, id), 0), *(one.version for one in there)])
-    version = line.version
-    if version is None:
-        if any(one.deleted for one in there if one.version == above):
-            why = f"{id!r} is deleted by version {above}: give a higher version to create it again"
-            return Refused(line.letter.letter.id, why)
-        version = above + 1
-    if not above < version <= MAX_VERSION:
-        return Refused(line.letter.letter.id, f"version {version} is not above {above}, which is stored")
+    letter, entity = line.letter.letter, (line.kind, line.id)
+    there = {name: entities[line.id] for name, entities in stored[line.kind].items() if line.id in entities}
+    decided = edit_version(letter.version, there, given=line.version, taken=taken.get(entity, 0))
+    if decided.outcome == "needs" and version is not None:
+        decided = edit_version(letter.version, there, given=version, taken=taken.get(entity, 0))
+    if decided.version is None:
+        return Refused(letter.id, decided.why)
+    taken[entity] = decided.version
     record: type[Change] = CHANGES[line.kind]
-    change = record.model_validate_json(to_json(line.fields | {"version": version}))
-    named = [
-        headers.schema_pair(record),
-        (headers.EDITED_FROM, line.letter.letter.id.encode()),
-    ]
+    change = record.model_validate_json(to_json(line.fields | {"version": decided.version}))
+    named = [headers.schema_pair(record), (headers.EDITED_FROM, letter.id.encode())]
     value = change.model_dump_json(exclude_none=True).encode()
-    return Edit(
-        line.letter, line.kind, id, version, Outgoing(settings.topics.source(line.kind), id.encode(), value, named)
-    )
+    sent = Outgoing(settings.topics.source(line.kind), line.id.encode(), value, named)
+    return Edit(line.letter, line.kind, line.id, decided.version, sent, decided.why)
+
+
+def _is_version(value: object) -> bool:
+    return type(value) is int and 1 <= value <= MAX_VERSION
 
 
 def _problem(error: ValueError) -> str:

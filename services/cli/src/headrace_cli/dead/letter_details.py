@@ -7,6 +7,7 @@ from headrace_cli.dead.edit_lines import parsed
 from headrace_cli.dead.letter_objects import letter_object, prediction_object, raw_object
 from headrace_cli.dead.topic_letters import letters_on
 from headrace_cli.errors import NOT_DONE, CommandError
+from headrace_letters.edit_preview import edit_versions
 from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.installed_stores import InstalledStores, open_installed_stores
@@ -44,6 +45,11 @@ async def _whole(letter: Letter, found: IndexedLetter | None, record: Any, store
         ahead: dict[str, Any] = prediction_object(prediction)
     except Unavailable as error:
         ahead = {"unavailable": str(error)}
+    edit: object = None
+    try:
+        edit = (await edit_versions([found], stores)).get(letter.id) if found else None
+    except Unavailable as error:
+        edit = f"cannot be decided: {error}"
     return {
         **letter_object(letter, found),
         "key_base64": raw_object(letter.key),
@@ -56,6 +62,7 @@ async def _whole(letter: Letter, found: IndexedLetter | None, record: Any, store
         ],
         "stores": await _stores(letter, stores),
         "preview": ahead,
+        "edit": None if edit is None else f"an edit {edit}",
         "failures": [
             {"attempt": one.attempt, "failed_at": one.failed_at, "reason": one.reason, "error": one.error}
             for one in (found.failures if found else ())

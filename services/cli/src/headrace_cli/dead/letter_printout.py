@@ -29,6 +29,8 @@ def print_letter(console: Console, shown: Mapping[str, Any]) -> None:
     console.print(_headers(shown["headers"]))
     console.print(_stored(shown["stores"]))
     console.print(_prediction(shown["preview"]), soft_wrap=True)
+    if shown["edit"]:
+        console.print(inert(shown["edit"]), soft_wrap=True)
     if shown["failures"]:
         console.print(_history(shown["failures"]))
     if shown["actions"]:

@@ -16,6 +16,8 @@ from headrace_console.page_templates import page
 from headrace_console.selection_fields import WrongSelection
 from headrace_console.store_answers import StoreAnswer, entity_in_stores
 from headrace_letters.actions import AuditRow
+from headrace_letters.edit_preview import edit_versions
+from headrace_letters.edit_version import EditVersion
 from headrace_letters.letter_pages import Page
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Prediction, predict
@@ -59,14 +61,17 @@ async def letters_page(backend: Backend, selection: Selection, after: str | None
 async def letter(request: Request, backend: CurrentBackend, id: str) -> Response:
     """One letter: the failure, its record, what the stores contain, what a replay would do, and its history."""
     found = await _indexed(backend, id)
-    (record, prediction), stored, actions = await asyncio.gather(
-        _record(backend, found), _stored(backend, found), backend.index.actions_on(found.letter.id)
+    (record, prediction), stored, actions, edit = await asyncio.gather(
+        _record(backend, found),
+        _stored(backend, found),
+        backend.index.actions_on(found.letter.id),
+        _edit(backend, found),
     )
     value = record.record.value if record.record else None
     return page(
         request, "letter.html", found=found, letter=found.letter, record=record, stored=stored,
         history=history(found, actions), payload=shown_payload(value), hex=hexdump(value or b""), hex_bytes=HEX_BYTES,
-        prediction=prediction, most_headers=MOST_HEADERS,
+        prediction=prediction, edit=edit, most_headers=MOST_HEADERS,
         selection=Selection(ids=(found.letter.id,)),
     )  # fmt: skip
 
@@ -147,6 +152,14 @@ async def _stored(backend: Backend, found: IndexedLetter) -> list[StoreAnswer]:
     if letter.entity_id is None or letter.kind is None:
         return []
     return await entity_in_stores(backend.stores, letter.kind, letter.entity_id)
+
+
+async def _edit(backend: Backend, found: IndexedLetter) -> EditVersion | None:
+    """Which version an edit would get now; None if there can be no edit, or if a store does not answer."""
+    try:
+        return (await edit_versions([found], backend.stores)).get(found.letter.id)
+    except Unavailable:
+        return None
 
 
 async def _prediction(backend: Backend, found: IndexedLetter, record: KafkaRecord | None) -> Prediction | None:
