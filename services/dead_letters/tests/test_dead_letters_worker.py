@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic, RecordsToDelete
 from aiokafka.structs import TopicPartition
 from harness.kafka_record import kafka_record
 from harness.letters import letter_of, send
@@ -133,6 +133,28 @@ async def test_a_letter_that_is_published_twice_counts_once(settings: DeadLetter
         await eventually(lambda: _has_committed(settings, 61))
     (group,) = await index.groups()
     assert group.counts == {"waiting": 31}
+
+
+async def test_rows_of_letters_that_have_left_their_topic_are_removed(
+    settings: DeadLettersSettings, index: LetterIndex
+) -> None:
+    places = await send(settings, letters(settings, 8), partition=0)
+    async with running(worker, settings):
+        await indexed(index, 8)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    dead = TopicPartition(places[0].topic, 0)
+    await admin.delete_records({dead: RecordsToDelete(before_offset=places[5].offset)})
+    await admin.close()
+    async with running(worker, settings):
+        await eventually(lambda: _counts(index, {"waiting": 3}))
+    left = (await index.page(EVERYTHING)).letters
+    assert sorted(one.letter.at for one in left) == places[5:]
+    assert [group.total for group in await index.groups()] == [3]
+
+
+async def _counts(index: LetterIndex, expected: dict[str, int]) -> bool:
+    return dict(await index.count(EVERYTHING)) == expected
 
 
 async def test_receipts_change_the_status_of_their_letters(settings: DeadLettersSettings, index: LetterIndex) -> None:

@@ -1,10 +1,12 @@
 """The dead_letters worker: it reads dead letters and receipts, and keeps an index of the letters."""
 
+import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 
+from headrace_dead_letters.expiry import remove_expired_regularly
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_batch import index_records
@@ -47,11 +49,15 @@ def letter_index(settings: DeadLettersSettings) -> LetterIndex:
 
 @asynccontextmanager
 async def open_stage(settings: DeadLettersSettings) -> AsyncIterator[LetterStage]:
-    """The stage with its index; PostgreSQL may be down."""
+    """The stage with its index; PostgreSQL may be down. Beside it, the rows of expired letters are removed."""
     index = letter_index(settings)
+    expiry = asyncio.create_task(remove_expired_regularly(index, settings.kafka))
     try:
         yield LetterStage(settings.topics, index)
     finally:
+        expiry.cancel()
+        with suppress(asyncio.CancelledError):
+            await expiry
         await index.close()
 
 

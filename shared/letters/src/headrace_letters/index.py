@@ -1,11 +1,12 @@
 """The index of dead letters in PostgreSQL. The topics are the source of truth; the index can be rebuilt from them."""
 
-from collections import defaultdict
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
+
+from aiokafka import TopicPartition
 
 from headrace_clients.postgres import Connection, Pool, checked_dsn, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
@@ -20,8 +21,8 @@ from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter import Letter, letter_id
 from headrace_letters.letter_order import Place
 from headrace_letters.letter_pages import Page, page_of
-from headrace_letters.letter_rows import IndexedLetter, indexed_letter, letter_row
-from headrace_letters.letter_walk import last_positions, rows_between
+from headrace_letters.letter_rows import IndexedLetter, indexed_letter, letter_row, without_repeated_ids
+from headrace_letters.letter_walk import last_positions, remove_before, rows_between
 from headrace_letters.merge_statements import (
     COUNT_DECISIONS,
     CREATE_INCOMING,
@@ -104,7 +105,7 @@ class LetterIndex:
 
     async def put_letters(self, letters: Sequence[Letter]) -> None:
         """Merges letters into the index; order and repetition do not matter. If it raises, some may be written."""
-        for each_id_once in _without_repeated_ids(letters):
+        for each_id_once in without_repeated_ids(letters):
             rows = [letter_row(letter) for letter in each_id_once]
             async with self._transaction() as connection:
                 await connection.execute(CREATE_INCOMING)
@@ -199,6 +200,16 @@ class LetterIndex:
                 yield [indexed_letter(row) for row in rows]
                 after = Position(topic, partition, rows[-1]["dead_offset"])
 
+    async def partitions(self) -> list[TopicPartition]:
+        """The partitions that contain the letters of the index."""
+        async with self._transaction() as connection:
+            return [TopicPartition(at.topic, at.partition) for at in await last_positions(connection)]
+
+    async def remove_before(self, first: Position) -> int:
+        """Removes some of the letters before the first record of a partition. Returns how many; 0 at the end."""
+        async with self._transaction() as connection:
+            return await remove_before(connection, first)
+
     async def begin(self, action: Action) -> int:
         """Records the start of an action; returns its number."""
         async with self._transaction() as connection:
@@ -287,13 +298,3 @@ class LetterIndex:
             await self._pool
             async with transaction(self._pool, self._settings.timeout) as connection:
                 yield connection
-
-
-def _without_repeated_ids(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
-    """The letters in lists; no list contains an id twice."""
-    places: defaultdict[str, int] = defaultdict(int)
-    rounds: defaultdict[int, list[Letter]] = defaultdict(list)
-    for letter in letters:
-        rounds[places[letter.id]].append(letter)
-        places[letter.id] += 1
-    yield from rounds.values()

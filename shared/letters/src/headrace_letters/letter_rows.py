@@ -1,6 +1,7 @@
 """A letter as a row of the index, and a row as a letter."""
 
-from collections.abc import Iterator, Mapping
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -54,6 +55,16 @@ def letter_row(letter: Letter) -> tuple[Any, ...]:
         letter.error, letter.attempts, letter.failed_at, letter.key, *letter.at, *failed,
         letter.kind, letter.entity_id, letter.version, letter.size, letter.before_store, letter.status,
     )  # fmt: skip
+
+
+def without_repeated_ids(letters: Sequence[Letter]) -> Iterator[list[Letter]]:
+    """The letters in lists; no list contains an id twice."""
+    places: defaultdict[str, int] = defaultdict(int)
+    rounds: defaultdict[int, list[Letter]] = defaultdict(list)
+    for letter in letters:
+        rounds[places[letter.id]].append(letter)
+        places[letter.id] += 1
+    yield from rounds.values()
 
 
 def indexed_letter(row: asyncpg.Record) -> IndexedLetter:

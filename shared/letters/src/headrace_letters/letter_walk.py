@@ -6,14 +6,23 @@ from typing import Any
 from headrace_clients.postgres import Connection
 from headrace_letters.count_source import VISIBLE
 from headrace_letters.letter_order import IN_INDEX_ORDER
-from headrace_letters.merge_statements import LETTERS
+from headrace_letters.merge_statements import LETTERS, LOCK
 from headrace_letters.selection import Selection
 from headrace_runtime.decoder import Position
 
+EXPIRED_PART = 2000
+"""Rows that are removed in one transaction."""
 LAST_OFFSETS = f"""
     SELECT dead_topic, dead_partition, max(dead_offset) AS last FROM {LETTERS} WHERE dead_topic IS NOT NULL
     GROUP BY dead_topic, dead_partition ORDER BY dead_topic, dead_partition
 """  # noqa: S608
+
+EXPIRED = f"""
+    SELECT dead_id FROM {LETTERS}
+    WHERE dead_topic = $1 AND dead_partition = $2 AND dead_offset < $3
+    ORDER BY dead_offset LIMIT {EXPIRED_PART}
+"""  # noqa: S608
+REMOVE = f"DELETE FROM {LETTERS} WHERE dead_id = ANY($1) AND dead_offset < $2"  # noqa: S608
 
 
 async def last_positions(connection: Connection) -> list[Position]:
@@ -38,3 +47,11 @@ async def rows_between(
         *parameters,
     )
     return rows
+
+
+async def remove_before(connection: Connection, first: Position) -> int:
+    """Removes some rows of this partition with lower offsets; returns how many, 0 at the end. In a transaction."""
+    ids = [row["dead_id"] for row in await connection.fetch(EXPIRED, *first)]
+    await connection.execute(LOCK, ids)
+    await connection.execute(REMOVE, ids, first.offset)
+    return len(ids)
