@@ -1,13 +1,14 @@
 """An edited letter is a new change for all workers, with the version of the change that it corrects."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from harness.installation import Installation, open_installation, prepared
+from harness.installation import Installation, in_memory, open_installation, prepared
 from harness.live_workers import running
 from harness.records import eventually, product, publish, read_all
 from harness.servers import Servers
@@ -17,6 +18,7 @@ from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
 from headrace_letters.selection import Selection
 from headrace_schemas import headers
+from headrace_worker.stage import Applied, Output
 from headrace_worker.worker import load_worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
@@ -27,15 +29,51 @@ STORES = ("elasticsearch", "pgvector", "qdrant")
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def installation(servers: Servers) -> AsyncIterator[Installation]:
     """Every worker, on its real store."""
-    async with open_installation(servers, "embed", *STORES) as opened, AsyncExitStack() as stack:
+    async with open_installation(servers, "embed", *STORES) as opened:
         opened.variables = {"BREAKER__ALLOW_REJECTS": "true"}
-        for name in ("embed", *STORES):
-            worker = load_worker(name)
-            settings = opened.settings_of(worker)
+        workers = [in_memory(load_worker("embed"), Embedding(opened)), *map(load_worker, STORES)]
+        # Importing a worker blocks the event loop: do it before any of them talks to Kafka.
+        for worker in workers:
             if worker.store is not None:
-                await (await prepared(worker, settings)).close()
-            await stack.enter_async_context(running(worker, settings))
-        yield opened
+                await (await prepared(worker, opened.settings_of(worker))).close()
+        started, stopping = asyncio.Event(), asyncio.Event()
+
+        async def work() -> None:
+            async with AsyncExitStack() as stack:
+                for worker in workers:
+                    await stack.enter_async_context(running(worker, opened.settings_of(worker)))
+                started.set()
+                await stopping.wait()
+
+        # The fixture ends in another task than it begins in, and a worker must end in its own.
+        working = asyncio.create_task(work())
+        await asyncio.wait({working, waiting := asyncio.create_task(started.wait())}, return_when="FIRST_COMPLETED")
+        waiting.cancel()
+        if not working.done():
+            yield opened
+        stopping.set()
+        await working
+
+
+class Embedding:
+    """The stage of embed without a model: a vector follows from the title alone."""
+
+    def __init__(self, installation: Installation) -> None:
+        worker = load_worker("qdrant")
+        self._sink = Sink(worker, installation.settings_of(worker), sink_records("qdrant"))
+
+    async def apply(self, changes: Sequence[Any]) -> list[Applied]:
+        return [Applied((self._output(change),)) for change in changes]
+
+    async def check(self) -> None:
+        """It has no store."""
+
+    def _output(self, change: Any) -> Output:
+        sink, at = self._sink, ("product", change.id, change.version)
+        record = sink.delete(*at) if change.deleted else sink.upsert(*at, change.title)
+        topic = sink.settings.topics.embedded("product", sink.settings.model)
+        value = record.model_dump_json(exclude_none=True).encode()
+        return Output(topic, change.id.encode(), value, (headers.schema_pair(record),))
 
 
 def bad(id: str, version: int = 7, **fields: Any) -> dict[str, Any]:

@@ -282,7 +282,7 @@ async def publish_shortened(causes: FiveCauses, selection: Selection) -> int:
             value = line["value"]
             value["product_id"] = value["product_id"].rstrip("x")
             fields_of_product = {name: one for name, one in value.items() if name in ProductChange.field_names}
-            causes.documents[value["product_id"]] = Expected(1, False, fields_of_product)
+            causes.documents[value["product_id"]] = Expected(line["version"], False, fields_of_product)
         results = await edits(part, installation.index, installation.stores, installation.settings)
         chosen = [one for one in results if isinstance(one, Edit)]
         assert len(chosen) == len(part), results[:3]

@@ -34,6 +34,7 @@ from headrace_worker.stage import Unavailable
 
 ANSWER_WITHIN = 30.0
 """Seconds to wait for workers that have not answered for the letters' records."""
+EDITED_BEFORE = "an earlier line is an edit of the same record"
 Taken = dict[tuple[Kind, str], int]
 """By entity: the highest version of its edits so far."""
 
@@ -98,11 +99,16 @@ async def edits(
     records: set[str] = set()
     found: list[Edit | Refused | Unchanged] = []
     for one in read:
-        if isinstance(one, _Line):
-            why = waiting.why(one.kind, one.letter.letter) or _edited_before(one, records)
-            found.append(Refused(one.letter.letter.id, why) if why else _edit(one, stored, settings, version, taken))
-        else:
+        if not isinstance(one, _Line):
             found.append(one)
+            continue
+        letter = one.letter.letter
+        record = record_of(letter) or letter.id
+        why = waiting.why(one.kind, letter) or (EDITED_BEFORE if record in records else None)
+        result = Refused(letter.id, why) if why else _edit(one, stored, settings, version, taken)
+        if isinstance(result, Edit):
+            records.add(record)
+        found.append(result)
     return found
 
 
@@ -134,15 +140,6 @@ class _Line(NamedTuple):
     @property
     def id(self) -> str:
         return str(self.fields[ID_FIELDS[self.kind]])
-
-
-def _edited_before(line: _Line, records: set[str]) -> str | None:
-    """Whether an earlier line edits the same record. `records`: those of the earlier lines."""
-    record = record_of(line.letter.letter)
-    if record is None or record not in records:
-        records |= {record} if record else set()
-        return None
-    return "an earlier line is an edit of the same record, from the letter of another worker"
 
 
 def _read(
