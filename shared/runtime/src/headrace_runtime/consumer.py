@@ -73,6 +73,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._max_bytes = max_bytes
         self._largest_value = largest_value
         self._unpacked = 0
+        self._rewind_due = False
         self._repair = repair
         self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
         self._transactions = OpenTransactions(health, metrics)
@@ -92,6 +93,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
         """The next records of every partition that can be read; {} after `wait_ms` without a record."""
         self._health.beat()
+        await self._rewind_again()
         self._release_held()
         self._follow_holds()
         size = self._health.poll_size(max_records)
@@ -103,7 +105,9 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             await self._rewind()
             if not _cannot_unpack(error):
                 raise
+            self._rewind_due = True
             records = await self._hold_unreadable(size)
+            self._rewind_due = False
         finally:
             self._health.beat()
         positions = await self._positions()
@@ -176,7 +180,14 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self.resume(*((self._paused_with_topic & assigned) - wanted - self._held.keys()))
         self._paused_with_topic = wanted
 
+    async def _rewind_again(self) -> None:
+        """If Kafka could not be reached after a failed poll, positions are still beyond records that nobody has got."""
+        if not self._rewind_due:
+            return
+        await self._rewind()
+
     async def _rewind(self) -> None:
+        self._rewind_due = True
         # Not seek_to_committed: it leaves a partition where it is when the committed offset is 0.
         committed = {partition: await self.committed(partition) for partition in self.assignment()}
         for partition, offset in committed.items():
@@ -185,6 +196,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         never_committed = [partition for partition, offset in committed.items() if offset is None]
         if never_committed:
             await self.seek_to_beginning(*never_committed)
+        self._rewind_due = False
 
     async def _hold_unreadable(self, most: int | None) -> Polled:
         """Polls each partition alone to find those that raise, and pauses them.
