@@ -246,6 +246,29 @@ async def test_a_newer_schema_holds_its_topic_before_anything_of_it_is_applied()
     assert (problem.subject, "product-change/2" in problem.reason) == (TOPIC, True)
 
 
+async def test_a_topic_stays_held_while_only_another_partition_of_it_goes_on() -> None:
+    path = Path()
+    newer = kafka_record(product("b", 1), headers=[(headers.SCHEMA, b"product-change/2")])
+    await path.handle(newer)
+    await path.handle(kafka_record(product("a", 1), partition=1))
+    assert path.stage.versions() == {"a": 1}
+    assert [problem.subject for problem in path.health.open_problems()] == [TOPIC]
+    await path.handle(*live(product("b", 1)))
+    assert path.health.problems() == []
+
+
+async def test_a_store_that_answers_again_is_no_problem_although_the_topic_is_held() -> None:
+    path = Path()
+    products = live(*[product(f"p{n}", 1) for n in range(WINDOW)])
+    path.stage.down = True
+    with pytest.raises(NackMessage):
+        await path.handle(*products)
+    path.stage.down = False
+    path.stage.reject = {f"p{n}" for n in range(WINDOW)}
+    await path.handle(*products)
+    assert [problem.kind for problem in path.health.open_problems()] == ["held topic"]
+
+
 async def test_the_metric_of_records_counts_each_outcome() -> None:
     path = Path()
     path.stage.reject = {"b"}

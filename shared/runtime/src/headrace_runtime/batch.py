@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from aiokafka import TopicPartition
 from faststream.exceptions import NackMessage
 
 from headrace_runtime.assignment import Repair
@@ -73,13 +74,15 @@ class BatchPath:
             raise NackMessage from error
         if results:
             self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started)
+        else:
+            self._reporter.set_aside()
 
     async def _settle(self, records: Sequence[KafkaRecord]) -> list[Result]:
         results = await self._answered(self._decoded(records))
         await self._publisher.publish(results, self._now())
         self._breaker.count(results)
         if self._holds.causes:
-            self._holds.release({result.record.topic for result in results})
+            self._holds.release({TopicPartition(*position(result.record)[:2]) for result in results})
         return results
 
     def _decoded(self, records: Sequence[KafkaRecord]) -> list[Read]:

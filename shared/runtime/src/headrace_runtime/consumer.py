@@ -111,6 +111,8 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         finally:
             self._health.beat()
         positions = await self._positions()
+        if self._holds.causes:
+            self._release_passed(positions, records)
         if not records:
             await self._commit_passed(positions)
         self._report_lag(positions)
@@ -173,12 +175,17 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             return
         assigned = self.assignment()
         if assigned:
-            self._holds.release(self._holds.causes.keys() - {partition.topic for partition in assigned})
+            self._holds.release(self._holds.set_aside().keys() - assigned)
         paused = self._holds.paused()
         wanted = {partition for partition in assigned if partition.topic in paused}
         self.pause(*wanted)
         self.resume(*((self._paused_with_topic & assigned) - wanted - self._held.keys()))
         self._paused_with_topic = wanted
+
+    def _release_passed(self, positions: Mapping[TopicPartition, int], records: Polled) -> None:
+        """Releases what was set aside and is not in the topic any more: retention or compaction removed it."""
+        set_aside = self._holds.set_aside().items()
+        self._holds.release([of for of, first in set_aside if of not in records and positions.get(of, first) > first])
 
     async def _rewind_again(self) -> None:
         """If Kafka could not be reached after a failed poll, positions are still beyond records that nobody has got."""

@@ -42,6 +42,7 @@ class Holds:
         self._clock = clock
         self._until: dict[str, float] = {}
         self._set_back: dict[TopicPartition, int] = {}
+        self._set_aside: dict[TopicPartition, int] = {}
         self.causes: dict[str, Cause] = {}
 
     def hold(self, topic: str, cause: Cause, records: Iterable[KafkaRecord]) -> None:
@@ -61,10 +62,19 @@ class Holds:
         for record in records:
             partition = TopicPartition(record.topic, record.partition)
             self._set_back[partition] = min(record.offset, self._set_back.get(partition, record.offset))
+            self._set_aside[partition] = self._set_back[partition]
 
-    def release(self, topics: Collection[str]) -> None:
-        """Releases those of the topics that are held: their records are settled, or other copies read them now."""
-        for topic in self.causes.keys() & topics:
+    def set_aside(self) -> Mapping[TopicPartition, int]:
+        """The partitions of held topics of which records wait, each with the first of their offsets."""
+        return dict(self._set_aside)
+
+    def release(self, partitions: Collection[TopicPartition]) -> None:
+        """Nothing is set aside of these partitions any more: their records are settled or gone, or another copy reads
+        them now. A topic is released when nothing is set aside of any of its partitions.
+        """
+        for partition in partitions:
+            self._set_aside.pop(partition, None)
+        for topic in self.causes.keys() - {partition.topic for partition in self._set_aside}:
             del self.causes[topic], self._until[topic]
             self._health.solved("held topic", topic)
             self._metrics.release(topic)

@@ -38,6 +38,10 @@ class Reporter:
         self._unavailable(error)
         log.warning("batch_given_back", store=error.store, records=records)
 
+    def set_aside(self) -> None:
+        """Every record of a batch belongs to a held topic: no batch waits for a store or the broker any more."""
+        self._health.batch_problems_end()
+
     def settled(self, results: Sequence[Result], *, now: datetime, seconds: float) -> None:
         """Every record of a batch is settled; `seconds`: how long the batch took."""
         outcomes: Counter[tuple[str, str]] = Counter()
