@@ -2,6 +2,7 @@
 why. No log line and no metric contains a payload."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ from headrace_runtime.decoder import Decoder
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.publisher import Outgoing
+from headrace_runtime.publisher import Outgoing, RecordsRefused
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_schemas import headers
@@ -75,6 +76,7 @@ class Path:
         self.metrics = Metrics("memory")
         self.holds = Holds("memory", self.health, self.metrics)
         self.outputs: list[Any] = []
+        self.refused_outputs: set[str] = set()
         stopping = Stopping()
         batch = BatchSettings(give_back_after=0.001)
         loop = RetryLoop(
@@ -97,7 +99,10 @@ class Path:
         )
 
     async def _publish(self, outputs: Any) -> None:
-        self.outputs += outputs
+        refused = [place for place, (decoded, _) in enumerate(outputs) if decoded.change.id in self.refused_outputs]
+        self.outputs += [output for place, output in enumerate(outputs) if place not in refused]
+        if refused:
+            raise RecordsRefused(refused, "the topic accepts no batch as large")
 
     def sample(self, name: str, **labels: str) -> float | None:
         return self.metrics.registry.get_sample_value(name, labels)
@@ -187,6 +192,24 @@ async def test_no_output_of_a_held_topic_is_published(undecodable: bool) -> None
     assert {decoded.change.id for decoded, _ in path.outputs} == {"k0", "k1"}
     assert set(path.publisher.outcomes_of(TOPIC)) == set()
     assert set(path.publisher.outcomes_of(KEYWORDS).values()) == {"applied"}
+
+
+async def test_outputs_beside_those_that_their_topic_refuses_are_published_once_while_the_topic_is_held() -> None:
+    path = Path()
+    path.stage.outputs = "headrace.embedded"
+    path.refused_outputs = {f"large{n}" for n in range(WINDOW)}
+    products = live(*[product(f"p{n}", 1) for n in range(5)], *[product(f"large{n}", 1) for n in range(WINDOW)])
+    for _ in range(3):
+        await path.handle(*products, *keywords(2))
+    assert [problem.kind for problem in path.health.open_problems()] == ["held topic"]
+    assert sorted(decoded.change.id for decoded, _ in path.outputs if decoded.kind == "product") == [
+        f"p{n}" for n in range(5)
+    ]
+    path.refused_outputs = set()
+    await path.handle(*products)
+    assert path.health.problems() == []
+    published = Counter(decoded.change.id for decoded, _ in path.outputs if decoded.kind == "product")
+    assert published == Counter(record.key.decode() for record in products)
 
 
 async def test_replays_of_a_held_topic_go_on() -> None:

@@ -11,7 +11,7 @@ from typing import Any, Literal, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
+from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, position
 from headrace_runtime.poison import PoisonSearch
 from headrace_runtime.publisher import RecordsRefused
 from headrace_schemas.digest import digest_of
@@ -111,6 +111,8 @@ class RetryLoop:
         self._publish = publish
         self._max_output_bytes = max_output_bytes
         self._on_unavailable = on_unavailable
+        # Of outputs that were published before their topic was held: its records are read again and again.
+        self._acknowledged: set[int] = set()
 
     async def answers(self, decoded: Iterable[Decoded], refused: Refused = lambda rejected: None) -> list[Answered]:
         """The stage's answer for every record. The next newest change of an entity is tried only if its newest is
@@ -168,13 +170,18 @@ class RetryLoop:
         if rejected := [(i, outcome) for i, outcome in known.items() if isinstance(outcome, Rejected)]:
             refused([Answered(*newest[index], rejection=outcome) for index, outcome in rejected])
         if outputs:
+            if self._acknowledged:
+                outputs = [one for one in outputs if _mark(newest, one) not in self._acknowledged]
             try:
                 await self._publish([(newest[index], output) for index, output in outputs])
             except RecordsRefused as error:
                 rejection = Rejected("too_large", error.detail, ("output", "refused"))
                 indexes = {outputs[place][0] for place in error.indexes}
                 known |= dict.fromkeys(indexes, rejection)
+                others = {_mark(newest, one) for place, one in enumerate(outputs) if place not in error.indexes}
+                self._acknowledged |= others
                 refused([Answered(*newest[index], rejection=rejection) for index in indexes])
+                self._acknowledged -= others
         return known
 
 
@@ -238,6 +245,12 @@ class Attempts:
         if len(changes) == 1:
             return [rejection]
         return [outcome for half in halves(changes) for outcome in await self._apply(half)]
+
+
+def _mark(newest: Sequence[Decoded], one: tuple[int, Output]) -> int:
+    """Identifies one output of one record."""
+    index, output = one
+    return hash((position(newest[index].record), output))
 
 
 def _other_content(others: Sequence[Decoded], answered: list[Answered]) -> list[Decoded]:
