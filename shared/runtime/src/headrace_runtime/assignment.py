@@ -36,6 +36,12 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
         self._metrics = metrics
         self._inputs = inputs
         self._on_expired = on_expired
+        self._checked = asyncio.Event()
+        self._checked.set()
+
+    async def checked(self) -> None:
+        """Returns when it is known which records expired before the last rebalance. A commit before would hide them."""
+        await self._checked.wait()
 
     async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:
         """aiokafka's callback before a rebalance."""
@@ -45,6 +51,13 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""
         self._health.assigned = len(assigned)
+        self._checked.clear()
+        try:
+            await self._look_for_expired(assigned)
+        finally:
+            self._checked.set()
+
+    async def _look_for_expired(self, assigned: Collection[TopicPartition]) -> None:
         if not assigned:
             return
         starts: Mapping[TopicPartition, int] = await self._consumer.beginning_offsets(list(assigned))

@@ -121,7 +121,13 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
     async def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
         """Like aiokafka's: without `offsets` the position of every partition. Of a held topic that is the first record
         that was set aside.
+
+        Waits until it is known what has expired. Commits nothing while a repair of that is due: the next batch
+        publishes it first, and its commit covers these offsets.
         """
+        await self._assignment.checked()
+        if self._repair.due:
+            return
         self._follow_holds()
         committed = offsets or await self._positions()
         await super().commit(offsets)
@@ -287,7 +293,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         """
         read = positions.keys() - self.paused()
         passed = {partition: positions[partition] for partition in read if self._is_passed(partition, positions)}
-        if not passed or self._repair.due:
+        if not passed:
             return
         try:
             async with asyncio.timeout(COMMIT_WITHIN):
