@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace_letters.letter import Letter, read_letter
 from headrace_runtime.dead_letters import dead_letter, fingerprint
-from headrace_runtime.decoder import Position
+from headrace_runtime.decoder import Omitted, Position
 from headrace_schemas import headers
 from headrace_schemas.topics import Topics
 from headrace_worker.stage import Rejected
@@ -48,6 +48,10 @@ def ours(record: Any, *, worker: str = "qdrant", now: datetime = NOW, **place: A
     again = record.topic == TOPICS.replay(worker)
     sent = dead_letter(worker, TOPICS.dead(worker), record, REFUSED, now=now, max_bytes=10**6, replayed=again)
     return kafka_record(sent.value, sent.key or b"", topic=sent.topic, headers=sent.headers, **place)
+
+
+def test_a_letter_whose_value_is_too_large_to_keep_in_memory_has_the_size_of_its_value() -> None:
+    assert read_letter(kafka_record(Omitted(20_000_000), b"a", topic=DEAD), TOPICS).size == 20_000_000
 
 
 def test_a_letter_of_headrace_has_all_values_of_its_headers() -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 from headrace_letters.failure_report import Origin, failure_report, headers_of
 from headrace_letters.storable_text import storable
 from headrace_letters.subject import subject
-from headrace_runtime.decoder import KafkaRecord, Position, position
+from headrace_runtime.decoder import KafkaRecord, Omitted, Position, position
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import Topics
 
@@ -88,7 +88,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
         kind=about.kind,
         entity_id=about.id,
         version=about.version,
-        size=None if record.value is None else len(record.value),
+        size=_size(record.value),
         before_store=report.before_store,
     )
 
@@ -123,6 +123,12 @@ def letter_id(value: bytes) -> str:
     except UnicodeDecodeError:
         text = ""
     return text if text and "\x00" not in text and len(value) <= MAX_ID_BYTES else hashlib.sha256(value).hexdigest()
+
+
+def _size(value: bytes | None) -> int | None:
+    if isinstance(value, Omitted):
+        return value.size
+    return None if value is None else len(value)
 
 
 def _fingerprint(*cause: str) -> str:
