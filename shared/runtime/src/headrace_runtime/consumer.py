@@ -146,7 +146,10 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
 
     async def _poll(self, most: int | None) -> Polled:
-        """Takes records in parts, so small that even the largest values end the poll at `max_bytes`."""
+        """Takes records in parts, so small that even the largest values end the poll at `max_bytes`. Only a value of
+        more than half of that may exceed it: if the poll left room for every such value, it would have one record.
+        """
+        room = min(self._largest_value, self._max_bytes // 2)
         polled: Polled = {}
         left, wait_ms, self._unpacked = most, self._wait_ms, 0
         while left is None or left > 0:
@@ -156,7 +159,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             for partition, records in taken.items():
                 polled.setdefault(partition, []).extend(records)
                 left = None if left is None else left - len(records)
-            if not taken or self._unpacked + self._largest_value > self._max_bytes:
+            if not taken or self._unpacked + room > self._max_bytes:
                 break
             wait_ms = 0
         return polled
