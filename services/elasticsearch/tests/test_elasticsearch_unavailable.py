@@ -13,7 +13,7 @@ from headrace_elasticsearch.indices import Indices
 from headrace_elasticsearch.settings import ElasticsearchSettings
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
-from headrace_worker.stage import Applied, Unavailable
+from headrace_worker.stage import Applied, Rejected, Unavailable
 
 
 async def test_without_its_alias_nothing_is_written_and_no_index_is_created_in_its_place(
@@ -102,18 +102,35 @@ async def test_a_conflict_whose_version_cannot_be_read_is_unavailable(
 
 
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
-async def test_more_in_flight_than_the_server_accepts_is_unavailable_and_not_bad_data(
+async def test_only_a_change_above_the_limit_of_a_node_is_too_large_and_an_overload_is_unavailable(
     client: AsyncElasticsearch, names: Indices, store: ElasticsearchStore, product: Any
 ) -> None:
+    """Both are a 429 with the type es_rejected_execution_exception."""
     nodes = (await client.nodes.stats(metric="indexing_pressure"))["nodes"]
     [pressure] = [node["indexing_pressure"]["memory"]["limit_in_bytes"] for node in nodes.values()]
-    stage = ElasticsearchStage(client, names, BulkLimits(bytes=4 * pressure))
     megabyte = "x" * 1_000_000
+    changes = [product(f"p{n}", description=megabyte) for n in range(pressure // 1_000_000 + 2)]
 
-    with pytest.raises(Unavailable, match="429 es_rejected_execution_exception") as caught:
-        await stage.apply([product(f"p{n}", description=megabyte) for n in range(pressure // 1_000_000 + 2)])
+    assert await ElasticsearchStage(client, names, BulkLimits(bytes=4 * pressure)).apply(changes) == [Applied()] * len(
+        changes
+    )
 
-    assert not caught.value.suspect
+    [never, small] = await ElasticsearchStage(client, names).apply(
+        [product("large", description="x" * (pressure + 1)), product("small")]
+    )
+    assert isinstance(never, Rejected)
+    assert (never.reason, never.cause, small) == ("too_large", ("elasticsearch", "429"), Applied())
+
+    limits = BulkLimits(bytes=6 * pressure // 10, in_flight=8)
+    again = [product(f"p{n}", version=2, description=megabyte) for n in range(4 * pressure // 1_000_000)]
+    try:
+        outcomes = await ElasticsearchStage(client, names, limits).apply(again)
+    except Unavailable as error:
+        outcomes = [error]
+    overloads = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+    assert overloads
+    assert all("429 es_rejected_execution_exception" in one.detail and not one.suspect for one in overloads)
+    assert not [outcome for outcome in outcomes if not isinstance(outcome, Applied | Unavailable)]
 
 
 async def test_a_server_that_is_not_there_is_unavailable(names: Indices, product: Any) -> None:
