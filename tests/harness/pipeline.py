@@ -41,9 +41,12 @@ RECORDS_A_POLL = "40"
 
 
 class Pipeline:
-    """Every installed worker as a process, on a topic prefix of its own."""
+    """Every installed worker as a process, on a topic prefix of its own.
 
-    def __init__(self, servers: Servers, directory: Path) -> None:
+    `variables`: further settings, without the prefix HEADRACE_.
+    """
+
+    def __init__(self, servers: Servers, directory: Path, **variables: str) -> None:
         self.prefix = f"c{uuid.uuid4().hex[:8]}."
         self._servers = servers
         self._directory = directory
@@ -55,7 +58,7 @@ class Pipeline:
             "ELASTICSEARCH__TIMEOUT": REQUEST_SECONDS,
             "POSTGRES__TIMEOUT": REQUEST_SECONDS,
             "LINK__SWEEP_WAIT": SWEEP_SECONDS,
-        }
+        } | variables
         self.settings = servers.settings(WorkerSettings, *SERVERS, **self.variables)
         self._receipts = ReceiptReader(self.settings)
         self._log_ends = LogEnds(self.settings.kafka)
@@ -63,8 +66,12 @@ class Pipeline:
 
     def process(self, name: str, copy: str = "") -> WorkerProcess:
         """Makes a process of that worker and does not start it."""
-        environment = dict(self._servers.need()) | {f"HEADRACE_{key}": value for key, value in self.variables.items()}
-        return WorkerProcess(name, environment, self._directory, copy)
+        return WorkerProcess(name, self.environment, self._directory, copy)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The HEADRACE_ variables of its workers and commands."""
+        return dict(self._servers.need()) | {f"HEADRACE_{key}": value for key, value in self.variables.items()}
 
     async def open(self) -> None:
         """Makes the topics and the stores, and starts every worker."""
@@ -86,6 +93,10 @@ class Pipeline:
         for worker in self.workers.values():
             worker.end()
 
+    def settings_of(self, name: str) -> Any:
+        """A worker's settings."""
+        return self._servers.settings(load_worker(name).settings, **self.variables)
+
     def store(self, name: str) -> AbstractAsyncContextManager[Any]:
         """Opens the read side of a worker's store; None if it has none."""
         return self._opened(name, load_worker(name).store)
@@ -103,7 +114,7 @@ class Pipeline:
         if opener is None:
             yield None
             return
-        opened = opener(self._servers.settings(load_worker(name).settings, **self.variables))
+        opened = opener(self.settings_of(name))
         try:
             yield opened
         finally:
@@ -167,8 +178,7 @@ class Pipeline:
     async def _wrong_links(self) -> list[str]:
         """Describes where a store's links differ from the exact nearest keywords of everything published here."""
         products, keywords = [await read_embeddings(self.settings, kind) for kind in ID_FIELDS]
-        link = load_worker("link")
-        options = self._servers.settings(link.settings, **self.variables).link
+        options = self.settings_of("link").link
         found = []
         for name in self.workers:
             async with self.links(name) as store:
