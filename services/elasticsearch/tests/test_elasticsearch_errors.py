@@ -7,7 +7,7 @@ from elastic_transport import ApiResponseMeta, HttpHeaders, NodeConfig
 from elasticsearch import ApiError, ConnectionTimeout
 
 from headrace_elasticsearch.errors import item_error, request_error
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable
+from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable
 
 
 def api_error(status: int, body: Any) -> ApiError:
@@ -109,5 +109,7 @@ def test_a_request_refused_for_its_content_rejects_the_batch() -> None:
     assert outcome.rejection.cause == ("elasticsearch", "action_request_validation_exception")
 
 
-def test_the_text_of_a_timeout_contains_nothing_of_the_request() -> None:
-    assert str(request_error(ConnectionTimeout("timed out on {…}"), 100)) == "elasticsearch: ConnectionTimeout"
+def test_a_timeout_is_no_answer_and_its_text_contains_nothing_of_the_request() -> None:
+    outcome = request_error(ConnectionTimeout("timed out on {…}"), 100)
+    assert isinstance(outcome, NoAnswer)
+    assert str(outcome) == "elasticsearch: ConnectionTimeout"

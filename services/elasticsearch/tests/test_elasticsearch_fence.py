@@ -18,6 +18,7 @@ async def test_a_conflict_with_the_same_version_is_applied_and_with_a_newer_one_
     outcomes = await stage.apply([product("same", 5), product("newer", 2**63 - 2), product("older", 6)])
 
     assert outcomes == [Applied(), Superseded(by=2**63 - 1), Applied()]
+    assert [outcome.without_work for outcome in outcomes if isinstance(outcome, Applied)] == [True, False]
 
 
 async def test_a_product_and_a_keyword_of_one_id_are_looked_up_each_in_its_own_index(

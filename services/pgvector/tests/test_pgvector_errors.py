@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from headrace_clients.settings import PostgresSettings
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
-from headrace_worker.stage import Applied, Rejected, Unavailable
+from headrace_worker.stage import Applied, NoAnswer, Rejected, Unavailable
 
 Sql: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 UNAVAILABLE = [
@@ -28,6 +28,7 @@ async def test_an_error_of_the_server_is_unavailable(sink: Sink, stage: Pgvector
     with pytest.raises(Unavailable) as caught:
         await stage.apply([sink.upsert("product", "a", 1)])
     assert not caught.value.suspect
+    assert isinstance(caught.value, NoAnswer) == (code == "57014")
     await check_recovered(sink, stage, sql)
 
 

@@ -1,7 +1,8 @@
-"""One change makes the server fail, on a real broker and a real server."""
+"""The server fails, or does not answer, for one change, on a real broker and a real server."""
 
 import uuid
 
+import pytest
 from harness.live_workers import running
 from harness.records import eventually, publish, read_all, receipts
 from harness.servers import Servers
@@ -15,18 +16,22 @@ from headrace_schemas import headers
 
 FAILS_ON_ONE = """
     CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN RAISE EXCEPTION 'broken' USING ERRCODE = 'XX000'; END $$;
+    BEGIN %s; END $$;
     CREATE TRIGGER fail BEFORE INSERT ON headrace.products
     FOR EACH ROW WHEN (NEW.product_id = 'bad') EXECUTE FUNCTION fail();
 """
 
 
+@pytest.mark.parametrize(
+    "failure", ["RAISE EXCEPTION 'broken' USING ERRCODE = 'XX000'", "PERFORM pg_sleep(3600)"], ids=["fails", "hangs"]
+)
 async def test_a_change_that_alone_makes_the_server_fail_does_not_block_the_others(
-    servers: Servers, settings: PgvectorSettings, sink: Sink, store: PgvectorStore, sql: object
+    servers: Servers, settings: PgvectorSettings, sink: Sink, store: PgvectorStore, sql: object, failure: str
 ) -> None:
-    await sql.execute(FAILS_ON_ONE)  # type: ignore[attr-defined]
+    await sql.execute(FAILS_ON_ONE % failure)  # type: ignore[attr-defined]
     broker = servers.settings(PgvectorSettings, "kafka", TOPIC_PREFIX=f"t{uuid.uuid4().hex[:8]}.")
     settings = settings.model_copy(update={"kafka": broker.kafka, "topic_prefix": broker.topic_prefix})
+    settings.batch.give_back_after, settings.batch.poison_tries = 4.0, 2
     await apply_topics(settings, ["pgvector"])
     ids = [*(f"p{number}" for number in range(40)), "bad"]
     rows = [sink.upsert("product", id, 1).model_dump(mode="json", exclude_none=True) for id in ids]

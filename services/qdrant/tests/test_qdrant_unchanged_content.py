@@ -23,7 +23,10 @@ async def test_a_price_change_does_not_write_the_vector(
     await stage.apply([upsert("a", 1, "text", price=1)])
     # Another vector for the same text shows whether the stage writes it.
     other = embed("text", values=[1.0] + [0.0] * (settings.dimension - 1))
-    assert await stage.apply([upsert("a", 2, "text", price=2, embedding=other)]) == [Applied()]
+    outcomes = [*await stage.apply([upsert("a", 2, "text", price=2, embedding=other)])]
+    outcomes += await stage.apply([upsert("a", 2, "text", price=2, embedding=other)])
+    assert outcomes == [Applied(), Applied()]
+    assert [outcome.without_work for outcome in outcomes if isinstance(outcome, Applied)] == [False, True]
     (point,) = await client.retrieve(collection_of("product", settings.names), [point_id("a")], with_vectors=True)
     assert point.payload is not None
     assert (point.payload["price"], point.payload["version"]) == (2, 2)

@@ -1,6 +1,7 @@
 """Each error of Qdrant is about the data or means that it is unavailable, over REST and gRPC, with the real client."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -13,7 +14,7 @@ from qdrant_client import models
 
 from headrace_clients.qdrant import check_completed, connect, qdrant_errors
 from headrace_clients.settings import QdrantSettings
-from headrace_worker.stage import BatchRejected, Unavailable
+from headrace_worker.stage import BatchRejected, NoAnswer, Unavailable
 
 HOST = "127.0.0.1"
 
@@ -136,6 +137,14 @@ async def test_a_call_that_fails_for_another_reason_is_unavailable(name: str) ->
         with pytest.raises(Unavailable) as raised:
             await ask(settings)
     assert raised.value.suspect == (name in ("INTERNAL", "UNKNOWN"))
+    assert isinstance(raised.value, NoAnswer) == (name == "DEADLINE_EXCEEDED")
+
+
+async def test_a_server_that_is_silent_has_not_answered() -> None:
+    with socket.create_server((HOST, 0)) as silent:
+        url = f"http://{HOST}:{silent.getsockname()[1]}"
+        with pytest.raises(NoAnswer):
+            await ask(QdrantSettings(url=url, prefer_grpc=False, timeout=1))
 
 
 async def test_a_write_that_is_not_completed_is_unavailable() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace_runtime.attempts import Attempts
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
+from headrace_worker.stage import Applied, NoAnswer, Outcome, Rejected, Unavailable
 
 TRIES = 3
 
@@ -245,7 +245,7 @@ class Hangs(MemoryStage):
 
 async def test_a_store_that_does_not_answer_in_time_is_unavailable_and_no_change_is_suspect() -> None:
     outcomes = await attempts(Hangs(), timeout=0.01).apply(changes(2))
-    assert kinds(outcomes) == [Unavailable] * 2
+    assert kinds(outcomes) == [NoAnswer] * 2
     assert not any(outcome.suspect for outcome in outcomes if isinstance(outcome, Unavailable))
 
 

@@ -7,10 +7,10 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from elasticsearch import ApiError, TransportError
+from elasticsearch import ApiError, ConnectionTimeout, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
+from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_names import StoreNames
 
 STORE = "elasticsearch"
@@ -111,7 +111,8 @@ def unavailable(error: ApiError | TransportError) -> Unavailable:
             detail += "; has `headrace stores apply` been run?"
         trouble: UnavailableKind = "credentials" if status == 401 or kind == "security_exception" else "other"
         return Unavailable(STORE, detail, suspect=status not in STATES_STATUS, kind=trouble)
-    return Unavailable(STORE, type(error).__name__, kind="unreachable")
+    failure = NoAnswer if isinstance(error, ConnectionTimeout) else Unavailable
+    return failure(STORE, type(error).__name__, kind="unreachable")
 
 
 def rejected(kind: str, reason: str) -> Rejected:

@@ -20,6 +20,7 @@ from headrace_worker.parts import write_parts
 from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
 
 BULK = "/_bulk?require_alias=true&filter_path=items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
+ALREADY_APPLIED = Applied(without_work=True)
 BULK_HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}
 
 
@@ -99,7 +100,7 @@ def _outcome(item: Mapping[str, Any], *, size: int, alone: bool) -> Outcome:
 def _of_refused(change: Indexed, found: Mapping[str, Any]) -> Outcome:
     version = found.get("_version", 0)
     if version == change.version:
-        return Conflict() if differ(found["_source"].get("digest"), digest_of(change)) else Applied()
+        return Conflict() if differ(found["_source"].get("digest"), digest_of(change)) else ALREADY_APPLIED
     if version > change.version:
         return Superseded(by=version)
     # The document was removed since, or its index cannot be read.

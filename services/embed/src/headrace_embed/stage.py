@@ -1,6 +1,6 @@
 """Changes in, changes with vectors out. A delete has no vector; a known text has its vector from the cache."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Mapping, Sequence
 from contextlib import aclosing
 
 import numpy as np
@@ -34,8 +34,9 @@ class EmbedStage:
         hashes = [text if text is None else self._hash(text) for text in texts]
         wanted = {key: text for key, text in zip(hashes, texts, strict=True) if key is not None and text is not None}
         found: dict[str, Found] = dict(self._cache.get(list(wanted)))
-        found |= await self._computed({key: text for key, text in wanted.items() if key not in found})
-        return [self._outcome(change, key, found) for change, key in zip(changes, hashes, strict=True)]
+        computed = await self._computed({key: text for key, text in wanted.items() if key not in found})
+        found |= computed
+        return [self._outcome(change, key, found, computed) for change, key in zip(changes, hashes, strict=True)]
 
     async def check(self) -> None:
         """Raises Unavailable unless the model answers."""
@@ -58,16 +59,18 @@ class EmbedStage:
             found = dict.fromkeys(keys, unavailable) | found
         return found
 
-    def _outcome(self, change: Source, key: str | None, found: dict[str, Found]) -> Outcome:
+    def _outcome(
+        self, change: Source, key: str | None, found: Mapping[str, Found], computed: Container[str]
+    ) -> Outcome:
         if key is None:
-            return Applied((self._output(change, None),))
+            return Applied((self._output(change, None),), without_work=True)
         vector = found[key]
         if isinstance(vector, Rejected | Unavailable):
             return vector
         embedding = Embedding(
             model=self._embedder.model.id, content_hash=key, vector=vector.astype("<f4", copy=False).tobytes()
         )
-        return Applied((self._output(change, embedding),))
+        return Applied((self._output(change, embedding),), without_work=key not in computed)
 
     def _output(self, change: Source, embedding: Embedding | None) -> Output:
         record = EMBEDDED[change.kind].model_validate(

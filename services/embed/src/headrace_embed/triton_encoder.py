@@ -12,7 +12,7 @@ from tritonclient.utils import InferenceServerException
 
 from headrace_embed.model_files import WEIGHTS, ModelFiles
 from headrace_embed.settings import TritonSettings
-from headrace_worker.stage import Unavailable, UnavailableKind
+from headrace_worker.stage import NoAnswer, Unavailable, UnavailableKind
 
 STORE = "triton"
 WEIGHTS_PARAMETER = "weights_sha256"
@@ -78,6 +78,8 @@ class TritonEncoder:
         """A server may come back with other weights, so they are checked again."""
         self._verified = False
         status = str(error.status()).removeprefix("StatusCode.")
+        if status == "DEADLINE_EXCEEDED":
+            return NoAnswer(STORE, f"{status}: {error.message()}")
         kind: UnavailableKind = "unreachable" if status == "UNAVAILABLE" else "other"
         return Unavailable(STORE, f"{status}: {error.message()}", suspect=status in ("INTERNAL", "UNKNOWN"), kind=kind)
 

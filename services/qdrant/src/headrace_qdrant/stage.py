@@ -23,7 +23,7 @@ from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.parts import write_parts
-from headrace_worker.stage import Outcome, Unavailable
+from headrace_worker.stage import Applied, Outcome, Unavailable
 from headrace_worker.store_names import StoreNames
 from headrace_worker.vectors import vector_fault
 
@@ -33,6 +33,7 @@ IN_FLIGHT = 4
 ROUNDS = 8
 """Reads and writes of one part. One round is usual; more are needed only if another writer changes the same points."""
 CHECK_SECONDS = 5.0
+ALREADY_APPLIED = Applied(without_work=True)
 
 Key = tuple[Kind, str]
 
@@ -92,11 +93,17 @@ class QdrantStage:
     async def _write_part(self, changes: Sequence[EmbeddedChange]) -> list[Outcome]:
         """Writes changes of one kind. Raises Unavailable or BatchRejected."""
         collection = self._collections[changes[0].kind]
+        written: set[str] = set()
         for _ in range(ROUNDS):
             stored = await self._read(collection, changes)
             newer = newer_than_stored(changes, stored)
             if not newer:
-                return outcomes(changes, stored)
+                found = outcomes(changes, stored)
+                return [
+                    ALREADY_APPLIED if change.id not in written and isinstance(outcome, Applied) else outcome
+                    for change, outcome in zip(changes, found, strict=True)
+                ]
+            written |= {change.id for change in newer}
             await self._write(collection, writes(newer, stored))
         raise Unavailable(STORE, f"other writers kept changing {len(newer)} points; gave up after {ROUNDS} rounds")
 

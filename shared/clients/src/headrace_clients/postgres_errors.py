@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 import asyncpg
 
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
+from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 
 STORE = "postgres"
 DATA_CLASSES = ("22", "23")
@@ -18,6 +18,8 @@ DATA_CODES = ("54000",)
 INTERNAL_CLASS = "XX"
 COPIED_COLUMN = re.compile(r"^COPY [^,]+, line \d+, column (\w+)")
 CREDENTIALS = ("28000", "28P01")
+CANCELED = "57014"
+"""query_canceled: of the time limit of a statement, or of an operator."""
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
 
 
@@ -29,7 +31,7 @@ def postgres_errors() -> Iterator[None]:
     except asyncpg.PostgresError as error:
         raise _meaning(error) from error
     except TimeoutError as error:
-        raise Unavailable(STORE, "no answer in time", kind="unreachable") from error
+        raise NoAnswer(STORE, "no answer in time", kind="unreachable") from error
     except OSError as error:
         detail = f"cannot be reached: {error.strerror or type(error).__name__}"
         raise Unavailable(STORE, detail, kind="unreachable") from error
@@ -41,6 +43,8 @@ def _meaning(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
     code = error.sqlstate or ""
     if code.startswith(DATA_CLASSES) or code in DATA_CODES:
         return BatchRejected(Rejected("refused_by_store", str(error), (STORE, code, *_place(error)), error))
+    if code == CANCELED:
+        return NoAnswer(STORE, f"{code} {error.args[0]}")
     hint = "; has `headrace stores apply` been run?" if code in NOT_PREPARED else ""
     kind: UnavailableKind = "credentials" if code in CREDENTIALS else "other"
     return Unavailable(STORE, f"{code} {error.args[0]}{hint}", suspect=code.startswith(INTERNAL_CLASS), kind=kind)

@@ -18,7 +18,7 @@ from headrace_clients.settings import QdrantSettings
 from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.stage import BatchRejected, Rejected, Unavailable, UnavailableKind
+from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_names import StoreNames
 
 STORE = "qdrant"
@@ -128,7 +128,7 @@ def qdrant_errors() -> Iterator[None]:
     except ResponseHandlingException as error:
         raise _no_response(error.source) from error
     except TimeoutError as error:
-        raise Unavailable(STORE, "no answer in time", kind="unreachable") from error
+        raise NoAnswer(STORE, "no answer in time", kind="unreachable") from error
 
 
 def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
@@ -146,6 +146,8 @@ def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
     code, message = call.code(), str(call.details())[:MESSAGE_LIMIT]
     if reason := REFUSED_CODE.get(code):
         return BatchRejected(_rejected(reason, code.name, message, error))
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return NoAnswer(STORE, f"{code.name} {message}", kind=CALL_KINDS.get(code, "other"))
     missing = code is grpc.StatusCode.NOT_FOUND
     detail = f"{code.name} {message}{_hint(missing)}"
     return Unavailable(STORE, detail, suspect=code in BROKEN_CODES, kind=CALL_KINDS.get(code, "other"))
@@ -171,4 +173,6 @@ def _hint(missing: bool) -> str:
 def _no_response(source: Exception) -> Unavailable:
     if isinstance(source, ValidationError):
         return Unavailable(STORE, "the response is not Qdrant's")
+    if isinstance(source, httpx.ReadTimeout):
+        return NoAnswer(STORE, "no answer in time", kind="unreachable")
     return Unavailable(STORE, f"cannot be reached: {type(source).__name__}", kind="unreachable")

@@ -1,17 +1,18 @@
 """Gives the newest change of each entity to a stage, again and again, until the stage has answered for every change.
 
 `RetryLoop` repeats attempts while a store is unavailable. `Attempts` makes one attempt: it halves a batch that the
-store refused without naming the change, and starts the search for a change that makes the store fail (`poison`).
+store refused without naming the change, and starts the search for a change that makes the store fail (`poison`) or has
+no answer in time (`no_answer`).
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, position
+from headrace_runtime.no_answer import Apply, NoAnswerSearch
 from headrace_runtime.poison import PoisonSearch
 from headrace_runtime.publisher import RecordsRefused
 from headrace_schemas.digest import digest_of
@@ -23,6 +24,7 @@ from headrace_worker.stage import (
     Applied,
     BatchRejected,
     Conflict,
+    NoAnswer,
     Outcome,
     Output,
     Record,
@@ -199,34 +201,47 @@ class Attempts:
         self._beat = beat
         self._until = 0.0
         self._poison = PoisonSearch(self._apply, stage.check, poison_tries)
+        self._slow = NoAnswerSearch(self._call, stage.check, timeout=timeout, tries=poison_tries)
+        self._always_answered = True
 
     async def apply(self, changes: Sequence[Record]) -> list[Outcome]:
         """An outcome for each change, in order; Unavailable for those that the stage has not answered for.
 
         Takes at most three times `timeout`, however many changes of the batch a slow store refuses.
         """
-        self._until = time.monotonic() + 2 * self._timeout
-        return await self._apply(changes)
+        return await self._begin(changes, self._apply)
 
     async def narrow_down(self, changes: Sequence[Record]) -> list[Outcome]:
         """Like `apply`, in ever smaller parts where the store fails, so that one change does not delay the others."""
-        self._until = time.monotonic() + 2 * self._timeout
-        return await self._poison.narrow_down(changes)
+        return await self._begin(changes, self._poison.narrow_down)
+
+    async def _begin(self, changes: Sequence[Record], apply: Apply) -> list[Outcome]:
+        self._until = asyncio.get_running_loop().time() + 2 * self._timeout
+        if self._always_answered:
+            outcomes = await apply(changes)
+            self._always_answered = NoAnswer not in set(map(type, outcomes))
+            if not self._always_answered:
+                self._slow.note(changes, outcomes)
+            return outcomes
+        return await self._slow.apply(changes, apply, self._until)
 
     async def _apply(self, changes: Sequence[Record]) -> list[Outcome]:
-        if time.monotonic() > self._until:
+        return await self._call(changes, self._timeout)
+
+    async def _call(self, changes: Sequence[Record], seconds: float) -> list[Outcome]:
+        if asyncio.get_running_loop().time() > self._until:
             return [Unavailable("stage", "out of time in the search for the change at fault")] * len(changes)
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(seconds):
                 outcomes = list(await self._stage.apply(changes))
             if len(outcomes) != len(changes):
                 raise RuntimeError(f"the stage returned {len(outcomes)} outcomes for {len(changes)} changes")
         except BatchRejected as error:
-            return await self._bisect(changes, error.rejection)
+            return await self._bisect(changes, error.rejection, seconds)
         except Unavailable as error:
             outcomes = [error] * len(changes)
         except TimeoutError:
-            outcomes = [Unavailable("stage", f"no answer within {self._timeout:g} s")] * len(changes)
+            outcomes = [NoAnswer("stage", f"no answer within {seconds:g} s")] * len(changes)
         except Exception as error:
             # An error in the stage's own code is not about the data: it is handled like a store that answers 500.
             fault = Unavailable("stage", f"failed with {type(error).__name__}", suspect=True)
@@ -241,10 +256,10 @@ class Attempts:
             self._poison.forget_answered(changes, outcomes)
         return outcomes
 
-    async def _bisect(self, changes: Sequence[Record], rejection: Rejected) -> list[Outcome]:
+    async def _bisect(self, changes: Sequence[Record], rejection: Rejected, seconds: float) -> list[Outcome]:
         if len(changes) == 1:
             return [rejection]
-        return [outcome for half in halves(changes) for outcome in await self._apply(half)]
+        return [outcome for half in halves(changes) for outcome in await self._call(half, seconds)]
 
 
 def _mark(newest: Sequence[Decoded], one: tuple[int, Output]) -> int:

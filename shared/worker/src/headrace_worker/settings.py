@@ -82,7 +82,9 @@ class BatchSettings(BaseModel):
     )
     backoff_max: float = Field(30.0, gt=0, description="longest pause between two attempts, seconds")
     poison_tries: int = Field(
-        5, ge=2, description="failures of one change alone, on a healthy store, before it is a dead letter"
+        5,
+        ge=2,
+        description="tries of one change alone that fail, on a healthy store, before it is a dead letter",
     )
 
 

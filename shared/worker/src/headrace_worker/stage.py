@@ -46,9 +46,13 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """The change is durable and readable in the store, possibly from an earlier delivery."""
+    """The change is durable and readable in the store, possibly from an earlier delivery.
+
+    `without_work`: the answer needed no write and no model, so it does not show that these are quick.
+    """
 
     outputs: tuple[Output, ...] = ()
+    without_work: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +102,10 @@ class Unavailable(Exception):
         self.store = store
         self.detail = detail
         self.suspect = suspect
+
+
+class NoAnswer(Unavailable):
+    """The store, or the stage, did not answer in time. Either it is slow, or one change of the batch takes too long."""
 
 
 class BatchRejected(Exception):
