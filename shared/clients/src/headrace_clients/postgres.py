@@ -16,6 +16,8 @@ NewConnection: TypeAlias = "asyncpg.Connection[asyncpg.Record]"
 Connection: TypeAlias = "NewConnection | asyncpg.pool.PoolConnectionProxy[asyncpg.Record]"
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 CLOSE_SECONDS = 5.0
+GONE_MS = 1000
+"""How often the server looks whether the client is gone while a statement runs, milliseconds (PostgreSQL 14)."""
 
 HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
 DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)?")
@@ -68,11 +70,15 @@ async def close_pool(pool: Pool) -> None:
 
 
 def session_settings(seconds: float) -> dict[str, str]:
-    """The server also stops after `seconds`, so that a client that is paused or cut off does not keep its locks."""
+    """The server also stops after `seconds`, so that a client that is paused or cut off does not keep its locks.
+
+    It stops within `GONE_MS` if the connection is closed: asyncpg does not cancel a statement when it is dropped.
+    """
     limit = str(int(seconds * 1000))
     return {
         "application_name": "headrace",
         "statement_timeout": limit,
+        "client_connection_check_interval": str(GONE_MS),
         "idle_in_transaction_session_timeout": limit,
     }
 
