@@ -7,6 +7,7 @@ from threading import Thread
 
 import pytest
 
+from headrace_cli.advice import unreachable
 from headrace_cli.errors import explained
 from headrace_cli.worker_stores import open_store
 from headrace_worker.stage import Unavailable
@@ -141,3 +142,19 @@ def test_one_server_elsewhere_is_enough_to_name_the_addresses(servers: str, monk
     assert problem is not None
     assert servers.split(",")[-1] in problem.lines[0]
     assert UP not in problem.lines[0]
+
+
+@pytest.mark.parametrize("password", ["a,hunter2,b", "12,hunter2", "a,b@c,hunter2"])
+def test_no_part_of_a_password_with_commas_is_shown(password: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_POSTGRES__DSN", f"postgresql://somebody:{password}@db-1:5432,db-2/catalogue")
+    line = unreachable("postgres")
+    assert "db-1:5432, db-2," in line
+    assert "hunter2" not in line
+    assert "somebody" not in line
+
+
+def test_a_server_that_only_the_query_of_a_dsn_names_is_not_local(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_POSTGRES__DSN", "postgresql:///catalogue?host=db-1")
+    assert unreachable("postgres").startswith("check that it runs at db-1,")
+    monkeypatch.setenv("HEADRACE_POSTGRES__DSN", "postgresql:///catalogue?host=/var/run/postgresql")
+    assert unreachable("postgres").startswith(UP)

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from headrace_worker.stage import Unavailable
 
@@ -43,13 +43,18 @@ def unreachable(server: str) -> str:
 
 
 def _places(addresses: str) -> Iterator[tuple[str, int | None]]:
-    """Host and port of each address: a URL, or host:port, several of them separated by commas."""
-    for address in addresses.split(","):
-        parts = urlsplit(address.strip() if "://" in address else f"//{address.strip()}")
+    """Host and port of each address: a URL, or host:port, several of them separated by commas.
+
+    The user and password are cut off first: a password may contain commas. A DSN may name its hosts in its query.
+    """
+    parts = urlsplit(addresses.strip() if "://" in addresses else f"//{addresses.strip()}")
+    hosts = parts.netloc.rpartition("@")[2] or ",".join(parse_qs(parts.query).get("host", ()))
+    for host in hosts.split(","):
         try:
-            yield parts.hostname or "", parts.port
+            place = urlsplit(f"//{host.strip()}")
+            yield place.hostname or "", place.port
         except ValueError:
-            yield parts.hostname or "", None
+            yield host.strip(), None
 
 
 def _is_local(host: str) -> bool:
