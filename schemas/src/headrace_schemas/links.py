@@ -53,7 +53,9 @@ class Sweep(BaseModel):
     def id(self) -> str:
         """Identifies what it asks for: of sweeps of one id one is done."""
         part = f" {self.part} of {self.parts}" if self.parts > 1 else ""
-        return f"sweep{part}{' again' if self.republish else ''}"
+        # A sweep that is done already for some expired sets must not count as another one, which asks for more.
+        expired = " ".join(f"{partition}:{first}" for partition, first in sorted((self.expired or {}).items()))
+        return f"sweep{part}{' again' if self.republish else ''}{f' before {expired}' if expired else ''}"
 
     @model_validator(mode="after")
     def _the_part_is_one_of_the_parts(self) -> Self:

@@ -140,6 +140,18 @@ async def test_workers_that_miss_the_same_sets_cause_one_sweep(linked: Linking) 
     await linked.check()
 
 
+async def test_a_sweep_that_is_done_already_does_not_answer_others_of_its_batch(linked: Linking) -> None:
+    topics = linked.settings.topics
+    await linked.publish(expired(topics, 1))
+    await linked.drain()
+    for ask in (linked.sweep(republish=True), linked.publish(expired(topics, 1_000_000))):
+        await linked.lose_published()
+        await ask
+        await linked.publish(expired(topics, 1))
+        await linked.drain()
+        assert await linked.linked("p") == ["near"]
+
+
 async def test_sets_that_expired_after_a_sweep_cause_another(linked: Linking) -> None:
     topics = linked.settings.topics
     await linked.publish(expired(topics, 1))
