@@ -22,7 +22,11 @@ EXPIRED = f"""
     WHERE dead_topic = $1 AND dead_partition = $2 AND dead_offset < $3
     ORDER BY dead_offset LIMIT {EXPIRED_PART}
 """  # noqa: S608
-REMOVE = f"DELETE FROM {LETTERS} WHERE dead_id = ANY($1) AND dead_offset < $2"  # noqa: S608
+REMOVE = f"""
+    DELETE FROM {LETTERS}
+    WHERE dead_id = ANY($1) AND dead_topic = $2 AND dead_partition = $3 AND dead_offset < $4
+"""  # noqa: S608
+"""A letter that fails again meanwhile may lie in another partition then."""
 
 
 async def last_positions(connection: Connection) -> list[Position]:
@@ -53,5 +57,5 @@ async def remove_before(connection: Connection, first: Position) -> int:
     """Removes some rows of this partition with lower offsets; returns how many, 0 at the end. In a transaction."""
     ids = [row["dead_id"] for row in await connection.fetch(EXPIRED, *first)]
     await connection.execute(LOCK, ids)
-    await connection.execute(REMOVE, ids, first.offset)
+    await connection.execute(REMOVE, ids, *first)
     return len(ids)
