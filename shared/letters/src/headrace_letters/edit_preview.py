@@ -5,12 +5,22 @@ from typing import Any
 
 from headrace_letters.edit_version import EditVersion, edit_version
 from headrace_letters.installed_stores import InstalledStores
+from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.selection import Status
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 
 EDITABLE: tuple[Status, ...] = ("waiting", "parked")
+OF_LINKS = EditVersion(
+    "refused", why="links are not edited: `headrace relink --product` computes and publishes them again"
+)
+"""For a link set or a request. It names a product, and its version is not one of the catalogue's."""
+
+
+def is_of_links(letter: Letter) -> bool:
+    """Whether the letter is of a record that the workers made about links."""
+    return letter.kind is not None and letter.kind not in ID_FIELDS
 
 
 async def edit_versions(letters: Sequence[IndexedLetter], stores: InstalledStores) -> dict[str, EditVersion]:
@@ -19,7 +29,7 @@ async def edit_versions(letters: Sequence[IndexedLetter], stores: InstalledStore
     An import decides again, once every worker has answered for the record. Raises Unavailable.
     """
     editable = [one.letter for one in letters if one.status in EDITABLE]
-    found: dict[str, EditVersion] = {}
+    found: dict[str, EditVersion] = {letter.id: OF_LINKS for letter in editable if is_of_links(letter)}
     for kind in ID_FIELDS:
         of_kind = [(letter, letter.entity_id) for letter in editable if letter.kind == kind and letter.entity_id]
         stored = await _stored(kind, list({id: None for _, id in of_kind}), stores)

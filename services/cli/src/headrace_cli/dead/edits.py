@@ -17,7 +17,7 @@ from pydantic_core import to_json
 from headrace_cli.dead.edit_lines import edited
 from headrace_cli.dead.original_answers import unanswered
 from headrace_letters.actions import Action
-from headrace_letters.edit_preview import EDITABLE
+from headrace_letters.edit_preview import EDITABLE, OF_LINKS, is_of_links
 from headrace_letters.edit_version import edit_version
 from headrace_letters.index import LetterIndex
 from headrace_letters.installed_stores import InstalledStores
@@ -150,6 +150,8 @@ def _read(
         return Refused(dead_id, "there is no dead letter with this id")
     if found.status not in EDITABLE:
         return Refused(dead_id, f"the letter is {found.status}")
+    if is_of_links(found.letter):
+        return Refused(dead_id, OF_LINKS.why)
     if now - found.letter.first_failed_at > REPLAYABLE_FOR:
         return Refused(dead_id, f"it first failed at {found.letter.first_failed_at:%Y-%m-%d %H:%M} UTC: too long ago")
     if value is None:
