@@ -40,7 +40,9 @@ async def entity(request: Request, backend: CurrentBackend, kind: str = "product
         _letters(backend, selection),
         newest_published(backend.settings, of_kind, id),
     )
-    known = [published.version, *(one.version for one in stored), *(row.letter.version for row in letters.rows)]
+    # Letters with this key may also be of a link set, whose version is not one of the catalogue's.
+    failed = [row.letter.version for row in letters.rows if row.letter.kind == of_kind]
+    known = [published.version, *(one.version for one in stored), *failed]
     return page(
         request, "entities.html", kind=of_kind, id=id, stored=stored, links=links, letters=letters, selection=selection,
         newest=max((version for version in known if version is not None), default=None), published=published,
