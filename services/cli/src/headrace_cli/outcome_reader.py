@@ -1,6 +1,7 @@
 """Reads receipts and dead letters into the outcomes of records, and which offsets have no record."""
 
 import asyncio
+import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
@@ -66,7 +67,8 @@ class OutcomeReader:
 async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes, finished: bool) -> None:
     """Marks the unanswered offsets that have no record. Raises what aiokafka raises.
 
-    `finished`: every worker has committed everything. If not, only short ranges are read.
+    `finished`: every worker has committed everything. If not, only short ranges are read. Offsets that have left their
+    topic stay unanswered: they may have had records that no worker has read.
     """
     begins: dict[TopicPartition, int] = {}
     ends: dict[TopicPartition, int] = {}
@@ -79,7 +81,9 @@ async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes
         return
     consumer = await _consumer_at(settings, begins)
     try:
-        expected = dict(begins)
+        async with asyncio.timeout(ANSWER_SECONDS):
+            left = await consumer.beginning_offsets(list(begins))
+        expected = {partition: max(begin, left[partition]) for partition, begin in begins.items()}
         async for records in _until(consumer, dict(begins), ends):
             for record in records:
                 partition = TopicPartition(record.topic, record.partition)
@@ -141,8 +145,12 @@ async def _consumer_at(settings: KafkaSettings, positions: Mapping[TopicPartitio
 async def _until(
     consumer: AIOKafkaConsumer, positions: dict[TopicPartition, int], ends: Mapping[TopicPartition, int]
 ) -> AsyncIterator[list[Any]]:
-    """The records up to `ends`, in lists of one partition. Keeps `positions` at what has been read."""
+    """The records up to `ends`, in lists of one partition. Keeps `positions` at what has been read.
+
+    Raises TimeoutError if nothing comes for ANSWER_SECONDS: aiokafka does not tell that the brokers are away.
+    """
     left = {partition for partition, end in ends.items() if positions[partition] < end}
+    before, moved = dict(positions), time.monotonic()
     while left:
         for partition, records in (await consumer.getmany(*left, timeout_ms=POLL_MS)).items():
             yield records
@@ -152,3 +160,7 @@ async def _until(
             positions[partition] = max(positions[partition], await consumer.position(partition))
             if positions[partition] >= ends[partition]:
                 left.remove(partition)
+        if positions != before:
+            before, moved = dict(positions), time.monotonic()
+        elif time.monotonic() - moved > ANSWER_SECONDS:
+            raise TimeoutError

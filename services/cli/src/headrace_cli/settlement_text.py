@@ -145,7 +145,7 @@ def _outcome_complaints(found: Settlement) -> Iterator[str]:
     if found.unanswered:
         yield (
             f"{_count(found.unanswered, 'record')} passed without a receipt, so it is not known what became of them: a "
-            "group's offset was moved, or their receipts have expired"
+            "group's offset was moved, or they or their receipts have expired"
         )
     if found.dead:
         yield "`headrace dead groups` shows the causes"
