@@ -29,15 +29,19 @@ Readers = Mapping[str, frozenset[str]]
 
 @dataclass(slots=True)
 class Unanswered:
-    """The workers that have records to read, by partition of the catalogue's topics and by kind."""
+    """The workers that have records to read: by partition of the catalogue's topics, which are `sources`; by kind, in
+    any of these; and by kind, in what embed publishes.
+    """
 
+    sources: frozenset[TopicPartition] = frozenset()
     partitions: dict[TopicPartition, str] = field(default_factory=dict)
+    anywhere: dict[Kind, str] = field(default_factory=dict)
     kinds: dict[Kind, str] = field(default_factory=dict)
 
     def why(self, kind: Kind, letter: Letter) -> str | None:
         """Why no edit of the letter can be decided yet; None if every worker has answered."""
-        at = letter.failed
-        own = None if at is None else self.partitions.get(TopicPartition(at.topic, at.partition))
+        at = None if letter.failed is None else TopicPartition(*letter.failed[:2])
+        own = self.partitions.get(at) if at in self.sources else self.anywhere.get(kind)
         return own or self.kinds.get(kind)
 
 
@@ -57,11 +61,11 @@ async def unanswered(
     async with open_clients(settings.kafka) as (consumer, admin):
         sources = {topics.source(kind): kind for kind in ID_FIELDS}
         ends: Offsets = await consumer.end_offsets(await partitions_of(settings.kafka, sources))
+        found.sources = frozenset(ends)
         reading = _Reading(settings.topic_prefix, readers, consumer, admin, deadline)
         for at, why in (await reading.until(_needed(letters, sources, ends))).items():
             found.partitions[at] = why
-            if not any(letter.failed and letter.failed[:2] == tuple(at) for _, letter in letters):
-                found.kinds[sources[at.topic]] = why
+            found.anywhere[sources[at.topic]] = why
         embedded = {topic: kind for kind in kinds for topic in _embedded(topics.embedded(kind, ""), readers)}
         known = await partitions_of(settings.kafka, embedded)
         for at, why in (await reading.until(await consumer.end_offsets(known))).items():
