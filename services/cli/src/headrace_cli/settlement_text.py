@@ -64,10 +64,12 @@ def conclusion(report: WaitReport) -> Iterator[str]:
     if not (found.records or found.derived or found.replays):
         yield f"No record was open when this was called{_from(found.since)} ({found.seconds:.1f} s)."
     else:
+        known = found.complete and not found.unanswered
         dead = f"{_count(found.dead, 'dead letter')} {'was' if found.dead == 1 else 'were'} written for them"
+        none = "none is a dead letter" if known else "no dead letter of them is known"
         yield (
-            f"{_open_records(found)}: every worker has settled its records ({found.seconds:.1f} s); "
-            f"{dead if found.dead else 'none is a dead letter'}."
+            f"{_open_records(found)}: every worker has {'settled' if known else 'committed'} its records "
+            f"({found.seconds:.1f} s); {dead if found.dead else none}."
         )
         if by_replay := sum(counts.by_replay for counts in found.counts):
             yield f"{_count(by_replay, 'record')} had become dead letters and were replayed in time."
