@@ -51,7 +51,7 @@ class Sweep(BaseModel):
 
     @property
     def id(self) -> str:
-        """Identifies what it asks for: of sweeps of one id one is done."""
+        """Identifies what it asks for: of several sweeps with one id, one is done."""
         part = f" {self.part} of {self.parts}" if self.parts > 1 else ""
         # A sweep that is done already for some expired sets must not count as another one, which asks for more.
         expired = " ".join(f"{partition}:{first}" for partition, first in sorted((self.expired or {}).items()))

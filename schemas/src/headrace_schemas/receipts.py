@@ -8,7 +8,7 @@ from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import SCHEMA_MAJOR
 
 ReceiptOutcome = Literal["applied", "superseded", "conflict", "dead", "ignored"]
-"""conflict: the store has another content under the same version, and keeps it."""
+"""conflict: the store has other content under the same version, and keeps it."""
 
 
 class Receipt(BaseModel):

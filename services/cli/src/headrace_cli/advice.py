@@ -33,7 +33,7 @@ def advice(error: Unavailable) -> str | None:
 
 
 def unreachable(server: str) -> str:
-    """What to do about a server that cannot be reached. It has no user and no password of an address."""
+    """What to do about a server that cannot be reached. The text contains no user and no password."""
     variable, default = ADDRESSES[server]
     places = list(_places(os.environ.get(variable) or default))
     if all(_is_local(host) for host, _ in places):

@@ -1,4 +1,4 @@
-"""Waits until all that is published now has been committed by its readers, with what follows from it.
+"""Waits until the readers have committed all records that are published now, and those that follow from them.
 
 The topics are followed level by level. The end offsets of a level are read only when everything that writes to it has
 finished: an end that is read earlier would miss records that are not published yet. This is exact, because a worker
@@ -31,7 +31,7 @@ class Missing:
 
 
 class Incomplete(Exception):
-    """The time limit has passed. `missing`: what was not committed by then. `kafka`: set if Kafka does not answer."""
+    """The time limit has passed. `missing`: what is not committed yet. `kafka`: set if Kafka does not answer."""
 
     def __init__(self, missing: Sequence[Missing], kafka: KafkaSilent | None = None) -> None:
         super().__init__("not everything is in every store")

@@ -33,7 +33,7 @@ class KafkaSilent(Exception):
 
 
 class KafkaOffsets:
-    """Each call is repeated until `deadline` (seconds, monotonic), with new connections, if Kafka stops to answer.
+    """Each call is repeated until `deadline` (seconds, monotonic), with new connections, if Kafka stops answering.
 
     Calls raise KafkaSilent after that. Before the first answer they raise what aiokafka raises, at once.
     """

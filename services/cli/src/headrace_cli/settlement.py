@@ -34,8 +34,8 @@ class Settlement:
 
     `records`: the number of source records, `derived`: that of the records that workers published of them and of others
     meanwhile, `replays`: that of replayed dead letters. `missing`: what was not committed in time. `unfollowed`: the
-    topics that were not looked at, because what is written to them was not finished. `silent_since`: since when Kafka
-    does not answer. `complete`: whether the receipts could be read to their end.
+    topics that were not followed, because the workers that write to them were not finished. `silent_since`: since when
+    Kafka has not answered. `complete`: whether the receipts could be read to their end.
     """
 
     called_at: datetime

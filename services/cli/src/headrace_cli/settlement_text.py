@@ -81,7 +81,7 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
     """What is missing or wrong, one line each, for standard error."""
     found = report.settlement
     if found.silent_since is not None:
-        yield f"Kafka does not answer since {_time(found.silent_since)}; what follows was known before"
+        yield f"Kafka has not answered since {_time(found.silent_since)}; what follows was known before"
     for missing in found.missing:
         yield f"{missing.worker} has {missing.records:,} records of {missing.topic} to go"
     late = {missing.worker for missing in found.missing}
@@ -89,7 +89,7 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
         if state.worker in late or state.problems:
             yield state.line
     if found.unfollowed and not found.in_time:
-        yield f"not looked at, because what is written there is not finished: {', '.join(found.unfollowed)}"
+        yield f"not followed, because the workers that write there are not finished: {', '.join(found.unfollowed)}"
     for one in report.transactions:
         yield (
             f"{one.topic}-{one.partition}: {_count(one.records, 'record')} cannot be read until a producer ends its "
@@ -141,12 +141,12 @@ def _outcome_complaints(found: Settlement) -> Iterator[str]:
     for counts in found.counts:
         if counts.conflict:
             yield (
-                f"{counts.worker}: {_count(counts.conflict, 'conflict')} of {counts.topic}: another content is stored "
+                f"{counts.worker}: {_count(counts.conflict, 'conflict')} of {counts.topic}: other content is stored "
                 "under the same version and stays; publish the right content with a higher version"
             )
     if found.unanswered:
         yield (
-            f"{_count(found.unanswered, 'record')} passed without a receipt, so it is not known what became of them: a "
+            f"{_count(found.unanswered, 'record')} passed without a receipt, so their outcome is not known: a "
             "group's offset was moved, or they or their receipts have expired"
         )
     if found.dead:

@@ -53,7 +53,7 @@ def worker_objects(workers: Workers) -> list[dict[str, Any]]:
 def worker_table(workers: Workers) -> Table:
     """A row for each consumer group."""
     numbers = ("copies", "records to go", "conflicts")
-    shown = table("consumer group", "state", *numbers, "what it says", right=numbers)
+    shown = table("consumer group", "state", *numbers, "problems and notes", right=numbers)
     for one in workers.states:
         conflicts = f"{one.conflicts:,}" if one.answering else "–"
         says = inert("; ".join([*one.problems, *one.notes]))

@@ -1,4 +1,4 @@
-"""Whether the installed workers run, and what those that can be reached say of themselves."""
+"""Whether the installed workers run, and what those that can be reached report."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

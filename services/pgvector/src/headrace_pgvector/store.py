@@ -75,7 +75,7 @@ class PgvectorStore:
             await connection.execute(SEARCH_SETTINGS, str(min(max(query.limit, MIN_EF_SEARCH), MAX_EF_SEARCH)))
             rows = await connection.fetch(tables.nearest, vector, query.limit)
             if len(rows) < query.limit:
-                # There are no more, or the scan of the index met its bounds among vectors that are not of their row.
+                # There are no more, or the index scan reached its limit among vectors that do not belong to their row.
                 rows = await connection.fetch(tables.nearest_exact, vector, query.limit)
         return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
 

@@ -24,8 +24,8 @@ Offsets = Mapping[TopicPartition, int]
 class OpenTransaction:
     """A partition with a transaction that its producer has neither committed nor aborted.
 
-    `records`: how many records from the transaction's first one on wait for its end, with those of other producers. No
-    consumer gets them, and no lag counts them.
+    `records`: how many records wait for its end: all from its first one on, also those of other producers. No consumer
+    gets them, and no lag counts them.
     """
 
     topic: str

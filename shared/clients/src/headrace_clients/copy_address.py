@@ -1,4 +1,4 @@
-"""Where a copy of a worker answers HTTP, told to everybody who asks Kafka for the members of its consumer group.
+"""The HTTP address of a copy of a worker, announced to everybody who asks Kafka for the members of its consumer group.
 
 A consumer sends some bytes of its own when it joins a group (`user_data` of the consumer protocol), and Kafka shows
 them with the group. Kafka Streams announces its `application.server` in the same way:
@@ -51,7 +51,7 @@ def assignors(http: HttpSettings) -> list[type[RoundRobinPartitionAssignor]]:
 
 
 def announced(member_metadata: bytes) -> CopyAddress | None:
-    """What a member of a group has announced; None if it is no worker of a version that does."""
+    """What a member of a group has announced; None for a member that announces no address."""
     try:
         user_data = ConsumerProtocolMemberMetadata.decode(member_metadata).user_data or b""
         mark, machine, host, port = user_data.decode().split(" ")

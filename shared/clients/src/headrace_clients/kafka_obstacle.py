@@ -1,4 +1,4 @@
-"""Why Kafka does not let a client in, in words. aiokafka only logs it, and raises the same error for every reason."""
+"""Explains why a client cannot use Kafka. aiokafka only logs the reason, and raises the same error for every one."""
 
 import asyncio
 import ssl

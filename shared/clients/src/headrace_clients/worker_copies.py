@@ -32,8 +32,8 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a copy says of itself, in lines for a person. `problems`: why it is not ready. `conflicts`: how many
-    records since its start have another content under a stored version.
+    """What a copy reports, in lines for a person. `problems`: why it is not ready. `conflicts`: how many records since
+    its start were conflicts.
     """
 
     problems: Sequence[str] = ()

@@ -1,7 +1,8 @@
 """Letters of several workers for one source record that is itself wrong.
 
 Each worker that reads a record that cannot be decoded writes a letter. An operator decides about the record, so a
-decision about one of these letters is a decision about all of them. A letter that a store refused is no such letter.
+decision about one of these letters is a decision about all of them. A letter of a change that a store refused is not
+one of them.
 """
 
 from collections.abc import Sequence

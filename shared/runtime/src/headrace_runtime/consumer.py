@@ -291,8 +291,8 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         """Commits the positions after an empty poll, if they moved without a record: the marker of a transaction, the
         records of an aborted one and those that compaction removed take offsets that no batch ever commits.
 
-        Nothing is in flight at a poll, and what was given back has been sought back, so that every record before a
-        position is settled. A held partition is left alone.
+        Nothing is in flight at a poll, and the positions of records that were given back have been set back, so that
+        every record before a position is settled. A held partition is left alone.
         """
         read = positions.keys() - self.paused()
         passed = {partition: positions[partition] for partition in read if self._is_passed(partition, positions)}

@@ -2,7 +2,7 @@
 
 A slow store and a change that takes too long look the same. So a change is at fault only with proof that the store
 works: the store applies other changes of its kind in a sixth of the time, again and again, and has no answer for this
-one alone in the whole time. Every sign that the store itself was slow ends the counts of all changes.
+one alone in the whole time. Every sign that the store itself was slow resets the counts of all changes.
 """
 
 import asyncio

@@ -23,8 +23,8 @@ class _Open(NamedTuple):
 
 
 class OpenTransactions:
-    """Shows open transactions as a metric and as a note of /readyz. They are no problem of the worker: only the
-    transaction's producer, or its timeout, can end them.
+    """Shows open transactions as a metric and as a note of /readyz. They are not a problem of the worker: only
+    the transaction's producer, or its timeout, can end them.
     """
 
     def __init__(

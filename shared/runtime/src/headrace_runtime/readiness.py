@@ -21,7 +21,7 @@ Check = Callable[[], Awaitable[object]]
 
 
 class Readiness:
-    """Checks Kafka and the store of one consumer group, side by side and never twice at once, and tells its health."""
+    """Checks Kafka and the store of one consumer group, in parallel, never twice at once, and reports to its health."""
 
     def __init__(self, health: Health, kafka: Check, store: Check) -> None:
         self._health = health

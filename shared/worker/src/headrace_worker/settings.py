@@ -74,7 +74,7 @@ class BatchSettings(BaseModel):
     max_bytes: int = Field(
         32 * 2**20,
         ge=2**20,
-        description="most bytes of the values of one poll, unpacked, or one larger value and half of that before it",
+        description="most bytes of the values of one poll, unpacked; a value larger than half of this may exceed it",
     )
     wait_ms: int = Field(200, ge=0, description="longest wait for the first record of a poll, milliseconds")
     give_back_after: float = Field(

@@ -64,7 +64,7 @@ class Superseded:
 
 @dataclass(frozen=True, slots=True)
 class Conflict:
-    """The store has another content under the same version, and keeps it. Both changes are the catalogue's."""
+    """The store has other content under the same version, and keeps it. The catalogue published both changes."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,8 @@ NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,20}")
 class StoreNames:
     """The names of one installation and one model.
 
-    `namespace`: as `checked_namespace` accepts it, or empty. A hyphen ends it in a name: it cannot contain one, so that
-    no name of one namespace begins like the names of another.
+    `namespace`: as `checked_namespace` accepts it, or empty. In a name a hyphen follows it. A namespace cannot contain
+    a hyphen, so no name of one namespace begins like the names of another.
     """
 
     namespace: str

@@ -73,7 +73,7 @@ def line_of(found: IndexedLetter, record: KafkaRecord, edit: object) -> dict[str
 
 
 def _unparsed(data: bytes | None, value: dict[str, Any] | None) -> dict[str, Any]:
-    """The value as text, or its bytes, if it is no JSON object; and the digest of what can be edited."""
+    """The value as text, or its bytes, if it is not a JSON object; and the digest of what can be edited."""
     if value is not None:
         return {"unedited": digest(value)}
     try:

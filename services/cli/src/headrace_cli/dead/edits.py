@@ -80,7 +80,7 @@ async def edits(
 
     `version`: the operator's version, for lines that need one and set none. `taken`: the versions of earlier edits;
     this call adds to it. It waits up to `answer_within` seconds until every worker has answered for the letters'
-    records, and refuses the lines of which that is not so. Raises Unavailable.
+    records, and refuses a line if a worker has not. Raises Unavailable.
     """
     ids = [str(line.get("dead_id", "")) for line in lines]
     letters = await index.get(ids)

@@ -111,7 +111,8 @@ def source_record(row: Row, row_format: RowFormat, now: datetime) -> tuple[Sourc
     if row_format.topic_bytes is not None and size > row_format.topic_bytes:
         raise ValueError(
             f"makes a record of {size} bytes, the topic accepts {row_format.topic_bytes}: its max.message.bytes is "
-            f"below HEADRACE_KAFKA__MAX_RECORD_BYTES, {row_format.max_record_bytes}; correct it with `topics apply`"
+            f"below HEADRACE_KAFKA__MAX_RECORD_BYTES, {row_format.max_record_bytes}; correct it with "
+            "`headrace topics apply`"
         )
     return SourceRecord(row_format.kind, key, value), valid.version
 

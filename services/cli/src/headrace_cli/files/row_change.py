@@ -93,7 +93,7 @@ def _number(name: str, value: object) -> float:
 
 
 def _number_in(text: str) -> int | float | None:
-    """The number that a text is: an integer if it has neither a point nor an exponent. None if it is no number."""
+    """The number in a text: an integer if it has neither a point nor an exponent. None if the text is not a number."""
     if len(text) > _LONGEST_NUMBER or not DECIMAL.fullmatch(text):
         return None
     return int(text) if text.lstrip("+-").isdigit() else float(text)
