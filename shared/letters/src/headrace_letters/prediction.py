@@ -117,11 +117,11 @@ def refusal(letter: Letter, record: KafkaRecord | None, stores: InstalledStores,
     if record is None:
         return Prediction(letter, "expired", detail=f"{letter.at.topic} no longer has its record")
     if (size := omitted_size(record)) is not None:
-        lies = "-".join(map(str, letter.failed)) if letter.failed else "an unknown place"
+        place = "-".join(map(str, letter.failed)) if letter.failed else "an unknown place"
         return Prediction(
             letter,
             "omitted",
-            detail=f"its value of {size} bytes lies at {lies}: a replay reads it there, if "
+            detail=f"its value of {size} bytes is at {place}: a replay reads it there, if "
             "HEADRACE_KAFKA__MAX_RECORD_BYTES allows that size and the record is still there",
         )
     return None

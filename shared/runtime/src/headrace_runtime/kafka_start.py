@@ -64,7 +64,7 @@ class KafkaStart:
         except UnknownTopic as error:
             raise Unavailable("kafka", str(error)) from error
         except (KafkaError, OSError, TimeoutError) as error:
-            raise Unavailable("kafka", f"Kafka refuses what a start needs: {type(error).__name__}") from error
+            raise Unavailable("kafka", f"a request that the start needs failed: {type(error).__name__}") from error
 
     async def _coordinated(self, group: str) -> None:
         """A consumer that joins before there is a coordinator logs errors, although nothing is wrong."""

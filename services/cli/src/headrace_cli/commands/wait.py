@@ -45,9 +45,9 @@ def wait(
 ) -> None:
     """Wait until the records that are open at the call are settled by every worker, and report what became of them.
 
-    Open are the records that a worker has not committed, and those that workers publish of them. At the end they can be
-    searched. Exit status 1 if the time is up first, if a record became a dead letter, or if it is not known what became
-    of one. The workers have to run: `headrace work`.
+    Open records are those that a worker has not committed, and those that workers derive from them. At the end they can
+    be searched. Exit status 1 if the time is up first, if a record became a dead letter, or if an outcome is not
+    known. The workers must run: `headrace work`.
     """
     begin = moment("since", since, datetime.now(UTC))
     report = asyncio.run(_wait(timeout, begin))
