@@ -47,7 +47,7 @@ def test_a_value_that_is_not_json_is_a_dead_letter(value: bytes) -> None:
 
 
 def too_large(value: Any, topic: str = TOPIC, key: bytes | None = b"p1", **more: Any) -> Any:
-    """The rejection of a record for its size, where the setting is 1000 bytes; None if it has another fate."""
+    """The rejection of a record for its size, where the setting is 1000 bytes; None without one."""
     limited = Decoder(INPUTS | {"links": ProductLinks}, REPLAY_TOPIC, max_record_bytes=1000)
     decoded = limited.decode(kafka_record(value, key, topic=topic, **more))
     rejected = isinstance(decoded, Undecoded) and decoded.rejection.reason == "too_large"

@@ -61,7 +61,7 @@ async def _unread(settings: IndexSettings, offsets: KafkaOffsets, starts: Offset
     while True:
         committed = await offsets.committed(f"{settings.topic_prefix}{DEAD_LETTERS}")
         left = sum(unread(starts, ends, committed).values())
-        # An index whose worker does not run does not get further.
+        # If its worker does not run, the index reads no more letters.
         if not left or not committed or time.monotonic() > deadline:
             return left
         await asyncio.sleep(PAUSE_SECONDS)

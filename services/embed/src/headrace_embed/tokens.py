@@ -9,8 +9,8 @@ from headrace_worker.model_catalogue import CatalogueModel
 
 CHARACTERS_PER_TOKEN = 64
 """A text is cut at the model's maximum of tokens times this many characters before it is tokenised, because a tokenizer
-reads the whole text before it cuts it: 20 MB took minutes and gigabytes. Words have 1 to 10 characters for each token,
-so the cut changes no token, except where words of hundreds of characters have one token each.
+reads the whole text before it cuts it, which takes long for a text of many megabytes. Words have 1 to 10 characters
+for each token, so the cut changes no token, except where words of hundreds of characters have one token each.
 """
 
 

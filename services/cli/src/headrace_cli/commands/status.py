@@ -53,7 +53,7 @@ def _workers(data_dir: Path) -> "Workers | str":
     for name, value in read_settings(data_dir / "stack.env").items():
         os.environ.setdefault(name, value)
     settings = CommonSettings()
-    # Importing the workers takes a second, which only a Kafka that accepts connections is worth.
+    # Importing the workers is slow, so it is done only if Kafka accepts connections.
     if not any(map(_accepts, settings.kafka.bootstrap_servers.split(","))):
         return f"no Kafka at {settings.kafka.bootstrap_servers}"
     from headrace_cli.worker_overview import read_workers
