@@ -41,4 +41,4 @@ async def test_the_version_of_a_link_set_is_not_one_of_the_product(
 
     monkeypatch.setattr("headrace_console.pages.entities.letters_page", two_letters)
     answer = await operator.get("/entities", params={"kind": "product", "id": "p"})
-    assert 'this page knows <b class="mono">4</b>' in answer.text
+    assert 'newest known published version <b class="mono">4</b>' in answer.text
