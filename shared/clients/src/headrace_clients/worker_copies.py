@@ -16,7 +16,7 @@ from headrace_clients.copy_address import announced
 ANSWER_SECONDS = 3.0
 MAX_BYTES = 1_048_576
 MOST_ASKED = 32
-"""Copies whose /readyz is read."""
+"""Copies that are asked at once."""
 _CONFLICTS = re.compile(rb'^headrace_records_total\{[^}]*outcome="conflict"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
@@ -63,6 +63,17 @@ async def reports_of(addresses: Iterable[str | None]) -> Mapping[str, Report]:
     return {address: report for address, report in zip(known, reports, strict=True) if report is not None}
 
 
+async def read_route(http: httpx.AsyncClient, url: str) -> tuple[int, bytes]:
+    """The status and the body of a route of a worker. Raises httpx.HTTPError, or ValueError above `MAX_BYTES`."""
+    body = bytearray()
+    async with http.stream("GET", url) as answer:
+        async for chunk in answer.aiter_bytes():
+            body += chunk
+            if len(body) > MAX_BYTES:
+                raise ValueError("the answer is too large for a worker")
+    return answer.status_code, bytes(body)
+
+
 def report_in(body: bytes) -> Report:
     """The body of /readyz, of a worker and of its listener. Raises ValueError if it is something else."""
     try:
@@ -88,20 +99,11 @@ def conflicts_in(metrics: bytes) -> int:
 
 async def _report(http: httpx.AsyncClient, address: str) -> Report | None:
     try:
-        report = report_in(await _body(http, f"{address}/readyz"))
-        return replace(report, conflicts=conflicts_in(await _body(http, f"{address}/metrics")))
+        _, body = await read_route(http, f"{address}/readyz")
+        _, metrics = await read_route(http, f"{address}/metrics")
+        return replace(report_in(body), conflicts=conflicts_in(metrics))
     except (httpx.HTTPError, ValueError):
         return None
-
-
-async def _body(http: httpx.AsyncClient, url: str) -> bytes:
-    body = bytearray()
-    async with http.stream("GET", url) as answer:
-        async for chunk in answer.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise ValueError("the answer is too large for a worker")
-    return bytes(body)
 
 
 def _address(member: Any) -> str | None:

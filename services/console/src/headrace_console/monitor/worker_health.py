@@ -8,11 +8,7 @@ from dataclasses import dataclass, field
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from headrace_clients.worker_copies import report_in
-
-MAX_BYTES = 1_048_576
-MOST_ASKED = 32
-"""Copies of one worker."""
+from headrace_clients.worker_copies import MOST_ASKED, read_route, report_in
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +27,8 @@ class WorkerHealth:
 async def health_of(http: httpx.AsyncClient, address: str) -> WorkerHealth:
     """Never raises: a worker that does not answer is a problem."""
     try:
-        status, body = await _read(http, f"{address}/readyz")
-        _, metrics = await _read(http, f"{address}/metrics")
+        status, body = await read_route(http, f"{address}/readyz")
+        _, metrics = await read_route(http, f"{address}/metrics")
     except (httpx.HTTPError, ValueError) as error:
         return WorkerHealth(False, [f"{address} does not answer ({type(error).__name__})"], answered=False)
     try:
@@ -69,13 +65,3 @@ def records_by_outcome(body: bytes) -> dict[str, int]:
                     outcome = sample.labels.get("outcome", "")
                     found[outcome] = found.get(outcome, 0) + int(sample.value)
     return found
-
-
-async def _read(http: httpx.AsyncClient, url: str) -> tuple[int, bytes]:
-    body = bytearray()
-    async with http.stream("GET", url) as answer:
-        async for chunk in answer.aiter_bytes():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise ValueError("the answer is too large for a worker")
-    return answer.status_code, bytes(body)
