@@ -97,5 +97,5 @@ def test_a_record_too_large_to_decode_is_one_cause_and_one_that_a_store_refuses_
         rejection = Rejected("too_large", "", cause)
         return fingerprint("embed", rejection) == fingerprint("elasticsearch", rejection)
 
-    assert all(same((part,)) for part in OVERSIZED)
+    assert all(same(cause) for cause in OVERSIZED)
     assert not same(("elasticsearch", "413"))

@@ -28,8 +28,8 @@ BEFORE_A_STORE: tuple[DeadReason, ...] = (
     "unknown_schema",
 )
 """A record that fails for one of these reasons fails in every worker that reads it, before any store sees it."""
-OVERSIZED = ("value", "key and headers")
-"""What of a record is too large to be decoded. Other causes of `too_large` name a store or an output."""
+OVERSIZED = (("value",), ("key and headers",))
+"""The causes of a record that is too large to be decoded. Other causes of `too_large` name a store or an output."""
 
 DECODING_STAGE = b"VALUE_CONVERTER"
 """Kafka Connect's name of the stage in which such a record fails."""
@@ -46,8 +46,9 @@ def fingerprint(worker: str, rejection: Rejected) -> str:
 
 def fails_before_a_store(rejection: Rejected) -> bool:
     """Whether the record itself is wrong, so that no store has seen it and every other worker rejects it too."""
-    too_large = rejection.reason == "too_large" and rejection.cause[:1] in [(part,) for part in OVERSIZED]
-    return too_large or rejection.reason in BEFORE_A_STORE
+    if rejection.reason == "too_large":
+        return rejection.cause in OVERSIZED
+    return rejection.reason in BEFORE_A_STORE
 
 
 def dead_letter(
