@@ -93,7 +93,9 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
         """The next records of every partition that can be read; {} after `wait_ms` without a record."""
         self._health.beat()
-        await self._rewind_again()
+        if self._rewind_due:
+            # Kafka could not be reached after a failed poll: positions are beyond records that nobody has got.
+            await self._rewind()
         self._release_held()
         self._follow_holds()
         size = self._health.poll_size(max_records)
@@ -195,12 +197,6 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         """Releases what was set aside and is not in the topic any more: retention or compaction removed it."""
         set_aside = self._holds.set_aside().items()
         self._holds.release([of for of, first in set_aside if of not in records and positions.get(of, first) > first])
-
-    async def _rewind_again(self) -> None:
-        """If Kafka could not be reached after a failed poll, positions are still beyond records that nobody has got."""
-        if not self._rewind_due:
-            return
-        await self._rewind()
 
     async def _rewind(self) -> None:
         self._rewind_due = True
