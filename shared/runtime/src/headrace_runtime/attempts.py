@@ -180,10 +180,12 @@ class RetryLoop:
                 rejection = Rejected("too_large", error.detail, ("output", "refused"))
                 indexes = {outputs[place][0] for place in error.indexes}
                 known |= dict.fromkeys(indexes, rejection)
-                others = {_mark(newest, one) for place, one in enumerate(outputs) if place not in error.indexes}
-                self._acknowledged |= others
-                refused([Answered(*newest[index], rejection=rejection) for index in indexes])
-                self._acknowledged -= others
+                try:
+                    refused([Answered(*newest[index], rejection=rejection) for index in indexes])
+                except Exception:
+                    others = (one for place, one in enumerate(outputs) if place not in error.indexes)
+                    self._acknowledged |= {_mark(newest, one) for one in others}
+                    raise
         return known
 
 
