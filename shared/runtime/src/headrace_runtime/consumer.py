@@ -6,33 +6,25 @@ partition at fault is found and held, and the others continue.
 """
 
 import asyncio
-import time
 from collections.abc import Collection, Mapping
 from contextlib import suppress
 from typing import Any, cast
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.errors import (
-    ConsumerStoppedError,
-    CorruptRecordException,
-    IllegalStateError,
-    KafkaError,
-    UnsupportedCodecError,
-)
+from aiokafka.errors import ConsumerStoppedError, IllegalStateError, KafkaError
 
 from headrace_runtime.assignment import Assignment, Repair
-from headrace_runtime.decoder import Omitted
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.open_transactions import Marks, OpenTransactions
+from headrace_runtime.poll_limit import PollLimit
+from headrace_runtime.unreadable import UnreadablePartitions, cannot_unpack
 
 log = structlog.get_logger(__name__)
 
-HELD_SECONDS = 30.0
-"""How long a partition that cannot be unpacked is held before it is tried again."""
 PROBE_MS = 5000
 COMMIT_WITHIN = 5.0
 """Seconds that the commit of an idle consumer may take; it is tried again at the next poll."""
@@ -43,10 +35,8 @@ Polled = dict[TopicPartition, list[Any]]
 class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """The consumer of one consumer group of a worker. Each poll is a heartbeat and waits up to `wait_ms`.
 
-    A poll ends early when its values have `max_bytes` together. A value of more than `largest_value` bytes, which no
-    worker accepts, is kept only while there is room for it: else `Omitted` is in its place. Both are bytes as unpacked.
-
-    `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's consumer.
+    `max_bytes`, `largest_value`: see `PollLimit`. `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's
+    consumer.
     """
 
     def __init__(
@@ -63,21 +53,19 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         kafka: KafkaStart,
         **options: Any,
     ) -> None:
-        super().__init__(*topics, **options | {"value_deserializer": self._kept})
+        self._limit = PollLimit(max_bytes, largest_value)
+        super().__init__(*topics, **options | {"value_deserializer": self._limit.kept})
         self._kafka = kafka
         self._group: str = options["group_id"]
         self._health = health
         self._metrics = metrics
         self._holds = holds
         self._wait_ms = wait_ms
-        self._max_bytes = max_bytes
-        self._largest_value = largest_value
-        self._unpacked = 0
         self._rewind_due = False
         self._repair = repair
         self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
         self._transactions = OpenTransactions(health, metrics)
-        self._held: dict[TopicPartition, float] = {}
+        self._unreadable = UnreadablePartitions(self, health, metrics)
         self._committed: dict[TopicPartition, int] = {}
         self._paused_with_topic: set[TopicPartition] = set()
 
@@ -96,7 +84,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         if self._rewind_due:
             # Kafka could not be reached after a failed poll: positions are beyond records that nobody has got.
             await self._rewind()
-        self._release_held()
+        self._unreadable.release()
         self._follow_holds()
         size = self._health.poll_size(max_records)
         try:
@@ -105,7 +93,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             raise
         except Exception as error:
             await self._rewind()
-            if not _cannot_unpack(error):
+            if not cannot_unpack(error):
                 raise
             self._rewind_due = True
             records = await self._hold_unreadable(size)
@@ -148,33 +136,20 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
 
     async def _poll(self, most: int | None) -> Polled:
-        """Takes records in parts, so small that even the largest values end the poll at `max_bytes`. Only a value of
-        more than half of that may exceed it: if the poll left room for every such value, it would have one record.
-        """
-        room = min(self._largest_value, self._max_bytes // 2)
+        """Takes records in parts, so small that even the largest values end the poll at its limit."""
         polled: Polled = {}
-        left, wait_ms, self._unpacked = most, self._wait_ms, 0
+        left, wait_ms = most, self._wait_ms
+        self._limit.begin()
         while left is None or left > 0:
-            part = max(1, (self._max_bytes - self._unpacked) // self._largest_value)
-            part = part if left is None else min(part, left)
+            part = self._limit.records if left is None else min(self._limit.records, left)
             taken = cast(Polled, await super().getmany(timeout_ms=wait_ms, max_records=part))
             for partition, records in taken.items():
                 polled.setdefault(partition, []).extend(records)
                 left = None if left is None else left - len(records)
-            if not taken or self._unpacked + room > self._max_bytes:
+            if not taken or self._limit.reached:
                 break
             wait_ms = 0
         return polled
-
-    def _kept(self, value: bytes | None) -> bytes | None:
-        """aiokafka calls this for each value that it unpacks."""
-        if value is None:
-            return None
-        size = len(value)
-        if size > self._largest_value and self._unpacked + size > self._max_bytes:
-            return Omitted(size)
-        self._unpacked += size
-        return value
 
     def _follow_holds(self) -> None:
         """Sets partitions back to the first record that was set aside, pauses those of held topics, and resumes those
@@ -190,7 +165,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         paused = self._holds.paused()
         wanted = {partition for partition in assigned if partition.topic in paused}
         self.pause(*wanted)
-        self.resume(*((self._paused_with_topic & assigned) - wanted - self._held.keys()))
+        self.resume(*((self._paused_with_topic & assigned) - wanted - self._unreadable.held()))
         self._paused_with_topic = wanted
 
     def _release_passed(self, positions: Mapping[TopicPartition, int], records: Polled) -> None:
@@ -227,7 +202,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             self.seek(partition, start)
             if error is not None:
                 readable[partition] = await self._records_before_unreadable(partition, most)
-                self._hold(partition, error)
+                self._unreadable.hold(partition, error)
         return {partition: records for partition, records in readable.items() if records}
 
     async def _records_before_unreadable(self, partition: TopicPartition, most: int | None) -> list[Any]:
@@ -245,34 +220,10 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         except ConsumerStoppedError:
             raise
         except Exception as error:
-            if not _cannot_unpack(error):
+            if not cannot_unpack(error):
                 raise
             return [], error
         return taken.get(partition, []), None
-
-    def _hold(self, partition: TopicPartition, error: Exception) -> None:
-        self.pause(partition)
-        self._held[partition] = time.monotonic()
-        name = f"{partition.topic}-{partition.partition}"
-        self._health.problem("held partition", name, f"{type(error).__name__}: {_advice(error)}")
-        self._metrics.held_partitions.set(len(self._held))
-        log.error(
-            "partition_unreadable",
-            topic=partition.topic,
-            partition=partition.partition,
-            error=type(error).__name__,
-            advice=_advice(error),
-        )
-
-    def _release_held(self) -> None:
-        for partition, since in list(self._held.items()):
-            lost = partition not in self.assignment()
-            if lost or time.monotonic() - since > HELD_SECONDS:
-                del self._held[partition]
-                self._health.solved("held partition", f"{partition.topic}-{partition.partition}")
-                self._metrics.held_partitions.set(len(self._held))
-                if not lost:
-                    self.resume(partition)
 
     async def _positions(self) -> dict[TopicPartition, int]:
         """The next offset of every partition that is read and whose position is known, without waiting."""
@@ -314,15 +265,3 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             lag = max(0, marks[partition].stable - position)
             self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
         self._transactions.report(marks)
-
-
-def _advice(error: Exception) -> str:
-    if isinstance(error, UnsupportedCodecError):
-        return "a batch there is compressed with a codec that is not installed; install it and restart the worker"
-    if isinstance(error, CorruptRecordException):
-        return "a batch there is damaged; restore it on its broker, or move the group's offset past it"
-    return "a batch there cannot be unpacked; move the group's offset past it"
-
-
-def _cannot_unpack(error: Exception) -> bool:
-    return isinstance(error, UnsupportedCodecError | CorruptRecordException) or not isinstance(error, KafkaError)
