@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace_runtime.attempts import Answered, Attempts, RetryLoop, Stopping
+from headrace_runtime.answers import Answered
+from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.decoder import Decoded
+from headrace_runtime.stopping import Stopping
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Stage, Unavailable
 

@@ -16,7 +16,7 @@ from harness.records import keyword, product
 from prometheus_client import generate_latest
 
 from headrace_runtime.assignment import Repair
-from headrace_runtime.attempts import Attempts, RetryLoop, Stopping
+from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoder
@@ -26,6 +26,7 @@ from headrace_runtime.metrics import Metrics
 from headrace_runtime.publisher import Outgoing, RecordsRefused
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
+from headrace_runtime.stopping import Stopping
 from headrace_schemas import headers
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.receipts import Receipts

@@ -8,7 +8,7 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.attempts import Answered
+from headrace_runtime.answers import Answered
 from headrace_runtime.breaker import Breaker, Opened, Window
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import Decoded

@@ -14,8 +14,9 @@ from harness.records import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace_runtime.attempts import Attempts, RetryLoop, Stopping
+from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.decoder import Decoded
+from headrace_runtime.stopping import Stopping
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Applied, Outcome, Output, Rejected

@@ -8,7 +8,8 @@ from harness.records import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.attempts import Answered, newest_first
+from headrace_runtime.answers import Answered
+from headrace_runtime.attempts import newest_first
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.links import ProductLinks
 from headrace_worker.stage import Record

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace_runtime import receipts as made
-from headrace_runtime.attempts import Answered, Result
+from headrace_runtime.answers import Answered, Result
 from headrace_runtime.decoder import Ignored, Undecoded
 from headrace_runtime.publisher import Outgoing
 from headrace_runtime.receipts import receipt_records

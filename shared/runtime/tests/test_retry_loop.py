@@ -10,8 +10,10 @@ from harness.memory import MemoryStage
 from harness.records import product
 
 from headrace_runtime import attempts
-from headrace_runtime.attempts import Answered, Attempts, RetryLoop, Stopping
+from headrace_runtime.answers import Answered
+from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.decoder import Decoded
+from headrace_runtime.stopping import Stopping
 from headrace_schemas.changes import ProductChange
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import Applied, Outcome, Output, Unavailable

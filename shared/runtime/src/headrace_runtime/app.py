@@ -12,7 +12,7 @@ import structlog
 from faststream.asgi import AsgiFastStream
 
 from headrace_runtime.assignment import Repair
-from headrace_runtime.attempts import Attempts, RetryLoop, Stopping
+from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.batch import BatchPath
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
@@ -28,6 +28,7 @@ from headrace_runtime.readiness import Readiness
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.routes import routes
+from headrace_runtime.stopping import Stopping
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Output, RawStage, Record, Stage
 from headrace_worker.worker import Worker

@@ -6,89 +6,39 @@ no answer in time (`no_answer`).
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import Any, TypeVar
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
-from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, position
+from headrace_runtime.answers import ANSWERS, Answered
+from headrace_runtime.decoder import Decoded, position
 from headrace_runtime.no_answer import Apply, NoAnswerSearch
 from headrace_runtime.poison import PoisonSearch
 from headrace_runtime.publisher import RecordsRefused
+from headrace_runtime.stopping import Stopping
 from headrace_schemas.digest import digest_of
-from headrace_schemas.fields import RecordKind
-from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.parts import halves
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import (
     Applied,
     BatchRejected,
-    Conflict,
     NoAnswer,
     Outcome,
     Output,
     Record,
     Rejected,
     Stage,
-    Superseded,
     Unavailable,
 )
 
 FIRST_PAUSE = 0.2
 """Upper bound of the first pause, seconds; it doubles with each attempt, up to `backoff_max`."""
 
-
-Answer = Literal["applied", "superseded", "conflict"]
-ANSWERS: Mapping[type[Outcome], Answer] = {Applied: "applied", Superseded: "superseded", Conflict: "conflict"}
-
-
-class Answered(NamedTuple):
-    """A decoded record and the stage's answer, which a rejection replaces."""
-
-    record: KafkaRecord
-    change: Record
-    replayed: bool = False
-    answer: Answer = "applied"
-    rejection: Rejected | None = None
-
-    @property
-    def kind(self) -> RecordKind:
-        """What the change is about."""
-        return self.change.kind
-
-    @property
-    def outcome(self) -> ReceiptOutcome:
-        """The outcome in the receipt of the record."""
-        return "dead" if self.rejection else self.answer
-
-
-Result = Answered | Undecoded | Ignored
-"""What became of one record of a batch."""
 Refused = Callable[[Sequence[Answered]], None]
 """Gets the rejected records of an attempt before its outputs are published; raises to give up the batch."""
 Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
 """Publishes outputs and waits for their acknowledgement; raises Unavailable without it."""
-
-
-class Stopping:
-    """Set once the worker is asked to stop. It ends every pause early."""
-
-    def __init__(self) -> None:
-        self._event = asyncio.Event()
-
-    def set(self) -> None:
-        """Ends every pause, now and from now on."""
-        self._event.set()
-
-    def __bool__(self) -> bool:
-        return self._event.is_set()
-
-    async def pause(self, seconds: float) -> None:
-        """Waits that long, or until the worker is asked to stop."""
-        try:
-            await asyncio.wait_for(self._event.wait(), seconds)
-        except TimeoutError:
-            return
 
 
 class RetryLoop:

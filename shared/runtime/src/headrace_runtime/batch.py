@@ -16,8 +16,9 @@ from datetime import UTC, datetime
 from aiokafka import TopicPartition
 from faststream.exceptions import NackMessage
 
+from headrace_runtime.answers import Answered, Result
 from headrace_runtime.assignment import Repair
-from headrace_runtime.attempts import Answered, Result, RetryLoop
+from headrace_runtime.attempts import RetryLoop
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, NewerSchema, Position, Undecoded, position
 from headrace_runtime.holds import Cause, Holds

@@ -6,7 +6,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
-from headrace_runtime.attempts import Result
+from headrace_runtime.answers import Result
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import Decoded, position
 from headrace_runtime.holds import Cause

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 from faststream.exceptions import NackMessage
 
-from headrace_runtime.attempts import Stopping, retrying
+from headrace_runtime.attempts import retrying
 from headrace_runtime.decoder import KafkaRecord
 from headrace_runtime.reporter import Reporter
+from headrace_runtime.stopping import Stopping
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import RawStage, Unavailable
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
-from headrace_runtime.attempts import Answered, Result
+from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import attempts
 from headrace_runtime.decoder import header
 from headrace_runtime.publisher import Outgoing

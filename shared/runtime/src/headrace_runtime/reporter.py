@@ -7,7 +7,7 @@ from datetime import datetime
 
 import structlog
 
-from headrace_runtime.attempts import Answered, Result
+from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import position
 from headrace_runtime.health import Health

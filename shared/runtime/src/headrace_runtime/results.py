@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from datetime import datetime
 
-from headrace_runtime.attempts import Result
+from headrace_runtime.answers import Result
 from headrace_runtime.dead_letters import dead_letter
 from headrace_runtime.publisher import Outgoing, Publisher, RecordsRefused
 from headrace_runtime.receipts import ReceiptFields, receipt_records, receipts_of
