@@ -5,14 +5,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import from_json, to_json
 
 from headrace_clients.header_names import EscapedName
+from headrace_runtime.conversion import converted
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
-from headrace_schemas.upcasts import NoUpcast, upgraded
 from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
@@ -149,7 +148,8 @@ class Decoder:
             return Undecoded(record, major, model.kind, replayed)
         if record.value is None:
             return self._null(record, model, replayed)
-        value = record.value if major == major_of(model) else _upcast(record.value, model, major)
+        newest = major_of(model)
+        value = record.value if major == newest else converted(record.value, model.schema_name, major, newest)
         if isinstance(value, Rejected):
             return Undecoded(record, value, model.kind, replayed)
         try:
@@ -275,25 +275,6 @@ def major_of(model: type[Any]) -> int:
     """The schema major of a record's model."""
     major: int = getattr(model, "schema_major", headers.SCHEMA_MAJOR)
     return major
-
-
-def _upcast(value: bytes, model: type[Any], major: int) -> bytes | Rejected:
-    """The record's JSON in the model's own major. JSON that is no object is returned as it is: the model rejects it."""
-    name: str = model.schema_name
-    try:
-        older = from_json(value)
-    except ValueError:
-        return value
-    if not isinstance(older, dict):
-        return value
-    try:
-        return to_json(upgraded(name, older, major, major_of(model)), inf_nan_mode="constants")
-    except NoUpcast as missing:
-        return Rejected("unknown_schema", str(missing), ("older", f"{name}/{missing.major}"))
-    except Exception as error:
-        # A step relies on the schema of its major. A record that violates that schema is one dead letter.
-        detail = f"cannot be converted from {name}/{major}: {type(error).__name__}"
-        return Rejected("invalid", detail, ("upcast", f"{name}/{major}", type(error).__name__), error)
 
 
 def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
