@@ -30,4 +30,4 @@ async def open_stage(settings: EmbedSettings) -> AsyncIterator[EmbedStage]:
             cache.close()
 
 
-worker = Worker(name="embed", settings=EmbedSettings, inputs=inputs, stage=open_stage)
+worker = Worker(name="embed", settings=EmbedSettings, inputs=inputs, stage=open_stage, step="embed")

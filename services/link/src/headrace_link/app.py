@@ -25,4 +25,5 @@ worker = Worker(
     stage=open_stage,
     links=open_links,
     listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
+    step="link",
 )

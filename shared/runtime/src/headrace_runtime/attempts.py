@@ -6,6 +6,7 @@ no answer in time (`no_answer`).
 """
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -17,6 +18,7 @@ from headrace_runtime.no_answer import Apply, NoAnswerSearch
 from headrace_runtime.poison import PoisonSearch
 from headrace_runtime.publisher import RecordsRefused
 from headrace_runtime.stopping import Stopping
+from headrace_runtime.timeline import Attempt, Publication, Timeline
 from headrace_schemas.digest import digest_of
 from headrace_worker.parts import halves
 from headrace_worker.settings import BatchSettings
@@ -66,17 +68,21 @@ class RetryLoop:
         # Of outputs that were published before their topic was held: its records are read again and again.
         self._acknowledged: set[int] = set()
 
-    async def answers(self, decoded: Iterable[Decoded], refused: Refused = lambda rejected: None) -> list[Answered]:
+    async def answers(
+        self, decoded: Iterable[Decoded], refused: Refused = lambda rejected: None, timeline: Timeline | None = None
+    ) -> list[Answered]:
         """The stage's answer for every record. The next newest change of an entity is tried only if its newest is
         rejected; the older ones are superseded. Other content under the newest version is tried as well, after it.
+        `timeline` gets the attempts and the publications.
 
         Raises Unavailable after `give_back_after` seconds, or when the worker stops, and what `refused` raises: nothing
         may be committed then.
         """
+        timeline = timeline or Timeline(polled=time.time_ns())
         answered: list[Answered] = []
         candidates = newest_first(decoded)
         while candidates:
-            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates], refused)
+            outcomes = await self._until_answered([of_entity[0] for of_entity in candidates], refused, timeline)
             left = []
             for of_entity, outcome in zip(candidates, outcomes, strict=True):
                 if isinstance(outcome, Rejected):
@@ -89,24 +95,31 @@ class RetryLoop:
             candidates = left
         return answered
 
-    async def _until_answered(self, newest: Sequence[Decoded], refused: Refused) -> list[Outcome]:
+    async def _until_answered(self, newest: Sequence[Decoded], refused: Refused, timeline: Timeline) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
         async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
             with attempt:
                 waiting = [index for index in range(len(newest)) if index not in answered]
-                changes = [newest[index].change for index in waiting]
-                outcomes = await (self._attempts.narrow_down if suspect else self._attempts.apply)(changes)
-                # Outputs are published before any pause, so that a model server that is down does not delay a delete.
-                answered |= await self._published(newest, zip(waiting, outcomes, strict=True), refused)
+                records = [newest[index] for index in waiting]
+                started = time.time_ns()
+                apply = self._attempts.narrow_down if suspect else self._attempts.apply
+                outcomes = await apply([record.change for record in records])
                 failures = [outcome for outcome in outcomes if isinstance(outcome, Unavailable)]
+                timeline.attempts.append(Attempt(started, time.time_ns(), records, failures[0] if failures else None))
+                # Outputs are published before any pause, so that a model server that is down does not delay a delete.
+                answered |= await self._published(newest, zip(waiting, outcomes, strict=True), refused, timeline)
                 if failures:
                     suspect = any(failure.suspect for failure in failures)
                     raise failures[0]
         return [answered[index] for index in range(len(newest))]
 
     async def _published(
-        self, newest: Sequence[Decoded], outcomes: Iterable[tuple[int, Outcome]], refused: Refused
+        self,
+        newest: Sequence[Decoded],
+        outcomes: Iterable[tuple[int, Outcome]],
+        refused: Refused,
+        timeline: Timeline,
     ) -> dict[int, Outcome]:
         known: dict[int, Outcome] = {i: outcome for i, outcome in outcomes if not isinstance(outcome, Unavailable)}
         outputs: list[tuple[int, Output]] = []
@@ -124,8 +137,10 @@ class RetryLoop:
         if outputs:
             if self._acknowledged:
                 outputs = [one for one in outputs if _mark(newest, one) not in self._acknowledged]
+            of_records = [(newest[index], output) for index, output in outputs]
+            started = time.time_ns()
             try:
-                await self._publish([(newest[index], output) for index, output in outputs])
+                await self._publish(of_records)
             except RecordsRefused as error:
                 rejection = Rejected("too_large", error.detail, ("output", "refused"))
                 indexes = {outputs[place][0] for place in error.indexes}
@@ -136,6 +151,8 @@ class RetryLoop:
                     others = (one for place, one in enumerate(outputs) if place not in error.indexes)
                     self._acknowledged |= {_mark(newest, one) for one in others}
                     raise
+            finally:
+                timeline.publications.append(Publication(started, time.time_ns(), of_records))
         return known
 
 

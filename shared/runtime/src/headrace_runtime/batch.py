@@ -24,6 +24,7 @@ from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, New
 from headrace_runtime.holds import Cause, Holds
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
+from headrace_runtime.timeline import Timeline
 from headrace_worker.stage import Unavailable
 
 Read = Decoded | Undecoded | Ignored
@@ -69,7 +70,8 @@ class BatchPath:
         try:
             if self._repair.due:
                 await self._repair.publish()
-            results = await self._settle(records)
+            timeline = Timeline(polled=time.time_ns())
+            results = await self._settle(records, timeline)
         except Unavailable as error:
             self._reporter.given_back(error, len(records))
             raise NackMessage from error
@@ -78,9 +80,13 @@ class BatchPath:
         else:
             self._reporter.set_aside()
 
-    async def _settle(self, records: Sequence[KafkaRecord]) -> list[Result]:
-        results = await self._answered(self._decoded(records))
+    async def _settle(self, records: Sequence[KafkaRecord], timeline: Timeline) -> list[Result]:
+        read = self._decoded(records)
+        timeline.decoded = time.time_ns()
+        results = await self._answered(read, timeline)
+        timeline.answered = time.time_ns()
         await self._publisher.publish(results, self._now())
+        timeline.settled = time.time_ns()
         self._breaker.count(results)
         if self._holds.causes:
             self._holds.release({TopicPartition(*position(result.record)[:2]) for result in results})
@@ -94,7 +100,7 @@ class BatchPath:
             self._holds.hold(newer.topic, Cause(str(newer)), of_topic)
             return self._decoded([record for record in records if record.topic != newer.topic])
 
-    async def _answered(self, read: list[Read]) -> list[Result]:
+    async def _answered(self, read: list[Read], timeline: Timeline) -> list[Result]:
         """The results of the records, without those of a topic for which the breaker opens. Nothing of such a topic is
         published: the breaker is asked with every rejection that is known, before the outputs of the batch are.
         """
@@ -110,8 +116,9 @@ class BatchPath:
             if any(isinstance(one, Undecoded) for one in read):
                 check([])
             results: list[Result] = [one for one in read if not isinstance(one, Decoded)]
-            return results + await self._loop.answers((one for one in read if isinstance(one, Decoded)), check)
+            decoded = (one for one in read if isinstance(one, Decoded))
+            return results + await self._loop.answers(decoded, check, timeline)
         except TopicsOpened as opened:
             for topic, cause in opened.causes.items():
                 self._holds.hold(topic, cause, [one.record for one in read if one.record.topic == topic])
-            return await self._answered([one for one in read if one.record.topic not in opened.causes])
+            return await self._answered([one for one in read if one.record.topic not in opened.causes], timeline)

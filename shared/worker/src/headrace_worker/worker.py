@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any
+from typing import Any, Literal
 
 from headrace_worker.settings import WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
@@ -16,6 +16,9 @@ SETTINGS_GROUP = "headrace.settings"
 
 DEAD_LETTERS = "dead_letters"
 """The worker that reads every dead-letter topic. It rejects nothing and has no dead-letter topic of its own."""
+
+Step = Literal["embed", "write", "link"]
+"""What the stage of a worker does: it computes vectors, writes to a store, or computes links."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ class Worker:
     """One worker: what it reads, its stage, and the store that it writes, if it writes one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the model of its records.
-    `stage`: opens the stage and its clients, and closes them on exit. A worker has either `inputs` and a `stage` or a
-    `raw` input. `listener`: a second consumer group with its own stage and poll size. `store`: opens the read side of
-    the products and keywords that the worker stores; `links`: that of the link sets; `tables`: opens anything else that
-    it stores.
+    `step`: what its stages do, for traces and metrics. `stage`: opens the stage and its clients, and closes them on
+    exit. A worker has either `inputs` and a `stage` or a `raw` input. `listener`: a second consumer group with its own
+    stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
+    of the link sets; `tables`: opens anything else that it stores.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Worker:
     listener: Listener | None = None
     tables: Callable[[Any], Tables] | None = None
     raw: RawInput | None = None
+    step: Step = "write"
 
 
 def worker_names() -> list[str]:
