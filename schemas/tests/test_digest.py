@@ -85,6 +85,7 @@ def test_an_embedded_record_carries_its_digest_and_other_records_have_none() -> 
 
 def test_only_digests_of_one_form_and_version_differ() -> None:
     assert differ("1:7:a", "1:7:b")
+    assert differ("1:7:b", "1:7:a")
     for one, other in (("1:7:a", "1:7:a"), ("1:7:a", "2:7:b"), ("1:7:a", "1:6:b"), (None, "1:7:a"), ("1:7:a", None)):
         assert not differ(one, other)
     assert not differ(None, None)

@@ -33,11 +33,14 @@ def stored(*held: Held) -> dict[str, Any]:
         (None, [], None, "needs", None),
         (None, [Held(3), Held(7)], None, "needs", None),
         (None, [Held(3), Held(7)], 7, "refused", None),
+        (None, [Held(3), Held(7)], 4, "refused", None),
         (None, [Held(3), Held(7)], 8, "takes", 8),
         (None, [Held(7, True)], 8, "takes", 8),
         (5, [Held(3)], 3, "refused", None),
         (5, [Held(3)], 5, "takes", 5),
+        (None, [], MAX_VERSION, "takes", MAX_VERSION),
         (None, [], MAX_VERSION + 1, "refused", None),
+        (1, [], None, "takes", 1),
     ],
 )
 def test_an_edit_never_gets_a_version_that_is_stored_or_older_than_what_is_stored(
@@ -55,6 +58,18 @@ def test_the_reason_names_the_stores_that_are_in_the_way() -> None:
     assert equal.why.startswith("pgvector has version 2: give a version above 2, as new_version or with --version")
     assert "would then be a conflict" in equal.why
     assert "conflict" in edit_version(2, stored(Held(2)), given=3).why
+
+
+def test_an_operator_reads_what_becomes_of_the_edit_and_why() -> None:
+    assert str(edit_version(5, {})) == "takes version 5"
+    assert str(edit_version(5, {}, given=6)) == (
+        "takes version 6: the catalogue's own version 6 would then be a conflict"
+    )
+    unreadable = "needs a version: the letter has no readable version: give one, as new_version or with --version; "
+    assert str(edit_version(None, {})).startswith(unreadable)
+    assert str(edit_version(2, stored(Held(3)))) == (
+        "is refused: elasticsearch has version 3, and the letter has version 2"
+    )
 
 
 def test_two_edits_of_one_entity_get_versions_of_their_own() -> None:
