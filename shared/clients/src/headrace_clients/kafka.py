@@ -7,8 +7,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
-from faststream.kafka.security import parse_security
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from headrace_clients.header_names import read_any_header_name
 from headrace_schemas.topics import FRAMING_BYTES
@@ -17,33 +15,16 @@ from headrace_worker.settings import KafkaSettings
 READ_COMMITTED: Final = "read_committed"
 
 
-def security(settings: KafkaSettings) -> BaseSecurity:
-    """FastStream's description of the connection's security."""
-    encrypted = settings.security_protocol.endswith("SSL")
-    context = _ssl_context(settings) if encrypted else None
-    if not settings.security_protocol.startswith("SASL"):
-        return BaseSecurity(ssl_context=context, use_ssl=encrypted)
-    if settings.sasl_username is None or settings.sasl_password is None:
-        raise ValueError(
-            f"HEADRACE_KAFKA__SECURITY_PROTOCOL={settings.security_protocol} needs HEADRACE_KAFKA__SASL_USERNAME "
-            "and HEADRACE_KAFKA__SASL_PASSWORD"
-        )
-    mechanism = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
-    return mechanism[settings.sasl_mechanism](
-        username=settings.sasl_username,
-        password=settings.sasl_password.get_secret_value(),
-        ssl_context=context,
-        use_ssl=encrypted,
-    )
-
-
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The options of every aiokafka client (consumer, producer, admin)."""
+    """The options of every aiokafka client (consumer, producer, admin).
+
+    Raises ValueError if the connection needs a user and a password and they are not set.
+    """
     read_any_header_name()
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
         "client_id": "headrace",
-        **parse_security(security(settings)),
+        **_security(settings),
     }
 
 
@@ -82,6 +63,26 @@ async def max_message_bytes(settings: KafkaSettings, topic: str) -> int | None:
         await admin.close()
     entries = [entry for reply in replies for *_, found in reply.resources for entry in found]
     return next((int(value) for name, value, *_ in entries if name == "max.message.bytes"), None)
+
+
+def _security(settings: KafkaSettings) -> dict[str, Any]:
+    encrypted = settings.security_protocol.endswith("SSL")
+    options = {
+        "security_protocol": settings.security_protocol,
+        "ssl_context": _ssl_context(settings) if encrypted else None,
+    }
+    if not settings.security_protocol.startswith("SASL"):
+        return options
+    if settings.sasl_username is None or settings.sasl_password is None:
+        raise ValueError(
+            f"HEADRACE_KAFKA__SECURITY_PROTOCOL={settings.security_protocol} needs HEADRACE_KAFKA__SASL_USERNAME "
+            "and HEADRACE_KAFKA__SASL_PASSWORD"
+        )
+    return options | {
+        "sasl_mechanism": settings.sasl_mechanism,
+        "sasl_plain_username": settings.sasl_username,
+        "sasl_plain_password": settings.sasl_password.get_secret_value(),
+    }
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:

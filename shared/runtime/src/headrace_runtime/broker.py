@@ -12,9 +12,10 @@ from typing import Any, Protocol
 from aiokafka import ConsumerRecord
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
+from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from headrace_clients.copy_address import assignors
-from headrace_clients.kafka import READ_COMMITTED, client_options, security
+from headrace_clients.kafka import READ_COMMITTED, client_options
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import WorkerSettings
@@ -25,6 +26,7 @@ FETCH_BYTES = 16 * 2**20
 GRACE_SECONDS = 9.0
 """How long a worker may take to finish its batch after SIGTERM; a supervisor usually allows 10 s."""
 METADATA_MAX_AGE_MS = 300_000
+SASL = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
 NEW_TOPICS_WITHIN_MS = 30_000
 """After this time a consumer that subscribes by a pattern reads a new topic."""
 
@@ -41,10 +43,11 @@ def worker_broker(
     worker: str, settings: WorkerSettings, middlewares: Sequence[Any] = (), *, new_topics: bool = False
 ) -> KafkaBroker:
     """The broker of a worker. It only consumes. `new_topics`: whether a subscriber waits for topics still to come."""
+    options = client_options(settings.kafka)
     return KafkaBroker(
-        client_options(settings.kafka)["bootstrap_servers"],
+        options["bootstrap_servers"],
         consumer_only=True,
-        security=security(settings.kafka),
+        security=_security(options),
         client_id=f"headrace-{worker}",
         allow_auto_create_topics=False,
         metadata_max_age_ms=NEW_TOPICS_WITHIN_MS if new_topics else METADATA_MAX_AGE_MS,
@@ -112,6 +115,15 @@ async def consume_with(broker: KafkaBroker, consumers: Mapping[str, Callable[...
         return consumers[group_id](group_id=group_id, **options | subscriber_options)
 
     config.builder = build
+
+
+def _security(options: Mapping[str, Any]) -> BaseSecurity:
+    """FastStream's description of the security in the options of an aiokafka client."""
+    connection = {"ssl_context": options["ssl_context"], "use_ssl": options["security_protocol"].endswith("SSL")}
+    if "sasl_mechanism" not in options:
+        return BaseSecurity(**connection)
+    user = {"username": options["sasl_plain_username"], "password": options["sasl_plain_password"]}
+    return SASL[options["sasl_mechanism"]](**user, **connection)
 
 
 async def _parsed(
