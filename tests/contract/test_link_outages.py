@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from harness.link_sinks import LinkSink, link_set, link_sink_names, tombstone
 from harness.servers import Servers
-from harness.sinks import outcomes_of
+from harness.sinks import impatient, outcomes_of
 from harness.store_control import StoreControl
 
 from headrace_schemas.links import ProductLinks
@@ -84,15 +84,16 @@ async def test_a_store_killed_after_link_sets_were_applied_has_them_tombstones_i
 
 
 async def test_a_silent_store_is_unavailable_to_link_sets_within_its_time_limit(
-    link_stage: Stage[Any], link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
+    link_sink: LinkSink, link_store: LinkStore, link_store_control: StoreControl, new_id: NewId
 ) -> None:
     batch = sets(new_id, 1)
-    await link_stage.check()
-    await link_store_control.pause()
-    async with asyncio.timeout(60):
-        assert await all_unavailable(link_stage, batch)
-    await link_store_control.resume()
-    assert await outcomes_of(link_stage, batch) == [Applied()] * len(batch)
+    async with link_sink.worker.stage(impatient(link_sink.settings, link_sink.server)) as stage:
+        await stage.check()
+        await link_store_control.pause()
+        async with asyncio.timeout(20):
+            assert await all_unavailable(stage, batch)
+        await link_store_control.resume()
+        assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
     await check_stored(link_store, batch)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from harness.servers import Servers
-from harness.sinks import Sink, outcomes_of, server_sink_names
+from harness.sinks import Sink, impatient, outcomes_of, server_sink_names
 from harness.store_control import StoreControl
 
 from headrace_worker.stage import Applied, Outcome, Stage, Superseded, Unavailable
@@ -88,17 +88,18 @@ async def test_a_store_killed_after_a_batch_has_it_deletes_included_and_applies_
 
 
 async def test_a_silent_store_is_unavailable_within_its_time_limit(
-    sink: Sink, stage: Stage[Any], store: Store, store_control: StoreControl, new_id: NewId
+    sink: Sink, store: Store, store_control: StoreControl, new_id: NewId
 ) -> None:
     batch = changes(sink, new_id, 1)
-    await stage.check()
-    await store_control.pause()
-    async with asyncio.timeout(60):
-        assert await all_unavailable(stage, batch)
-        with pytest.raises(Unavailable):
-            await stage.check()
-    await store_control.resume()
-    assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
+    async with sink.worker.stage(impatient(sink.settings, sink.server)) as stage:
+        await stage.check()
+        await store_control.pause()
+        async with asyncio.timeout(20):
+            assert await all_unavailable(stage, batch)
+            with pytest.raises(Unavailable):
+                await stage.check()
+        await store_control.resume()
+        assert await outcomes_of(stage, batch) == [Applied()] * len(batch)
     await check_stored(sink, store, batch)
 
 

@@ -96,6 +96,12 @@ class Sink:
         return self.records[kind].model_validate(fields)
 
 
+def impatient(settings: WorkerSettings, server: str) -> WorkerSettings:
+    """These settings with two seconds for a request to the server, for a test in which it does not answer."""
+    quick = getattr(settings, server).model_copy(update={"timeout": 2})
+    return settings.model_copy(update={server: quick})
+
+
 async def outcomes_of(stage: Stage[Any], changes: Sequence[Any], within: float = 60.0) -> list[Outcome]:
     """The outcomes when the store answers: a refused batch is bisected, unavailable changes are tried again."""
     attempts = Attempts(stage, timeout=within, poison_tries=5)
