@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import uuid
 from pathlib import Path
 
 import psutil
@@ -44,17 +44,10 @@ def test_the_demo_accounts_for_every_record_and_leaves_nothing(tmp_path: Path, e
     assert not [command for command in commands if str(tmp_path) in command]
 
 
-@pytest.fixture
-def empty_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
-    """Servers without data."""
-    servers = Servers(tmp_path_factory.mktemp("own"))
-    yield servers
-    servers.destroy()
-
-
-@pytest.mark.servers
-def test_the_demo_uses_servers_and_workers_that_run_already(empty_servers: Servers, tmp_path: Path) -> None:
-    environment = os.environ | dict(empty_servers.need(*SERVERS))
+def test_the_demo_uses_servers_and_workers_that_run_already(servers: Servers, tmp_path: Path) -> None:
+    run = uuid.uuid4().hex[:8]
+    own = {"HEADRACE_TOPIC_PREFIX": f"demo-{run}.", "HEADRACE_NAMESPACE": f"d{run}"}
+    environment = os.environ | dict(servers.need(*SERVERS)) | own
     headrace = [sys.executable, "-m", "headrace_cli"]
     for command in ("topics", "stores"):
         subprocess.run([*headrace, command, "apply"], cwd=tmp_path, env=environment, check=True, timeout=100)
