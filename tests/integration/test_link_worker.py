@@ -113,7 +113,7 @@ async def test_receipts_that_expired_unread_cause_a_sweep(linking: Linking) -> N
     await linking.check()
 
 
-@pytest.mark.parametrize("kills", [4])
+@pytest.mark.parametrize("kills", [2, pytest.param(4, marks=pytest.mark.long)])
 async def test_a_sweep_survives_kill_9(servers: Servers, linking: Linking, tmp_path: Path, kills: int) -> None:
     """The worker is killed several times while it sweeps and links."""
     vectors = {f"p{number}": (1.0, number / 1000, 0.0, 0.0) for number in range(1500)}
