@@ -18,7 +18,7 @@ from xml.etree import ElementTree
 
 import psutil
 
-GROUPS = 2
+GROUPS = 3
 """Processes of the first part. Each has its own servers; tests of one file run in one process."""
 PARTS = {"side-by-side": ["-n", str(GROUPS), "--dist", "loadfile", "--no-loadscope-reorder"], "alone": []}
 SLOWEST = 15
