@@ -4,11 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from prometheus_client import generate_latest
 
 from headrace_cli.environment import ACTOR
 from headrace_cli.main import COMMANDS, installed_commands
-from headrace_runtime.metrics import Metrics
 from headrace_schemas.headers import DEAD_REASONS
 from headrace_sqlite.settings import SqliteWorkerSettings
 from headrace_worker.settings import variable_names
@@ -45,14 +43,6 @@ def test_every_command_and_every_make_target_exists(page: Path) -> None:
 def test_every_variable_is_a_setting(page: Path) -> None:
     named = set(re.findall(r"HEADRACE_\w+[A-Z]", page.read_text()))
     assert named - known_variables() - set(variable_names(SqliteWorkerSettings)) - {ACTOR} == set()
-
-
-def test_every_explained_metric_exists_and_every_metric_is_explained() -> None:
-    exposed = generate_latest(Metrics("any").registry).decode()
-    families = set(re.findall(r"^# TYPE (headrace_\w+)", exposed, re.M))
-    families = {name for name in families if not name.endswith("_created")} - {"headrace_worker"}
-    explained = set(re.findall(r"`(headrace_\w+)", (ROOT / "docs/metrics.md").read_text()))
-    assert explained == families
 
 
 def test_the_readme_shows_output_of_the_run_in_the_demo_page() -> None:

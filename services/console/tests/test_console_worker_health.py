@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import httpx
 import pytest
-from prometheus_client import generate_latest
 
 from headrace_clients.worker_copies import conflicts_in
 from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies, records_by_outcome
@@ -49,7 +48,8 @@ def test_settled_records_are_summed_over_kinds() -> None:
     metrics.records.labels("product", "dead").inc(1)
     metrics.records.labels("product", "conflict").inc(2)
     metrics.records.labels("keyword", "conflict").inc(1)
-    body = generate_latest(metrics.registry)
+    body, _ = metrics.page("*/*")
+    assert b'headrace_records_total{kind="product",outcome="dead",worker="qdrant"}' in body
     assert records_by_outcome(body) == {"applied": 7, "dead": 1, "conflict": 3}
     assert conflicts_in(body) == 3
 

@@ -172,7 +172,8 @@ async def test_systemic_rejects_hold_their_topic_and_publish_nothing_of_it() -> 
     [problem] = path.health.open_problems()
     assert (problem.kind, problem.subject) == ("held topic", TOPIC)
     assert problem.reason == "20 of the last 20 products: refused by store: memory, refused"
-    assert path.sample("headrace_held"), path.sample("headrace_held_topics", topic=TOPIC) == (1, 1)
+    assert (path.sample("headrace_held"), path.sample("headrace_held_topics", topic=TOPIC)) == (1, 1)
+    assert path.sample("headrace_breaker_opened_total", topic=TOPIC) == 1
     path.stage.reject = set()
     await path.handle(*products)
     assert path.health.problems() == []

@@ -21,6 +21,12 @@ class Clock:
 
 async def answer(health: Health, path: str) -> tuple[int, Any]:
     """Status and body of a route."""
+    status, _, body = await called(dict(routes(health, Metrics("memory", [health])))[path])
+    return status, body
+
+
+async def called(route: Any, accept: bytes = b"*/*") -> tuple[int, str, Any]:
+    """Status, content type and body."""
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -29,9 +35,9 @@ async def answer(health: Health, path: str) -> tuple[int, Any]:
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {"type": "http", "path": path, "method": "GET", "headers": [], "query_string": b""}
-    await dict(routes(health, Metrics("memory")))[path](scope, receive, send)
-    return sent[0]["status"], sent[1]["body"]
+    scope = {"type": "http", "path": "/", "method": "GET", "headers": [(b"accept", accept)], "query_string": b""}
+    await route(scope, receive, send)
+    return sent[0]["status"], dict(sent[0]["headers"])[b"content-type"].decode(), sent[1]["body"]
 
 
 def test_the_first_poll_is_small_until_a_batch_is_settled() -> None:
@@ -141,9 +147,3 @@ async def test_a_note_does_not_make_a_worker_unready() -> None:
 async def test_a_spare_copy_without_a_partition_is_alive_and_not_ready() -> None:
     health = Health(10)
     assert [(await answer(health, path))[0] for path in ("/healthz", "/readyz")] == [200, 503]
-
-
-async def test_metrics_are_a_page_for_prometheus() -> None:
-    status, body = await answer(Health(10), "/metrics")
-    assert status == 200
-    assert b'headrace_worker{worker="memory"} 1.0' in body

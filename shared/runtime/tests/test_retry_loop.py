@@ -37,6 +37,7 @@ class Run:
         self.stopping = Stopping()
         self.published: list[tuple[str, str]] = []
         self.unavailable: list[str] = []
+        self.retried: list[str] = []
         self.publishing_fails = 0
         self.loop = RetryLoop(
             Attempts(stage, timeout=5.0, poison_tries=self.settings.poison_tries),
@@ -45,6 +46,7 @@ class Run:
             publish=self._publish,
             max_output_bytes=MAX_OUTPUT,
             on_unavailable=lambda error: self.unavailable.append(error.store),
+            on_retry=lambda error: self.retried.append(error.store),
         )
 
     async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
@@ -162,6 +164,14 @@ async def test_every_change_is_applied_if_the_store_recovers_in_time() -> None:
     run = Run(DownFor(3), give_back_after=30.0)
     assert await run.answers(("a", 1), ("b", 1)) == {("a", 1): "applied", ("b", 1): "applied"}
     assert run.unavailable == ["memory"] * 3
+    assert run.retried == run.unavailable
+
+
+async def test_the_attempt_after_which_a_batch_is_given_back_is_followed_by_no_retry() -> None:
+    run = Run(DownFor(100), give_back_after=0.0001)
+    with pytest.raises(Unavailable):
+        await run.answers(("a", 1))
+    assert len(run.retried) == len(run.unavailable) - 1
 
 
 async def test_only_changes_without_an_answer_are_retried() -> None:

@@ -94,6 +94,7 @@ class Paths:
             publish=self._publish,
             max_output_bytes=2 * max_record_bytes,
             on_unavailable=reporter.unavailable,
+            on_retry=reporter.retry,
         )
         decoder = Decoder(
             group.inputs,
@@ -119,10 +120,12 @@ class Paths:
 
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     """The worker's application. Run it with uvicorn; it consumes from its start to SIGTERM."""
-    metrics = Metrics(worker.name)
+    groups = _groups(worker, settings)
+    metrics = Metrics(
+        worker.name, [group.health for group in groups], worker.metrics, revision=settings.telemetry.revision
+    )
     publisher = Publisher(settings.kafka)
     paths = Paths(worker, settings, publisher, metrics)
-    groups = _groups(worker, settings)
     kafka = KafkaStart(settings.kafka, [group.health for group in groups])
     closing = AsyncExitStack()
     middlewares = _middlewares(worker.name, settings, closing)

@@ -50,6 +50,7 @@ class Assignment(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka h
 
     async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
         """aiokafka's callback after a rebalance."""
+        self._metrics.rebalances.inc()
         self._health.assigned = len(assigned)
         self._checked.clear()
         try:

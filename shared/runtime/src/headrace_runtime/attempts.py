@@ -8,7 +8,7 @@ no answer in time (`no_answer`).
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Any
 
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
@@ -39,6 +39,7 @@ FIRST_PAUSE = 0.2
 
 Refused = Callable[[Sequence[Answered]], None]
 """Gets the rejected records of an attempt before its outputs are published; raises to give up the batch."""
+OnUnavailable = Callable[[Unavailable], None]
 Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
 """Publishes outputs and waits for their acknowledgement; raises Unavailable without it."""
 
@@ -46,7 +47,8 @@ Publish = Callable[[Sequence[tuple[Decoded, Output]]], Awaitable[None]]
 class RetryLoop:
     """Repeats attempts until the stage has answered for a whole batch.
 
-    `publish` publishes the outputs; `on_unavailable` is called after each attempt that leaves changes unanswered.
+    `publish` publishes the outputs; `on_unavailable` is called after each attempt that leaves changes unanswered, and
+    `on_retry` as well if another attempt follows.
     """
 
     def __init__(
@@ -57,7 +59,8 @@ class RetryLoop:
         *,
         publish: Publish,
         max_output_bytes: int,
-        on_unavailable: Callable[[Unavailable], None],
+        on_unavailable: OnUnavailable,
+        on_retry: OnUnavailable = lambda error: None,
     ) -> None:
         self._attempts = attempts
         self._settings = settings
@@ -65,6 +68,7 @@ class RetryLoop:
         self._publish = publish
         self._max_output_bytes = max_output_bytes
         self._on_unavailable = on_unavailable
+        self._on_retry = on_retry
         # Of outputs that were published before their topic was held: its records are read again and again.
         self._acknowledged: set[int] = set()
 
@@ -98,7 +102,7 @@ class RetryLoop:
     async def _until_answered(self, newest: Sequence[Decoded], refused: Refused, timeline: Timeline) -> list[Outcome]:
         answered: dict[int, Outcome] = {}
         suspect = False
-        async for attempt in retrying(self._settings, self._stopping, self._on_unavailable):
+        async for attempt in retrying(self._settings, self._stopping, self._on_unavailable, self._on_retry):
             with attempt:
                 waiting = [index for index in range(len(newest)) if index not in answered]
                 records = [newest[index] for index in waiting]
@@ -255,15 +259,12 @@ def _other_content(others: Sequence[Decoded], answered: list[Answered]) -> list[
     return different
 
 
-Versioned = TypeVar("Versioned", Decoded, Answered)
-
-
-def newest_first(records: Iterable[Versioned]) -> list[list[Versioned]]:
+def newest_first(records: Iterable[Decoded]) -> list[list[Decoded]]:
     """The records of each entity, by (kind, id), newest version first.
 
     Of equal versions the lowest offset comes first, and a live record before a replay of it.
     """
-    by_entity: dict[tuple[str, str], list[Versioned]] = {}
+    by_entity: dict[tuple[str, str], list[Decoded]] = {}
     for record in records:
         by_entity.setdefault((record.change.kind, record.change.id), []).append(record)
     for of_entity in by_entity.values():
@@ -273,17 +274,16 @@ def newest_first(records: Iterable[Versioned]) -> list[list[Versioned]]:
 
 
 def retrying(
-    settings: BatchSettings, stopping: Stopping, on_unavailable: Callable[[Unavailable], None]
+    settings: BatchSettings, stopping: Stopping, on_unavailable: OnUnavailable, on_retry: OnUnavailable
 ) -> AsyncRetrying:
     """Retries on Unavailable until `give_back_after` seconds have passed or the worker stops, then raises it.
 
-    Pauses grow exponentially, with full jitter. `on_unavailable` is called after each failure, before the pause.
+    Pauses grow exponentially, with full jitter. `on_unavailable` is called after each failure, before the pause, and
+    then `on_retry` if another attempt follows.
     """
 
-    def report(state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, Unavailable):
-            on_unavailable(error)
+    def failure(state: RetryCallState) -> Any:  # an Unavailable: nothing else is tried again
+        return state.outcome.exception() if state.outcome else None
 
     def over(state: RetryCallState) -> bool:
         waited = (state.seconds_since_start or 0.0) + state.upcoming_sleep
@@ -293,7 +293,8 @@ def retrying(
         retry=retry_if_exception_type(Unavailable),
         wait=wait_random_exponential(multiplier=FIRST_PAUSE, max=settings.backoff_max),
         stop=over,
-        after=report,
+        after=lambda state: on_unavailable(failure(state)),
+        before_sleep=lambda state: on_retry(failure(state)),
         sleep=stopping.pause,
         reraise=True,
     )

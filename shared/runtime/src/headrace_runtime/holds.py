@@ -48,6 +48,8 @@ class Holds:
     def hold(self, topic: str, cause: Cause, records: Iterable[KafkaRecord]) -> None:
         """Holds the topic, or holds it again. `records`: those of the topic in the batch; they are read again."""
         if topic not in self.causes:
+            if cause.fingerprint is not None:
+                self._metrics.breaker_opened.labels(topic).inc()
             log.error(
                 "topic_held",
                 topic=topic,

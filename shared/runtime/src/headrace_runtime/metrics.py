@@ -1,8 +1,8 @@
 """A worker's Prometheus metrics, in a registry of its own."""
 
-from bisect import bisect_left
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+import platform
+from collections.abc import Sequence
+from importlib.metadata import version
 
 from prometheus_client import (
     CollectorRegistry,
@@ -10,59 +10,54 @@ from prometheus_client import (
     Gauge,
     GCCollector,
     Histogram,
+    Info,
     PlatformCollector,
     ProcessCollector,
 )
-from prometheus_client.core import HistogramMetricFamily
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
+from headrace_runtime.exposition import page
+from headrace_runtime.health import Health
+from headrace_runtime.histograms import BatchHistogram
+from headrace_runtime.worker_state import WorkerState
 from headrace_worker.work_thread import busy_threads
 
-_DELAYS = (0.01, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400)
-
-
-class Delays(Collector):
-    """A histogram by kind that observes a whole batch in one call, which takes a third less time for the metrics.
-
-    `bounds`: upper bounds of the buckets, seconds, ascending.
-    """
-
-    def __init__(self, name: str, about: str, bounds: Sequence[float]) -> None:
-        self._name = name
-        self._about = about
-        self._bounds = bounds
-        self._counts: dict[str, list[int]] = {}
-        self._sums: dict[str, float] = {}
-
-    def observe(self, kind: str, delays: Iterable[float]) -> None:
-        """Adds the delays of a batch, in seconds."""
-        counts = self._counts.setdefault(kind, [0] * (len(self._bounds) + 1))
-        total = 0.0
-        for delay in delays:
-            counts[bisect_left(self._bounds, delay)] += 1
-            total += delay
-        self._sums[kind] = self._sums.get(kind, 0.0) + total
-
-    def collect(self) -> Iterator[HistogramMetricFamily]:
-        """The result of a scrape: each bucket counts the delays at or below its bound."""
-        family = HistogramMetricFamily(self._name, self._about, labels=["kind"])
-        names = [*map(floatToGoString, self._bounds), "+Inf"]
-        for kind, counts in self._counts.items():
-            family.add_metric([kind], list(zip(names, accumulate(counts), strict=True)), self._sums[kind])
-        yield family
+DELAYS = (
+    0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 300, 1800, 7200, 86400,
+)  # fmt: skip
+"""Upper bounds of the buckets of delays, seconds."""
+BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
+"""A batch goes back to Kafka after `give_back_after`, and no call of a stage takes more than three times as long."""
+BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 3000, 4000)
 
 
 class Metrics:
-    """`records` counts Kafka records by outcome: applied, superseded, conflict, dead, ignored. Times are seconds."""
+    """`records` counts Kafka records by outcome: applied, superseded, conflict, dead, ignored. Times are seconds.
 
-    def __init__(self, worker: str) -> None:
+    `healths`: of each consumer group of the worker. `more`: the metrics that only this worker has. `revision`: of the
+    code, if it is known.
+    """
+
+    def __init__(
+        self,
+        worker: str,
+        healths: Sequence[Health] = (),
+        more: Sequence[Collector] = (),
+        *,
+        revision: str | None = None,
+    ) -> None:
+        self._worker = worker
         self.registry = CollectorRegistry()
-        for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=self.registry)
+        for of_process in (ProcessCollector, PlatformCollector, GCCollector):
+            of_process(registry=self.registry)
         own = self.registry
         info = Gauge("headrace_worker", "The worker of this process", ["worker"], registry=own)
         info.labels(worker).set(1)
+        build = Info("headrace_build", "What this process runs", registry=own)
+        known = {"revision": revision} if revision else {}
+        build.info({"version": version("headrace-runtime"), "python": platform.python_version(), **known})
+        for collector in (WorkerState(healths), *more):
+            own.register(collector)
         self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
         self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
         self.conflicts = Counter(
@@ -73,6 +68,11 @@ class Metrics:
         self.unavailable = Counter(
             "headrace_unavailable", "Attempts that failed because a store was unavailable", ["store"], registry=own
         )
+        self.retries = Counter("headrace_retries", "Attempts after a first one that failed", ["store"], registry=own)
+        self.breaker_opened = Counter(
+            "headrace_breaker_opened", "How often the breaker began to hold the topic", ["topic"], registry=own
+        )
+        self.rebalances = Counter("headrace_rebalances", "Assignments of partitions to this copy", registry=own)
         self.expired = Counter(
             "headrace_expired_unread",
             "Offsets that expired unread",
@@ -94,16 +94,19 @@ class Metrics:
         self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
         busy = Gauge("headrace_busy_threads", "Threads that run a piece of work now", registry=own)
         busy.set_function(busy_threads)
-        self.batch_seconds = Histogram("headrace_batch_seconds", "From poll to acknowledged receipts", registry=own)
-        self.batch_records = Histogram(
-            "headrace_batch_records",
-            "Records in a batch",
-            buckets=(1, 10, 50, 100, 250, 500, 1000, 2500, 5000),
-            registry=own,
+        self.batch_seconds = Histogram(
+            "headrace_batch_seconds", "From poll to acknowledged receipts", buckets=BATCH_SECONDS, registry=own
         )
-        self.delay = Delays("headrace_delay_seconds", "Seconds from occurred_at to applied", _DELAYS)
+        self.batch_records = Histogram(
+            "headrace_batch_records", "Records in a batch", buckets=BATCH_RECORDS, registry=own
+        )
+        self.delay = BatchHistogram("headrace_delay_seconds", "Seconds from occurred_at to applied", "kind", DELAYS)
         own.register(self.delay)
         self._held: set[str] = set()
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """The page of all metrics, for the value of a request's header Accept, and its content type."""
+        return page(self._worker, self.registry, accept)
 
     def hold(self, topic: str) -> None:
         """The topic is held."""

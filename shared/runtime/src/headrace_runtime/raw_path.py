@@ -31,7 +31,9 @@ class RawPath:
         started = time.monotonic()
         stored: Mapping[str, int] = {}
         try:
-            async for attempt in retrying(self._settings, self._stopping, self._reporter.unavailable):
+            async for attempt in retrying(
+                self._settings, self._stopping, self._reporter.unavailable, self._reporter.retry
+            ):
                 with attempt:
                     stored = await self._stage.store(records)
         except Unavailable as error:

@@ -33,6 +33,10 @@ class Reporter:
         self._metrics.unavailable.labels(error.store).inc()
         log.warning("store_unavailable", store=error.store, detail=error.detail, raised=_raised(error.__cause__))
 
+    def retry(self, error: Unavailable) -> None:
+        """Another attempt follows one that failed with this error."""
+        self._metrics.retries.labels(error.store).inc()
+
     def given_back(self, error: Unavailable, records: int) -> None:
         """A batch goes back to Kafka uncommitted."""
         self._unavailable(error)

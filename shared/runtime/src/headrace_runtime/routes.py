@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from faststream.asgi import AsgiResponse, get
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic_core import to_json
 
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
+from headrace_runtime.worker_state import ready
 
 
 def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
@@ -24,12 +24,13 @@ def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> 
 
     @get(include_in_schema=False)
     async def readyz(scope: Any) -> AsgiResponse:
-        ready = all(part.alive() and not part.problems() for part in parts)
-        return _json(parts, 200 if ready else 503)
+        return _json(parts, 200 if ready(parts) else 503)
 
     @get(include_in_schema=False)
     async def metrics_page(scope: Any) -> AsgiResponse:
-        return AsgiResponse(generate_latest(metrics.registry), 200, {"Content-Type": CONTENT_TYPE_LATEST})
+        accept = dict(scope["headers"]).get(b"accept", b"").decode("latin-1")
+        content, content_type = metrics.page(accept)
+        return AsgiResponse(content, 200, {"Content-Type": content_type})
 
     return [("/healthz", healthz), ("/readyz", readyz), ("/metrics", metrics_page)]
 

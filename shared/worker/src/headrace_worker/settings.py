@@ -62,9 +62,12 @@ class HttpSettings(BaseModel):
 
 
 class TelemetrySettings(BaseModel):
-    """Where traces are sent."""
+    """Where traces are sent, and what the metrics say about the code."""
 
     otlp_endpoint: Url | None = Field(None, description="OTLP endpoint over HTTP, for example http://127.0.0.1:4318")
+    revision: str | None = Field(
+        None, max_length=64, description="revision of the code, such as a commit; the metric headrace_build_info has it"
+    )
 
 
 class BatchSettings(BaseModel):

@@ -1,10 +1,12 @@
 """The definition of a worker. The entry-point group `headrace.workers` maps a worker's name to its definition."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Literal
+
+from prometheus_client.registry import Collector
 
 from headrace_worker.settings import WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
@@ -55,7 +57,8 @@ class Worker:
     `step`: what its stages do, for traces and metrics. `stage`: opens the stage and its clients, and closes them on
     exit. A worker has either `inputs` and a `stage` or a `raw` input. `listener`: a second consumer group with its own
     stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
-    of the link sets; `tables`: opens anything else that it stores.
+    of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
+    of metrics has them beside those of every worker.
     """
 
     name: str
@@ -68,6 +71,7 @@ class Worker:
     tables: Callable[[Any], Tables] | None = None
     raw: RawInput | None = None
     step: Step = "write"
+    metrics: Sequence[Collector] = ()
 
 
 def worker_names() -> list[str]:
