@@ -1,7 +1,7 @@
 """Qdrant as the workers use it: the connection, the ids of points, the fence of a write, and what an error means."""
 
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
@@ -57,7 +57,7 @@ MESSAGE_LIMIT = 500
 
 def connect(settings: QdrantSettings) -> AsyncQdrantClient:
     """A client that sends nothing until its first call: the server may be down."""
-    return AsyncQdrantClient(
+    client = AsyncQdrantClient(
         url=settings.url,
         grpc_port=settings.grpc_port,
         prefer_grpc=settings.prefer_grpc,
@@ -66,6 +66,8 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
         check_compatibility=False,
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
     )
+    client.http.client.add_middleware(_freed)
+    return client
 
 
 def collection_of(kind: Kind, names: StoreNames) -> str:
@@ -112,6 +114,17 @@ def check_completed(results: Iterable[models.UpdateResult]) -> None:
     for result in results:
         if result.status is not models.UpdateStatus.COMPLETED:
             raise Unavailable(STORE, f"a write is only {result.status.value}")
+
+
+async def _freed(request: httpx.Request, send: Callable[[httpx.Request], Awaitable[httpx.Response]]) -> httpx.Response:
+    """Sends a request such that its body, of up to 32 MiB, is freed with the response.
+
+    The stream of httpx's response refers to the response, and the response to the request: without this, bodies stay
+    until Python searches for cycles, which a worker seldom does.
+    """
+    response = await send(request)
+    response.stream = httpx.ByteStream(b"")
+    return response
 
 
 @contextmanager
