@@ -65,4 +65,6 @@ async def test_a_set_whose_ids_alone_are_too_large_is_one_dead_letter_and_stops_
     linking.consumer = linking.new_consumer()
     await linking.request("p")
     await linking.drain()
-    assert len((await linking.published())["p"].links) == 5
+    links = await linking.published()
+    assert links.keys() == {"never", "p"}
+    assert len(links["p"].links) == 5

@@ -46,6 +46,13 @@ def test_exactly_the_share_does_not() -> None:
     assert window().taken([None] * 10 + ["f"] * 10) is None
 
 
+def test_changes_before_a_batch_that_has_none_of_their_cause_do_not() -> None:
+    one = window()
+    one.count(["f"] * 19)
+    assert one.taken(["g"]) is None
+    assert one.taken([None]) is None
+
+
 def test_a_success_that_completes_the_first_window_opens_it() -> None:
     assert window().taken([*[None] * 8, *["f"] * 11, None]) == ("f", 11)
 

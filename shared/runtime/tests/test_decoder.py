@@ -59,9 +59,11 @@ def test_a_value_above_the_limit_is_rejected_before_it_is_decoded() -> None:
     longest = row | {"description": "d" * (1000 - len(json.dumps(row | {"description": ""})))}
     assert too_large(longest) is None
     assert change(kafka_record(longest), Decoder(INPUTS, REPLAY_TOPIC, max_record_bytes=1000)).version == 1
-    assert too_large(b"{" * 1001).cause == ("value",)
-    assert "1001 bytes" in too_large(b"{" * 1001).detail
-    assert "HEADRACE_KAFKA__MAX_RECORD_BYTES, 1000" in too_large(b"{" * 1001).detail
+    above = too_large(b"{" * 1001)
+    assert above is not None
+    assert above.cause == ("value",)
+    assert "1001 bytes" in above.detail
+    assert "HEADRACE_KAFKA__MAX_RECORD_BYTES, 1000" in above.detail
     assert too_large(Omitted(5_000_000)).detail.startswith("value: 5000000 bytes")
 
 

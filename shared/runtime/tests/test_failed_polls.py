@@ -16,17 +16,26 @@ GOOD, BAD = TopicPartition("products", 0), TopicPartition("products", 1)
 
 
 class Partitions:
-    """Kafka's side: `GOOD` has records, and `BAD` cannot be unpacked. `asked`: requests for committed offsets."""
+    """Kafka's side: `GOOD` has records, and `BAD` cannot be unpacked. `asked`: requests for committed offsets.
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, failing: set[int]) -> None:
+    `failing`: those of them that Kafka does not answer. `reached`: whether Kafka answers when `BAD` is read alone.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, failing: set[int], *, reached: bool = False) -> None:
         self.positions = {GOOD: 0, BAD: 0}
         self.asked = 0
+        self.reached = reached
+        self.paused: set[TopicPartition] = set()
 
         async def getmany(consumer: Any, *partitions: Any, max_records: int, **options: Any) -> Any:
+            if partitions == (GOOD,):
+                return {GOOD: [object()] * 3}
             if partitions and max_records == 1:
                 return self._one_record()
             if not partitions:
                 self.positions[GOOD] = 3
+                if BAD in self.paused:
+                    return {GOOD: [object()] * 3}
             raise CorruptRecordException
 
         async def committed(consumer: Any, partition: TopicPartition) -> int:
@@ -48,8 +57,8 @@ class Partitions:
             "__init__": lambda *_, **__: None,
             "__del__": lambda _: None,
             "assignment": lambda _: set(self.positions),
-            "paused": lambda _: set(),
-            "pause": lambda *_: None,
+            "paused": lambda _: set(self.paused),
+            "pause": lambda _, *partitions: self.paused.update(partitions),
             "resume": lambda *_: None,
             "highwater": lambda *_: None,
             "last_stable_offset": lambda *_: None,
@@ -62,7 +71,7 @@ class Partitions:
     def _one_record(self) -> Mapping[TopicPartition, Any]:
         """Before the record that cannot be unpacked there is one; then Kafka cannot be reached."""
         if self.positions[BAD]:
-            raise KafkaConnectionError
+            raise CorruptRecordException if self.reached else KafkaConnectionError
         self.positions[BAD] = 1
         return {BAD: [object()]}
 
@@ -86,6 +95,18 @@ async def test_records_of_a_failed_poll_are_read_again_although_kafka_was_not_re
     monkeypatch.setattr(AIOKafkaConsumer, "getmany", _nothing)
     await polling.getmany(max_records=100)
     assert partitions.positions == {GOOD: 0, BAD: 0}, "the next commit would cover records that nobody has handled"
+
+
+async def test_a_partition_that_cannot_be_unpacked_does_not_keep_the_others_from_being_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    partitions = Partitions(monkeypatch, set(), reached=True)
+    polling = consumer()
+    first = await polling.getmany(max_records=100)
+    assert {partition: len(records) for partition, records in first.items()} == {BAD: 1}
+    partitions.positions[GOOD] = 0
+    second = await polling.getmany(max_records=3)
+    assert {partition: len(records) for partition, records in second.items()} == {GOOD: 3}
 
 
 async def _nothing(consumer: Any, *partitions: Any, **options: Any) -> Any:
