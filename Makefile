@@ -12,10 +12,10 @@ READY := $(VENV)/.ready
 # If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup prerequisites browser demo test test-long mutants mutants-deciders check format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long mutants mutants-deciders check check-dashboards format bench lock clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: prerequisites $(READY) ## Install everything into .venv
 
@@ -58,11 +58,15 @@ check: setup ## Lint, format, types and the direction of imports
 	MYPYPATH=$(subst $() ,:,$(PACKAGES)) $(BIN)/mypy $(PACKAGES)
 	$(BIN)/python infra/import_contracts.py
 
-format: setup ## Format the code, and write the settings page from it
+check-dashboards: setup ## Run every expression of the dashboards and rules on a running pipeline
+	$(BIN)/pytest infra/observability
+
+format: setup ## Format the code, and write the settings page and the dashboards
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/python docs/settings_page.py > $(VENV)/settings.md
 	cp $(VENV)/settings.md docs/settings.md
+	PYTHONPATH=infra/observability $(BIN)/python -m dashboards
 
 bench: setup ## Compare with raw clients, both in one run
 	$(BIN)/python -m benchmarks

@@ -21,7 +21,8 @@ from typing import Literal
 from filelock import FileLock, Timeout
 
 from headrace_local.errors import StackError
-from headrace_local.known_servers import build, kafka_names, port_names, server_names
+from headrace_local.known_servers import ON_REQUEST, Observation, Options, build, kafka_names, port_names, server_names
+from headrace_local.otlp import ENDPOINT
 from headrace_local.ports import free_ports, is_free
 from headrace_local.prerequisites import missing_prerequisites
 from headrace_local.process import Process
@@ -60,9 +61,11 @@ class Stack:
     kafka_nodes
         1 names the server `kafka`; 3 names them `kafka-1` to `kafka-3`, replicated, for failover.
     services
-        Start only these, by name; all by default.
+        Start only these, by name; all by default, `otlp` only with `observation`.
     triton_repository
         A Triton model repository; given, `triton` is started too.
+    observation
+        Given, `prometheus`, `targets` (finds the workers for it) and `otlp` (receives traces) are started too.
     """
 
     def __init__(
@@ -72,14 +75,16 @@ class Stack:
         kafka_nodes: Literal[1, 3] = 1,
         services: Collection[str] | None = None,
         triton_repository: Path | None = None,
+        observation: Observation | None = None,
     ) -> None:
         self.data_dir = data_dir.absolute()
-        self._triton_repository = triton_repository.absolute() if triton_repository else None
+        self._options = Options(triton_repository.absolute() if triton_repository else None, observation)
         self._kafka_names = kafka_names(kafka_nodes)
-        known = server_names(kafka_nodes, triton=triton_repository is not None)
+        default = server_names(kafka_nodes, self._options)
+        known = list(dict.fromkeys([*default, *ON_REQUEST]))
         if unknown := sorted(set(services or ()) - set(known)):
             raise StackError(f"no server named {', '.join(unknown)}; there are {', '.join(known)}")
-        self._names = [name for name in known if services is None or name in services]
+        self._names = [name for name in known if name in (default if services is None else services)]
         self._writing = threading.Lock()
         self._cancelled = threading.Event()
 
@@ -126,7 +131,7 @@ class Stack:
             settings = {name: value for server in servers for name, value in server.settings().items()}
             if errors:
                 raise StackError("\n".join(str(error) for error in errors))
-            settings = read_settings(self.settings_path) | settings
+            settings = self._written_before(record) | settings
             write_settings(self.settings_path, settings)
             return settings
 
@@ -234,8 +239,16 @@ class Stack:
         write_record(self._record_path, record)
         return record
 
+    def _written_before(self, record: Record) -> dict[str, str]:
+        """The settings in `stack.env`, without the address of a receiver of traces that runs no longer."""
+        settings = read_settings(self.settings_path)
+        receiver = record.servers.get("otlp")
+        if receiver and not receiver.is_alive() and settings.get(ENDPOINT, "").endswith(f":{receiver.ports['http']}"):
+            del settings[ENDPOINT]
+        return settings
+
     def _server(self, name: str, record: Record) -> Server:
-        return build(name, record, self.data_dir, self._kafka_names, self._triton_repository)
+        return build(name, record, self.data_dir, self._kafka_names, self._options)
 
     def _start(self, server: Server, report: Callable[[str], None]) -> None:
         log = self.log_path(server.name)

@@ -8,7 +8,9 @@ from typing import Literal
 
 from rich.console import Console
 
+import headrace_local
 from headrace_local.errors import StackError
+from headrace_local.known_servers import Observation
 from headrace_local.stack import Progress, Stack
 from headrace_worker.settings import CommonSettings
 
@@ -16,10 +18,16 @@ STATES = {"ready": "green", "running": "green", "failed": "red"}
 MODEL_DIR = "HEADRACE_MODEL_DIR"
 
 
-def stack(data_dir: Path, *, triton: bool = False, kafka_nodes: Literal[1, 3] = 1) -> Stack:
+RULES = Path(headrace_local.__file__).parents[3] / "observability" / "rules"
+"""In a checkout of the project. They are not part of a package."""
+
+
+def stack(data_dir: Path, *, triton: bool = False, observe: bool = False, kafka_nodes: Literal[1, 3] = 1) -> Stack:
     """The servers of one data directory. Raises StackError if Triton's model cannot be written."""
     models = _triton_models(data_dir / "triton-models") if triton else None
-    return Stack(data_dir, kafka_nodes=kafka_nodes, triton_repository=models)
+    finder = [sys.executable, "-m", "headrace_cli", "targets", "--write"]
+    observation = Observation(RULES, finder) if observe else None
+    return Stack(data_dir, kafka_nodes=kafka_nodes, triton_repository=models, observation=observation)
 
 
 def state_lines(console: Console) -> Progress:

@@ -18,6 +18,9 @@ app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 def up(
     data_dir: DataDir = DEFAULT_DATA_DIR,
     triton: Annotated[bool, typer.Option("--triton", help="Start a Triton Inference Server too.")] = False,
+    observe: Annotated[
+        bool, typer.Option("--observe", help="Start Prometheus and a receiver of traces too (docs/observability.md).")
+    ] = False,
     kafka_nodes: Annotated[Literal["1", "3"], typer.Option(help="Brokers; 3 survive the loss of one.")] = "1",
     as_json: AsJson = False,
 ) -> None:
@@ -26,7 +29,7 @@ def up(
     Servers that already run stay as they are. Every other command reads DATA_DIR/stack.env; the
     environment comes first.
     """
-    servers = stack(data_dir, triton=triton, kafka_nodes=3 if kafka_nodes == "3" else 1)
+    servers = stack(data_dir, triton=triton, observe=observe, kafka_nodes=3 if kafka_nodes == "3" else 1)
     settings = servers.up(state_lines(messages()))
     if as_json:
         print_json({"data_dir": str(servers.data_dir), "variables": sorted(settings)})
