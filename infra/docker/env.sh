@@ -33,5 +33,8 @@ QDRANT_PORT=$(free_port 6333)
 QDRANT_GRPC_PORT=$(free_port 6334)
 POSTGRES_PORT=$(free_port 5432)
 CONSOLE_PORT=$(free_port 8484)
+PROMETHEUS_PORT=$(free_port 9090)
+GRAFANA_PORT=$(free_port 3000)
+JAEGER_PORT=$(free_port 16686)
 ENVIRONMENT
 mv "$file.new" "$file"

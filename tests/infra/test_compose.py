@@ -86,7 +86,8 @@ def test_the_demo_waits_for_every_worker(services: dict[str, Any]) -> None:
 
 def test_every_server_has_a_health_check(services: dict[str, Any]) -> None:
     servers = {name for name, service in services.items() if BUILT_HERE not in service["image"]}
-    assert servers == {"kafka", "elasticsearch", "qdrant", "postgres", "triton"}
+    observing = {"prometheus", "grafana", "jaeger"}
+    assert servers == {"kafka", "elasticsearch", "qdrant", "postgres", "triton", *observing}
     assert [name for name in servers if not services[name]["healthcheck"].get("test")] == []
     assert "/healthz" in DOCKERFILE
 
@@ -95,7 +96,33 @@ def test_no_server_reports_to_its_maker(services: dict[str, Any]) -> None:
     assert services["qdrant"]["environment"]["QDRANT__TELEMETRY_DISABLED"] == "true"
     assert services["elasticsearch"]["environment"]["ingest.geoip.downloader.enabled"] == "false"
     assert services["triton"]["environment"]["ORT_DISABLE_TELEMETRY"] == "1"
+    switches = (
+        "GF_ANALYTICS_REPORTING_ENABLED",
+        "GF_ANALYTICS_CHECK_FOR_UPDATES",
+        "GF_ANALYTICS_CHECK_FOR_PLUGIN_UPDATES",
+        "GF_NEWS_NEWS_FEED_ENABLED",
+        "GF_PLUGINS_PLUGIN_ADMIN_ENABLED",
+        "GF_SNAPSHOTS_EXTERNAL_ENABLED",
+    )
+    assert {services["grafana"]["environment"][switch] for switch in switches} == {"false"}
+    for switch in ("GF_PLUGINS_PREINSTALL_DISABLED", "GF_SECURITY_DISABLE_GRAVATAR"):
+        assert services["grafana"]["environment"][switch] == "true"
     assert re.search(r"^ENV ORT_DISABLE_TELEMETRY=1$", DOCKERFILE, re.M)
+
+
+def test_what_observes_is_optional_and_lets_nobody_change_dashboards(services: dict[str, Any]) -> None:
+    for name in ("prometheus", "grafana", "jaeger"):
+        assert services[name]["profiles"] == ["observe"]
+    grafana = services["grafana"]["environment"]
+    assert (grafana["GF_AUTH_ANONYMOUS_ENABLED"], grafana["GF_AUTH_ANONYMOUS_ORG_ROLE"]) == ("true", "Viewer")
+    assert (grafana["GF_AUTH_DISABLE_LOGIN_FORM"], grafana["GF_AUTH_BASIC_ENABLED"]) == ("true", "false")
+
+
+def test_prometheus_asks_for_every_worker(services: dict[str, Any]) -> None:
+    config = yaml.safe_load((ROOT / "infra/observability/prometheus.yml").read_text())
+    asked = {job["job_name"]: set(job["dns_sd_configs"][0]["names"]) for job in config["scrape_configs"]}
+    workers = {name for name, service in services.items() if service.get("command", [])[:1] == ["work"]}
+    assert asked == {"headrace": workers, "console": {"console"}}
 
 
 def test_every_variable_is_a_setting(services: dict[str, Any]) -> None:
@@ -114,7 +141,9 @@ def test_secrets_come_from_outside_and_are_required(compose: dict[str, Any]) -> 
 
 def test_every_named_volume_is_declared_and_used(compose: dict[str, Any]) -> None:
     used = {mount.split(":")[0] for service in compose["services"].values() for mount in service.get("volumes", [])}
-    assert used == set(compose["volumes"])
+    folders = {source for source in used if source.startswith("./")}
+    assert used - folders == set(compose["volumes"])
+    assert [source for source in folders if not (ROOT / source).exists()] == []
 
 
 def test_the_image_installs_pinned_packages_and_does_not_run_as_root() -> None:
