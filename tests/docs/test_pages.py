@@ -14,7 +14,12 @@ from headrace_worker.worker import known_variables
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "docs/example-sink"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+FOLDERS = (ROOT / "docs", ROOT / "docs/runbooks")
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted(page for folder in FOLDERS for page in folder.glob("*.md")),
+]
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
