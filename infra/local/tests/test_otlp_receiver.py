@@ -18,7 +18,9 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFlags
 
+from headrace_local.otlp import ENDPOINT
 from headrace_local.otlp_receiver.spans import SpanFile
+from headrace_local.record import read_settings
 from headrace_local.stack import Stack
 
 
@@ -105,6 +107,13 @@ def test_only_the_newest_spans_are_kept(tmp_path: Path) -> None:
     assert spans.counts() == {"spans": 10, "traces": 3, "received": 20, "limit": 10}
     assert [len(spans.trace(f"{number:02x}" * 16)) for number in range(5)] == [0, 0, 2, 4, 4]
     spans.close()
+
+
+def test_workers_send_no_traces_to_a_receiver_that_runs_no_longer(receiver: Stack) -> None:
+    assert read_settings(receiver.settings_path)[ENDPOINT] == url(receiver)
+    receiver.down()
+    Stack(receiver.data_dir, services={"qdrant"}).up()
+    assert ENDPOINT not in read_settings(receiver.settings_path)
 
 
 def request(trace_id: bytes, spans: int) -> ExportTraceServiceRequest:

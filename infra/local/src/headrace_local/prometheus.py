@@ -56,6 +56,7 @@ class Prometheus:
             "config.file": self._config,
             "storage.tsdb.path": self.home / "data",
             "web.listen-address": f"{HOST}:{self.ports['http']}",
+            "enable-feature": "exemplar-storage",
         } | RETENTION
         if (assets := started.parents[2] / ASSETS).is_dir():
             options["web.local-assets"] = f"{assets}/"
