@@ -1,6 +1,7 @@
 """The commands write a file to three stores, on real servers with every worker running."""
 
 import asyncio
+import gzip
 import json
 import os
 import re
@@ -155,6 +156,17 @@ def test_strict_stops_at_the_first_bad_row(topics: Cli) -> None:
     assert json.loads(done.stdout) | {"seconds": 0} == {
         "published": 1, "bad": 1, "repeated": 0, "seconds": 0, "stopped": True
     }  # fmt: skip
+
+
+async def test_a_file_that_is_cut_off_says_how_many_rows_are_published(topics: Cli) -> None:
+    ids = [f"cut-{new_id()}" for _ in range(300)]
+    whole = gzip.compress("".join(f"{json.dumps(product(id))}\n" for id in ids).encode())
+    (topics.directory / "cut.jsonl.gz").write_bytes(whole[:-2000])
+    done = topics("publish", "cut.jsonl.gz", "--kind", "product")
+    assert done.returncode == 2
+    (number,) = re.findall(r"marker was reached; (\d+) rows before that are published$", done.stderr, re.MULTILINE)
+    on_topic = await read_all(topics.settings, topics.settings.topics.source("product"))
+    assert sum(record.key.startswith(b"cut-") for record in on_topic) == int(number) > 0
 
 
 def test_rows_that_repeat_an_id_and_version_are_counted(topics: Cli) -> None:
