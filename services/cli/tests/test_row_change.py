@@ -109,7 +109,17 @@ def test_texts_of_a_csv_become_numbers_and_an_object():
     row = {"product_id": "7", "title": "x", "price": "12.90", "attributes": '{"size": [1, 2]}', "version": "1"}
     change = change_of(row, "product", now=_NOW)
     assert (change["price"], change["attributes"]) == (12.9, {"size": [1, 2]})
-    assert change_of({"keyword_id": 12, "version": 1}, "keyword", now=_NOW)["keyword_id"] == "12"
+
+
+@pytest.mark.parametrize("id", [12, 12.0])
+def test_an_id_that_is_a_whole_number_becomes_its_digits(id):
+    assert change_of({"keyword_id": id, "version": 1}, "keyword", now=_NOW)["keyword_id"] == "12"
+
+
+@pytest.mark.parametrize("id", [12.5, 2.0**53, float("nan"), float("inf")])
+def test_an_id_that_may_be_rounded_is_refused(id):
+    with pytest.raises(ValueError, match="neither text nor a whole number"):
+        change_of({"keyword_id": id, "version": 1}, "keyword", now=_NOW)
 
 
 @pytest.mark.parametrize(

@@ -29,8 +29,8 @@ def change_of(
 
     `op` is the row's, or an upsert. With `delete` it is a delete, which has only id, version and time. `occurred_at`
     is the row's, or `now`. `version_of` reads the version from `version_field`; a row without one gets
-    `default_version`, for lists of ids. An id that is an integer becomes its digits. Numbers and `attributes` may be
-    texts, as in CSV. Unknown columns are left out.
+    `default_version`, for lists of ids. An id that is an integer, also as a float, becomes its digits. Numbers and
+    `attributes` may be texts, as in CSV. Unknown columns are left out.
 
     Raises ValueError, with a text that fits after "line 7 …", if there is no version or a text cannot be converted.
     """
@@ -76,13 +76,20 @@ def _microseconds(text: str) -> int:
 
 
 def _converted(name: str, value: Any, kind: Kind) -> Any:
-    if name == ID_FIELDS[kind] and isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
+    if name == ID_FIELDS[kind] and isinstance(value, int | float) and not isinstance(value, bool):
+        return _id_of(value)
     if name in _NUMBERS and value is not None:
         return _number(name, value)
     if name == "attributes" and isinstance(value, str):
         return _attributes(value)
     return value
+
+
+def _id_of(number: float) -> str:
+    """The digits of an id. pandas makes floats of a column of integers in which some are missing."""
+    if isinstance(number, float) and not (number.is_integer() and abs(number) < _EXACT_FLOATS):
+        raise ValueError(f"has an id that is neither text nor a whole number: {number!r}")
+    return str(int(number))
 
 
 def _number(name: str, value: object) -> float:
