@@ -77,6 +77,8 @@ def test_a_version_from_another_column() -> None:
 
 
 class Rows:
+    path = Path("rows")
+    columns = None
     size = position = 0
 
     def __init__(self, *rows: Row | BadRow) -> None:

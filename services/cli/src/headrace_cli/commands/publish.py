@@ -28,7 +28,7 @@ BAD_ROWS_SHOWN = 100
 
 @app.command()
 def publish(
-    file: Annotated[Path, typer.Argument(help="JSONL, CSV (either may end in .gz) or Parquet.")],
+    file: Annotated[Path, typer.Argument(help="JSONL, CSV, TSV (each may end in .gz) or Parquet.")],
     kind: OfKind,
     version_field: Annotated[str, typer.Option(help="The column that orders the changes of an id.")] = "version",
     rate: Annotated[float | None, typer.Option(min=0.001, help="The most rows a second.")] = None,
@@ -43,7 +43,8 @@ def publish(
 ) -> None:
     """Publish a file of products or keywords to its topic, row by row, in constant memory.
 
-    A bad row is reported with its line number; the other rows are published. Publishing a file again is safe: a
+    A bad row is reported with its line number; the other rows are published. A wrong quote ends a CSV file at its line,
+    because the rows after it cannot be told apart. Publishing a file again is safe: a
     version that the stores have already changes nothing. Of two rows with the same id and version the stores keep the
     first; such rows are counted if they are less than 100,000 rows apart.
     """

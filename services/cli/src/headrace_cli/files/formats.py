@@ -12,13 +12,15 @@ from headrace_schemas.fields import Kind
 
 
 def rows(path: Path) -> RowFile:
-    """The rows of a JSONL (`.jsonl`, `.ndjson`), CSV (`.csv`, both may be gzipped) or Parquet (`.parquet`) file.
+    """The rows of a JSONL (`.jsonl`, `.ndjson`), CSV (`.csv`, or `.tsv` with tabs) or Parquet (`.parquet`) file.
+
+    JSONL and CSV may be gzipped.
 
     Raises UnreadableFile if there is no such file or its format is unknown.
     """
     file = _file(path, None)
     if file is None:
-        raise UnreadableFile(f"{path}: name it .jsonl, .csv (either may end in .gz) or .parquet")
+        raise UnreadableFile(f"{path}: name it .jsonl, .csv, .tsv (each may end in .gz) or .parquet")
     return file
 
 
@@ -32,6 +34,8 @@ def rows_to_delete(path: Path, kind: Kind) -> RowFile:
 
 
 def _file(path: Path, id_field: str | None) -> RowFile | None:
+    if path.is_dir():
+        raise UnreadableFile(f"{path}: is a directory: publish its files one by one")
     if not path.is_file():
         raise UnreadableFile(f"{path}: no such file")
     match path.name.lower().removesuffix(".gz").rpartition(".")[2]:
@@ -39,6 +43,8 @@ def _file(path: Path, id_field: str | None) -> RowFile | None:
             return JsonLinesFile(path, id_field)
         case "csv":
             return CsvFile(path, id_field)
+        case "tsv":
+            return CsvFile(path, id_field, "\t")
         case "parquet":
             return ParquetFile(path)
         case _:

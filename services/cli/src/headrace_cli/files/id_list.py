@@ -8,9 +8,14 @@ from headrace_cli.files.rows import BadRow, Row
 
 
 class IdList:
-    """A `RowFile` with one id in each line. Spaces around the id and blank lines are ignored."""
+    """A `RowFile` with one id in each line. Spaces around the id and blank lines are ignored.
+
+    An id may be in double quotes, as in CSV. The first line may be the name of the id's field.
+    """
 
     def __init__(self, path: Path, id_field: str) -> None:
+        self.path = path
+        self.columns = None
         self._lines = Lines(path)
         self._id_field = id_field
 
@@ -31,6 +36,16 @@ class IdList:
                 text = line[1].decode().strip()
             except UnicodeDecodeError:
                 yield BadRow(line[0], "is not UTF-8")
-            else:
-                if text:
-                    yield Row(line[0], {self._id_field: text})
+                continue
+            id = _without_quotes(text)
+            if id is None:
+                yield BadRow(line[0], f"has a quote at one end, or single quotes: {text[:60]}")
+            elif id and (line[0], id) != (1, self._id_field):
+                yield Row(line[0], {self._id_field: id})
+
+
+def _without_quotes(text: str) -> str | None:
+    """The id without the double quotes around it; None if it has other quotes at its ends."""
+    if len(text) > 1 and text[0] == text[-1] == '"':
+        return text[1:-1].replace('""', '"')
+    return None if text and ('"' in (text[0], text[-1]) or text[0] == text[-1] == "'") else text

@@ -15,6 +15,8 @@ class JsonLinesFile:
     """
 
     def __init__(self, path: Path, id_field: str | None = None) -> None:
+        self.path = path
+        self.columns = None
         self._lines = Lines(path)
         self._id_field = id_field
 
@@ -41,7 +43,7 @@ class JsonLinesFile:
         except json.JSONDecodeError as error:
             return BadRow(number, f"is not JSON: {error.msg} at column {error.colno}")
         except (ValueError, RecursionError) as error:
-            return BadRow(number, f"is not usable JSON: {error}")
+            return BadRow(number, f"is not usable JSON: {str(error).partition(';')[0]}")
         if isinstance(fields, str) and self._id_field:
             fields = {self._id_field: fields}
         if not isinstance(fields, dict):

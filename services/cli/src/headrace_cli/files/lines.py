@@ -13,6 +13,15 @@ MAX_LINE_BYTES = 16 * 2**20
 """Far more than a Kafka record may have; a file without line ends is not read into memory as a whole."""
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_OTHER_CONTENTS = {
+    b"\x1f\x8b": "gzip inside: name it {name}.gz",
+    b"\xff\xfe": "UTF-16 inside: save it as UTF-8",
+    b"\xfe\xff": "UTF-16 inside: save it as UTF-8",
+    b"\x28\xb5\x2f\xfd": "zstd inside: unpack it first",
+    b"PK\x03\x04": "a zip archive or an Excel workbook inside: unpack it, or save it as CSV",
+    b"PAR1\x15": "Parquet inside: name it {stem}.parquet",
+}
+"""By the first bytes. No row in UTF-8 begins with them."""
 
 
 class Lines:
@@ -40,6 +49,7 @@ class Lines:
             if number % 256 == 0:
                 self.position = raw.tell()
             if number == 1:
+                self._check(line)
                 line = line.removeprefix(_BYTE_ORDER_MARK)
             if len(line) == MAX_LINE_BYTES and not line.endswith(b"\n"):
                 while (rest := file.readline(MAX_LINE_BYTES)) and not rest.endswith(b"\n"):
@@ -48,3 +58,9 @@ class Lines:
             else:
                 yield number, line
         self.position = self.size
+
+    def _check(self, line: bytes) -> None:
+        for start, what in _OTHER_CONTENTS.items():
+            if line.startswith(start):
+                shown = what.format(name=self._path.name, stem=self._path.stem)
+                raise UnreadableFile(f"{self._path}: is {shown}")

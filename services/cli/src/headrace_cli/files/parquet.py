@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace_cli.files.rows import BadRow, Row, UnreadableFile
+from headrace_cli.files.rows import BadRow, Row, UnreadableFile, check_names
 
 _BATCH_ROWS = 1024
 _BUFFER_BYTES = 2**20
@@ -25,12 +25,14 @@ class ParquetFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         try:
             # The columns are buffered. Otherwise a row group, which may be the whole file, is read into memory at once.
             self._file = pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False)
         except (OSError, pa.ArrowException) as error:
             raise UnreadableFile(f"{path}: {_first_line(error)}") from error
+        self.columns = list(self._file.schema_arrow.names)
+        check_names(path, self.columns)
         self.size = int(self._file.metadata.num_rows)
         self.position = 0
 
@@ -41,7 +43,7 @@ class ParquetFile:
                     yield from _rows(batch, self.position)
                     self.position += batch.num_rows
         except (OSError, pa.ArrowException) as error:
-            raise UnreadableFile(f"{self._path}: {_first_line(error)}") from error
+            raise UnreadableFile(f"{self.path}: {_first_line(error)}") from error
 
 
 def _rows(batch: Any, before: int) -> Iterator[Row | BadRow]:
@@ -77,10 +79,12 @@ def _readable(kind: Any) -> Any:
         return pa.float32()
     if pa.types.is_struct(kind):
         return pa.struct([field.with_type(_readable(field.type)) for field in kind])
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    if pa.types.is_dictionary(kind):
+        return _readable(kind.value_type)
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
         return pa.large_list(_readable(kind.value_type))
     if pa.types.is_map(kind):
-        return pa.map_(kind.key_type, _readable(kind.item_type))
+        return pa.map_(_readable(kind.key_type), _readable(kind.item_type))
     return kind
 
 

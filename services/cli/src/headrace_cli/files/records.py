@@ -1,20 +1,23 @@
 """The records of a source topic that the rows of a file ask for."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from pydantic import ValidationError
 
 from headrace_cli.files.row_change import change_of
-from headrace_cli.files.rows import BadRow, Row, RowFile
+from headrace_cli.files.rows import BadRow, Row, RowFile, UnreadableFile
 from headrace_cli.source_producer import SourceRecord
-from headrace_schemas.changes import CHANGES
+from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 
 ROOM_FOR_HEADERS = 512
 REMEMBERED_ROWS = 100_000
+COLUMNS_SHOWN = 20
+TEXT_FIELDS: Mapping[Kind, str] = {"product": "title", "keyword": "text"}
+"""The field that an upsert of each kind needs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +48,26 @@ class FileRecords:
         self._known = RecentPairs()
 
     def __iter__(self) -> Iterator[SourceRecord | BadRow]:
+        """Raises UnreadableFile, too, if every row would lack its id, its version or its text."""
+        self._check_columns()
         for row in self.file:
             yield row if isinstance(row, BadRow) else self._record(row)
+
+    def _check_columns(self) -> None:
+        columns, row_format = self.file.columns, self.row_format
+        needed = [ID_FIELDS[row_format.kind]]
+        if row_format.version is None:
+            needed.append(row_format.version_field)
+        # With a column of operations every row may be a delete.
+        if not row_format.delete and "op" not in (columns or ()):
+            needed.append(TEXT_FIELDS[row_format.kind])
+        if columns is None or not (lacking := [name for name in needed if name not in columns]):
+            return
+        has = ", ".join(map(repr, columns[:COLUMNS_SHOWN])) + (", …" if len(columns) > COLUMNS_SHOWN else "")
+        raise UnreadableFile(
+            f"{self.file.path}: it needs the column{'s' * (len(lacking) > 1)} {', '.join(lacking)}, and has {has}: "
+            "rename its columns, or name the one of the version with --version-field"
+        )
 
     def _record(self, row: Row) -> SourceRecord | BadRow:
         try:

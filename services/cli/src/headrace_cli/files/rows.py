@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -28,9 +29,15 @@ class UnreadableFile(Exception):
 class RowFile(Protocol):
     """A file of rows, which is read once and in constant memory.
 
-    `size` and `position`: its size and how far it has been read, in one unit (bytes, or rows of Parquet).
-    Iterating raises UnreadableFile.
+    `columns`: the names that all rows share; None if each row names its own fields. `size` and `position`: its size and
+    how far it has been read, in one unit (bytes, or rows of Parquet). `columns` and iterating raise UnreadableFile.
     """
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def columns(self) -> list[str] | None: ...
 
     @property
     def size(self) -> int: ...
@@ -39,3 +46,9 @@ class RowFile(Protocol):
     def position(self) -> int: ...
 
     def __iter__(self) -> Iterator[Row | BadRow]: ...
+
+
+def check_names(path: Path, columns: list[str]) -> None:
+    """Raises UnreadableFile if two columns have the same name."""
+    if twice := sorted({name for name in columns if columns.count(name) > 1}):
+        raise UnreadableFile(f"{path}: the header names {', '.join(map(repr, twice))} twice")
