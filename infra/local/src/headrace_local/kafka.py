@@ -123,8 +123,9 @@ class Kafka:
             # Each topic sets its own limit; these limits must not be lower.
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "replica.fetch.max.bytes": MAX_MESSAGE_BYTES,
-            # Short, for tests in which records expire or a transaction's producer is killed.
+            # Short, for tests in which records expire, are compacted, or a transaction's producer is killed.
             "transaction.abort.timed.out.transaction.cleanup.interval.ms": 500,
+            "log.cleaner.backoff.ms": 1000,
             "log.retention.check.interval.ms": 1000,
             "log.initial.task.delay.ms": 1000,
         }
