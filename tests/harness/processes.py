@@ -16,6 +16,11 @@ STOP_WITHIN = 10.0
 """Seconds that a supervisor waits before it sends SIGKILL."""
 
 
+def inherited() -> dict[str, str]:
+    """The environment of this process without the developer's own settings."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+
+
 class WorkerProcess:
     """`headrace work NAME` with a log file. `copy` distinguishes a second process of the same worker."""
 
@@ -29,11 +34,10 @@ class WorkerProcess:
 
     def start(self) -> None:
         """Starts the process; returns at once."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headrace_cli", "work", self.name],
-                env=inherited | dict(self._environment),
+                env=inherited() | dict(self._environment),
                 stdout=log,
                 stderr=log,
             )
@@ -59,6 +63,13 @@ class WorkerProcess:
     @property
     def running(self) -> bool:
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def peak_mib(self) -> float:
+        """The largest resident memory since the start, as Linux counts it."""
+        assert self._process is not None
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmHWM:")[1].split()[0]) / 1024
 
     def lines(self) -> list[dict[str, Any]]:
         """The events in its log so far. Output that is not an event, such as a warning of Python, is left out."""
