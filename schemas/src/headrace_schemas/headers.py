@@ -4,6 +4,10 @@ from typing import ClassVar, Literal, Protocol, get_args
 
 SCHEMA = "headrace-schema"
 VERSION = "headrace-version"
+PUBLISHED_AT = "headrace-published-at"
+"""When the source record was published: decimal milliseconds since 1970, on every record made from it."""
+OCCURRED_AT = "headrace-occurred-at"
+"""When the change occurred that a relink request or a link set is made for: ISO 8601, UTC."""
 REPLAY_OF = "headrace-replay-of"
 EDITED_FROM = "headrace-edited-from"
 DEAD_ID = "headrace-dead-id"
