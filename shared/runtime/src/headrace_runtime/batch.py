@@ -77,6 +77,7 @@ class BatchPath:
             raise NackMessage from error
         if results:
             self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started)
+            self._reporter.steps(records, timeline)
         else:
             self._reporter.set_aside()
 
