@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 from typing import Any
 
-import pytest
 from harness.fake_consumers import FakeConsumers, FakeGroup
 from harness.kafka_record import kafka_record
 
@@ -37,12 +36,12 @@ class KeptBatches:
 
 
 @asynccontextmanager
-async def running(consumers: FakeConsumers, stage: KeptBatches, **telemetry: Any) -> AsyncIterator[FakeGroup]:
+async def running(consumers: FakeConsumers, stage: KeptBatches) -> AsyncIterator[FakeGroup]:
     @asynccontextmanager
     async def opened(settings: WorkerSettings) -> AsyncIterator[KeptBatches]:
         yield stage
 
-    settings = WorkerSettings.model_validate({"batch": {"give_back_after": 0.05}, "telemetry": telemetry})
+    settings = WorkerSettings.model_validate({"batch": {"give_back_after": 0.05}})
     worker = Worker("raw", WorkerSettings, raw=RawInput(lambda settings: "^raw[.].+$", opened))
     async with app.build(worker, settings).start_lifespan_context():
         yield await consumers.group("headrace.raw")
@@ -87,19 +86,3 @@ async def test_a_batch_that_fails_for_an_error_of_our_own_is_given_back(consumer
 
     async with running(consumers, Buggy()) as group:
         assert await group.deliver(kafka_record(b"1", topic="raw.a")) == "given back"
-
-
-async def test_each_batch_is_a_span_if_there_is_an_endpoint(
-    consumers: FakeConsumers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    from headrace_runtime import traces
-
-    exporter = InMemorySpanExporter()
-    monkeypatch.setattr(traces, "otlp_exporter", lambda endpoint: exporter)
-    async with running(consumers, KeptBatches()) as group:
-        await group.deliver(kafka_record(b"1", topic="raw.a"))
-    async with running(consumers, KeptBatches(), otlp_endpoint="http://127.0.0.1:4318") as group:
-        await group.deliver(kafka_record(b"2", topic="raw.a"))
-    assert [span.name for span in exporter.get_finished_spans()] == ["raw apply"]

@@ -19,6 +19,7 @@ worker = Worker(
     settings=ElasticsearchWorkerSettings,
     inputs=inputs,
     stage=open_stage,
+    database="elasticsearch",
     store=open_store,
     links=open_store,
 )

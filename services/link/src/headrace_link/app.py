@@ -26,4 +26,5 @@ worker = Worker(
     links=open_links,
     listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
     step="link",
+    database="qdrant",
 )

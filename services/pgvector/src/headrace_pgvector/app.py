@@ -21,6 +21,7 @@ worker = Worker(
     settings=PgvectorSettings,
     inputs=inputs,
     stage=open_stage,
+    database="postgresql",
     store=PgvectorStore,
     links=PgvectorStore,
 )

@@ -13,4 +13,11 @@ def inputs(settings: QdrantWorkerSettings) -> dict[str, type[Record]]:
     return {settings.topics.embedded(kind, settings.model): record for kind, record in EMBEDDED.items()}
 
 
-worker = Worker(name="qdrant", settings=QdrantWorkerSettings, inputs=inputs, stage=open_stage, store=open_store)
+worker = Worker(
+    name="qdrant",
+    settings=QdrantWorkerSettings,
+    inputs=inputs,
+    stage=open_stage,
+    store=open_store,
+    database="qdrant",
+)

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 from faststream.asgi import AsgiFastStream
@@ -14,6 +14,7 @@ from faststream.asgi import AsgiFastStream
 from headrace_runtime.assignment import Repair
 from headrace_runtime.attempts import Attempts, RetryLoop
 from headrace_runtime.batch import BatchPath
+from headrace_runtime.batch_trace import ReportsChanges
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
 from headrace_runtime.consumer import PartitionConsumer
@@ -22,18 +23,20 @@ from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.origin import published_at
-from headrace_runtime.publisher import Headers, Outgoing, Publisher, trace_headers
+from headrace_runtime.publisher import Headers, Outgoing, Publisher
 from headrace_runtime.raw_path import RawPath
 from headrace_runtime.readiness import Readiness
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.routes import routes
 from headrace_runtime.stopping import Stopping
-from headrace_schemas.headers import PUBLISHED_AT
+from headrace_runtime.trace_context import TRACEPARENT, TraceContext, carried, new_span_id, trace_headers, trace_id_of
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Output, RawStage, Record, Stage
 from headrace_worker.worker import Worker
+
+if TYPE_CHECKING:
+    from headrace_runtime.traces import Traces
 
 log = structlog.get_logger(__name__)
 
@@ -63,16 +66,24 @@ class Group:
 class Paths:
     """Makes the paths of a worker's consumer groups from what the groups share."""
 
-    def __init__(self, worker: Worker, settings: WorkerSettings, publisher: Publisher, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        worker: Worker,
+        settings: WorkerSettings,
+        publisher: Publisher,
+        metrics: Metrics,
+        traces: "Traces | None",
+    ) -> None:
         self._worker = worker
         self._settings = settings
         self._publisher = publisher
         self._metrics = metrics
+        self._traces = traces
         self.stopping = Stopping()
 
     def path(self, group: Group, stage: Any, repair: Repair, holds: Holds) -> Path:
         """The path of the group's batches to its stage."""
-        reporter = Reporter(self._worker.name, group.health, self._metrics, self._worker.step)
+        reporter = Reporter(self._worker.name, group.health, self._metrics)
         if group.pattern is not None:
             return self._raw(stage, reporter)
         return self._decoded(group, stage, repair, holds, reporter)
@@ -109,20 +120,29 @@ class Paths:
             worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts
         )
         breaker = Breaker(worker, settings.breaker)
-        return BatchPath(decoder, loop, breaker, results, repair, holds, reporter)
+        reporting = [topic for topic, model in group.inputs.items() if issubclass(model, ReportsChanges)]
+        traces = self._traces.of(group.name, reporting) if self._traces is not None else None
+        return BatchPath(decoder, loop, breaker, results, repair, holds, reporter, traces=traces)
 
     async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
         await self._publisher.publish(
             [
-                Outgoing(
-                    output.topic,
-                    output.key,
-                    output.value,
-                    [*output.headers, *trace_headers(decoded.record), *_publication(decoded)],
-                )
+                Outgoing(output.topic, output.key, output.value, [*output.headers, *self._trace(decoded, output)])
                 for decoded, output in outputs
             ]
         )
+
+    def _trace(self, decoded: Decoded, output: Output) -> Headers:
+        """The headers with which an output continues the trace of its record, unless it has one of its own.
+
+        A trace that is not sampled is continued as well: otherwise the next worker would decide again.
+        """
+        if carried(output.headers) is not None:
+            return ()
+        headers = trace_headers(decoded.record.headers)
+        if self._traces is None or carried(headers) is not None:
+            return headers
+        return [(TRACEPARENT, TraceContext(trace_id_of(decoded.record), new_span_id()).traceparent)]
 
 
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
@@ -132,17 +152,18 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         worker.name, [group.health for group in groups], worker.metrics, revision=settings.telemetry.revision
     )
     publisher = Publisher(settings.kafka)
-    paths = Paths(worker, settings, publisher, metrics)
+    traces = _traces(worker, settings, metrics)
+    paths = Paths(worker, settings, publisher, metrics, traces)
     kafka = KafkaStart(settings.kafka, [group.health for group in groups])
-    closing = AsyncExitStack()
-    middlewares = _middlewares(worker.name, settings, closing)
-    broker = worker_broker(worker.name, settings, middlewares, new_topics=worker.raw is not None)
+    broker = worker_broker(worker.name, settings, new_topics=worker.raw is not None)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         gc.set_threshold(GC_THRESHOLD)
         consumers: dict[str, Callable[..., PartitionConsumer]] = {}
-        async with closing as stack:
+        async with AsyncExitStack() as stack:
+            if traces is not None:
+                stack.push_async_callback(traces.close)
             stack.push_async_callback(publisher.close)
             for group in groups:
                 stage = await stack.enter_async_context(group.open_stage(settings))
@@ -185,12 +206,6 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     )
 
 
-def _publication(decoded: Decoded) -> Headers:
-    """The header with the publication of the change that a record is made from."""
-    published = published_at(decoded.record, decoded.kind)
-    return [] if published is None else [(PUBLISHED_AT, str(published).encode())]
-
-
 async def cancelled(task: "asyncio.Task[None]") -> None:
     """Cancels the task and waits for its end."""
     task.cancel()
@@ -217,11 +232,11 @@ def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
     return groups
 
 
-def _middlewares(worker: str, settings: WorkerSettings, closing: AsyncExitStack) -> list[Any]:
+def _traces(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> "Traces | None":
     if settings.telemetry.otlp_endpoint is None:
-        return []
+        return None
     from headrace_runtime.traces import Traces, otlp_exporter
 
-    traces = Traces(worker, otlp_exporter(settings.telemetry.otlp_endpoint))
-    closing.callback(traces.close)
-    return [traces.middleware()]
+    exporter = otlp_exporter(settings.telemetry)
+    dead_topic = settings.topics.dead(worker.name)
+    return Traces(worker, settings.telemetry, dead_topic, exporter, metrics.spans_dropped.inc)

@@ -19,12 +19,14 @@ from faststream.exceptions import NackMessage
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.assignment import Repair
 from headrace_runtime.attempts import RetryLoop
+from headrace_runtime.batch_trace import BatchTrace, BatchTraces, EndedBatch
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, NewerSchema, Position, Undecoded, position
 from headrace_runtime.holds import Cause, Holds
 from headrace_runtime.reporter import Reporter
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.timeline import Timeline
+from headrace_runtime.trace_context import NO_SPANS
 from headrace_worker.stage import Unavailable
 
 Read = Decoded | Undecoded | Ignored
@@ -51,6 +53,7 @@ class BatchPath:
         holds: Holds,
         reporter: Reporter,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        traces: BatchTraces | None = None,
     ) -> None:
         self._decoder = decoder
         self._loop = loop
@@ -60,6 +63,7 @@ class BatchPath:
         self._holds = holds
         self._reporter = reporter
         self._now = now
+        self._traces = traces
 
     async def handle(self, records: Sequence[KafkaRecord]) -> None:
         """Returns when every record is settled, or belongs to a held topic, and the batch may be committed.
@@ -70,23 +74,44 @@ class BatchPath:
         try:
             if self._repair.due:
                 await self._repair.publish()
-            timeline = Timeline(polled=time.time_ns())
-            results = await self._settle(records, timeline)
+            await self._settle(records, started)
         except Unavailable as error:
             self._reporter.given_back(error, len(records))
             raise NackMessage from error
+
+    async def _settle(self, records: Sequence[KafkaRecord], started: float) -> None:
+        timeline = Timeline(polled=time.time_ns())
+        if self._traces is None:
+            results, ended = await self._results(records, timeline), None
+        else:
+            trace = self._traces.begin(records, timeline)
+            try:
+                results = await self._results(trace.records, timeline, trace)
+            except Unavailable as error:
+                await self._export(trace.end([], time.time_ns(), error))
+                raise
+            ended = trace.end(results, timeline.settled)
         if results:
-            self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started)
-            self._reporter.steps(records, timeline)
+            spans = ended.spans() if ended is not None else {}
+            self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started, spans=spans)
         else:
             self._reporter.set_aside()
+        await self._export(ended)
 
-    async def _settle(self, records: Sequence[KafkaRecord], timeline: Timeline) -> list[Result]:
+    async def _export(self, ended: EndedBatch | None) -> None:
+        if ended is not None and self._traces is not None:
+            await self._traces.export(ended)
+
+    async def _results(
+        self, records: Sequence[KafkaRecord], timeline: Timeline, trace: BatchTrace | None = None
+    ) -> list[Result]:
         read = self._decoded(records)
+        if trace is not None:
+            trace.decoded(read)
         timeline.decoded = time.time_ns()
         results = await self._answered(read, timeline)
         timeline.answered = time.time_ns()
-        await self._publisher.publish(results, self._now())
+        await self._publisher.publish(results, self._now(), trace.spans if trace is not None else NO_SPANS)
         timeline.settled = time.time_ns()
         self._breaker.count(results)
         if self._holds.causes:

@@ -39,9 +39,7 @@ class Path(Protocol):
         ...
 
 
-def worker_broker(
-    worker: str, settings: WorkerSettings, middlewares: Sequence[Any] = (), *, new_topics: bool = False
-) -> KafkaBroker:
+def worker_broker(worker: str, settings: WorkerSettings, *, new_topics: bool = False) -> KafkaBroker:
     """The broker of a worker. It only consumes. `new_topics`: whether a subscriber waits for topics still to come."""
     options = client_options(settings.kafka)
     return KafkaBroker(
@@ -52,7 +50,6 @@ def worker_broker(
         allow_auto_create_topics=False,
         metadata_max_age_ms=NEW_TOPICS_WITHIN_MS if new_topics else METADATA_MAX_AGE_MS,
         graceful_timeout=GRACE_SECONDS,
-        middlewares=middlewares,
         parser=_parsed,
         decoder=_records,
         apply_types=False,

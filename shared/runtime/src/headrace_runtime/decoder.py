@@ -154,7 +154,7 @@ class Decoder:
         value = record.value if major == newest else converted(record.value, model.schema_name, major, newest)
         if isinstance(value, Rejected):
             return Undecoded(record, value, model.kind, replayed)
-        context = None if model in self._versioned else Arrival(*position(record), to_replay)
+        context = None if model in self._versioned else Arrival(*position(record), to_replay, record.headers)
         try:
             change = model.model_validate_json(value, context=context)
         except ValidationError as error:

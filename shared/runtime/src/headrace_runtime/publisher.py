@@ -10,7 +10,6 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from headrace_clients.kafka import max_message_bytes, producer
-from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Output, Unavailable
 
@@ -23,10 +22,6 @@ dead letter must get through."""
 
 TOO_LARGE = (MessageSizeTooLargeError, RecordListTooLargeError)
 """A batch is larger than its topic accepts, or than a segment of its log."""
-
-TRACE_HEADERS = ("traceparent", "tracestate")
-LARGEST_TRACE_HEADER = 1024
-"""Bytes. W3C's trace context has 55, and asks for at least 512 of its vendors' part."""
 
 Headers = Sequence[tuple[str, bytes | None]]
 
@@ -121,15 +116,6 @@ class Publisher:
         client, self._producer = self._producer, None
         if client is not None:
             await _stop(client)
-
-
-def trace_headers(record: KafkaRecord) -> Headers:
-    """The headers that carry the trace of the source event, for every record made from it."""
-    return [
-        (name, value)
-        for name, value in record.headers
-        if name in TRACE_HEADERS and len(value or b"") <= LARGEST_TRACE_HEADER
-    ]
 
 
 async def _start(client: AIOKafkaProducer) -> AIOKafkaProducer:

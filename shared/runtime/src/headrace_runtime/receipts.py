@@ -1,7 +1,7 @@
 """The receipts of a batch, in one Kafka record, or in several if it would be too large."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -9,8 +9,8 @@ from pydantic_core import to_json
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import attempts
 from headrace_runtime.decoder import header
-from headrace_runtime.origin import published_at
 from headrace_runtime.publisher import Outgoing
+from headrace_runtime.trace_context import NO_SPANS, TraceContext
 from headrace_schemas import headers
 from headrace_schemas.changes import Change
 from headrace_schemas.embedded import Embedded
@@ -57,14 +57,12 @@ def _records(
         yield from _records(worker, topic, part, applied_at, max_bytes)
 
 
-def receipts_of(results: Iterable[Result]) -> list[ReceiptFields]:
-    """One receipt for each record of the batch."""
-    times: dict[int, str] = {}
-    return [_receipt(result, times) for result in results]
+def receipts_of(results: Iterable[Result], spans: Mapping[int, TraceContext] = NO_SPANS) -> list[ReceiptFields]:
+    """One receipt for each record of the batch. `spans`: of the sampled records, by id of the record object."""
+    return [_receipt(result, spans) for result in results]
 
 
-def _receipt(result: Result, times: dict[int, str]) -> ReceiptFields:
-    """`times`: the written form of times, milliseconds since 1970. Many records of a batch have the same."""
+def _receipt(result: Result, spans: Mapping[int, TraceContext]) -> ReceiptFields:
     record = result.record
     fields: ReceiptFields = {
         "topic": record.topic,
@@ -73,10 +71,6 @@ def _receipt(result: Result, times: dict[int, str]) -> ReceiptFields:
         "outcome": result.outcome,
         "kind": result.kind,
     }
-    if (published := published_at(record, result.kind)) is not None:
-        if published not in times:
-            times[published] = datetime.fromtimestamp(published / 1000, UTC).isoformat(timespec="milliseconds")
-        fields["published_at"] = times[published]
     if isinstance(result, Answered):
         change = result.change
         fields["id"] = change.id
@@ -90,4 +84,6 @@ def _receipt(result: Result, times: dict[int, str]) -> ReceiptFields:
         if answers := header(record, headers.REPLAY_OF):
             fields["replay_of"] = answers.decode(errors="replace")
         fields["attempt"] = attempts(record)
+    if spans and (span := spans.get(id(record))) is not None:
+        fields["traceparent"] = span.traceparent.decode()
     return fields

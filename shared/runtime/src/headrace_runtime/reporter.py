@@ -1,6 +1,7 @@
 """Reports a worker's batches in its health, its metrics and its log."""
 
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -8,27 +9,23 @@ import structlog
 
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
-from headrace_runtime.decoder import KafkaRecord, position
-from headrace_runtime.delays import delays, not_negative
+from headrace_runtime.decoder import position
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
-from headrace_runtime.timeline import BatchStep, Timeline
-from headrace_schemas.fields import RecordKind
-from headrace_schemas.receipts import ReceiptOutcome
+from headrace_runtime.trace_context import NO_SPANS, TraceContext, carried
+from headrace_schemas.changes import Change
 from headrace_worker.stage import Unavailable
-from headrace_worker.worker import Step
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Reports the batches of one consumer group of a worker. `step`: what its stage does."""
+    """Reports the batches of one consumer group of a worker."""
 
-    def __init__(self, worker: str, health: Health, metrics: Metrics, step: Step = "write") -> None:
+    def __init__(self, worker: str, health: Health, metrics: Metrics) -> None:
         self._worker = worker
         self._health = health
         self._metrics = metrics
-        self._step = step
 
     def unavailable(self, error: Unavailable) -> None:
         """An attempt failed because a store or the broker is unavailable; another attempt may follow."""
@@ -50,33 +47,30 @@ class Reporter:
         """Every record of a batch belongs to a held topic: no batch waits for a store or the broker any more."""
         self._health.batch_problems_end()
 
-    def settled(self, results: Sequence[Result], *, now: datetime, seconds: float) -> None:
-        """Every record of a batch is settled; `seconds`: how long the batch took."""
-        found: dict[tuple[RecordKind, ReceiptOutcome], list[Result]] = {}
+    def settled(
+        self, results: Sequence[Result], *, now: datetime, seconds: float, spans: Mapping[int, TraceContext] = NO_SPANS
+    ) -> None:
+        """Every record of a batch is settled; `seconds`: how long the batch took.
+
+        `spans`: of records, by id of the record object. The log lines about a record have its trace and span.
+        """
+        outcomes: Counter[tuple[str, str]] = Counter()
+        delays: dict[str, list[float]] = {}
         for result in results:
-            found.setdefault((result.kind, result.outcome), []).append(result)
-        for (kind, outcome), alike in found.items():
-            if outcome == "applied":
-                self._applied(kind, alike, now)
+            outcome = result.outcome
+            outcomes[result.kind, outcome] += 1
+            if outcome == "applied" and isinstance(result, Answered):
+                change = result.change
+                if isinstance(change, Change) and not result.replayed:
+                    delay = (now - change.occurred_at).total_seconds()
+                    delays.setdefault(change.kind, []).append(max(0.0, delay))
             elif outcome == "conflict":
-                for result in alike:
-                    self._conflict(result)
+                self._conflict(result, _trace(result, spans))
             elif outcome == "dead":
-                for result in alike:
-                    self._dead(result)
-        self.counted({of: len(alike) for of, alike in found.items()}, now=now, seconds=seconds)
-
-    def timed(self, records: Sequence[KafkaRecord], polled: int, seconds: Mapping[BatchStep, float]) -> None:
-        """A batch is settled. `polled`: when its first step began, nanoseconds since 1970. `seconds`: of each step."""
-        for step, of_step in seconds.items():
-            self._metrics.stage_seconds.observe(step, [of_step])
-        milliseconds = polled / 1e6
-        queued = [(milliseconds - record.timestamp) / 1000 for record in records]
-        self._metrics.stage_seconds.observe("queued", not_negative(queued))
-
-    def steps(self, records: Sequence[KafkaRecord], timeline: Timeline) -> None:
-        """The times of a settled batch."""
-        self.timed(records, timeline.polled, timeline.seconds(self._step))
+                self._dead(result, _trace(result, spans))
+        for kind, of_kind in delays.items():
+            self._metrics.delay.observe(kind, of_kind)
+        self.counted(outcomes, now=now, seconds=seconds)
 
     def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:
         """Every record of a batch is settled; `outcomes`: the number of records by kind and outcome."""
@@ -92,14 +86,7 @@ class Reporter:
     def _unavailable(self, error: Unavailable) -> None:
         self._health.problem("kafka" if error.store == "kafka" else "store", error.store, error.detail)
 
-    def _applied(self, kind: RecordKind, applied: Sequence[Result], now: datetime) -> None:
-        occurred, published = delays(kind, applied, now)
-        if occurred:
-            self._metrics.delay.observe(kind, occurred)
-        if published:
-            self._metrics.publication_delay.observe(kind, published)
-
-    def _conflict(self, result: Result) -> None:
+    def _conflict(self, result: Result, trace: Mapping[str, str]) -> None:
         assert isinstance(result, Answered)
         self._metrics.conflicts.inc()
         topic, partition, offset = position(result.record)
@@ -111,9 +98,10 @@ class Reporter:
             topic=topic,
             partition=partition,
             offset=offset,
+            **trace,
         )
 
-    def _dead(self, result: Result) -> None:
+    def _dead(self, result: Result, trace: Mapping[str, str]) -> None:
         assert result.rejection is not None
         self._metrics.dead.labels(result.rejection.reason).inc()
         log.warning(
@@ -123,7 +111,14 @@ class Reporter:
             position="-".join(map(str, position(result.record))),
             reason=result.rejection.reason,
             fingerprint=fingerprint(self._worker, result.rejection),
+            **trace,
         )
+
+
+def _trace(result: Result, spans: Mapping[int, TraceContext]) -> dict[str, str]:
+    """The trace of a record and its span here; without a span here that of the step before; {} without a trace."""
+    context = spans.get(id(result.record)) or carried(result.record.headers)
+    return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context else {}
 
 
 def _raised(error: BaseException | None) -> list[str]:

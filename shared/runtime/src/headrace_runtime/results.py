@@ -1,13 +1,13 @@
 """What a batch leaves in Kafka: a dead letter for each rejected record, and receipts for all of its records."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from headrace_runtime.answers import Result
 from headrace_runtime.dead_letters import dead_letter
-from headrace_runtime.origin import published_at
 from headrace_runtime.publisher import Outgoing, Publisher, RecordsRefused
 from headrace_runtime.receipts import ReceiptFields, receipt_records, receipts_of
+from headrace_runtime.trace_context import NO_SPANS, TraceContext
 from headrace_schemas.topics import Topics
 
 
@@ -26,8 +26,13 @@ class ResultPublisher:
         self._max_record_bytes = max_record_bytes
         self._receipts = receipts
 
-    async def publish(self, results: Sequence[Result], now: datetime) -> None:
-        """Returns when the brokers have acknowledged every dead letter and every receipt. Raises Unavailable."""
+    async def publish(
+        self, results: Sequence[Result], now: datetime, spans: Mapping[int, TraceContext] = NO_SPANS
+    ) -> None:
+        """Returns when the brokers have acknowledged every dead letter and every receipt. Raises Unavailable.
+
+        `spans`: of the sampled records, by id of the record object.
+        """
         # Publish receipts after the dead letters they report.
         rejected = [result for result in results if result.rejection]
         try:
@@ -36,7 +41,7 @@ class ResultPublisher:
             shorter = [self._dead_letter(rejected[index], now, whole=False) for index in refused.indexes]
             await self._publisher.publish(shorter)
         if self._receipts:
-            await self._publish_receipts(receipts_of(results), now)
+            await self._publish_receipts(receipts_of(results, spans), now)
 
     async def _publish_receipts(self, receipts: Sequence[ReceiptFields], now: datetime) -> None:
         """Publishes receipts in records that their topic accepts; those of a refused record again in smaller ones."""
@@ -61,5 +66,4 @@ class ResultPublisher:
             max_bytes=2 * self._max_record_bytes,
             replayed=result.replayed,
             whole=whole,
-            published_at=published_at(result.record, result.kind),
         )

@@ -1,73 +1,75 @@
-"""Traces: one span for each batch, linked to the trace of every record in it.
+"""The traces of one worker, sent with OTLP.
 
 A worker imports this module only if its settings name an endpoint: OpenTelemetry takes a fifth of a worker's import.
 """
 
-from collections.abc import Awaitable, Callable, Iterable
-from functools import partial
-from typing import Any
+import os
+import uuid
+from collections.abc import Callable, Collection
 
-from faststream import BaseMiddleware
-from faststream.message import StreamMessage
-from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+import structlog
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
-from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from opentelemetry.sdk.trace.export import SpanExporter
 
-from headrace_runtime.decoder import KafkaRecord
-from headrace_runtime.publisher import trace_headers
+from headrace_runtime.batch_spans import BatchSpans
+from headrace_runtime.batch_trace import BatchTraces, EndedBatch
+from headrace_runtime.head_sampler import head_sampler
+from headrace_runtime.span_queue import SpanQueue
+from headrace_worker.settings import TelemetrySettings
+from headrace_worker.worker import Worker
 
-MAX_LINKS = 128
-"""OpenTelemetry's default limit of links in a span; it drops further links."""
+log = structlog.get_logger(__name__)
 
-_propagator = TraceContextTextMapPropagator()
+Dropped = Callable[[int], object]
+"""Gets the number of spans that are lost, each time that some are."""
 
 
-def otlp_exporter(endpoint: str) -> SpanExporter:
-    """Sends spans to the endpoint with OTLP over HTTP."""
-    return OTLPSpanExporter(endpoint=endpoint.rstrip("/") + "/v1/traces")
+def otlp_exporter(settings: TelemetrySettings) -> SpanExporter:
+    """Sends spans to the endpoint. `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE` and `_TIMEOUT` count, too."""
+    assert settings.otlp_endpoint is not None
+    if settings.otlp_protocol == "grpc":
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
+
+        return GrpcExporter(endpoint=settings.otlp_endpoint)
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
+
+    return HttpExporter(endpoint=settings.otlp_endpoint.rstrip("/") + "/v1/traces")
+
+
+def resource_of(name: str) -> Resource:
+    """What the spans of a process have in common. `OTEL_RESOURCE_ATTRIBUTES` adds to it."""
+    return Resource.create({"service.name": f"headrace-{name}", "service.instance.id": str(uuid.uuid4())})
 
 
 class Traces:
-    """The spans of one worker, sent with `exporter`."""
+    """Makes the spans of one worker and sends them with `exporter`. `dead_topic`: the topic of its dead letters."""
 
-    def __init__(self, worker: str, exporter: SpanExporter) -> None:
-        self._worker = worker
-        self._provider = TracerProvider(resource=Resource({"service.name": f"headrace-{worker}"}))
-        self._provider.add_span_processor(BatchSpanProcessor(exporter))
+    def __init__(
+        self,
+        worker: Worker,
+        settings: TelemetrySettings,
+        dead_topic: str,
+        exporter: SpanExporter,
+        on_dropped: Dropped,
+    ) -> None:
+        self._spans = BatchSpans(worker, resource_of(worker.name), dead_topic)
+        self._queue = SpanQueue(exporter, on_dropped)
+        self._on_dropped = on_dropped
+        self._sampler = head_sampler(os.environ)
+        self._slow_after = settings.slow_after
 
-    def middleware(self) -> Callable[..., "BatchSpan"]:
-        """The FastStream middleware that puts each batch in a span."""
-        return partial(BatchSpan, tracer=self._provider.get_tracer("headrace"), name=f"{self._worker} apply")
+    def of(self, group: str, reporting: Collection[str] = ()) -> BatchTraces:
+        """The traces of a consumer group. `reporting`: its topics whose records report on many changes."""
+        return BatchTraces(group, self._sampler, self._export, self._slow_after, frozenset(reporting))
 
-    def close(self) -> None:
-        """Sends the spans that are not sent yet."""
-        self._provider.shutdown()
+    async def close(self) -> None:
+        """Sends the spans that are not sent yet, within a limited time."""
+        await self._queue.close()
 
-
-class BatchSpan(BaseMiddleware):
-    """A span around the handling of one batch."""
-
-    def __init__(self, msg: Any | None, /, *, tracer: trace.Tracer, name: str, **options: Any) -> None:
-        super().__init__(msg, **options)
-        self._tracer = tracer
-        self._name = name
-
-    async def consume_scope(self, call_next: Callable[[Any], Awaitable[Any]], msg: StreamMessage[Any]) -> Any:
-        """FastStream's hook around the handler; `msg` is a batch."""
-        links = trace_links(msg.raw_message)
-        with self._tracer.start_as_current_span(self._name, links=links, kind=trace.SpanKind.CONSUMER):
-            return await call_next(msg)
-
-
-def trace_links(records: Iterable[KafkaRecord]) -> list[trace.Link]:
-    """Links to the traces of the records, at most MAX_LINKS."""
-    return [link for record in records if (link := _link(record)) is not None][:MAX_LINKS]
-
-
-def _link(record: KafkaRecord) -> trace.Link | None:
-    carrier = {name: (value or b"").decode(errors="replace") for name, value in trace_headers(record)}
-    context = trace.get_current_span(_propagator.extract(carrier)).get_span_context()
-    return trace.Link(context) if context.is_valid else None
+    async def _export(self, batch: EndedBatch) -> None:
+        try:
+            await self._queue.put(self._spans.of(batch))
+        except Exception as error:
+            # A fault in a trace stops no record.
+            log.error("spans_not_made", raised=type(error).__name__, exc_info=error)
+            self._on_dropped(len(batch.traced))

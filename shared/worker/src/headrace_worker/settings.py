@@ -62,9 +62,18 @@ class HttpSettings(BaseModel):
 
 
 class TelemetrySettings(BaseModel):
-    """Where traces are sent, and what the metrics say about the code."""
+    """Where traces are sent, which changes are always in them, and what the metrics say about the code."""
 
-    otlp_endpoint: Url | None = Field(None, description="OTLP endpoint over HTTP, for example http://127.0.0.1:4318")
+    otlp_endpoint: Url | None = Field(
+        None, description="OTLP endpoint, for example http://127.0.0.1:4318, or http://127.0.0.1:4317 with grpc"
+    )
+    otlp_protocol: Literal["http/protobuf", "grpc"] = Field("http/protobuf", description="protocol of the endpoint")
+    slow_after: float = Field(
+        30.0,
+        gt=0,
+        description="seconds from the publication of a change until it is settled, above which its spans are exported "
+        "although its trace is not sampled",
+    )
     revision: str | None = Field(
         None, max_length=64, description="revision of the code, such as a commit; the metric headrace_build_info has it"
     )
@@ -114,6 +123,7 @@ class CommonSettings(BaseSettings):
     )
 
     kafka: KafkaSettings = KafkaSettings()
+    telemetry: TelemetrySettings = TelemetrySettings()
     topic_prefix: str = Field(DEFAULT_PREFIX, description="prefix of each topic and consumer group")
     namespace: Annotated[str, AfterValidator(checked_namespace)] = Field(
         "",
@@ -139,7 +149,6 @@ class WorkerSettings(CommonSettings):
     """The settings of every worker. A worker's own class adds those of its store."""
 
     http: HttpSettings = HttpSettings()
-    telemetry: TelemetrySettings = TelemetrySettings()
     batch: BatchSettings = BatchSettings()
     breaker: BreakerSettings = BreakerSettings()
     null_without_version: Literal["dead-letter", "ignore"] = Field(

@@ -26,22 +26,31 @@ class Record(Protocol):
 
 
 class Arrival(NamedTuple):
-    """Where a record was read. `replayed`: an operator sent it again, so its offset is not its age."""
+    """Where a record was read. `replayed`: an operator sent it again, so its offset is not its age.
+
+    `headers`: of the record. What is made from it carries its trace, too.
+    """
 
     topic: str
     partition: int
     offset: int
     replayed: bool
+    headers: Sequence[tuple[str, bytes | None]] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """A record to publish for a change. The runtime adds the trace headers and waits for the acknowledgement."""
+    """A record to publish for a change. The runtime adds the trace headers and waits for the acknowledgement.
+
+    If `headers` has a `traceparent`, the output continues that trace, and `also_from` has the `traceparent` of further
+    changes that it is made from: their traces are linked to it.
+    """
 
     topic: str
     key: bytes
     value: bytes
     headers: tuple[tuple[str, bytes], ...] = ()
+    also_from: tuple[bytes, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True, slots=True)

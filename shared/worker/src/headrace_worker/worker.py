@@ -54,7 +54,8 @@ class Worker:
     """One worker: what it reads, its stage, and the store that it writes, if it writes one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the model of its records.
-    `step`: what its stages do, for traces and metrics. `stage`: opens the stage and its clients, and closes them on
+    `step`: what its stages do, for traces and metrics; `database`: the system of its store, as OpenTelemetry names it
+    (`db.system.name`). `stage`: opens the stage and its clients, and closes them on
     exit. A worker has either `inputs` and a `stage` or a `raw` input. `listener`: a second consumer group with its own
     stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
     of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
@@ -72,6 +73,7 @@ class Worker:
     raw: RawInput | None = None
     step: Step = "write"
     metrics: Sequence[Collector] = ()
+    database: str | None = None
 
 
 def worker_names() -> list[str]:
