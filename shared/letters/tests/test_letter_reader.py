@@ -2,18 +2,23 @@
 
 import os
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from aiokafka.structs import TopicPartition
-from harness.letters import send
+from harness.letters import letter_of, send
+from harness.records import eventually
+from structlog.testing import capture_logs
 
 from headrace_clients.kafka import client_options
 from headrace_letters.index_settings import IndexSettings
+from headrace_letters.letter import Letter, read_letter
 from headrace_letters.letter_reader import SEEK_DISTANCE, LetterReader, open_letter_reader
+from headrace_letters.plain_record import PlainRecord
 from headrace_runtime.decoder import KafkaRecord, Position
 from headrace_runtime.publisher import Outgoing
 from headrace_worker.settings import CommonSettings, KafkaSettings
@@ -97,6 +102,41 @@ async def test_an_expired_or_unknown_record_is_none_and_the_others_are_read(
     values = [record.value if record is not None else None for record in found]
     expected = {2: sent[10].value, 7: sent[19].value, 9: sent[15].value}
     assert values == [expected.get(place) for place in range(len(asked))]
+
+
+async def test_the_record_of_another_letter_at_the_same_position_is_not_read(settings: IndexSettings) -> None:
+    topic = settings.topics.dead("embed")
+
+    async def written(offset: int) -> Letter:
+        failed = PlainRecord(settings.topics.source("product"), 0, offset, 1, b"p", b"{}", ())
+        (at,) = await send(settings, [letter_of(settings, "embed", failed)], partition=0)
+        async with open_letter_reader(settings.kafka) as reader:
+            (record,) = await read(reader, [at])
+        assert record is not None
+        return read_letter(record, settings.topics)
+
+    before = await written(1)
+    admin = AIOKafkaAdminClient(**client_options(settings.kafka))
+    await admin.start()
+    await admin.delete_topics([topic])
+    await eventually(lambda: _created(admin, topic))
+    await admin.close()
+    after = await written(2)
+    assert (before.at, before.id != after.id) == (after.at, True)
+    foreign = replace(before, id=f"{topic}:0:0", size=1)
+    with capture_logs() as logs:
+        async with open_letter_reader(settings.kafka) as reader:
+            for _ in range(2):
+                found = await reader.records_of([before, after, foreign, replace(foreign, size=after.size)])
+                assert [record is not None for record in found] == [False, True, False, True]
+    assert [entry["letter"] for entry in logs] == [before.id, foreign.id], "each letter once"
+
+
+async def _created(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    """Kafka deletes a topic some time after the call that asks for it."""
+    await admin.create_topics([NewTopic(topic, 1, 1)])
+    described = await admin.describe_topics([topic])
+    return len(described[0]["partitions"]) == 1
 
 
 async def test_a_record_that_is_published_after_the_reader_was_opened_is_read(settings: IndexSettings) -> None:

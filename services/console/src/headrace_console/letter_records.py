@@ -3,8 +3,9 @@
 import asyncio
 from contextlib import AsyncExitStack
 
+from headrace_letters.letter import Letter
 from headrace_letters.letter_reader import LetterReader, open_letter_reader
-from headrace_runtime.decoder import KafkaRecord, Position
+from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.settings import KafkaSettings
 
 
@@ -17,19 +18,19 @@ class LetterRecords:
         self._connection = AsyncExitStack()
         self._reader: LetterReader | None = None
 
-    async def get(self, at: Position) -> KafkaRecord | None:
-        """The record at this position; None if it has expired. Raises Unavailable."""
+    async def get(self, letter: Letter) -> KafkaRecord | None:
+        """The record of the letter; None if it has expired. Raises Unavailable."""
         async with self._one_at_a_time:
             try:
                 if self._reader is None:
                     self._reader = await self._connection.enter_async_context(open_letter_reader(self._settings))
-                found = [record async for _, record in self._reader.read([at])]
+                (found,) = await self._reader.records_of([letter])
                 self._reader.pause()
             except BaseException:
                 # A request that was cancelled during a read leaves the reader in an unknown state.
                 await self.close()
                 raise
-            return found[0]
+            return found
 
     async def close(self) -> None:
         """Disconnects."""

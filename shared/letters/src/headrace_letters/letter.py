@@ -17,6 +17,7 @@ PARK_AFTER = 5
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LAST_MS = 253_370_764_800_000
 """The year 9999, in milliseconds since 1970. PostgreSQL can store later times, Python cannot."""
+UNREADABLE = "unreadable"
 MAX_ID_BYTES = 512
 MAX_ERROR = 2048
 MAX_NAME = 255
@@ -73,7 +74,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
     reason = storable(report.reason, MAX_NAME) or "unknown"
     return Letter(
         # On a topic of another system the id is that of a letter whose headers were copied.
-        id=letter_id(report.id) if report.id and of_worker else f"{at.topic}:{at.partition}:{at.offset}",
+        id=letter_id(report.id) if report.id and of_worker else _position_id(at),
         origin=report.origin,
         worker=storable(worker, MAX_NAME),
         reason=reason,
@@ -93,15 +94,28 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
     )
 
 
+def is_record_of(record: KafkaRecord, letter: Letter) -> bool:
+    """Whether this record, at the letter's position, is the letter's own.
+
+    A topic that was deleted and created again has other records there. A letter whose id is its position is compared
+    by its key and size.
+    """
+    if letter.id == _position_id(letter.at):
+        same_key = letter.reason == UNREADABLE or letter.key == record.key
+        return same_key and letter.size == _size(record.value)
+    written = failure_report(headers_of(record)).id
+    return written is not None and letter_id(written) == letter.id
+
+
 def unreadable(letter: Letter) -> Letter:
     """The letter with only its position and times, for a letter that PostgreSQL refuses."""
     at = letter.at
     return Letter(
-        id=f"{at.topic}:{at.partition}:{at.offset}",
+        id=_position_id(at),
         origin="unknown",
         worker=letter.worker,
-        reason="unreadable",
-        fingerprint=_fingerprint(letter.worker, "unreadable"),
+        reason=UNREADABLE,
+        fingerprint=_fingerprint(letter.worker, UNREADABLE),
         error="PostgreSQL cannot store this letter; the topic has its bytes",
         attempts=letter.attempts,
         first_failed_at=letter.first_failed_at,
@@ -123,6 +137,10 @@ def letter_id(value: bytes) -> str:
     except UnicodeDecodeError:
         text = ""
     return text if text and "\x00" not in text and len(value) <= MAX_ID_BYTES else hashlib.sha256(value).hexdigest()
+
+
+def _position_id(at: Position) -> str:
+    return f"{at.topic}:{at.partition}:{at.offset}"
 
 
 def _size(value: bytes | None) -> int | None:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from contextlib import asynccontextmanager
 
 import structlog
@@ -11,7 +11,9 @@ from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodec
 
 from headrace_clients.kafka import consumer_options
 from headrace_letters.failure_report import failure_report, headers_of
+from headrace_letters.letter import Letter, is_record_of
 from headrace_letters.plain_record import PlainRecord
+from headrace_letters.visible_text import visible
 from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord, Position, position
 from headrace_worker.settings import KafkaSettings
@@ -40,6 +42,7 @@ class LetterReader:
         self._polled: deque[KafkaRecord] = deque()
         self._next = 0
         self._end = 0
+        self._replaced: set[str] = set()
 
     async def read(self, positions: Iterable[Position]) -> AsyncIterator[tuple[Position, KafkaRecord | None]]:
         """Each record in the given order; None if it has expired, never existed or cannot be decompressed.
@@ -60,6 +63,14 @@ class LetterReader:
                 raise Unavailable("kafka", f"a dead letter cannot be read: {type(error).__name__}") from error
             yield wanted, record
 
+    async def records_of(self, letters: Sequence[Letter]) -> list[KafkaRecord | None]:
+        """The record of each letter, as from `read`; None also if another record is at its position.
+
+        Raises Unavailable.
+        """
+        records = [record async for _, record in self.read([letter.at for letter in letters])]
+        return [self._own(letter, record) for letter, record in zip(letters, records, strict=True)]
+
     def pause(self) -> None:
         """Fetches nothing until the next read. For a reader that stays open."""
         self._consumer.unsubscribe()
@@ -79,6 +90,16 @@ class LetterReader:
             self._log_unreadable(wanted, error)
         except (UnicodeDecodeError, ValueError) as error:
             self._log_unreadable(wanted, error)
+        return None
+
+    def _own(self, letter: Letter, record: KafkaRecord | None) -> KafkaRecord | None:
+        if record is None or is_record_of(record, letter):
+            return record
+        if letter.id not in self._replaced:
+            self._replaced.add(letter.id)
+            place = {"topic": letter.at.topic, "partition": letter.at.partition, "offset": letter.at.offset}
+            why = "another record is at its position: the topic was deleted and created again"
+            log.warning("dead_letter_lost", letter=visible(letter.id), why=why, **place)
         return None
 
     async def _with_value(self, letter: KafkaRecord) -> KafkaRecord:

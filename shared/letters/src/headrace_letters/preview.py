@@ -58,7 +58,7 @@ async def preview(
     yield found
     async for chunk in order.chunks():
         letters = [one.letter for one in chunk]
-        records = [record async for _, record in reader.read([letter.at for letter in letters])]
+        records = await reader.records_of(letters)
         predictions = await predict(list(zip(letters, records, strict=True)), stores, written, order.repeated)
         for prediction in predictions:
             found.add(prediction)

@@ -104,7 +104,7 @@ class _Letters:
         """The letters that can be replayed, each with the record to publish."""
         now = datetime.now(UTC)
         letters = [one.letter for one in found]
-        records = [record async for _, record in self._reader.read([letter.at for letter in letters])]
+        records = await self._reader.records_of(letters)
         sent = []
         for letter, record in zip(letters, records, strict=True):
             not_replayed = refusal(letter, record, self._stores, now)

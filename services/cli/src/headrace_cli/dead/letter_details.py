@@ -32,7 +32,7 @@ async def letter_details(settings: IndexSettings, dead_id: str, topics: Sequence
             found = (await index.get([dead_id])).get(dead_id)
             if found is None:
                 raise CommandError(f"there is no dead letter {dead_id[:200]!r}: see `headrace dead ls`", NOT_DONE)
-            (record,) = [record async for _, record in reader.read([found.letter.at])]
+            (record,) = await reader.records_of([found.letter])
             whole = await _whole(found.letter, found, record, stores)
             return whole | {"actions": [_action(row) for row in await index.actions_on(dead_id)]}
 

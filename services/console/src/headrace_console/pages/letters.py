@@ -80,7 +80,7 @@ async def letter(request: Request, backend: CurrentBackend, id: str) -> Response
 async def raw(backend: CurrentBackend, id: str) -> Response:
     """The bytes of the value, as a download; a browser never displays them."""
     found = await _indexed(backend, id)
-    record = await backend.records.get(found.letter.at)
+    record = await backend.records.get(found.letter)
     if record is None or record.value is None:
         raise HTTPException(404, "the record has expired or has no value")
     return Response(record.value, headers=RAW_HEADERS)
@@ -133,7 +133,7 @@ async def _indexed(backend: Backend, id: str) -> IndexedLetter:
 
 async def _record(backend: Backend, found: IndexedLetter) -> tuple[Read, Prediction | None]:
     try:
-        record = await backend.records.get(found.letter.at)
+        record = await backend.records.get(found.letter)
     except Unavailable as error:
         return Read(None, f"It cannot be read now: {error}"), None
     return Read(record, _missing(record)), await _prediction(backend, found, record)
