@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from aiokafka.admin.records_to_delete import RecordsToDelete
 from harness.installation import Installation, in_memory, open_installation, prepared
 from harness.live_workers import running
 from harness.records import eventually, product, publish, read_all
@@ -16,6 +17,8 @@ from harness.sinks import Sink, sink_records
 
 from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
+from headrace_clients.consumer_groups import open_clients
+from headrace_clients.topic_reader import partitions_of
 from headrace_letters.selection import Selection
 from headrace_schemas import headers
 from headrace_worker.stage import Applied, Output
@@ -252,3 +255,16 @@ async def test_an_edit_waits_until_every_worker_has_answered_for_its_record(
 async def _says(decided: Any, what: str) -> bool:
     result = await decided()
     return isinstance(result, Refused) and what in result.why
+
+
+async def test_an_export_takes_the_letter_of_another_worker_if_the_record_of_the_first_is_gone(
+    installation: Installation,
+) -> None:
+    id, settings = f"{installation.prefix}gone", installation.settings
+    await publish_products(installation, bad(id))
+    assert [line["worker"] for line in await lines_of(installation, id, 2)] == ["elasticsearch"]
+    async with open_clients(settings.kafka) as (consumer, admin):
+        parts = await partitions_of(settings.kafka, [settings.topics.dead("elasticsearch")])
+        ends = await consumer.end_offsets(parts)
+        await admin.delete_records({part: RecordsToDelete(before_offset=end) for part, end in ends.items()})
+    assert [line["worker"] for line in await lines_of(installation, id, 2)] == ["embed"]

@@ -36,7 +36,7 @@ from headrace_letters.merge_statements import (
 )
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, Selection, Status
-from headrace_letters.twins import repeated, twins_of
+from headrace_letters.twins import twins_of
 from headrace_runtime.decoder import Position
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Unavailable
@@ -232,11 +232,6 @@ class LetterIndex:
             twins = await twins_of(connection, [letter.id], "superseded")
             await actions.decide(connection, action, [(letter.id, letter.attempts)], "superseded", by)
             await actions.decide_weaker(connection, action, [twin.id for twin in twins], "superseded", by)
-
-    async def repeated(self, selection: Selection, ids: Sequence[str]) -> set[str]:
-        """Those of the letters whose record has another letter in the selection, with a lower id."""
-        async with self._transaction() as connection:
-            return await repeated(connection, selection, self._answered_by(), ids)
 
     async def touched(self, action: ActionName, selection: Selection) -> AsyncIterator[Touched]:
         """What parking or discarding the selection would change. Yields the same object again after each part."""

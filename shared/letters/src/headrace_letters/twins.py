@@ -6,14 +6,12 @@ one of them.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from headrace_clients.postgres import Connection
-from headrace_letters.count_source import VISIBLE
 from headrace_letters.letter import Letter
 from headrace_letters.merge_statements import LETTERS
-from headrace_letters.selection import STATUS_TYPE, Selection, Status
+from headrace_letters.selection import STATUS_TYPE, Status
 
 # A topic that was created again has other records at the same positions. The id ends with the record's timestamp.
 _RECORD = "substr({0}.dead_id, length({0}.worker) + 1)"
@@ -47,21 +45,6 @@ async def twins_of(connection: Connection, ids: Sequence[str], status: Status) -
     """The twins of these letters to which a decision with this status applies, each once."""
     rows = await connection.fetch(TWINS, ids, status)
     return list({row["dead_id"]: Twin(*row) for row in rows}.values())
-
-
-async def repeated(connection: Connection, selection: Selection, answered_by: datetime, ids: Sequence[str]) -> set[str]:
-    """Those of the letters whose record has another letter in the selection, with a lower id."""
-    parameters: list[Any] = [answered_by, ids]
-    condition = selection.where(parameters)
-    rows = await connection.fetch(
-        f"""
-        SELECT DISTINCT chosen.dead_id FROM {LETTERS} AS chosen
-        JOIN (SELECT * FROM ({VISIBLE}) AS visible WHERE {condition}) AS twin ON {_SAME_RECORD}
-        WHERE chosen.dead_id = ANY($2) AND twin.dead_id < chosen.dead_id
-        """,  # noqa: S608
-        *parameters,
-    )
-    return {row["dead_id"] for row in rows}
 
 
 def record_of(letter: Letter) -> str | None:

@@ -14,6 +14,7 @@ from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter_reader import LetterReader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.selection import Selection
+from headrace_letters.twins import record_of
 from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord
 from headrace_worker.stage import Unavailable
@@ -30,18 +31,23 @@ async def exported(
 
     If the value is not a JSON object, `value` is null. Then `value_text` has its text, to be corrected; a value that is
     no text is in `value_base64`. `value_omitted` is the size of a value that was too large for the dead-letter topic.
-    Raises Unavailable if Kafka or the index does not answer.
+
+    Of several letters of one source record it takes the first that can be read. Raises Unavailable if Kafka or the
+    index does not answer.
     """
     chosen = replace(selection, status=tuple(one for one in selection.status or EDITABLE if one in EDITABLE))
+    written: set[str] = set()
     async for found in index.walk(chosen):
-        same_record = await index.repeated(chosen, [one.letter.id for one in found])
-        found = [one for one in found if one.letter.id not in same_record]
-        positions = [one.letter.at for one in found]
-        records = [record async for _, record in reader.read(positions)]
+        found = [one for one in found if record_of(one.letter) not in written]
+        records = await reader.records_of([one.letter for one in found])
         versions = await _versions(found, stores)
         for one, record in zip(found, records, strict=True):
-            if record is not None:
-                yield line_of(one, record, versions.get(one.letter.id, NO_ENTITY))
+            source = record_of(one.letter)
+            if record is None or source in written:
+                continue
+            if source is not None:
+                written.add(source)
+            yield line_of(one, record, versions.get(one.letter.id, NO_ENTITY))
 
 
 async def _versions(found: Sequence[IndexedLetter], stores: InstalledStores) -> Mapping[str, object]:
