@@ -4,10 +4,13 @@ import asyncio
 import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from harness.installation import Installation, in_memory, open_installation
+from harness.letters import send
 from harness.live_workers import running
 from harness.memory import MemoryStage
 from harness.records import eventually, product, publish
@@ -17,7 +20,9 @@ from headrace_cli.record_outcomes import Counts
 from headrace_cli.settlement import Settlement, settle
 from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion
 from headrace_cli.topic_graph import Reader
+from headrace_clients.consumer_groups import OpenTransaction, open_transactions
 from headrace_clients.kafka import producer
+from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Applied, Conflict, Outcome, Output
 from headrace_worker.worker import load_worker
 
@@ -91,6 +96,11 @@ class Workers:
     async def publish(self, records: Sequence[dict[str, Any] | bytes]) -> None:
         await publish(self.settings, self.source, records)
 
+    async def publish_on_partition_0(self, id: str) -> None:
+        """Publishes a product on the partition of `transaction`."""
+        value = json.dumps(product(id, 1)).encode()
+        await send(self.settings, [Outgoing(self.source, id.encode(), value, [])], partition=0)
+
     async def wait(self, timeout: float = QUICK, **options: Any) -> Settlement:
         return await settle(self.settings, self.readers, [], timeout, **options)
 
@@ -126,10 +136,23 @@ def of(found: Settlement, worker: str) -> Counts:
     return counts
 
 
-def said(found: Settlement) -> str:
-    report = WaitReport(found, [], [], None, "")
+def said(found: Settlement, *transactions: OpenTransaction) -> str:
+    report = WaitReport(found, [], transactions, None, "")
     json.dumps(as_object(report))
     return "\n".join([*conclusion(report), *complaints(report, 1.0)])
+
+
+@asynccontextmanager
+async def transaction(workers: Workers, id: str, aborted: bool, key: bytes | None = None) -> AsyncIterator[None]:
+    """A product in a transaction that stays open until the end of the block. `key`: another key than its id."""
+    client = producer(workers.settings.kafka, transactional_id=workers.installation.prefix)
+    await client.start()
+    await client.begin_transaction()
+    value = json.dumps(product(id, 1)).encode()
+    await client.send_and_wait(workers.source, value, key=key or id.encode(), partition=0)
+    yield
+    await (client.abort_transaction() if aborted else client.commit_transaction())
+    await client.stop()
 
 
 def products(prefix: str, count: int, version: int = 1, **fields: Any) -> list[dict[str, Any]]:
@@ -170,19 +193,48 @@ async def test_every_open_record_is_counted_by_what_became_of_it(workers: Worker
 
 
 async def test_offsets_without_a_record_do_not_count(workers: Workers) -> None:
-    client = producer(workers.settings.kafka, transactional_id=workers.installation.prefix)
-    await client.start()
     for aborted in (False, True):
-        await client.begin_transaction()
-        await client.send_and_wait(workers.source, json.dumps(product(f"{aborted}", 1)).encode(), key=b"x", partition=0)
-        await (client.abort_transaction() if aborted else client.commit_transaction())
-    await client.stop()
+        async with transaction(workers, f"{aborted}", aborted, key=b"another id"):
+            pass
     found = await workers.wait(timeout=0)
     assert not found.in_time
     assert (found.records, of(found, "embed").unanswered) == (1, 1)
     found = await workers.wait_while_starting(*NAMES)
     assert (found.in_time, found.records, found.unanswered) == (True, 1, 0), said(found)
     assert (of(found, "embed").records, of(found, "embed").dead_letters) == (1, 1)
+
+
+@pytest.mark.parametrize("aborted", [False, pytest.param(True, marks=pytest.mark.long)])
+async def test_the_records_of_a_transaction_that_is_open_at_the_call_are_waited_for(
+    workers: Workers, aborted: bool
+) -> None:
+    since = datetime.now(UTC) - timedelta(minutes=1)
+    async with transaction(workers, "open", aborted):
+        await workers.publish_on_partition_0("behind")
+        await workers.start(*NAMES)
+        found = await workers.wait(timeout=1)
+        assert not found.in_time
+        (waiting,) = await open_transactions(workers.settings.kafka, [workers.source])
+        assert {part.worker for part in found.missing} == {"elasticsearch", "embed"}, found.missing
+        lines = said(found, waiting)
+        assert "cannot be read until a producer ends its transaction" in lines
+        assert "not counted here" not in lines
+        counted = asyncio.Event()
+        going_on = asyncio.create_task(workers.wait(since=since, on_progress=lambda missing: counted.set()))
+        await counted.wait()
+    found = await going_on
+    assert (found.in_time, found.records, of(found, "qdrant").applied) == (True, 2 - aborted, 2 - aborted)
+
+
+async def test_a_transaction_that_opens_after_the_call_is_not_waited_for(workers: Workers) -> None:
+    await workers.publish_on_partition_0("before")
+    waiting = await workers.waiting_while_starting()
+    async with transaction(workers, "later", aborted=False):
+        await workers.start(*NAMES)
+        found = await waiting
+        (later,) = await open_transactions(workers.settings.kafka, [workers.source])
+    assert (found.in_time, found.records, found.unanswered) == (True, 1, 0), said(found, later)
+    assert "they were published after this command was called, and are not counted here" in said(found, later)
 
 
 async def test_a_replay_that_finishes_meanwhile_counts_and_a_worker_that_does_not_run_is_missing(

@@ -2,7 +2,8 @@
 
 The topics are followed level by level. The end offsets of a level are read only when everything that writes to it has
 finished: an end that is read earlier would miss records that are not published yet. This is exact, because a worker
-commits a record only after it has published everything that follows from it.
+commits a record only after it has published everything that follows from it. The records of an open transaction are
+published too: nobody knows what becomes of them before its producer ends it.
 """
 
 import asyncio
@@ -74,7 +75,7 @@ async def uncommitted(
             if not level_readers:
                 continue
             topics = frozenset[str]().union(*(reader.topics for reader in level_readers))
-            ends = await offsets.ends(await offsets.partitions(topics))
+            ends = await offsets.published(await offsets.partitions(topics))
             on_pinned(level_readers, ends)
             while missing := await _missing(offsets, level_readers, ends):
                 yield missing

@@ -11,7 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients
+from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients, published_ends
 from headrace_clients.topic_reader import partitions_of
 from headrace_worker.settings import KafkaSettings
 
@@ -63,6 +63,10 @@ class KafkaOffsets:
     async def ends(self, partitions: Sequence[TopicPartition]) -> Offsets:
         """The end of what can be read of each partition: the last stable offset."""
         return await self._ask(lambda consumer, admin: consumer.end_offsets(partitions)) if partitions else {}
+
+    async def published(self, partitions: Sequence[TopicPartition]) -> Offsets:
+        """The end of each partition, also of what lies behind an open transaction and cannot be read yet."""
+        return await self._ask(lambda consumer, admin: published_ends(self._settings, partitions)) if partitions else {}
 
     async def at(self, partitions: Sequence[TopicPartition], moment: datetime) -> Offsets:
         """The offset of the first record from that time on, by Kafka's time of the record; a partition without such a

@@ -68,7 +68,7 @@ async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes
     """Marks the unanswered offsets that have no record. Raises what aiokafka raises.
 
     `finished`: every worker has committed everything. If not, only short ranges are read. Offsets that have left their
-    topic stay unanswered: they may have had records that no worker has read.
+    topic stay unanswered: they may have had records that no worker has read. So do those behind an open transaction.
     """
     begins: dict[TopicPartition, int] = {}
     ends: dict[TopicPartition, int] = {}
@@ -83,6 +83,8 @@ async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes
     try:
         async with asyncio.timeout(ANSWER_SECONDS):
             left = await consumer.beginning_offsets(list(begins))
+            readable = await consumer.end_offsets(list(begins))
+        ends = {partition: min(end, readable[partition]) for partition, end in ends.items()}
         expected = {partition: max(begin, left[partition]) for partition, begin in begins.items()}
         async for records in _until(consumer, dict(begins), ends):
             for record in records:

@@ -1,8 +1,8 @@
 """Follows the records that are open until their workers have settled them, and reports what became of each.
 
-The open records of a worker are those between its committed offset and the end of its topics at the call. The workers
-report in receipts what became of each record, and write a dead letter of each that they reject; both before they commit
-it. So once a worker has committed a range, the receipts of the range can be read.
+The open records of a worker are those between its committed offset and the end of its topics at the call, with those
+of open transactions. The workers report in receipts what became of each record, and write a dead letter of each that
+they reject; both before they commit it. So once a worker has committed a range, the receipts of the range can be read.
 """
 
 import asyncio

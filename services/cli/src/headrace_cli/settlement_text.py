@@ -91,10 +91,8 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
     if found.unfollowed and not found.in_time:
         yield f"not followed, because the workers that write there are not finished: {', '.join(found.unfollowed)}"
     for one in report.transactions:
-        yield (
-            f"{one.topic}-{one.partition}: {_count(one.records, 'record')} cannot be read until a producer ends its "
-            "transaction; they are not counted here"
-        )
+        later = "; they were published after this command was called, and are not counted here" if found.in_time else ""
+        yield transaction_line(one) + later
     yield from _outcome_complaints(found)
     if not found.complete:
         yield "the receipts could not be read to their end: Kafka does not answer"
@@ -102,6 +100,14 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
         yield f"searches may not show everything yet: {report.unrefreshed}"
     if not found.in_time:
         yield f"after {timeout:g} s: check that these workers run, with `headrace work`, and remove what holds them"
+
+
+def transaction_line(one: OpenTransaction) -> str:
+    """What an open transaction keeps from being read."""
+    return (
+        f"{one.topic}-{one.partition}: {_count(one.records, 'record')} cannot be read until a producer ends its "
+        "transaction"
+    )
 
 
 def as_object(report: WaitReport) -> dict[str, Any]:

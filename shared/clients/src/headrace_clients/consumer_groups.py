@@ -1,6 +1,6 @@
 """The progress of consumer groups and the transactions in front of them, read from Kafka."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -54,12 +54,18 @@ def unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[str, int]
     return counts
 
 
+async def published_ends(settings: KafkaSettings, partitions: Collection[TopicPartition]) -> Offsets:
+    """The end of each partition, also of what lies behind an open transaction. Raises what aiokafka raises."""
+    async with _open_consumer(settings, isolation_level=UNCOMMITTED) as consumer:
+        return dict(await consumer.end_offsets(partitions))
+
+
 async def open_transactions(settings: KafkaSettings, topics: Iterable[str]) -> list[OpenTransaction]:
     """The open transactions on these topics. Raises UnknownTopic and what aiokafka raises."""
     partitions = await partitions_of(settings, topics)
-    async with _open_consumer(settings) as committed, _open_consumer(settings, isolation_level=UNCOMMITTED) as every:
+    async with _open_consumer(settings) as committed:
         # In this order: a record that is published between the two requests does not look like an open transaction.
-        ends: Offsets = await every.end_offsets(partitions)
+        ends = await published_ends(settings, partitions)
         stable: Offsets = await committed.end_offsets(partitions)
     return [
         OpenTransaction(partition.topic, partition.partition, end - stable[partition])

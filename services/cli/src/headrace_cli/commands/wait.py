@@ -17,7 +17,7 @@ from headrace_cli.kafka_offsets import NO_ANSWER, KafkaSilent, open_offsets
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.settlement import Settlement, settle
-from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table
+from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table, transaction_line
 from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, levels
 from headrace_cli.waiting_letters import WaitingLetters, waiting_letters
 from headrace_cli.worker_states import WorkerState, worker_states
@@ -45,9 +45,9 @@ def wait(
 ) -> None:
     """Wait until the records that are open at the call are settled by every worker, and report what became of them.
 
-    Open records are those that a worker has not committed, and those that workers derive from them. At the end they can
-    be searched. Exit status 1 if the time is up first, if a record became a dead letter, or if an outcome is not
-    known. The workers must run: `headrace work`.
+    Open records are those that a worker has not committed, those of a transaction that its producer has not ended, and
+    those that workers derive from them. At the end they can be searched. Exit status 1 if the time is up first, if a
+    record became a dead letter, or if an outcome is not known. The workers must run: `headrace work`.
     """
     begin = moment("since", since, datetime.now(UTC))
     report = asyncio.run(_wait(timeout, begin))
@@ -107,9 +107,15 @@ class _Watch:
             late = {part.worker for part in self._missing}
             with suppress(*NO_ANSWER):
                 for state in await worker_states(self._settings.kafka, [r for r in self._readers if r.worker in late]):
-                    if (state.problems or not state.copies) and state.line not in self._said:
-                        self._said.add(state.line)
-                        messages().print(state.line, markup=False, soft_wrap=True)
+                    if state.problems or not state.copies:
+                        self._say(state.line, state.line)
+                for one in await _open_transactions(self._settings) if late else ():
+                    self._say(f"{one.topic}-{one.partition}", transaction_line(one))
+
+    def _say(self, subject: str, line: str) -> None:
+        if subject not in self._said:
+            self._said.add(subject)
+            messages().print(line, markup=False, soft_wrap=True)
 
 
 async def _states(
@@ -127,8 +133,12 @@ async def _states(
 async def _transactions(settings: IndexSettings) -> list[OpenTransaction]:
     with suppress(*NO_ANSWER):
         async with asyncio.timeout(REPORT_WITHIN):
-            return await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
+            return await _open_transactions(settings)
     return []
+
+
+async def _open_transactions(settings: IndexSettings) -> list[OpenTransaction]:
+    return await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
 
 
 async def _letters(settings: IndexSettings, stages: Sequence[Reader], found: Settlement) -> WaitingLetters | None:
