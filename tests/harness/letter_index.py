@@ -1,14 +1,25 @@
 """Fixtures of an index of dead letters in a database of its own. A conftest imports those that its tests use."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import asyncpg
 import pytest
 
 from harness.letters import empty_database
 from harness.servers import Servers
-from headrace_letters.index import LetterIndex
+from headrace_letters.index import LetterIndex, open_index
 from headrace_letters.index_settings import IndexSettings
+
+
+@asynccontextmanager
+async def index_of_module(servers: Servers) -> AsyncIterator[tuple[LetterIndex, str]]:
+    """An empty index in a database of its own, and the DSN of the database."""
+    async with empty_database(servers) as dsn:
+        settings = servers.settings(IndexSettings, POSTGRES__DSN=dsn)
+        async with open_index(settings) as index:
+            await index.prepare()
+            yield index, dsn
 
 
 @pytest.fixture

@@ -7,12 +7,12 @@ from contextlib import aclosing
 import asyncpg
 import pytest
 import pytest_asyncio
+from harness.letter_index import index_of_module
 from harness.letters import set_aside
 from harness.servers import Servers
 
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
-from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import EVERYTHING, Selection
 
 pytestmark = [pytest.mark.long, pytest.mark.alone, pytest.mark.asyncio(loop_scope="module")]
@@ -47,19 +47,11 @@ ROWS = f"""
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
     """The index; the database has no statistics of it."""
-    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
-    admin = await asyncpg.connect(dsn)
-    await admin.execute("CREATE DATABASE at_full_size")
-    settings = servers.settings(IndexSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_full_size")
-    index = LetterIndex(settings.postgres, settings.names.schema)
-    await index.prepare()
-    filling = await asyncpg.connect(settings.postgres.dsn.get_secret_value())
-    await filling.execute(ROWS)
-    await filling.close()
-    yield index
-    await index.close()
-    await admin.execute("DROP DATABASE at_full_size WITH (FORCE)")
-    await admin.close()
+    async with index_of_module(servers) as (index, dsn):
+        filling = await asyncpg.connect(dsn)
+        await filling.execute(ROWS)
+        await filling.close()
+        yield index
 
 
 QUERIES: dict[str, Callable[[LetterIndex], Awaitable[object]]] = {

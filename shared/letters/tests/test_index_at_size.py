@@ -4,15 +4,14 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
-import asyncpg
 import pytest
 import pytest_asyncio
+from harness.letter_index import index_of_module
 from harness.letters import letter
 from harness.servers import Servers
 
 from headrace_letters.actions import Action
 from headrace_letters.index import LetterIndex
-from headrace_letters.index_settings import IndexSettings
 from headrace_letters.letter import Letter
 from headrace_letters.selection import EVERYTHING, Selection
 from headrace_runtime.decoder import Position
@@ -42,21 +41,13 @@ def letters(start: int, count: int) -> list[Letter]:
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def full(servers: Servers) -> AsyncIterator[LetterIndex]:
     """An index of LETTERS letters, a fifth of them replaying; the database has no statistics of them yet."""
-    dsn = servers.need("postgres")["HEADRACE_POSTGRES__DSN"]
-    admin = await asyncpg.connect(dsn)
-    await admin.execute("CREATE DATABASE at_size")
-    settings = servers.settings(IndexSettings, POSTGRES__DSN=dsn.rsplit("/", 1)[0] + "/at_size")
-    index = LetterIndex(settings.postgres, settings.names.schema)
-    await index.prepare()
-    for start in range(0, LETTERS, 4000):
-        await index.put_letters(letters(start, 4000))
-    replay = await index.begin(Action("on-call", "replay", EVERYTHING))
-    for start in range(0, LETTERS // 5, 4000):
-        await index.mark_replaying(replay, letters(start, 4000))
-    yield index
-    await index.close()
-    await admin.execute("DROP DATABASE at_size WITH (FORCE)")
-    await admin.close()
+    async with index_of_module(servers) as (index, _):
+        for start in range(0, LETTERS, 4000):
+            await index.put_letters(letters(start, 4000))
+        replay = await index.begin(Action("on-call", "replay", EVERYTHING))
+        for start in range(0, LETTERS // 5, 4000):
+            await index.mark_replaying(replay, letters(start, 4000))
+        yield index
 
 
 async def second_page(index: LetterIndex) -> object:
