@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from harness.bad_deploy import DEAREST, BadDeploy
 from harness.console import ConsoleProcess, Operator, at_the_console
+from harness.letters import letter
 from harness.records import eventually, product, publish
 from playwright.async_api import Browser, expect
 
@@ -182,7 +183,21 @@ async def test_chosen_letters_are_parked_and_discarded_with_a_reason(deploy: Bad
     await expect(page.locator(".history")).to_contain_text("on-call discarded it")
     await expect(page.locator(".history")).to_contain_text("sold out")
     assert await deploy.statuses() == {"waiting": 27, "parked": 2, "discarded": 1}
+
+    await operator.visit("/park?worker=pgvector")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Park 27 letters?")
+    await deploy.installation.index.put_letters([letter("later", worker="pgvector")])
+    await page.get_by_role("button", name="Park").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Letters")
+    assert await deploy.statuses() == {"waiting": 1, "parked": 29, "discarded": 1}, "not the one that came later"
     assert operator.complaints == []
+
+    await operator.visit("/park?worker=pgvector")
+    await page.locator("input[name=counted]").evaluate("field => field.value = 'of a console that was restarted'")
+    await page.get_by_role("button", name="Park").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Check the new number")
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Park 1 letter?")
+    assert (await deploy.statuses())["waiting"] == 1
 
 
 async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_nothing_twice(

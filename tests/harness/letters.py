@@ -49,7 +49,9 @@ def letter(id: str, **given: Any) -> Letter:
 
 async def set_aside(index: LetterIndex, action: Action) -> int:
     """Parks or discards a selection and returns how many letters changed."""
-    return max([done async for done in index.set_aside(action)], default=0)
+    async for touched in index.touched(action.name, action.selection):
+        counted = touched
+    return max([done async for done in index.set_aside(action, counted)], default=0)
 
 
 def letter_of(

@@ -3,20 +3,25 @@
 import asyncio
 import json
 import os
+import pty
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from harness.installation import Installation, in_memory, open_installation
+from harness.letters import letter
 from harness.live_workers import running
 from harness.memory import MemoryStage
 from harness.records import eventually, product, publish
 from harness.servers import Servers
 
+from headrace_letters.letter import Letter
 from headrace_letters.selection import EVERYTHING, Selection
+from headrace_runtime.decoder import Position
 from headrace_worker.worker import load_worker
 
 pytestmark = [pytest.mark.servers, pytest.mark.asyncio(loop_scope="module")]
@@ -63,6 +68,26 @@ async def dead(installation: Installation, *arguments: str) -> subprocess.Comple
     return await asyncio.to_thread(run)
 
 
+async def asked(installation: Installation, *arguments: str, before_yes: Callable[[], Awaitable[None]]) -> str:
+    """Runs `headrace dead …` in a terminal and answers its question with yes. Returns its standard output."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    terminal, of_command = pty.openpty()
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "headrace_cli", "dead", *arguments,
+        stdin=of_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment | installation.environment,
+    )  # fmt: skip
+    os.close(of_command)
+    try:
+        assert started.stderr is not None
+        await asyncio.wait_for(started.stderr.readuntil(b"[y/N]"), 60)
+        await before_yes()
+        os.write(terminal, b"y\n")
+        out, _ = await asyncio.wait_for(started.communicate(), 60)
+        return out.decode()
+    finally:
+        os.close(terminal)
+
+
 async def statuses(installation: Installation, **chosen: Any) -> dict[str, int]:
     return await installation.index.count(Selection(**chosen))  # type: ignore[return-value]
 
@@ -96,3 +121,22 @@ async def test_discarding_says_what_it_touches_and_takes_the_letters_of_the_othe
     assert await statuses(installation, reason="refused_by_store") == {"waiting": 1}
     audit = json.loads((await dead(installation, "audit", "--json")).stdout)
     assert [(row["name"], row["count"], row["outcome"]) for row in audit] == [("discard", 2 * BAD, "discarded")]
+
+
+async def test_a_letter_that_arrives_while_the_command_asks_stays_as_it_is(installation: Installation) -> None:
+    index, chosen = installation.index, Selection(worker="embed2")
+    old = datetime(2026, 3, 1, tzinfo=UTC)
+
+    def made(number: int, **given: Any) -> Letter:
+        usual = {"at": Position("dead.embed2", 0, number), "failed_at": old}
+        return letter(f"embed2:{number}", worker="embed2", failed=None, **usual | given)
+
+    async def arrive() -> None:
+        again = made(1, attempts=2, at=Position("dead.embed2", 0, 9))
+        await index.put_letters([again, made(2), made(3, failed_at=old.replace(year=2025))])
+
+    await index.put_letters([made(0), made(1)])
+    said = await asked(installation, "park", "--worker", "embed2", before_yes=arrive)
+    assert "1 letters parked" in said, "of the two that were counted, one has failed again"
+    assert await index.count(chosen) == {"parked": 1, "waiting": 3}
+    assert (await index.get(["embed2:0"]))["embed2:0"].status == "parked"

@@ -84,7 +84,7 @@ async def test_300_000_letters_are_parked_and_discarded_and_a_second_call_takes_
     assert touched.letters == SHARED - FEW
     assert touched.twins.total() == (SHARED - FEW) // 2
 
-    async with aclosing(full.set_aside(Action("on-call", "park", chosen))) as killed:
+    async with aclosing(full.set_aside(Action("on-call", "park", chosen), touched)) as killed:
         first = await anext(killed)
     (row,) = await full.audit(limit=1)
     assert 0 < first == row.count < touched.letters

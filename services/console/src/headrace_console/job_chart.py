@@ -6,7 +6,7 @@ from typing import cast
 
 from headrace_console.formats.charts import Part
 from headrace_console.formats.text import count
-from headrace_console.job_steps import Decided
+from headrace_console.job_steps import Counted, Decided
 from headrace_console.jobs import Job
 from headrace_console.labels import OUTCOMES, PROGRESS, STATUSES
 from headrace_letters.prediction import OUTCOMES as OUTCOME_NAMES
@@ -42,6 +42,8 @@ def job_chart(job: Job) -> JobChart:
         return preview_chart(job, cast(Preview | None, job.progress))
     if job.kind == "replay":
         return replay_chart(job, cast(Progress | None, job.progress))
+    if job.kind == "count":
+        return count_chart(job, cast(Counted | None, job.progress))
     return decision_chart(job, cast(Decided | None, job.progress))
 
 
@@ -87,6 +89,13 @@ def replay_chart(job: Job, progress: Progress | None) -> JobChart:
     summary = "" if job.running else f"{count(closed)} of {count(progress.total)} are resolved or superseded."
     phase = _phase(job, phases.get(progress.state, "Done"), progress.state)
     return JobChart(progress.total, answered, parts, phase, summary)
+
+
+def count_chart(job: Job, counted: Counted | None) -> JobChart:
+    """How many letters a decision would change."""
+    number, total = (counted.touched.letters, counted.total) if counted else (0, 0)
+    changes = f"{count(number)} {'letter changes' if number == 1 else 'letters change'}."
+    return JobChart(total, number, (), _phase(job, "Counting the letters"), "" if job.running else changes)
 
 
 def decision_chart(job: Job, decided: Decided | None) -> JobChart:

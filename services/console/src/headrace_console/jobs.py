@@ -1,9 +1,9 @@
-"""Previews, replays and decisions about many letters, which run in the background."""
+"""Previews, replays, and counts of and decisions about many letters, which run in the background."""
 
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -15,7 +15,9 @@ from headrace_letters.selection import Selection
 log = structlog.get_logger(__name__)
 
 MAX_JOBS = 100
-JobKind = Literal["preview", "replay", "park", "discard"]
+MAX_COUNTS = 10
+"""Each has the ids of its letters in memory."""
+JobKind = Literal["preview", "replay", "count", "park", "discard"]
 JobState = Literal["running", "done", "stopped", "failed"]
 
 
@@ -93,8 +95,8 @@ class Jobs:
         """Starts a job that runs the steps. Stopping the job closes them."""
         job = Job(secrets.token_urlsafe(9), kind, actor, selection, options or {}, datetime.now(UTC))
         self._jobs[job.id] = job
-        for old in [old for old in self._jobs.values() if not old.running][: max(0, len(self._jobs) - MAX_JOBS)]:
-            del self._jobs[old.id]
+        self._keep(MAX_JOBS, list(self._jobs.values()))
+        self._keep(MAX_COUNTS, [job for job in self._jobs.values() if job.kind == "count"])
         job._task = asyncio.create_task(_run(job, steps))
         return job
 
@@ -109,6 +111,11 @@ class Jobs:
     async def close(self) -> None:
         """Stops all running jobs."""
         await asyncio.gather(*(job.stop() for job in self._jobs.values() if job.running))
+
+    def _keep(self, number: int, jobs: Sequence[Job]) -> None:
+        """Forgets the oldest of these jobs, except those that run."""
+        for old in [old for old in jobs if not old.running][: max(0, len(jobs) - number)]:
+            del self._jobs[old.id]
 
 
 async def _run(job: Job, steps: AsyncGenerator[Any, None]) -> None:

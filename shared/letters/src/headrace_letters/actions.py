@@ -27,9 +27,11 @@ ON_LETTER = """
 
 LOCK_WEAKER = f"""
     SELECT dead_id, attempts FROM {LETTERS}
-    WHERE dead_id = ANY($1) AND (attempts, $2::text::{STATUS_TYPE}) > (status_attempt, status)
+    WHERE dead_id = ANY($1) AND (dead_id, attempts) IN (SELECT * FROM unnest($1::text[], $2::integer[]))
+        AND (attempts, $3::text::{STATUS_TYPE}) > (status_attempt, status)
     ORDER BY dead_id FOR UPDATE
 """  # noqa: S608
+"""$1: ids, $2: attempts, $3: a status. A letter that has failed again since has another attempt, and is left out."""
 COUNTED = "UPDATE dead_actions SET count = $2 WHERE number = $1"
 
 
@@ -89,10 +91,14 @@ async def decide(
 
 
 async def decide_weaker(
-    connection: Connection, action: int, ids: Sequence[str], status: Status, by: int | None = None
+    connection: Connection, action: int, letters: Sequence[tuple[str, int]], status: Status, by: int | None = None
 ) -> int:
-    """Gives this status to those of the letters that have a weaker one. Returns how many changed. In a transaction."""
-    rows = await connection.fetch(LOCK_WEAKER, ids, status)
+    """Gives this status to those of the letters that have a weaker one and have not failed again.
+
+    `letters`: each as (id, attempt). Returns how many changed. In a transaction.
+    """
+    ids, attempts = [id for id, _ in letters], [attempt for _, attempt in letters]
+    rows = await connection.fetch(LOCK_WEAKER, ids, attempts, status)
     await decide(connection, action, [(row["dead_id"], row["attempts"]) for row in rows], status, by)
     return len(rows)
 

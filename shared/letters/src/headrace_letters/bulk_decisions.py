@@ -1,8 +1,8 @@
 """Parks or discards a whole selection in parts, each in a transaction of its own.
 
-One transaction over a large selection would exceed the time limit of a statement and change nothing. The parts go from
-the newest failure to the oldest, so letters that fail meanwhile are not touched. After a kill the same call takes the
-rest.
+One transaction over a large selection would exceed the time limit of a statement and change nothing. A decision changes
+exactly the letters that were counted before: a letter that arrives or fails again after the count is not touched. After
+a kill, a new count and decision take the rest.
 """
 
 from collections import Counter
@@ -21,7 +21,7 @@ from headrace_letters.twins import Twin, twins_of
 
 PART = 2000
 """Letters of a selection in one transaction."""
-COLUMNS = "dead_id, fingerprint, worker, reason, failed_at, number"
+COLUMNS = "dead_id, fingerprint, worker, reason, attempts, failed_at, number"
 DecidedStatus = Literal["parked", "discarded"]
 STATUS_OF: Mapping[ActionName, DecidedStatus] = {"park": "parked", "discard": "discarded"}
 
@@ -37,11 +37,12 @@ class Cause(NamedTuple):
 @dataclass(slots=True)
 class Touched:
     """How many letters a decision about a selection changes, by cause and worker. `chosen`: letters of the selection.
-    `twins`: letters of other workers for the same source records.
+    `twins`: letters of other workers for the same source records. `parts`: all of them, each as (id, attempt).
     """
 
     chosen: Counter[Cause] = field(default_factory=Counter)
     twins: Counter[Cause] = field(default_factory=Counter)
+    parts: list[Sequence[tuple[str, int]]] = field(default_factory=list, repr=False)
     _twins: set[str] = field(default_factory=set, repr=False)
 
     @property
@@ -54,6 +55,7 @@ class Touched:
         new = [twin for twin in part.twins if twin.id not in self._twins]
         self.twins.update(Cause(twin.fingerprint, twin.reason, twin.worker) for twin in new)
         self._twins.update(twin.id for twin in new)
+        self.parts.append([(one.id, one.attempts) for one in (*part.letters, *new)])
 
 
 class Part(NamedTuple):
@@ -73,19 +75,20 @@ async def part_after(
     rows = await newest(connection, chosen, answered_by, limit=PART, after=after, columns=COLUMNS)
     if not rows:
         return None
-    letters = [Twin(*row[:4]) for row in rows]
+    letters = [Twin(*row[:5]) for row in rows]
     twins = await twins_of(connection, [letter.id for letter in letters], status)
     twins = await _outside(connection, chosen, answered_by, twins)
     return Part(letters, twins, Place(rows[-1]["failed_at"], rows[-1]["number"]))
 
 
-async def decide_part(connection: Connection, action: int, part: Part, status: DecidedStatus, before: int) -> int:
+async def decide_part(
+    connection: Connection, action: int, part: Sequence[tuple[str, int]], status: DecidedStatus, before: int
+) -> int:
     """Gives the status to a part; returns how many letters the action has changed so far. In a transaction.
 
-    `before`: the number before this part.
+    `part`: letters, each as (id, attempt). `before`: the number before this part.
     """
-    ids = [one.id for one in (*part.letters, *part.twins)]
-    count = before + await actions.decide_weaker(connection, action, ids, status)
+    count = before + await actions.decide_weaker(connection, action, part, status)
     await actions.counted(connection, action, count)
     return count
 

@@ -231,7 +231,7 @@ class LetterIndex:
         async with self._transaction() as connection:
             twins = await twins_of(connection, [letter.id], "superseded")
             await actions.decide(connection, action, [(letter.id, letter.attempts)], "superseded", by)
-            await actions.decide_weaker(connection, action, [twin.id for twin in twins], "superseded", by)
+            await actions.decide_weaker(connection, action, [(one.id, one.attempts) for one in twins], "superseded", by)
 
     async def touched(self, action: ActionName, selection: Selection) -> AsyncIterator[Touched]:
         """What parking or discarding the selection would change. Yields the same object again after each part."""
@@ -242,22 +242,19 @@ class LetterIndex:
             after = part.last
             yield touched
 
-    async def set_aside(self, action: Action) -> AsyncGenerator[int, None]:
-        """Parks or discards the selection and the twins of its letters, and records it.
+    async def set_aside(self, action: Action, touched: Touched) -> AsyncGenerator[int, None]:
+        """Parks or discards exactly the letters that were counted, and records it. A letter that has failed again since
+        the count, or has got a stronger status, stays as it is.
 
         Yields the number of changed letters after each part, which is one transaction. A call that is closed or killed
-        has changed these, and a second call takes the rest.
+        has changed these, and a new count and call take the rest.
         """
-        number, done, after = await self.begin(action), 0, None
+        number, done = await self.begin(action), 0
         status = STATUS_OF[action.name]
         try:
-            while True:
+            for part in touched.parts:
                 async with self._transaction() as connection:
-                    part = await part_after(connection, action.selection, status, self._answered_by(), after)
-                    if part is None:
-                        break
                     done = await decide_part(connection, number, part, status, done)
-                after = part.last
                 yield done
         except BaseException as error:
             with suppress(Unavailable):

@@ -24,7 +24,7 @@ _SAME_RECORD = f"""
 """
 
 TWINS = f"""
-    SELECT twin.dead_id, twin.fingerprint, twin.worker, twin.reason
+    SELECT twin.dead_id, twin.fingerprint, twin.worker, twin.reason, twin.attempts
     FROM {LETTERS} AS chosen JOIN {LETTERS} AS twin ON {_SAME_RECORD}
     WHERE chosen.dead_id = ANY($1) AND NOT twin.dead_id = ANY($1)
         AND (twin.attempts, $2::text::{STATUS_TYPE}) > (twin.status_attempt, twin.status)
@@ -39,6 +39,7 @@ class Twin(NamedTuple):
     fingerprint: str
     worker: str
     reason: str
+    attempts: int
 
 
 async def twins_of(connection: Connection, ids: Sequence[str], status: Status) -> list[Twin]:

@@ -87,7 +87,9 @@ def _decide(action: Action, *, dry_run: bool, ask: bool, as_json: bool) -> None:
         if ask and sys.stdin.isatty():
             typer.confirm(f"{action.name} these {touched.letters:,} letters?", abort=True, err=True)
         with progress_bar(f"{action.name}ing") as update:
-            deciding = letter_actions.set_aside(settings, action, lambda changed: update(changed, touched.letters, ""))
+            deciding = letter_actions.set_aside(
+                settings, action, touched, lambda changed: update(changed, touched.letters, "")
+            )
             count = asyncio.run(deciding)
     if as_json:
         print_json({STATUS_OF[action.name]: count, "dry_run": dry_run, "touched": touched_objects(touched)})

@@ -45,10 +45,12 @@ async def touched(settings: IndexSettings, action: Action, on_progress: Callable
     return found
 
 
-async def set_aside(settings: IndexSettings, action: Action, on_progress: Callable[[int], None]) -> int:
-    """Parks or discards letters; returns how many changed. `on_progress` gets their number so far."""
+async def set_aside(
+    settings: IndexSettings, action: Action, touched: Touched, on_progress: Callable[[int], None]
+) -> int:
+    """Parks or discards the counted letters; returns how many changed. `on_progress` gets their number so far."""
     count = 0
-    async with open_index(settings) as index, aclosing(index.set_aside(action)) as deciding:
+    async with open_index(settings) as index, aclosing(index.set_aside(action, touched)) as deciding:
         async for count in deciding:
             on_progress(count)
     return count

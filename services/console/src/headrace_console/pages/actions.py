@@ -1,6 +1,5 @@
 """Preview, replay, park or discard a selection. Nothing changes before the POST of a form."""
 
-from typing import Literal
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, HTTPException, Request
@@ -10,19 +9,19 @@ from pydantic import BaseModel, Field, ValidationError
 from headrace_console.backend import Backend
 from headrace_console.dependencies import CurrentActor, CurrentBackend, QuerySelection
 from headrace_console.guard.forms import CheckedForm, Form
-from headrace_console.job_steps import decision_steps, preview_steps, replay_steps
+from headrace_console.job_steps import Counted, Decision, count_steps, decision_steps, preview_steps, replay_steps
+from headrace_console.jobs import Job
 from headrace_console.page_templates import page
 from headrace_console.selection_fields import query_of, selection_of
 from headrace_letters.actions import Action
-from headrace_letters.bulk_decisions import Touched
 from headrace_letters.replay_order import replayable
 from headrace_letters.replay_progress import STOP_SHARE, ReplayOptions
 from headrace_letters.selection import Selection, Status
 
 router = APIRouter()
-Decision = Literal["park", "discard"]
-SHORT_SECONDS = 1.0
-"""A decision that takes longer has a page that shows its progress."""
+SHORT_SECONDS = 2.0
+"""A count or a decision that takes longer has a page that shows its progress."""
+NOT_COUNTED = "This console does not have the count of these letters any more. Check the new number."
 
 
 class ReplayForm(BaseModel):
@@ -84,58 +83,76 @@ async def begin_replay(backend: CurrentBackend, actor: CurrentActor, form: Check
 
 
 @router.get("/park")
-async def park_form(request: Request, backend: CurrentBackend, selection: QuerySelection) -> Response:
+async def park_form(
+    request: Request, backend: CurrentBackend, actor: CurrentActor, selection: QuerySelection, counted: str = ""
+) -> Response:
     """The confirmation of parking: what it means, and which letters change."""
-    return await _decision_page(request, backend, "park", selection)
+    return await _decision_page(request, backend, Action(actor, "park", selection), counted)
 
 
 @router.get("/discard")
-async def discard_form(request: Request, backend: CurrentBackend, selection: QuerySelection) -> Response:
+async def discard_form(
+    request: Request, backend: CurrentBackend, actor: CurrentActor, selection: QuerySelection, counted: str = ""
+) -> Response:
     """The confirmation of discarding: what it means, which letters change, and the reason."""
-    return await _decision_page(request, backend, "discard", selection)
+    return await _decision_page(request, backend, Action(actor, "discard", selection), counted)
 
 
 @router.post("/park")
-async def park(backend: CurrentBackend, actor: CurrentActor, form: CheckedForm) -> Response:
-    """Parks the selection."""
-    return await _decide(backend, _action(actor, "park", form))
+async def park(request: Request, backend: CurrentBackend, actor: CurrentActor, form: CheckedForm) -> Response:
+    """Parks the letters that were counted for the page of the form."""
+    return await _decide(request, backend, _action(actor, "park", form), form.get("counted"))
 
 
 @router.post("/discard")
 async def discard(request: Request, backend: CurrentBackend, actor: CurrentActor, form: CheckedForm) -> Response:
-    """Discards the selection; a reason is required."""
-    action = _action(actor, "discard", form)
+    """Discards the letters that were counted for the page of the form; a reason is required."""
+    action, counted = _action(actor, "discard", form), form.get("counted")
     if not action.reason:
         problem = "Enter a reason. The audit log shows it to whoever looks for this change later."
-        return await _decision_page(request, backend, "discard", action.selection, problem)
-    return await _decide(backend, action)
+        return await _decision_page(request, backend, action, counted, problem)
+    return await _decide(request, backend, action, counted)
 
 
 async def _decision_page(
-    request: Request, backend: Backend, name: Decision, selection: Selection, problem: str = ""
+    request: Request, backend: Backend, action: Action, counted: str, problem: str = ""
 ) -> Response:
-    touched = await _touched(backend, name, selection)
+    """The form, with the letters of the count `counted`, or of a new one; the progress of a count that takes long."""
+    job = _count(backend, action, counted)
+    if job is None:
+        steps = count_steps(backend, _name(action), action.selection)
+        job = backend.jobs.start("count", action.actor, action.selection, steps)
+        if not await job.ends_within(SHORT_SECONDS):
+            if job.state == "failed":
+                raise HTTPException(503, job.error)
+            return RedirectResponse(f"/jobs/{job.id}", 303)
     return page(
-        request, "decision.html", 400 if problem else 200, name=name, selection=selection, problem=problem,
-        touched=touched,
+        request, "decision.html", 400 if problem else 200, name=action.name, selection=action.selection,
+        problem=problem, touched=job.progress.touched, counted=job.id, why=action.reason,
     )  # fmt: skip
 
 
-async def _touched(backend: Backend, name: Decision, selection: Selection) -> Touched:
-    async for found in backend.index.touched(name, selection):
-        touched = found
-    return touched
-
-
-async def _decide(backend: Backend, action: Action) -> Response:
+async def _decide(request: Request, backend: Backend, action: Action, counted: str) -> Response:
     """Goes to the letters, or to the page of the progress if there are many letters."""
-    name: Decision = "park" if action.name == "park" else "discard"
-    total = sum((await backend.index.count(action.selection)).values())
-    job = backend.jobs.start(
-        name, action.actor, action.selection, decision_steps(backend, action, total), {"Why": action.reason}
-    )
+    count = _count(backend, action, counted)
+    if count is None:
+        return await _decision_page(request, backend, action, "", NOT_COUNTED)
+    steps = decision_steps(backend, action, count.progress.touched)
+    job = backend.jobs.start(_name(action), action.actor, action.selection, steps, {"Why": action.reason})
     done = await job.ends_within(SHORT_SECONDS)
     return RedirectResponse(_back_to(action.selection) if done else f"/jobs/{job.id}", 303)
+
+
+def _count(backend: Backend, action: Action, id: str) -> Job | None:
+    """The finished count with this id, if it was made for this action."""
+    job = backend.jobs.get(id)
+    if job is None or job.state != "done" or not isinstance(job.progress, Counted):
+        return None
+    return job if (job.progress.name, job.selection) == (action.name, action.selection) else None
+
+
+def _name(action: Action) -> Decision:
+    return "park" if action.name == "park" else "discard"
 
 
 def _replay_form(given: dict[str, str]) -> ReplayForm:
