@@ -3,17 +3,40 @@
 import logging
 from typing import Any
 
+from elastic_transport import ApiResponse
 from elasticsearch import AsyncElasticsearch
 
+from headrace_elasticsearch.errors import STORE
 from headrace_elasticsearch.settings import ElasticsearchSettings
+from headrace_worker.store_calls import CALL_SECONDS, Operation
 
 # At DEBUG this logger writes every request out, with the key and the documents.
 logging.getLogger("elastic_transport.node").setLevel(logging.INFO)
 
 
+OPERATIONS: dict[str | None, Operation] = {
+    "bulk": "write",
+    "mget": "read",
+    "search": "search",
+    "cluster.health": "check",
+}
+"""What the client's calls do, by the name of Elasticsearch's API."""
+
+
+class MeasuredElasticsearch(AsyncElasticsearch):
+    """A client that measures each of its calls."""
+
+    async def perform_request(
+        self, method: str, path: str, *, endpoint_id: str | None = None, **options: Any
+    ) -> ApiResponse[Any]:
+        """Every call of the client runs through this."""
+        with CALL_SECONDS.labels(STORE, OPERATIONS.get(endpoint_id, "other")).time():
+            return await super().perform_request(method, path, endpoint_id=endpoint_id, **options)
+
+
 def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
     """A client that does not retry: the runtime retries, and reports which store is unavailable."""
-    return AsyncElasticsearch(
+    return MeasuredElasticsearch(
         settings.url,
         api_key=settings.api_key.get_secret_value() if settings.api_key else None,
         request_timeout=settings.timeout,

@@ -11,6 +11,7 @@ from elasticsearch import ApiError, ConnectionTimeout, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
+from headrace_worker.store_calls import counted
 from headrace_worker.store_names import StoreNames
 
 STORE = "elasticsearch"
@@ -64,21 +65,23 @@ def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: b
         return Unavailable(STORE, "the index has no field digest; has `headrace stores apply` been run?")
     if status == 400 and (kind in DATA_ERRORS or (kind == "illegal_argument_exception" and "immense term" in reason)):
         return rejected(kind, reason)
-    return Unavailable(STORE, _state(status, kind, reason), suspect=status not in STATES_STATUS and kind not in STATES)
+    suspect = status not in STATES_STATUS and kind not in STATES
+    trouble: UnavailableKind = "overloaded" if status == OVERLOADED else "other"
+    return Unavailable(STORE, _state(status, kind, reason), suspect=suspect, kind=trouble)
 
 
 def request_error(error: ApiError | TransportError, size: int) -> Unavailable | BatchRejected:
     """What the failure of a whole bulk request of `size` bytes means for its changes."""
     if isinstance(error, ApiError) and error.status_code == TOO_LARGE:
         detail = f"{size} bytes are more than Elasticsearch accepts in one request"
-        return BatchRejected(Rejected("too_large", detail, (STORE, str(TOO_LARGE))))
+        return counted(STORE, BatchRejected(Rejected("too_large", detail, (STORE, str(TOO_LARGE)))))
     overloaded = isinstance(error, ApiError) and error.status_code == OVERLOADED
     if overloaded and (too_large := never_fits(_reason(error), size)):
-        return BatchRejected(too_large)
+        return counted(STORE, BatchRejected(too_large))
     if isinstance(error, ApiError) and error.status_code == 400:
         kind = error_type(error)
         if kind in REQUEST_ERRORS:
-            return BatchRejected(rejected(kind, str(error.body["error"].get("reason"))))
+            return counted(STORE, BatchRejected(rejected(kind, str(error.body["error"].get("reason")))))
     return unavailable(error)
 
 
@@ -109,10 +112,11 @@ def unavailable(error: ApiError | TransportError) -> Unavailable:
         detail = _state(status, kind, _reason(error))
         if kind == "index_not_found_exception":
             detail += "; has `headrace stores apply` been run?"
-        trouble: UnavailableKind = "credentials" if status == 401 or kind == "security_exception" else "other"
-        return Unavailable(STORE, detail, suspect=status not in STATES_STATUS, kind=trouble)
+        trouble: UnavailableKind = "overloaded" if status == OVERLOADED else "other"
+        trouble = "credentials" if status == 401 or kind == "security_exception" else trouble
+        return counted(STORE, Unavailable(STORE, detail, suspect=status not in STATES_STATUS, kind=trouble))
     failure = NoAnswer if isinstance(error, ConnectionTimeout) else Unavailable
-    return failure(STORE, type(error).__name__, kind="unreachable")
+    return counted(STORE, failure(STORE, type(error).__name__, kind="unreachable"))
 
 
 def rejected(kind: str, reason: str) -> Rejected:

@@ -18,6 +18,7 @@ from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.digest import differ, digest_of
 from headrace_worker.parts import write_parts
 from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
+from headrace_worker.store_calls import count_refused
 
 BULK = "/_bulk?require_alias=true&filter_path=items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
 ALREADY_APPLIED = Applied(without_work=True)
@@ -66,14 +67,18 @@ class ElasticsearchStage:
         """Writes changes in one bulk request. Raises Unavailable or BatchRejected."""
         body = b"".join(lines for _, lines in bulk)
         try:
-            answer = await self._client.perform_request("POST", BULK, headers=BULK_HEADERS, body=body)
+            answer = await self._client.perform_request(
+                "POST", BULK, headers=BULK_HEADERS, body=body, endpoint_id="bulk"
+            )
         except (ApiError, TransportError) as error:
             raise request_error(error, len(body)) from None
         answered = [(change, item["index"]) for (change, _), item in zip(bulk, answer.body["items"], strict=True)]
         refused = [Refused(change, item["_index"]) for change, item in answered if item["status"] == CONFLICT]
         outcome = partial(_outcome, size=len(body), alone=len(bulk) == 1)
         looked_up = iter(await self._look_up(refused) if refused else ())
-        return [next(looked_up) if item["status"] == CONFLICT else outcome(item) for _, item in answered]
+        outcomes = [next(looked_up) if item["status"] == CONFLICT else outcome(item) for _, item in answered]
+        count_refused(STORE, outcomes)
+        return outcomes
 
     async def _look_up(self, refused: Sequence[Refused]) -> list[Outcome]:
         """Reads which version the index stores for each refused change: the change's own, or a newer one."""

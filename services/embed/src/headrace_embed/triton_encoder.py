@@ -3,6 +3,7 @@
 Protocol: KServe's open inference protocol v2, as tritonclient implements it.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,11 +14,13 @@ from tritonclient.utils import InferenceServerException
 from headrace_embed.model_files import WEIGHTS, ModelFiles
 from headrace_embed.settings import TritonSettings
 from headrace_worker.stage import NoAnswer, Unavailable, UnavailableKind
+from headrace_worker.store_calls import CALL_SECONDS, counted
 
 STORE = "triton"
 WEIGHTS_PARAMETER = "weights_sha256"
 """The parameter in the model's configuration with the digest of the weights that the server runs."""
 
+KINDS: Mapping[str, UnavailableKind] = {"UNAVAILABLE": "unreachable", "RESOURCE_EXHAUSTED": "overloaded"}
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
 """gRPC's own back-off grows to two minutes, during which a restarted server would still be unavailable."""
 
@@ -47,7 +50,8 @@ class TritonEncoder:
         inputs = [_input("input_ids", input_ids), _input("attention_mask", attention_mask)]
         outputs = [InferRequestedOutput("sentence_embedding")]
         try:
-            result = await self._client.infer(self._model, inputs, outputs=outputs, client_timeout=self._deadline)
+            with CALL_SECONDS.labels(STORE, "embed").time():
+                result = await self._client.infer(self._model, inputs, outputs=outputs, client_timeout=self._deadline)
         except InferenceServerException as error:
             raise self._unavailable(error) from error
         vectors: NDArray[np.float32] | None = result.as_numpy("sentence_embedding")
@@ -79,9 +83,9 @@ class TritonEncoder:
         self._verified = False
         status = str(error.status()).removeprefix("StatusCode.")
         if status == "DEADLINE_EXCEEDED":
-            return NoAnswer(STORE, f"{status}: {error.message()}")
-        kind: UnavailableKind = "unreachable" if status == "UNAVAILABLE" else "other"
-        return Unavailable(STORE, f"{status}: {error.message()}", suspect=status in ("INTERNAL", "UNKNOWN"), kind=kind)
+            return counted(STORE, NoAnswer(STORE, f"{status}: {error.message()}"))
+        kind, suspect = KINDS.get(status, "other"), status in ("INTERNAL", "UNKNOWN")
+        return counted(STORE, Unavailable(STORE, f"{status}: {error.message()}", suspect=suspect, kind=kind))
 
 
 def _input(name: str, values: NDArray[np.int64]) -> InferInput:

@@ -77,7 +77,7 @@ class Catalogue:
 
     async def count_products(self, *, deleted: bool = False) -> int:
         """The number of live products; with `deleted` of all that ever were."""
-        with qdrant_errors():
+        with qdrant_errors("count"):
             where = None if deleted else LIVE
             return (await self._client.count(self._products, count_filter=where, exact=True)).count
 
@@ -86,7 +86,7 @@ class Catalogue:
         found: set[str] = set()
         offset: Any = str(first)
         while True:
-            with qdrant_errors():
+            with qdrant_errors("scan"):
                 points, offset = await self._client.scroll(
                     self._products,
                     scroll_filter=None if deleted else LIVE,
@@ -106,7 +106,7 @@ class Catalogue:
     ) -> dict[str, models.Record]:
         collection = self._products if kind == "product" else self._keywords
         by_point = {point_id(id): id for id in ids}
-        with qdrant_errors():
+        with qdrant_errors("read"):
             points = await self._client.retrieve(
                 collection, list(by_point), with_payload=fields, with_vectors=[VECTOR] if with_vectors else False
             )
@@ -128,7 +128,7 @@ class Catalogue:
             )
             for vector in vectors
         ]
-        with qdrant_errors():
+        with qdrant_errors("search"):
             answers = await self._client.query_batch_points(self._keywords, searches)
         return [[_neighbour(point.payload or {}, point.score) for point in answer.points] for answer in answers]
 

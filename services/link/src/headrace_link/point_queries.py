@@ -26,7 +26,7 @@ class PointQueries:
     async def payloads(self, product_ids: Sequence[str], fields: Sequence[str] | bool = True) -> dict[str, Payload]:
         """The payloads of the products that have a point. `fields`: which of the payload; True: all."""
         by_point = {point_id(product_id): product_id for product_id in product_ids}
-        with qdrant_errors():
+        with qdrant_errors("read"):
             points = await self._client.retrieve(
                 self.collection, list(by_point), with_payload=fields if isinstance(fields, bool) else list(fields)
             )
@@ -67,13 +67,13 @@ class PointQueries:
             )
             for keyword_id, vector in vectors.items()
         ]
-        with qdrant_errors():
+        with qdrant_errors("search"):
             answers = await self._client.query_batch_points(self.collection, searches)
         return {point.payload["product_id"] for answer in answers for point in answer.points if point.payload}
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant answers and has the collection."""
-        with qdrant_errors():
+        with qdrant_errors("check"):
             await self._client.get_collection(self.collection)
 
     async def count(self) -> int:
@@ -81,7 +81,7 @@ class PointQueries:
         again may be open.
         """
         where = models.Filter(should=[field_is("deleted", False), field_is("open", True)])
-        with qdrant_errors():
+        with qdrant_errors("count"):
             return (await self._client.count(self.collection, count_filter=where, exact=True)).count
 
     async def products(self, first: uuid.UUID, beyond: uuid.UUID | None, *, deleted: bool = False) -> set[str]:
@@ -111,7 +111,7 @@ class PointQueries:
     ) -> AsyncIterator[models.Record]:
         offset: models.ExtendedPointId | None = None if first is None else str(first)
         while True:
-            with qdrant_errors():
+            with qdrant_errors("scan"):
                 points, following = await self._client.scroll(
                     self.collection, scroll_filter=where, limit=PAGE, offset=offset, with_payload=fields
                 )

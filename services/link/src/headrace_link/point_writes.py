@@ -72,7 +72,7 @@ class PointWrites:
             models.Filter(must=[models.HasIdCondition(has_id=list(ids)), field_is("token", token)])
             for token, ids in points_by_token.items()
         ]
-        with qdrant_errors():
+        with qdrant_errors("write"):
             result = await self._client.set_payload(
                 self._queries.collection,
                 fields,
@@ -84,7 +84,7 @@ class PointWrites:
 
     async def _upsert(self, points: list[models.PointStruct], token: str) -> None:
         """Writes the points that do not exist, or whose last write is that of the token."""
-        with qdrant_errors():
+        with qdrant_errors("write"):
             result = await self._client.upsert(
                 self._queries.collection,
                 points,

@@ -69,7 +69,7 @@ class PgvectorStage:
         return [found[key(change)] for change in changes]
 
     async def check(self) -> None:
-        with postgres_errors():
+        with postgres_errors("check"):
             async with transaction(self._pool, min(CHECK_SECONDS, self._timeout)) as connection:
                 await connection.execute("SELECT 1")
 
@@ -85,7 +85,7 @@ class PgvectorStage:
     async def _stored_dimensions(self) -> dict[Kind, int]:
         """The dimension of each vector column, read once: it never changes."""
         if not self._dimensions:
-            with postgres_errors():
+            with postgres_errors("read"):
                 async with transaction(self._pool, self._timeout) as connection:
                     found = {kind: await connection.fetchval(table.dimension) for kind, table in self._tables.items()}
             if missing := [table.vectors for kind, table in self._tables.items() if found[kind] is None]:
@@ -97,7 +97,7 @@ class PgvectorStage:
         """Writes changes of one kind in one transaction. Raises Unavailable or BatchRejected."""
         sets = [change for change in part if isinstance(change, ProductLinks)]
         entities = [change for change in part if not isinstance(change, ProductLinks)]
-        with postgres_errors():
+        with postgres_errors("write"):
             async with transaction(self._pool, self._timeout) as connection:
                 if sets:
                     kept = await replace_sets(connection, self._links, sets)

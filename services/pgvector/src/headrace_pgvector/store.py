@@ -104,7 +104,7 @@ class PgvectorStore:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
-        with postgres_errors():
+        with postgres_errors("transaction"):
             await self._pool
             async with transaction(self._pool, self._settings.postgres.timeout) as connection:
                 yield connection

@@ -83,7 +83,7 @@ class QdrantStage:
         """From the collections and not from the settings, so that a wrong setting does not make dead letters."""
         dimensions = {}
         for kind, collection in self._collections.items():
-            with qdrant_errors():
+            with qdrant_errors("check"):
                 size = await vector_size(self._client, collection, VECTOR)
             if size is None:
                 raise Unavailable(STORE, f"the collection {collection} has no vector named {VECTOR}")
@@ -109,7 +109,7 @@ class QdrantStage:
 
     async def _read(self, collection: str, changes: Sequence[EmbeddedChange]) -> dict[str, Seen]:
         ids = {point_id(change.id): change.id for change in changes}
-        with qdrant_errors():
+        with qdrant_errors("read"):
             points = await self._client.retrieve(collection, list(ids), with_payload=SEEN_FIELDS, with_vectors=False)
         return {ids[str(point.id)]: seen(point.payload) for point in points}
 
@@ -117,7 +117,7 @@ class QdrantStage:
         """In one request, rarely in two: a plain upsert is cheaper to send and to parse than a batch of operations."""
         strong = models.WriteOrdering.STRONG
         results: list[models.UpdateResult] = []
-        with qdrant_errors():
+        with qdrant_errors("write"):
             if whole := planned.upsert:
                 fence = whole.update_filter
                 results.append(await self._client.upsert(collection, whole.points, True, strong, update_filter=fence))

@@ -59,7 +59,7 @@ class QdrantStore:
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
         offset: Any = None
         while True:
-            with qdrant_errors():
+            with qdrant_errors("scan"):
                 points, offset = await self._client.scroll(
                     self._collections[kind], limit=PAGE, offset=offset, with_payload=True, with_vectors=False
                 )
@@ -72,7 +72,7 @@ class QdrantStore:
         found: dict[str, Stored] = {}
         for start in range(0, len(ids), PAGE):
             page = [point_id(entity_id) for entity_id in ids[start : start + PAGE]]
-            with qdrant_errors():
+            with qdrant_errors("read"):
                 points = await self._client.retrieve(self._collections[kind], page, with_payload=True)
             for point in points:
                 entity = stored(kind, point.payload or {})
@@ -84,7 +84,7 @@ class QdrantStore:
         if query.vector is None:
             raise ValueError("qdrant searches by vector, and the query has none")
         live = models.FieldCondition(key="deleted", match=models.MatchValue(value=False))
-        with qdrant_errors():
+        with qdrant_errors("search"):
             await self._check_alias(query.kind)
             answer = await self._client.query_points(
                 self._collections[query.kind],

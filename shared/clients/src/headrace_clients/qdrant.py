@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import lru_cache
 from typing import Any
 
@@ -19,6 +19,7 @@ from headrace_schemas.fields import Kind
 from headrace_schemas.headers import DeadReason
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
+from headrace_worker.store_calls import CALL_SECONDS, Operation, counted
 from headrace_worker.store_names import StoreNames
 
 STORE = "qdrant"
@@ -36,12 +37,14 @@ REFUSED_CODE: dict[grpc.StatusCode, DeadReason] = {
     grpc.StatusCode.OUT_OF_RANGE: "too_large",
 }
 """The same over gRPC. The server's gRPC library answers OUT_OF_RANGE to a message above its size limit."""
+STATUS_KINDS: Mapping[int, UnavailableKind] = {401: "credentials", 403: "credentials", 429: "overloaded"}
 BROKEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 CALL_KINDS: Mapping[grpc.StatusCode, UnavailableKind] = {
     grpc.StatusCode.UNAVAILABLE: "unreachable",
     grpc.StatusCode.DEADLINE_EXCEEDED: "unreachable",
     grpc.StatusCode.UNAUTHENTICATED: "credentials",
     grpc.StatusCode.PERMISSION_DENIED: "credentials",
+    grpc.StatusCode.RESOURCE_EXHAUSTED: "overloaded",
 }
 REFUSAL_PREFIXES = (
     "Wrong input",
@@ -128,20 +131,24 @@ async def _freed(request: httpx.Request, send: Callable[[httpx.Request], Awaitab
 
 
 @contextmanager
-def qdrant_errors() -> Iterator[None]:
-    """Turns the client's errors, over REST and over gRPC, into BatchRejected or Unavailable, without credentials."""
+def qdrant_errors(operation: Operation | None = None) -> Iterator[None]:
+    """Turns the client's errors, over REST and over gRPC, into BatchRejected or Unavailable, without credentials.
+
+    It counts them, and measures the call. `operation`: what the call does; None around calls that are measured alone.
+    """
     try:
-        yield
+        with CALL_SECONDS.labels(STORE, operation).time() if operation else nullcontext():
+            yield
     except UnexpectedResponse as error:
-        raise _response_error(error) from error
+        raise counted(STORE, _response_error(error)) from error
     except grpc.RpcError as error:
-        raise _call_error(error) from error
+        raise counted(STORE, _call_error(error)) from error
     except ResourceExhaustedResponse as error:
-        raise Unavailable(STORE, "429 too many requests") from error
+        raise counted(STORE, Unavailable(STORE, "429 too many requests", kind="overloaded")) from error
     except ResponseHandlingException as error:
-        raise _no_response(error.source) from error
+        raise counted(STORE, _no_response(error.source)) from error
     except TimeoutError as error:
-        raise NoAnswer(STORE, "no answer in time", kind="unreachable") from error
+        raise counted(STORE, NoAnswer(STORE, "no answer in time", kind="unreachable")) from error
 
 
 def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
@@ -149,8 +156,7 @@ def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
     if reason := REFUSED_STATUS.get(status):
         return BatchRejected(_rejected(reason, str(status), message, error))
     detail = f"{status} {message or error.reason_phrase}{_hint(status == 404)}"
-    kind: UnavailableKind = "credentials" if status in (401, 403) else "other"
-    return Unavailable(STORE, detail, suspect=status == 500, kind=kind)
+    return Unavailable(STORE, detail, suspect=status == 500, kind=STATUS_KINDS.get(status, "other"))
 
 
 def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:

@@ -286,7 +286,7 @@ class LetterIndex:
 
     @asynccontextmanager
     async def _transaction(self) -> AsyncIterator[Connection]:
-        with postgres_errors():
+        with postgres_errors("transaction"):
             await self._pool
             async with transaction(self._pool, self._settings.timeout) as connection:
                 yield connection

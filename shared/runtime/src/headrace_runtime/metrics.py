@@ -20,6 +20,7 @@ from headrace_runtime.exposition import page
 from headrace_runtime.health import Health
 from headrace_runtime.histograms import BatchHistogram
 from headrace_runtime.worker_state import WorkerState
+from headrace_worker.store_calls import CALL_SECONDS, ERRORS
 from headrace_worker.work_thread import busy_threads
 
 DELAYS = (
@@ -56,7 +57,7 @@ class Metrics:
         build = Info("headrace_build", "What this process runs", registry=own)
         known = {"revision": revision} if revision else {}
         build.info({"version": version("headrace-runtime"), "python": platform.python_version(), **known})
-        for collector in (WorkerState(healths), *more):
+        for collector in (WorkerState(healths), CALL_SECONDS, ERRORS, *more):
             own.register(collector)
         self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
         self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
