@@ -17,6 +17,7 @@ class Receipt(BaseModel):
     Readers count distinct records by that position, so a redelivery changes nothing. A record that cannot be decoded
     has no `id` and no `version`. A request has no version of its own and uses its offset + 1.
     `traceparent`: the span of the worker that settled the record, if its trace is sampled.
+    `published_at`: when the catalogue published the change that the record is, or was made from.
     """
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -29,6 +30,7 @@ class Receipt(BaseModel):
     id: str | None = None
     version: int | None = None
     occurred_at: AwareDatetime | None = None
+    published_at: AwareDatetime | None = None
     content_hash: str | None = None
     model: str | None = None
     replay_of: str | None = None

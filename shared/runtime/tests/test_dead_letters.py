@@ -8,7 +8,7 @@ from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, TOPIC, kafka_record
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace_runtime.dead_letters import attempts, dead_letter, fingerprint
+from headrace_runtime.dead_letters import attempts, dead_letter, fingerprint, is_ours
 from headrace_runtime.decoder import Omitted
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
@@ -192,3 +192,16 @@ def test_a_letter_fits_its_topic_whatever_the_error(value: int, message: int, tr
 def test_an_invalid_number_of_attempts_is_0(value: bytes | None, expected: int) -> None:
     assert attempts(kafka_record(b"v", headers=[(headers.DEAD_ATTEMPTS, value)])) == expected
     assert attempts(kafka_record(b"v")) == 0
+
+
+def test_a_letter_and_its_replays_carry_the_publication_of_the_change_once() -> None:
+    def failed_again(record: Any, published_at: int | None) -> Outgoing:
+        return dead_letter(
+            "qdrant", "headrace.dead.qdrant", record, REJECTION, now=NOW, max_bytes=LIMIT, published_at=published_at
+        )
+
+    first = failed_again(kafka_record(b"v", headers=[(headers.PUBLISHED_AT, b"wrong")]), TIMESTAMP_MS)
+    assert [value for name, value in first.headers if name == headers.PUBLISHED_AT] == [str(TIMESTAMP_MS).encode()]
+    second = failed_again(replayed(first), TIMESTAMP_MS)
+    assert [value for name, value in second.headers if name == headers.PUBLISHED_AT] == [str(TIMESTAMP_MS).encode()]
+    assert not is_ours(headers.PUBLISHED_AT), "a replay would drop it"

@@ -6,12 +6,13 @@ from typing import Any
 
 import pytest
 from harness.fake_consumers import FakeConsumers, FakeGroup
-from harness.kafka_record import kafka_record
+from harness.kafka_record import TIMESTAMP_MS, kafka_record
 from harness.memory import MemoryStage, memory_worker
 from harness.records import product
 
 from headrace_runtime import app, main
 from headrace_runtime.health import Health
+from headrace_schemas.headers import PUBLISHED_AT
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
 
@@ -19,6 +20,7 @@ TRACE = [
     ("traceparent", b"00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
     ("tracestate", b"vendor=\xff"),
 ]
+PUBLISHED = (PUBLISHED_AT, str(TIMESTAMP_MS).encode())
 
 
 @asynccontextmanager
@@ -34,17 +36,22 @@ class Emits(MemoryStage):
         return [Applied((Output("out", b"k", b"v", (("own", b"1"),)),)) for _ in changes]
 
 
-async def test_the_trace_of_the_source_event_is_in_every_output(consumers: FakeConsumers, published: Any) -> None:
+async def test_the_trace_and_the_publication_of_the_source_event_are_in_every_output(
+    consumers: FakeConsumers, published: Any
+) -> None:
     record = kafka_record(product("p1", 1), headers=[("x", b"not a trace"), *TRACE])
     async with running(consumers, Emits(), WorkerSettings()) as group:
         assert await group.deliver(record) == "committed"
-    assert list(published.records[0].headers) == [("own", b"1"), *TRACE]
+    assert list(published.records[0].headers) == [("own", b"1"), *TRACE, PUBLISHED]
 
 
-async def test_the_trace_of_the_source_event_is_in_the_dead_letter(consumers: FakeConsumers, published: Any) -> None:
+async def test_the_trace_and_the_publication_of_the_source_event_are_in_the_dead_letter(
+    consumers: FakeConsumers, published: Any
+) -> None:
     async with running(consumers, MemoryStage(), WorkerSettings()) as group:
         assert await group.deliver(kafka_record(b"{", headers=TRACE)) == "committed"
     assert list(published.records[0].headers)[:2] == TRACE
+    assert PUBLISHED in published.records[0].headers
 
 
 async def test_every_attempt_on_a_store_that_is_down_is_a_heartbeat(

@@ -23,6 +23,7 @@ from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
+from headrace_runtime.origin import published_at
 from headrace_runtime.publisher import Headers, Outgoing, Publisher
 from headrace_runtime.raw_path import RawPath
 from headrace_runtime.readiness import Readiness
@@ -31,6 +32,7 @@ from headrace_runtime.results import ResultPublisher
 from headrace_runtime.routes import routes
 from headrace_runtime.stopping import Stopping
 from headrace_runtime.trace_context import TRACEPARENT, TraceContext, carried, new_span_id, trace_headers, trace_id_of
+from headrace_schemas.headers import PUBLISHED_AT
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Output, RawStage, Record, Stage
 from headrace_worker.worker import Worker
@@ -127,7 +129,12 @@ class Paths:
     async def _publish(self, outputs: Sequence[tuple[Decoded, Output]]) -> None:
         await self._publisher.publish(
             [
-                Outgoing(output.topic, output.key, output.value, [*output.headers, *self._trace(decoded, output)])
+                Outgoing(
+                    output.topic,
+                    output.key,
+                    output.value,
+                    [*output.headers, *self._trace(decoded, output), *_publication(decoded)],
+                )
                 for decoded, output in outputs
             ]
         )
@@ -204,6 +211,12 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         asgi_routes=routes(groups[0].health, metrics, groups[1].health if len(groups) > 1 else None),
         logger=None,
     )
+
+
+def _publication(decoded: Decoded) -> Headers:
+    """The header with the publication of the change that a record is made from."""
+    published = published_at(decoded.record, decoded.kind)
+    return [] if published is None else [(PUBLISHED_AT, str(published).encode())]
 
 
 async def cancelled(task: "asyncio.Task[None]") -> None:

@@ -61,18 +61,22 @@ def dead_letter(
     max_bytes: int,
     replayed: bool = False,
     whole: bool = True,
+    published_at: int | None = None,
 ) -> Outgoing:
     """The dead letter of a record. It replaces older headers of the same names, so that it does not grow when it
     fails again. `replayed`: the record is a replay, which keeps the id and the first failure of its letter and counts
-    its attempts. Any other record is a letter of its own, whatever headers it has.
+    its attempts. Any other record is a letter of its own, whatever headers it has. `published_at`: when the change was
+    published, milliseconds since 1970; a replay of the letter carries it too.
 
     If it would be larger than `max_bytes`, it has no stack trace, and if that is not enough no message. The value and
     the record's own headers stay, because compressed they mostly fit. If the brokers refuse the letter, the next has
     `whole=False`: only a key that may be an id, and headers with the failure, the value's size and its place.
     """
     own = _own_headers(worker, record, rejection, now, replayed)
+    if published_at is not None:
+        own[headers.PUBLISHED_AT] = str(published_at).encode()
     # A name that is not UTF-8 is written as its escaped text, so that every reader can read the letter.
-    kept = [(str(name), value) for name, value in record.headers if not is_ours(name)]
+    kept = [(str(name), value) for name, value in record.headers if not (is_ours(name) or name in own)]
     value = record.value
     if value is not None and (isinstance(value, Omitted) or not whole):
         own[headers.DEAD_VALUE_OMITTED] = str(value.size if isinstance(value, Omitted) else len(value)).encode()

@@ -105,7 +105,14 @@ class Metrics:
             "headrace_batch_records", "Records in a batch", buckets=BATCH_RECORDS, registry=own
         )
         self.delay = BatchHistogram("headrace_delay_seconds", "Seconds from occurred_at to applied", "kind", DELAYS)
+        self.publication_delay = BatchHistogram(
+            "headrace_publication_delay_seconds",
+            "Seconds from the publication of the change to applied",
+            "kind",
+            DELAYS,
+        )
         own.register(self.delay)
+        own.register(self.publication_delay)
         self._held: set[str] = set()
 
     def page(self, accept: str) -> tuple[bytes, str]:

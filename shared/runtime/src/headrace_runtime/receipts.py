@@ -1,7 +1,7 @@
 """The receipts of a batch, in one Kafka record, or in several if it would be too large."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pydantic_core import to_json
@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import attempts
 from headrace_runtime.decoder import header
+from headrace_runtime.origin import published_at
 from headrace_runtime.publisher import Outgoing
 from headrace_runtime.trace_context import NO_SPANS, TraceContext
 from headrace_schemas import headers
@@ -59,10 +60,12 @@ def _records(
 
 def receipts_of(results: Iterable[Result], spans: Mapping[int, TraceContext] = NO_SPANS) -> list[ReceiptFields]:
     """One receipt for each record of the batch. `spans`: of the sampled records, by id of the record object."""
-    return [_receipt(result, spans) for result in results]
+    times: dict[int, str] = {}
+    return [_receipt(result, spans, times) for result in results]
 
 
-def _receipt(result: Result, spans: Mapping[int, TraceContext]) -> ReceiptFields:
+def _receipt(result: Result, spans: Mapping[int, TraceContext], times: dict[int, str]) -> ReceiptFields:
+    """`times`: the written form of times, milliseconds since 1970. Many records of a batch have the same."""
     record = result.record
     fields: ReceiptFields = {
         "topic": record.topic,
@@ -71,6 +74,10 @@ def _receipt(result: Result, spans: Mapping[int, TraceContext]) -> ReceiptFields
         "outcome": result.outcome,
         "kind": result.kind,
     }
+    if (published := published_at(record, result.kind)) is not None:
+        if published not in times:
+            times[published] = datetime.fromtimestamp(published / 1000, UTC).isoformat(timespec="milliseconds")
+        fields["published_at"] = times[published]
     if isinstance(result, Answered):
         change = result.change
         fields["id"] = change.id

@@ -1,7 +1,6 @@
 """Reports a worker's batches in its health, its metrics and its log."""
 
 import traceback
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
@@ -10,10 +9,12 @@ import structlog
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import position
+from headrace_runtime.delays import delays
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.trace_context import NO_SPANS, TraceContext, carried
-from headrace_schemas.changes import Change
+from headrace_schemas.fields import RecordKind
+from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Unavailable
 
 log = structlog.get_logger(__name__)
@@ -54,23 +55,19 @@ class Reporter:
 
         `spans`: of records, by id of the record object. The log lines about a record have its trace and span.
         """
-        outcomes: Counter[tuple[str, str]] = Counter()
-        delays: dict[str, list[float]] = {}
+        found: dict[tuple[RecordKind, ReceiptOutcome], list[Result]] = {}
         for result in results:
-            outcome = result.outcome
-            outcomes[result.kind, outcome] += 1
-            if outcome == "applied" and isinstance(result, Answered):
-                change = result.change
-                if isinstance(change, Change) and not result.replayed:
-                    delay = (now - change.occurred_at).total_seconds()
-                    delays.setdefault(change.kind, []).append(max(0.0, delay))
+            found.setdefault((result.kind, result.outcome), []).append(result)
+        for (kind, outcome), alike in found.items():
+            if outcome == "applied":
+                self._applied(kind, alike, now)
             elif outcome == "conflict":
-                self._conflict(result, _trace(result, spans))
+                for result in alike:
+                    self._conflict(result, _trace(result, spans))
             elif outcome == "dead":
-                self._dead(result, _trace(result, spans))
-        for kind, of_kind in delays.items():
-            self._metrics.delay.observe(kind, of_kind)
-        self.counted(outcomes, now=now, seconds=seconds)
+                for result in alike:
+                    self._dead(result, _trace(result, spans))
+        self.counted({of: len(alike) for of, alike in found.items()}, now=now, seconds=seconds)
 
     def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:
         """Every record of a batch is settled; `outcomes`: the number of records by kind and outcome."""
@@ -85,6 +82,13 @@ class Reporter:
 
     def _unavailable(self, error: Unavailable) -> None:
         self._health.problem("kafka" if error.store == "kafka" else "store", error.store, error.detail)
+
+    def _applied(self, kind: RecordKind, applied: Sequence[Result], now: datetime) -> None:
+        occurred, published = delays(kind, applied, now)
+        if occurred:
+            self._metrics.delay.observe(kind, occurred)
+        if published:
+            self._metrics.publication_delay.observe(kind, published)
 
     def _conflict(self, result: Result, trace: Mapping[str, str]) -> None:
         assert isinstance(result, Answered)

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from headrace_runtime.answers import Result
 from headrace_runtime.dead_letters import dead_letter
+from headrace_runtime.origin import published_at
 from headrace_runtime.publisher import Outgoing, Publisher, RecordsRefused
 from headrace_runtime.receipts import ReceiptFields, receipt_records, receipts_of
 from headrace_runtime.trace_context import NO_SPANS, TraceContext
@@ -66,4 +67,5 @@ class ResultPublisher:
             max_bytes=2 * self._max_record_bytes,
             replayed=result.replayed,
             whole=whole,
+            published_at=published_at(result.record, result.kind),
         )
