@@ -2,6 +2,7 @@
 why. No log line and no metric contains a payload."""
 
 import json
+import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 import structlog
 from aiokafka import TopicPartition
 from faststream.exceptions import NackMessage
-from harness.kafka_record import REPLAY_TOPIC, TOPIC, kafka_record
+from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, TOPIC, kafka_record
 from harness.memory import MemoryStage
 from harness.records import keyword, product
 from prometheus_client import generate_latest
@@ -305,6 +306,18 @@ async def test_the_metric_of_records_counts_each_outcome() -> None:
         for outcome in ("applied", "superseded", "dead")
     }
     assert counted == {"applied": 1, "superseded": 1, "dead": 2}
+
+
+async def test_the_steps_of_a_batch_are_measured_and_the_wait_of_each_record() -> None:
+    path = Path()
+    await path.handle(*live(product("a", 1), product("b", 1), b"{"))
+    for step, count in {"queued": 3, "decode": 1, "write": 1, "publish": 1}.items():
+        assert path.sample("headrace_stage_seconds_count", stage=step) == count
+    waited = path.sample("headrace_stage_seconds_sum", stage="queued")
+    assert waited is not None
+    assert waited / 3 == pytest.approx(time.time() - TIMESTAMP_MS / 1000, abs=60)
+    assert path.sample("headrace_delay_seconds_count", kind="product") == 2
+    assert path.sample("headrace_publication_delay_seconds_count", kind="product") == 2
 
 
 async def test_a_conflict_is_an_outcome_of_its_own_and_is_logged_without_its_content(

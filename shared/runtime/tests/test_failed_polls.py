@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaConnectionError
+from harness.kafka_record import kafka_record
 
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.health import Health
@@ -29,13 +30,13 @@ class Partitions:
 
         async def getmany(consumer: Any, *partitions: Any, max_records: int, **options: Any) -> Any:
             if partitions == (GOOD,):
-                return {GOOD: [object()] * 3}
+                return {GOOD: [kafka_record(b"")] * 3}
             if partitions and max_records == 1:
                 return self._one_record()
             if not partitions:
                 self.positions[GOOD] = 3
                 if BAD in self.paused:
-                    return {GOOD: [object()] * 3}
+                    return {GOOD: [kafka_record(b"")] * 3}
             raise CorruptRecordException
 
         async def committed(consumer: Any, partition: TopicPartition) -> int:
@@ -73,7 +74,7 @@ class Partitions:
         if self.positions[BAD]:
             raise CorruptRecordException if self.reached else KafkaConnectionError
         self.positions[BAD] = 1
-        return {BAD: [object()]}
+        return {BAD: [kafka_record(b"")]}
 
 
 def consumer() -> PartitionConsumer:

@@ -85,7 +85,7 @@ class Paths:
 
     def path(self, group: Group, stage: Any, repair: Repair, holds: Holds) -> Path:
         """The path of the group's batches to its stage."""
-        reporter = Reporter(self._worker.name, group.health, self._metrics)
+        reporter = Reporter(self._worker.name, group.health, self._metrics, self._worker.step)
         if group.pattern is not None:
             return self._raw(stage, reporter)
         return self._decoded(group, stage, repair, holds, reporter)

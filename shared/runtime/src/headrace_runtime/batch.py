@@ -94,6 +94,7 @@ class BatchPath:
         if results:
             spans = ended.spans() if ended is not None else {}
             self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started, spans=spans)
+            self._reporter.steps(records, timeline)
         else:
             self._reporter.set_aside()
         await self._export(ended)

@@ -18,6 +18,7 @@ from headrace_runtime.assignment import Assignment, Repair
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
+from headrace_runtime.lag import Lag
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.open_transactions import Marks, OpenTransactions
 from headrace_runtime.poll_limit import PollLimit
@@ -58,7 +59,6 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._kafka = kafka
         self._group: str = options["group_id"]
         self._health = health
-        self._metrics = metrics
         self._holds = holds
         self._wait_ms = wait_ms
         self._rewind_due = False
@@ -66,6 +66,8 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
         self._transactions = OpenTransactions(health, metrics)
         self._unreadable = UnreadablePartitions(self, health, metrics)
+        self._lag = Lag(self)
+        metrics.lag.follow(self._lag)
         self._committed: dict[TopicPartition, int] = {}
         self._paused_with_topic: set[TopicPartition] = set()
 
@@ -105,7 +107,8 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             self._release_passed(positions, records)
         if not records:
             await self._commit_passed(positions)
-        self._report_lag(positions)
+        self._lag.polled(records, positions)
+        self._report_transactions(positions)
         return records
 
     async def commit(self, offsets: Mapping[TopicPartition, int] | None = None) -> None:
@@ -115,6 +118,8 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         Waits until it is known what has expired. Commits nothing while a repair of that is due: the next batch
         publishes it first, and its commit covers these offsets.
         """
+        if offsets is None:
+            self._lag.settled(self._holds.set_aside().keys())
         await self._assignment.checked()
         if self._repair.due:
             return
@@ -254,14 +259,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
     def _is_passed(self, partition: TopicPartition, positions: Mapping[TopicPartition, int]) -> bool:
         return positions[partition] != self._committed.get(partition, 0)
 
-    def _report_lag(self, positions: Mapping[TopicPartition, int]) -> None:
+    def _report_transactions(self, positions: Mapping[TopicPartition, int]) -> None:
         marks: dict[TopicPartition, Marks] = {}
-        for partition, position in positions.items():
+        for partition in positions:
             highwater, stable = self.highwater(partition), self.last_stable_offset(partition)
-            if highwater is None:
-                continue
-            # A broker without transactions has no last stable offset.
-            marks[partition] = Marks(highwater, highwater if stable is None or stable < 0 else stable)
-            lag = max(0, marks[partition].stable - position)
-            self._metrics.lag.labels(partition.topic, str(partition.partition)).set(lag)
+            if highwater is not None:
+                # A broker without transactions has no last stable offset.
+                marks[partition] = Marks(highwater, highwater if stable is None or stable < 0 else stable)
         self._transactions.report(marks)

@@ -34,10 +34,11 @@ def delays(kind: RecordKind, applied: Iterable[Result], now: datetime) -> Delays
     milliseconds = now.timestamp() * 1000
     known = [time for one in live if (time := published_at(one.record, kind)) is not None]
     return Delays(
-        _not_negative([(now - moment).total_seconds() for moment in occurred]),
-        _not_negative([(milliseconds - time) / 1000 for time in known]),
+        not_negative([(now - moment).total_seconds() for moment in occurred]),
+        not_negative([(milliseconds - time) / 1000 for time in known]),
     )
 
 
-def _not_negative(seconds: list[float]) -> list[float]:
+def not_negative(seconds: list[float]) -> list[float]:
+    """The same numbers with 0 instead of those below: the clocks of two machines differ."""
     return seconds if min(seconds, default=0.0) >= 0.0 else [max(0.0, one) for one in seconds]

@@ -19,6 +19,7 @@ from prometheus_client.registry import Collector
 from headrace_runtime.exposition import page
 from headrace_runtime.health import Health
 from headrace_runtime.histograms import BatchHistogram
+from headrace_runtime.lag import LagMetrics
 from headrace_runtime.worker_state import WorkerState
 from headrace_worker.store_calls import CALL_SECONDS, ERRORS
 from headrace_worker.work_thread import busy_threads
@@ -27,6 +28,7 @@ DELAYS = (
     0.01, 0.025, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 4, 5, 7.5, 10, 15, 30, 60, 300, 1800, 7200, 86400,
 )  # fmt: skip
 """Upper bounds of the buckets of delays, seconds."""
+STEPS = (0.001, 0.0025, 0.005, *DELAYS)
 BATCH_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 180)
 """A batch goes back to Kafka after `give_back_after`, and no call of a stage takes more than three times as long."""
 BATCH_RECORDS = (1, 10, 50, 100, 250, 500, 1000, 2000, 3000, 4000)
@@ -83,7 +85,8 @@ class Metrics:
         self.spans_dropped = Counter(
             "headrace_spans_dropped", "Spans that the collector did not take, or that could not wait", registry=own
         )
-        self.lag = Gauge("headrace_lag", "Records not yet polled", ["topic", "partition"], registry=own)
+        self.lag = LagMetrics()
+        own.register(self.lag)
         self.open_transactions = Gauge(
             "headrace_open_transaction_records",
             "Records that cannot be read until a transaction ends",
@@ -111,8 +114,12 @@ class Metrics:
             "kind",
             DELAYS,
         )
+        self.stage_seconds = BatchHistogram(
+            "headrace_stage_seconds", "Seconds in each step of a batch; queued: of a record", "stage", STEPS
+        )
         own.register(self.delay)
         own.register(self.publication_delay)
+        own.register(self.stage_seconds)
         self._held: set[str] = set()
 
     def page(self, accept: str) -> tuple[bytes, str]:

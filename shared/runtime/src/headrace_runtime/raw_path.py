@@ -28,7 +28,7 @@ class RawPath:
 
         Raises NackMessage if the store stays unavailable: then the batch is not committed and is read again.
         """
-        started = time.monotonic()
+        started, polled = time.monotonic(), time.time_ns()
         stored: Mapping[str, int] = {}
         try:
             async for attempt in retrying(
@@ -40,4 +40,6 @@ class RawPath:
             self._reporter.given_back(error, len(records))
             raise NackMessage from error
         applied = {(kind, "applied"): count for kind, count in stored.items()}
-        self._reporter.counted(applied, now=datetime.now(UTC), seconds=time.monotonic() - started)
+        seconds = time.monotonic() - started
+        self._reporter.counted(applied, now=datetime.now(UTC), seconds=seconds)
+        self._reporter.timed(records, polled, {"write": seconds})

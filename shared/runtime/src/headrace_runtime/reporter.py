@@ -8,25 +8,28 @@ import structlog
 
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
-from headrace_runtime.decoder import position
-from headrace_runtime.delays import delays
+from headrace_runtime.decoder import KafkaRecord, position
+from headrace_runtime.delays import delays, not_negative
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
+from headrace_runtime.timeline import BatchStep, Timeline
 from headrace_runtime.trace_context import NO_SPANS, TraceContext, carried
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Unavailable
+from headrace_worker.worker import Step
 
 log = structlog.get_logger(__name__)
 
 
 class Reporter:
-    """Reports the batches of one consumer group of a worker."""
+    """Reports the batches of one consumer group of a worker. `step`: what its stage does."""
 
-    def __init__(self, worker: str, health: Health, metrics: Metrics) -> None:
+    def __init__(self, worker: str, health: Health, metrics: Metrics, step: Step = "write") -> None:
         self._worker = worker
         self._health = health
         self._metrics = metrics
+        self._step = step
 
     def unavailable(self, error: Unavailable) -> None:
         """An attempt failed because a store or the broker is unavailable; another attempt may follow."""
@@ -68,6 +71,18 @@ class Reporter:
                 for result in alike:
                     self._dead(result, _trace(result, spans))
         self.counted({of: len(alike) for of, alike in found.items()}, now=now, seconds=seconds)
+
+    def timed(self, records: Sequence[KafkaRecord], polled: int, seconds: Mapping[BatchStep, float]) -> None:
+        """A batch is settled. `polled`: when its first step began, nanoseconds since 1970. `seconds`: of each step."""
+        for step, of_step in seconds.items():
+            self._metrics.stage_seconds.observe(step, [of_step])
+        milliseconds = polled / 1e6
+        queued = [(milliseconds - record.timestamp) / 1000 for record in records]
+        self._metrics.stage_seconds.observe("queued", not_negative(queued))
+
+    def steps(self, records: Sequence[KafkaRecord], timeline: Timeline) -> None:
+        """The times of a settled batch."""
+        self.timed(records, timeline.polled, timeline.seconds(self._step))
 
     def counted(self, outcomes: Mapping[tuple[str, str], int], *, now: datetime, seconds: float) -> None:
         """Every record of a batch is settled; `outcomes`: the number of records by kind and outcome."""
