@@ -175,6 +175,9 @@ async def test_receipts_change_the_status_of_their_letters(settings: DeadLetters
             return await index.count(EVERYTHING) == {"resolved": 1, "superseded": 1, "waiting": 2}
 
         await eventually(answered)
+        counts = await index.reason_counts()
+        by_status = {status: count for (failed, _, status), count in counts.items() if failed == "embed"}
+        assert by_status == {"resolved": 1, "superseded": 1, "waiting": 2}
 
 
 def answer(dead_id: str, outcome: str) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headrace_embed import metrics
 from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
 from headrace_embed.stage import EmbedStage
@@ -68,6 +69,20 @@ async def test_an_embedded_record_is_the_change_with_its_vector(embedder: TextEm
     (output,) = outcome.outputs
     assert (output.topic, output.key) == ("headrace.products.embedded.minilm-l6-v2", b"p1")
     assert output.headers == (("headrace-schema", b"embedded-product/1"),)
+
+
+async def test_texts_tokens_padding_and_the_cache_are_counted(stage: EmbedStage) -> None:
+    def counts() -> list[float]:
+        return [sample.value for metric in metrics.ALL for sample in metric.collect()[0].samples[:1]]
+
+    before = counts()
+    changes = [product(1), product(2), product(3, title="Bag 1"), deleted(4)]
+    await stage.apply(changes)
+    await stage.apply([*changes, product(5, title="Red bag")])
+    texts, tokens, padded, hits, misses = (after - one for after, one in zip(counts(), before, strict=True))
+    assert (texts, hits, misses) == (3, 2, 3), "equal texts of a batch are one"
+    assert 0 < tokens < padded
+    assert padded % 8 == 0
 
 
 async def test_a_keyword_goes_to_the_keywords_topic_of_the_model(stage: EmbedStage) -> None:

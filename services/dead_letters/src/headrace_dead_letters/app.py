@@ -3,9 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 
+from headrace_dead_letters import metrics
 from headrace_dead_letters.expiry import remove_expired_regularly
 from headrace_dead_letters.settings import DeadLettersSettings
 from headrace_letters.index import LetterIndex
@@ -24,7 +25,7 @@ class LetterStage:
 
     async def store(self, records: Sequence[KafkaRecord]) -> Mapping[str, int]:
         """Returns when PostgreSQL has committed the batch. Raises Unavailable."""
-        letters = await index_records(self._index, self._topics, records)
+        letters = await index_records(self._index, self._topics, records, metrics.count_replays)
         return {"dead_letter": letters, "receipts": len(records) - letters}
 
     async def check(self) -> None:
@@ -49,18 +50,27 @@ def letter_index(settings: DeadLettersSettings) -> LetterIndex:
 
 @asynccontextmanager
 async def open_stage(settings: DeadLettersSettings) -> AsyncIterator[LetterStage]:
-    """The stage with its index; PostgreSQL may be down. Beside it, the rows of expired letters are removed."""
+    """The stage with its index; PostgreSQL may be down. Beside it, the rows of expired letters are removed, and
+    letters are counted.
+    """
     index = letter_index(settings)
-    expiry = asyncio.create_task(remove_expired_regularly(index, settings.kafka))
+    beside = [
+        asyncio.create_task(remove_expired_regularly(index, settings.kafka)),
+        asyncio.create_task(metrics.count_letters_regularly(index)),
+    ]
     try:
         yield LetterStage(settings.topics, index)
     finally:
-        expiry.cancel()
-        with suppress(asyncio.CancelledError):
-            await expiry
+        for task in beside:
+            task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await index.close()
 
 
 worker = Worker(
-    DEAD_LETTERS, settings=DeadLettersSettings, tables=letter_index, raw=RawInput(topic_pattern, open_stage)
+    DEAD_LETTERS,
+    settings=DeadLettersSettings,
+    tables=letter_index,
+    raw=RawInput(topic_pattern, open_stage),
+    metrics=metrics.ALL,
 )

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
+from headrace_embed import metrics
 from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import open_embedder
 from headrace_embed.model_files import cache_folder
@@ -30,4 +31,6 @@ async def open_stage(settings: EmbedSettings) -> AsyncIterator[EmbedStage]:
             cache.close()
 
 
-worker = Worker(name="embed", settings=EmbedSettings, inputs=inputs, stage=open_stage, step="embed")
+worker = Worker(
+    name="embed", settings=EmbedSettings, inputs=inputs, stage=open_stage, step="embed", metrics=metrics.ALL
+)

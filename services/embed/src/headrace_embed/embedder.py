@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_embed.buckets import TokenBatch, padded, plan_batches
+from headrace_embed.metrics import PADDED_TOKENS, TEXTS, TOKENS
 from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.settings import EmbedderSettings
@@ -116,6 +117,9 @@ class TextEmbedder:
     async def _encode(self, batch: TokenBatch, token_ids: Sequence[Sequence[int]]) -> EncodedBatch:
         ids, mask = padded([token_ids[position] for position in batch.positions], batch.length, self._pad_token_id)
         vectors = await self._encoder.encode(ids, mask)
+        TEXTS.inc(len(ids))
+        TOKENS.inc(sum(len(token_ids[position]) for position in batch.positions))
+        PADDED_TOKENS.inc(ids.size)
         return EncodedBatch(batch.positions, vectors, faulty_rows(vectors, len(ids), self.model.dimension))
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
+from headrace_embed.metrics import CACHE_HITS, CACHE_MISSES
 from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
@@ -34,6 +35,8 @@ class EmbedStage:
         hashes = [text if text is None else self._hash(text) for text in texts]
         wanted = {key: text for key, text in zip(hashes, texts, strict=True) if key is not None and text is not None}
         found: dict[str, Found] = dict(self._cache.get(list(wanted)))
+        CACHE_HITS.inc(len(found))
+        CACHE_MISSES.inc(len(wanted) - len(found))
         computed = await self._computed({key: text for key, text in wanted.items() if key not in found})
         found |= computed
         return [self._outcome(change, key, found, computed) for change, key in zip(changes, hashes, strict=True)]

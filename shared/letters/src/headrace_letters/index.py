@@ -34,6 +34,7 @@ from headrace_letters.merge_statements import (
     PUT_ANSWERS,
     PUT_LETTERS,
 )
+from headrace_letters.reason_counts import Alike, reason_counts
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, RANKS, Selection, Status
 from headrace_letters.twins import twins_of
@@ -166,6 +167,11 @@ class LetterIndex:
                 *parameters,
             )
             return {row["status_now"]: row["count"] for row in rows}
+
+    async def reason_counts(self) -> dict[Alike, int]:
+        """The number of letters by worker, reason and status."""
+        async with self._transaction() as connection:
+            return await reason_counts(connection, self._answered_by())
 
     async def page(self, selection: Selection, *, limit: int = 50, after: str | None = None) -> Page:
         """Letters, newest failure first. Raises ValueError for an `after` that no page returned."""

@@ -51,10 +51,18 @@ class IndexBatch:
             log.warning("receipt_unreadable", dead_id=letter_id(answer.dead_id.encode(errors="replace")))
 
 
-async def index_records(index: LetterIndex, topics: Topics, records: Sequence[KafkaRecord]) -> int:
+async def index_records(
+    index: LetterIndex,
+    topics: Topics,
+    records: Sequence[KafkaRecord],
+    on_answers: Callable[[Sequence[ReplayAnswer]], None] = lambda answers: None,
+) -> int:
     """Merges records into the index; returns the number of letters. It reads a part while the database writes the
     previous one. Raises Unavailable; some parts may be written then, and repeating it changes nothing.
+
+    `on_answers` gets the answers of replays when all of them are written.
     """
+    answers: list[ReplayAnswer] = []
     letters, writing = 0, asyncio.create_task(IndexBatch(topics).write(index))
     try:
         for start in range(0, len(records), PART):
@@ -65,8 +73,10 @@ async def index_records(index: LetterIndex, topics: Topics, records: Sequence[Ka
                     await asyncio.sleep(0)
             await writing
             letters += len(part.letters)
+            answers += part.answers
             writing = asyncio.create_task(part.write(index))
         await writing
+        on_answers(answers)
         return letters
     finally:
         writing.cancel()
