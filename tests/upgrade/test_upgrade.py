@@ -33,6 +33,7 @@ UPDATE = {
     "keywords": [keyword(9, 1, text="glass")],
 }
 REDELIVERED = {"products": [product(1, 2, price=99.0), product(8, 1)], "keywords": [keyword(0, 1)]}
+EDITED = {"products": [product(5, 2, price=15.0)]}
 OTHER_CONTENT = {"products": [product(9, 1, price=1.0)]}
 """A version that the stores have without a digest, so that they cannot know that it differs."""
 
@@ -54,7 +55,7 @@ def environment(own_servers: Servers, tmp_path_factory: pytest.TempPathFactory) 
 @pytest.mark.servers
 @pytest.mark.long
 async def test_the_stores_topics_and_letters_of_the_release_before_are_upgraded_and_end_right(
-    own_servers: Servers, environment: dict[str, str]
+    own_servers: Servers, environment: dict[str, str], tmp_path: Path
 ) -> None:
     await load(environment)
     settings = own_servers.settings(CommonSettings)
@@ -80,9 +81,26 @@ async def test_the_stores_topics_and_letters_of_the_release_before_are_upgraded_
         await check(own_servers, newest(FIRST, valid(SECOND), UPDATE))
         assert ("embed", "p6", 1, "parked") in before
         assert ("embed", "p6", 2, "waiting") in await decisions(environment, {"waiting", "discarded"})
+        edit(environment, tmp_path / "letters.jsonl")
+        headrace(environment, "wait", "--timeout", "240")
+        await check(own_servers, newest(FIRST, valid(SECOND), UPDATE, EDITED))
     for worker in ("elasticsearch", "qdrant", "pgvector"):
         outcomes = {receipt.outcome for receipt in (await receipts(settings, worker)).values()}
         assert outcomes <= {"applied", "superseded", "dead"}, worker
+
+
+def edit(environment: Mapping[str, str], file: Path) -> None:
+    """Replays a letter of the release before, which fails again, and edits it; a newer version refuses another edit."""
+    headrace(environment, "dead", "replay", "--worker", "elasticsearch", "--key", "p5", fails=True)
+    lines = [headrace(environment, "dead", "export", "--key", key) for key in ("p5", "p6")]
+    file.write_text("".join(json.dumps(line | {"value": line["value"] | {"price": 15.0}}) + "\n" for line in lines))
+    done = headrace(environment, "dead", "import", str(file), "--answer-within", "120", fails=True)
+    assert [(one["id"], one["version"]) for one in done["versions"]] == [("p5", 2)]
+    assert [one["line"] for one in done["refused"]] == [2]
+    letters = headrace(environment, "dead", "ls", "--key", "p5")
+    assert {(letter["worker"], letter["status"]) for letter in letters} == {
+        ("elasticsearch", "superseded"), ("embed", "superseded")
+    }  # fmt: skip
 
 
 def valid(changes: dict[str, list[dict[str, Any]]]) -> dict[str, list[dict[str, Any]]]:
