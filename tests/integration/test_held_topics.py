@@ -11,6 +11,7 @@ from harness.records import eventually, keyword, product, publish, read_all, rec
 
 from headrace_clients.consumer_groups import committed_offsets
 from headrace_clients.kafka import client_options
+from headrace_runtime import holds
 from headrace_runtime.holds import HOLD_PAUSE
 from headrace_schemas import headers
 from headrace_worker.settings import WorkerSettings
@@ -57,6 +58,23 @@ async def test_a_held_topic_publishes_nothing_twice_and_stops_neither_other_topi
     found = await receipts(settings, "memory")
     assert sum(receipt.topic == products for receipt in found.values()) == PRODUCTS
     assert len(await read_all(settings, settings.topics.dead("memory"))) == dead < 200
+
+
+async def test_other_topics_and_replays_are_read_between_two_tries_of_a_held_topic(
+    settings: WorkerSettings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(holds, "HOLD_PAUSE", 600.0)
+    products = settings.topics.source("product")
+    stage = MemoryStage()
+    stage.reject = {f"p{n}" for n in range(PRODUCTS)}
+    await publish(settings, products, [product(f"p{n}", 1) for n in range(PRODUCTS)])
+    async with running(memory_worker(stage), settings) as application:
+        await eventually(lambda: has_problem(application, f"held: {products} since "))
+        await publish(settings, settings.topics.source("keyword"), [keyword("k", 1)])
+        origin = [(headers.CONNECT_TOPIC, products.encode())]
+        await publish(settings, settings.topics.replay("memory"), [product("r", 1)], headers=origin)
+        await eventually(lambda: {("keyword", "k"), ("product", "r")} <= stage.stored.keys())
+        assert await has_problem(application, f"held: {products} since ")
 
 
 async def published(settings: WorkerSettings, topic: str) -> Counter[str]:
