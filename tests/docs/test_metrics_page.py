@@ -4,8 +4,12 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
 
+from headrace_cli.supervisor import Supervisor
+from headrace_cli.supervisor_metrics import SupervisorMetrics
+from headrace_console.console_metrics import ConsoleMetrics
 from headrace_runtime.metrics import Metrics
 from headrace_worker.worker import load_worker, worker_names
 
@@ -15,9 +19,11 @@ NOT_EXPLAINED = {"headrace_worker"}
 
 
 def families() -> Iterator[Metric]:
-    """Those of every worker, and those that only one of them has."""
+    """Those of every worker, those that only one of them has, and those of the console and the supervisor."""
     for name in worker_names():
         yield from Metrics(name, (), load_worker(name).metrics).registry.collect()
+    yield from ConsoleMetrics(FastAPI()).registry.collect()
+    yield from SupervisorMetrics(Supervisor({}, lambda name, line: None)).collect()
 
 
 def rows() -> dict[str, list[str]]:

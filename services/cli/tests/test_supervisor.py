@@ -2,16 +2,22 @@
 
 import asyncio
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from urllib.request import urlopen
 
 import psutil
+import pytest
 
+from headrace_cli.errors import CommandError
 from headrace_cli.supervisor import Limits, Supervisor
+from headrace_cli.supervisor_metrics import served
 
 RUNS = "import time; print('runs', flush=True); time.sleep(60)"
 STUBBORN = f"import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); {RUNS}"
@@ -25,6 +31,12 @@ time.sleep(60)
 
 def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
 
 async def until(condition: Callable[[], bool]) -> None:
@@ -47,6 +59,24 @@ class Run:
 
     async def start(self) -> asyncio.Task[int]:
         return asyncio.create_task(self.supervisor.run())
+
+
+async def test_the_metrics_say_which_workers_run_and_how_often_each_has_started_again() -> None:
+    run = Run(dies="raise SystemExit(1)", lives=RUNS)
+    port = free_port()
+    with served(run.supervisor, port):
+        running = await run.start()
+        await until(lambda: run.supervisor.restarts["dies"] >= 2 and ("lives", "runs") in run.said)
+        page = await asyncio.to_thread(lambda: urlopen(f"http://127.0.0.1:{port}/metrics", timeout=5).read().decode())
+        assert 'headrace_supervisor_worker_up{worker="lives"} 1.0' in page
+        assert 'headrace_supervisor_restarts_total{worker="lives"} 0.0' in page
+        [restarts] = re.findall(r'headrace_supervisor_restarts_total{worker="dies"} (\d+)', page)
+        assert int(restarts) >= 2
+        with pytest.raises(CommandError, match=str(port)), served(run.supervisor, port):
+            pass
+        run.supervisor.stop()
+        await running
+    assert run.supervisor.running == set()
 
 
 async def test_a_worker_that_dies_starts_again_and_the_others_continue() -> None:

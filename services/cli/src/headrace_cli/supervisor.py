@@ -58,6 +58,7 @@ class Supervisor:
         self._limits = limits
         self._stopping = asyncio.Event()
         self.restarts = dict.fromkeys(commands, 0)
+        self.running: set[str] = set()
 
     def stop(self) -> None:
         """Makes `run` end. May be called from a signal handler."""
@@ -103,12 +104,14 @@ class Supervisor:
             process_group=0,
             preexec_fn=_end_with_parent(os.getpid()),
         )
+        self.running.add(name)
         reading = asyncio.create_task(self._read(name, process))
         ended = asyncio.create_task(process.wait())
         stopping = asyncio.create_task(self._stopping.wait())
         try:
             await asyncio.wait([ended, stopping], return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.running.discard(name)
             stopping.cancel()
             if await _end(process, self._limits.grace):
                 self._say(name, f"did not end within {self._limits.grace:g} s and was killed")

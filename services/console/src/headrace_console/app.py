@@ -15,6 +15,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from headrace_console.backend import Backend, open_backend
+from headrace_console.console_metrics import ConsoleMetrics
 from headrace_console.guard.admission import Admission
 from headrace_console.guard.forms import MAX_FORM_BYTES
 from headrace_console.guard.security_headers import SecurityHeaders
@@ -71,9 +72,9 @@ def protected(application: FastAPI) -> ASGIApp:
     admission = Admission(
         application, sessions=application.state.sessions, cookie=application.state.cookie, schemes=schemes
     )
-    limited = RequestBodyLimitMiddleware(admission, MAX_FORM_BYTES)
+    measured = ConsoleMetrics(RequestBodyLimitMiddleware(admission, MAX_FORM_BYTES))
     # DNS rebinding: a page of another site whose name points to this machine still sends that name.
-    named = TrustedHostMiddleware(limited, allowed_hosts=sorted(options.names), www_redirect=False)
+    named = TrustedHostMiddleware(measured, allowed_hosts=sorted(options.names), www_redirect=False)
     return SecurityHeaders(named)
 
 

@@ -59,6 +59,12 @@ class HttpSettings(BaseModel):
 
     host: str = Field("127.0.0.1", description="address to listen on; in a container 0.0.0.0")
     port: int = Field(0, ge=0, le=65535, description="port; 0: any free port, which the log names")
+    supervisor_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="port on 127.0.0.1 where `headrace work`, with several workers, answers /metrics about them",
+    )
 
 
 class TelemetrySettings(BaseModel):

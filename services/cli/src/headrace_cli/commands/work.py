@@ -54,10 +54,12 @@ def _run_here(name: str, allow_rejects: bool) -> int:
 
 def _supervise(names: list[str], allow_rejects: bool, as_json: bool) -> int:
     from headrace_cli.supervisor import Supervisor, worker_command
+    from headrace_cli.supervisor_metrics import served
 
     options = ["--allow-rejects"] if allow_rejects else []
     commands = {name: worker_command(name, *options) for name in names}
-    port = WorkerSettings().http.port
+    http = WorkerSettings().http
+    port = http.port
     ports = {name: str(port + place if port else 0) for place, name in enumerate(names)}
     prefixes = _prefixes(names, as_json)
 
@@ -69,7 +71,8 @@ def _supervise(names: list[str], allow_rejects: bool, as_json: bool) -> int:
         supervisor = Supervisor(commands, say, lambda name: {HTTP_PORT: ports[name]})
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, supervisor.stop)
-        return await supervisor.run()
+        with served(supervisor, http.supervisor_port):
+            return await supervisor.run()
 
     return asyncio.run(supervise())
 
