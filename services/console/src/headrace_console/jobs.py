@@ -15,8 +15,8 @@ from headrace_letters.selection import Selection
 log = structlog.get_logger(__name__)
 
 MAX_JOBS = 100
-MAX_COUNTS = 10
-"""Each has the ids of its letters in memory."""
+MAX_COUNTS = 3
+"""Each has the ids of its letters in memory, and an operator decides about the newest."""
 JobKind = Literal["preview", "replay", "count", "park", "discard"]
 JobState = Literal["running", "done", "stopped", "failed"]
 
