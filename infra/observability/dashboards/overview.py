@@ -122,5 +122,29 @@ OVERVIEW = Dashboard(
             "Failed calls of a store in a second, by kind.",
             [Query(f"sum by (store, kind) (rate(headrace_store_errors_total{RATE}))", "{{store}} {{kind}}")],
         ),
+        Panel(
+            "Workers of the supervisor",
+            "short",
+            "Processes that `headrace work` keeps running, and how often it has started one again in the last hour.",
+            [
+                Query("headrace_supervisor_worker_up", "{{worker}} runs"),
+                Query("sum by (worker) (increase(headrace_supervisor_restarts_total[1h]))", "{{worker}} restarts"),
+            ],
+        ),
+        Panel(
+            "Requests of the console",
+            "reqps",
+            "Answered requests in a second by status, and tries to sign in by result.",
+            [
+                Query(f"sum by (status) (rate(headrace_console_requests_total{RATE}))", "{{status}}"),
+                Query(f"sum by (result) (rate(headrace_console_sign_ins_total{RATE}))", "sign-in {{result}}"),
+            ],
+        ),
+        Panel(
+            "Duration of the console's answers",
+            "s",
+            "p99 of the time from a request to the end of its answer, by page.",
+            quantiles("headrace_console_request_seconds", "page", "{{page}}")[1:],
+        ),
     ],
 )

@@ -19,8 +19,8 @@ from headrace_local.ports import HOST
 from headrace_local.server import Command, base_environment
 
 SCRAPE_EVERY = "5s"
-CONSOLE = f"{HOST}:8484"
-"""Where the console listens unless it is told otherwise."""
+CONSOLE, SUPERVISOR = f"{HOST}:8484", f"{HOST}:8485"
+"""The console's usual address, and the one for `HEADRACE_HTTP__SUPERVISOR_PORT`; Kafka does not know them."""
 RETENTION = {"storage.tsdb.retention.time": "7d", "storage.tsdb.retention.size": "1GB"}
 ELSEWHERE = "put prometheus and promtool on the PATH (`brew install prometheus`, or https://prometheus.io/download)"
 ASSETS = Path("usr/share/prometheus/web")
@@ -86,7 +86,10 @@ class Prometheus:
             "rule_files": [str(self.rules / "*.yml")],
             "scrape_configs": [
                 {"job_name": "headrace", "honor_labels": True, "file_sd_configs": [files]},
-                {"job_name": "console", "honor_labels": True, "static_configs": [{"targets": [CONSOLE]}]},
+                *(
+                    {"job_name": job, "honor_labels": True, "static_configs": [{"targets": [target]}]}
+                    for job, target in (("console", CONSOLE), ("supervisor", SUPERVISOR))
+                ),
             ],
         }
 
