@@ -1,15 +1,27 @@
 """The page of metrics: every sample names its worker, exemplars lead to traces, and the state is that of /readyz."""
 
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
 
+from harness.kafka_record import TIMESTAMP_MS, kafka_record
+from harness.records import product
 from prometheus_client import Counter
 from prometheus_client.core import Exemplar
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
+from headrace_runtime.answers import Answered
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
+from headrace_runtime.reporter import Reporter
 from headrace_runtime.routes import routes
+from headrace_runtime.trace_context import TraceContext
+from headrace_schemas.changes import ProductChange
+from headrace_schemas.fields import RecordKind
+from headrace_schemas.headers import DEAD_REASONS
+from headrace_schemas.receipts import ReceiptOutcome
+from headrace_worker.store_calls import CALL_SECONDS, Operation
+from headrace_worker.worker import load_worker
 
 OPEN_METRICS = b"application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.2,*/*;q=0.1"
 
@@ -97,3 +109,49 @@ async def test_the_build_has_its_version_and_the_revision_if_it_is_known() -> No
         [build] = [one.labels for one in found if one.name == "headrace_build_info"]
         assert build.get("revision") == shown
         assert {name for name, value in build.items() if value} >= {"version", "python", "worker"}
+
+
+async def test_a_settled_batch_leaves_the_trace_of_its_oldest_traced_change_as_an_example() -> None:
+    health = Health(10)
+    metrics = Metrics("memory", [health])
+    now = datetime.fromtimestamp(TIMESTAMP_MS / 1000, UTC) + timedelta(seconds=8)
+    change = ProductChange.model_validate(product("p", 1) | {"occurred_at": now - timedelta(seconds=12)})
+    records = [kafka_record(b"{}", offset=n, timestamp=TIMESTAMP_MS + 2000 * n) for n in range(4)]
+    spans = {id(records[2]): TraceContext(0xA2, 1, 1), id(records[1]): TraceContext(0xA1, 1, 1)}
+    reporter = Reporter("memory", health, metrics)
+    reporter.settled([Answered(record, change) for record in records], now=now, seconds=1.0, spans=spans)
+    reporter.settled([Answered(records[0], change)], now=now, seconds=1.0)
+    _, text = await page(metrics, health, OPEN_METRICS)
+    examples = {
+        (one.name, one.labels["le"], one.exemplar.labels["trace_id"], one.exemplar.value)
+        for family in open_metrics(text)
+        for one in family.samples
+        if one.exemplar
+    }
+    assert examples == {
+        ("headrace_publication_delay_seconds_bucket", "7.5", f"{0xA1:032x}", 6.0),
+        ("headrace_delay_seconds_bucket", "15.0", f"{0xA1:032x}", 12.0),
+    }
+
+
+async def test_a_worker_has_at_most_a_thousand_samples_beside_those_of_its_partitions() -> None:
+    health = Health(10)
+    metrics = Metrics("memory", [health], load_worker("embed").metrics)
+    kinds = get_args(RecordKind)
+    for kind in kinds:
+        for outcome in get_args(ReceiptOutcome):
+            metrics.records.labels(kind, outcome).inc()
+    for kind in ("product", "keyword", "product_links"):
+        for delay in (metrics.delay, metrics.publication_delay):
+            delay.observe(kind, [1.0])
+    for step in ("queued", "decode", "write", "publish"):
+        metrics.stage_seconds.observe(step, [1.0])
+    for reason in DEAD_REASONS:
+        metrics.dead.labels(reason).inc()
+    for operation in get_args(Operation):
+        CALL_SECONDS.labels("qdrant", operation).observe(1)
+    for store in ("qdrant", "kafka", "stage"):
+        metrics.unavailable.labels(store).inc()
+        metrics.retries.labels(store).inc()
+    _, text = await page(metrics, health)
+    assert 500 < len(samples(text)) < 1000

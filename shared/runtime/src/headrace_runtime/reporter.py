@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 import structlog
+from prometheus_client.core import Exemplar
 
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import fingerprint
 from headrace_runtime.decoder import KafkaRecord, position
-from headrace_runtime.delays import delays, not_negative
+from headrace_runtime.delays import Delays, delays, not_negative
 from headrace_runtime.health import Health
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.timeline import BatchStep, Timeline
@@ -63,7 +64,7 @@ class Reporter:
             found.setdefault((result.kind, result.outcome), []).append(result)
         for (kind, outcome), alike in found.items():
             if outcome == "applied":
-                self._applied(kind, alike, now)
+                self._applied(kind, alike, now, spans)
             elif outcome == "conflict":
                 for result in alike:
                     self._conflict(result, _trace(result, spans))
@@ -98,12 +99,18 @@ class Reporter:
     def _unavailable(self, error: Unavailable) -> None:
         self._health.problem("kafka" if error.store == "kafka" else "store", error.store, error.detail)
 
-    def _applied(self, kind: RecordKind, applied: Sequence[Result], now: datetime) -> None:
-        occurred, published = delays(kind, applied, now)
-        if occurred:
-            self._metrics.delay.observe(kind, occurred)
-        if published:
-            self._metrics.publication_delay.observe(kind, published)
+    def _applied(
+        self, kind: RecordKind, applied: Sequence[Result], now: datetime, spans: Mapping[int, TraceContext]
+    ) -> None:
+        """Observes the delays. The example in each histogram is the oldest change that has a span."""
+        traced = [one for one in applied if id(one.record) in spans] if spans else []
+        oldest = min(traced, key=lambda one: one.record.timestamp, default=None)
+        examples = delays(kind, [oldest], now) if oldest else Delays([], [])
+        histograms = (self._metrics.delay, self._metrics.publication_delay)
+        for histogram, seconds, of_oldest in zip(histograms, delays(kind, applied, now), examples, strict=True):
+            if seconds:
+                example = _example(oldest, of_oldest, spans) if oldest and of_oldest else None
+                histogram.observe(kind, seconds, example)
 
     def _conflict(self, result: Result, trace: Mapping[str, str]) -> None:
         assert isinstance(result, Answered)
@@ -132,6 +139,10 @@ class Reporter:
             fingerprint=fingerprint(self._worker, result.rejection),
             **trace,
         )
+
+
+def _example(result: Result, seconds: list[float], spans: Mapping[int, TraceContext]) -> Exemplar:
+    return Exemplar({"trace_id": f"{spans[id(result.record)].trace_id:032x}"}, seconds[0])
 
 
 def _trace(result: Result, spans: Mapping[int, TraceContext]) -> dict[str, str]:
