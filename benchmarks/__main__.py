@@ -18,7 +18,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dead_letters, embeddings, links, memory, pages, replays, runtime, sinks
+from benchmarks import dead_letters, embeddings, links, memory, pages, replays, runtime, sinks, telemetry
 from benchmarks.measurement import Comparison, Figure
 from headrace_letters.index_settings import IndexSettings
 from headrace_local.stack import Stack
@@ -27,6 +27,7 @@ from headrace_worker.settings import WorkerSettings
 RESULTS = Path(__file__).parent / "results"
 PARTS = (
     "runtime",
+    "telemetry",
     "qdrant",
     "elasticsearch",
     "pgvector",
@@ -50,6 +51,8 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
     match part:
         case "runtime":
             return [*await runtime.run(common, records(60_000))]
+        case "telemetry":
+            return [*await telemetry.run(common, records(40_000))]
         case "qdrant":
             return [*await sinks.qdrant(sinks.settings_of("qdrant"), records(10_000))]
         case "elasticsearch":

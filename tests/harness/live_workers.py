@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+from prometheus_client.parser import text_string_to_metric_families
+
 from headrace_runtime.app import build
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.worker import Worker
@@ -20,6 +22,19 @@ async def running(worker: Worker, settings: WorkerSettings) -> AsyncIterator[Any
 
 async def readiness(application: Any) -> dict[str, Any]:
     """The body of /readyz: its problems and the number of records that expired unread."""
+    body: dict[str, Any] = json.loads(await _answer(application, "/readyz"))
+    return body
+
+
+async def most(application: Any, metric: str, **labels: str) -> float | None:
+    """The largest value among the samples of /metrics of this name that have these labels; None without any."""
+    page = (await _answer(application, "/metrics")).decode()
+    samples = [one for family in text_string_to_metric_families(page) for one in family.samples]
+    found = [one.value for one in samples if one.name == metric and labels.items() <= one.labels.items()]
+    return max(found, default=None)
+
+
+async def _answer(application: Any, path: str) -> bytes:
     sent: list[dict[str, bytes]] = []
 
     async def send(message: dict[str, bytes]) -> None:
@@ -28,10 +43,9 @@ async def readiness(application: Any) -> dict[str, Any]:
     async def receive() -> dict[str, object]:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    scope = {"type": "http", "path": "/readyz", "method": "GET", "headers": [], "query_string": b""}
+    scope = {"type": "http", "path": path, "method": "GET", "headers": [], "query_string": b""}
     await application(scope, receive, send)
-    body: dict[str, Any] = json.loads(sent[1]["body"])
-    return body
+    return sent[1]["body"]
 
 
 async def has_problem(application: Any, start: str) -> bool:

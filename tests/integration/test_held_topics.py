@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
-from harness.live_workers import has_problem, readiness, running
+from harness.live_workers import has_problem, most, readiness, running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, keyword, product, publish, read_all, receipts
 
@@ -44,6 +44,7 @@ async def test_a_held_topic_publishes_nothing_twice_and_stops_neither_other_topi
         assert after.keys() - before.keys() == {f"k{n}" for n in range(30)} | {"r1"}
         details = (await readiness(application))["details"]
         assert [(problem["kind"], problem["subject"]) for problem in details] == [("held topic", products)]
+        assert (await most(application, "headrace_lag_seconds", topic=products) or 0) > HOLD_PAUSE
         problem = details[0]
         assert problem["seconds"] > HOLD_PAUSE
         counts, _, words = problem["reason"].partition(": ")
@@ -54,6 +55,7 @@ async def test_a_held_topic_publishes_nothing_twice_and_stops_neither_other_topi
         stage.reject = set()
         await eventually(lambda: _committed(settings, products, PRODUCTS))
         assert (await readiness(application))["problems"] == []
+        assert await most(application, "headrace_lag_seconds") == 0
     assert set((await published(settings, embedded)).values()) == {1}
     found = await receipts(settings, "memory")
     assert sum(receipt.topic == products for receipt in found.values()) == PRODUCTS

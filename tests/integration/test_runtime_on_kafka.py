@@ -14,7 +14,7 @@ from aiokafka.errors import PolicyViolationError
 from aiokafka.producer import message_accumulator
 from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition
-from harness.live_workers import has_problem, readiness, running
+from harness.live_workers import has_problem, most, readiness, running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import delete, eventually, product, publish, read_all, receipts
 from harness.servers import Servers
@@ -94,14 +94,18 @@ async def test_a_store_that_is_down_causes_neither_a_dead_letter_nor_a_commit(se
     stage = MemoryStage()
     stage.down = True
     await publish(settings, settings.topics.source("product"), [product(f"p{n}", 1) for n in range(30)])
-    async with running(memory_worker(stage), settings):
+    async with running(memory_worker(stage), settings) as application:
         # Long enough for several batches to be given back.
         await eventually(lambda: len(stage.batches) > 12)
+        assert (await most(application, "headrace_lag_seconds") or 0) > settings.batch.give_back_after
+        assert (await most(application, "headrace_retries_total", store="memory") or 0) > 1
         assert await read_all(settings, settings.topics.dead("memory")) == []
         assert await receipts(settings, "memory") == {}
         stage.down = False
         await eventually(lambda: len(stage.stored) == 30)
         await eventually(lambda: _counted(settings, 30))
+        assert await most(application, "headrace_lag_seconds") == 0
+        assert await most(application, "headrace_publication_delay_seconds_count", kind="product") == 30
     assert await read_all(settings, settings.topics.dead("memory")) == []
 
 
