@@ -17,6 +17,7 @@ names an older version, and is ignored.
 """
 
 from hashlib import sha256
+from typing import Any
 
 from pydantic_core import to_json
 
@@ -25,6 +26,8 @@ from headrace_schemas.embedded import Embedded
 
 FORM = 1
 """Increase it with any change of what is hashed: digests of two forms are never compared."""
+
+_NESTED = (dict, list)
 
 
 def digest_of(record: object) -> str | None:
@@ -44,15 +47,16 @@ def differ(one: str | None, other: str | None) -> bool:
 
 
 def _content(change: Change) -> dict[str, object]:
-    content: dict[str, object] = {"op": change.op}
     own = vars(change)
-    for name in change.field_names[:1] if change.deleted else change.field_names:
-        if (value := own[name]) is not None:
-            content[name] = _in_order(value) if name == "attributes" else value
+    names = change.field_names[:1] if change.deleted else change.field_names
+    content = {"op": change.op} | {name: value for name in names if (value := own[name]) is not None}
+    if attributes := content.get("attributes"):
+        content["attributes"] = _in_order(attributes)
     return content
 
 
-def _in_order(value: object) -> object:
-    if isinstance(value, dict):
-        return {key: _in_order(value[key]) for key in sorted(value)}
-    return list(map(_in_order, value)) if isinstance(value, list) else value
+def _in_order(value: Any) -> Any:
+    # Most values are text or numbers, and a call for each of them takes longer than all the rest.
+    if type(value) is dict:
+        return {key: _in_order(one) if type(one := value[key]) in _NESTED else one for key in sorted(value)}
+    return [_in_order(one) if type(one) in _NESTED else one for one in value]
