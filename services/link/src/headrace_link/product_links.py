@@ -20,10 +20,13 @@ class ProductLinksTopic:
         self._max_bytes = max_bytes
         self._publish = publish
 
-    def record(self, links: LinkSet, version: int) -> Output | Rejected:
-        """The record of a set, with shorter texts if it is too large; or why the topic cannot accept it."""
+    def record(self, links: LinkSet, version: int, trace: records.Trace = ()) -> Output | Rejected:
+        """The record of a set, with shorter texts if it is too large; or why the topic cannot accept it.
+
+        `trace`: of the request that the set answers.
+        """
         for shown in SHOWN_IF_TOO_LARGE:
-            output = records.links(self._name, links.published(version, shown))
+            output = records.links(self._name, links.published(version, shown), trace)
             if len(output.key) + len(output.value) <= self._max_bytes:
                 return output
         size = len(output.key) + len(output.value)

@@ -3,7 +3,8 @@
 A receipt may be late, repeated or out of order. So it only names the entity; the rest is read from Qdrant.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -12,16 +13,17 @@ from headrace_link.catalogue import Catalogue, Content
 from headrace_link.point_queries import PointQueries
 from headrace_link.records import Reported
 from headrace_link.sweep_estimate import SweepEstimate
+from headrace_runtime.trace_context import TRACEPARENT, TraceContext
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Outcome, Output
 
 log = structlog.get_logger(__name__)
 
-WORKER = "qdrant"
-"""The worker whose receipts say that a change is visible in Qdrant."""
 PRODUCTS_AT_ONCE = 1000
 KEYWORDS_AT_ONCE = 64
 CONTENT_FIELDS = ["open", "content_hash", "title"]
+
+Traces = Sequence[TraceContext]
 
 
 class ReceiptStage:
@@ -35,10 +37,14 @@ class ReceiptStage:
 
     async def apply(self, changes: Sequence[Reported]) -> Sequence[Outcome]:
         """The first outcome carries the requests of all the receipts. Raises Unavailable or BatchRejected."""
-        changed = await self._changed_products(_applied(changes, "product"))
-        concerned = await self._concerned_by(_applied(changes, "keyword"))
-        outputs = [] if concerned is not None else [records.sweep(self._topic)]
-        outputs += [records.request(self._topic, product_id) for product_id in sorted(changed | (concerned or set()))]
+        products, keywords = _visible(changes, "product"), _visible(changes, "keyword")
+        changed = await self._changed_products(list(products))
+        concerned = await self._concerned_by(keywords)
+        outputs = [] if concerned is not None else [records.sweep(self._topic, **_continuing(*keywords.values()))]
+        outputs += [
+            records.request(self._topic, id, **_continuing(products.get(id, ()), *(concerned or {}).get(id, ())))
+            for id in sorted(changed | (concerned or {}).keys())
+        ]
         log.info("receipts_handled", batches=len(changes), requests=len(outputs), sweep=concerned is None)
         return [Applied(tuple(outputs)), *(Applied() for _ in changes[1:])]
 
@@ -65,21 +71,26 @@ class ReceiptStage:
                     changed.add(product_id)
         return changed
 
-    async def _concerned_by(self, keyword_ids: Sequence[str]) -> set[str] | None:
-        """The products that these keywords concern; None if a sweep costs less than to request them."""
+    async def _concerned_by(self, keywords: Mapping[str, Traces]) -> dict[str, list[Traces]] | None:
+        """The products that these keywords concern, each with the traces of the keywords that were probed together;
+        None if a sweep costs less than to request them.
+        """
+        keyword_ids = list(keywords)
         if not keyword_ids:
-            return set()
+            return {}
         products = await self._queries.count()
         if products == 0:
             # A product that is opened from now on is read after these keywords have become visible.
-            return set()
+            return {}
         if self._estimate.too_many_keywords(len(keyword_ids)):
             return None
         limit = self._estimate.limit(products)
-        concerned: set[str] = set()
+        concerned: dict[str, list[Traces]] = {}
         for start in range(0, len(keyword_ids), KEYWORDS_AT_ONCE):
             part = keyword_ids[start : start + KEYWORDS_AT_ONCE]
-            concerned |= await self._concerned(part, limit)
+            traces = [trace for keyword_id in part for trace in keywords[keyword_id]]
+            for product_id in await self._concerned(part, limit):
+                concerned.setdefault(product_id, []).append(traces)
             probed = start + len(part)
             if await self._estimate.exceeds(limit, received=len(keyword_ids), probed=probed, found=len(concerned)):
                 return None
@@ -100,14 +111,27 @@ class ReceiptStage:
         return found
 
 
-def _applied(reports: Sequence[Reported], kind: Kind) -> list[str]:
-    """The ids of this kind whose change became visible in Qdrant, each once."""
-    return list(
-        dict.fromkeys(
-            receipt.id
-            for report in reports
-            if report.worker == WORKER
-            for receipt in report.receipts
-            if receipt.kind == kind and receipt.outcome == "applied" and receipt.id is not None
-        )
-    )
+def _visible(reports: Sequence[Reported], kind: Kind) -> dict[str, list[TraceContext]]:
+    """The ids of this kind whose change became visible in Qdrant, each with the traces of its changes."""
+    found: dict[str, list[TraceContext]] = {}
+    for report in reports:
+        for receipt in report.visible():
+            if receipt.kind == kind and receipt.id is not None:
+                traces = found.setdefault(receipt.id, [])
+                if (trace := report.trace_of(receipt)) is not None:
+                    traces.append(trace)
+    return found
+
+
+def _continuing(*groups: Traces) -> dict[str, Any]:
+    """The trace of a record that these changes cause: it continues the first sampled one and is linked to the others.
+
+    If none is sampled, it continues the first, so that no later worker decides again.
+    """
+    traces = [trace for group in groups for trace in group]
+    sampled = [trace for trace in traces if trace.sampled]
+    if not traces:
+        return {}
+    first, *others = sampled or traces[:1]
+    also_from = tuple(other.traceparent for other in others)
+    return {"trace": ((TRACEPARENT, first.traceparent),), "also_from": also_from}

@@ -1,17 +1,24 @@
 """The records that the link worker reads and writes: requests, sweep markers, receipts and link sets."""
 
+from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, PrivateAttr
 
+from headrace_runtime.trace_context import TraceContext, parsed, trace_headers
 from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.headers import schema_pair
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
-from headrace_schemas.receipts import Receipts
+from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.stage import Arrival, Output
 
+WORKER = "qdrant"
+"""The worker whose receipts say that a change is visible in Qdrant."""
 EXPLICIT = 2**62
 """A bit of the version of explicit requests, above every offset."""
+
+Trace = tuple[tuple[str, bytes], ...]
+"""The headers of a trace that a record continues; () for none."""
 
 
 class Arrived(BaseModel):
@@ -27,6 +34,11 @@ class Arrived(BaseModel):
     def arrival(self) -> Arrival:
         """Where the record was read."""
         return self._arrival
+
+    @property
+    def trace(self) -> Trace:
+        """The headers of its trace, for records made from it."""
+        return tuple((name, value) for name, value in trace_headers(self._arrival.headers) if value is not None)
 
     @property
     def version(self) -> int:
@@ -75,27 +87,62 @@ class Reported(Receipts, Arrived):
     kind: ClassVar[RecordKind] = "receipts"
     keyed: ClassVar[bool] = False
 
+    _traces: dict[int, TraceContext] = PrivateAttr(default_factory=dict)
+
     @property
     def id(self) -> str:
         """The record's partition and offset."""
         return f"{self.arrival.partition}-{self.arrival.offset}"
 
+    def visible(self) -> Iterator[Receipt]:
+        """The receipts of changes that became visible in Qdrant."""
+        if self.worker == WORKER:
+            for receipt in self.receipts:
+                if receipt.outcome == "applied" and receipt.id is not None:
+                    yield receipt
 
-def request(topic: str, product_id: str, *, republish: bool = False) -> Output:
-    """A request for one product."""
-    return _output(topic, product_id, RelinkRequest.model_construct(product_id=product_id, republish=republish))
+    def continue_traces(self, continue_trace: Callable[[Receipt], TraceContext]) -> None:
+        """The runtime gives each visible change its span in this worker."""
+        self._traces = {id(receipt): continue_trace(receipt) for receipt in self.visible()}
+
+    def trace_of(self, receipt: Receipt) -> TraceContext | None:
+        """The trace that the records made from this receipt continue; None if it is in no trace."""
+        return self._traces.get(id(receipt)) or parsed((receipt.traceparent or "").encode())
 
 
-def sweep(topic: str, part: int = 0, parts: int = 1, *, republish: bool = False) -> Output:
-    """A marker that requests all products, or one part of them."""
+def request(
+    topic: str, product_id: str, trace: Trace = (), also_from: tuple[bytes, ...] = (), *, republish: bool = False
+) -> Output:
+    """A request for one product. `trace`: the headers of the trace that it continues, `also_from`: see Output."""
+    asked = RelinkRequest.model_construct(product_id=product_id, republish=republish)
+    return _output(topic, product_id, asked, trace, also_from)
+
+
+def sweep(
+    topic: str,
+    part: int = 0,
+    parts: int = 1,
+    trace: Trace = (),
+    also_from: tuple[bytes, ...] = (),
+    *,
+    republish: bool = False,
+) -> Output:
+    """A marker that requests all products, or one part of them. `trace` and `also_from`: as for a request."""
     marker = Sweep(part=part, parts=parts, republish=republish)
-    return _output(topic, marker.id, marker)
+    return _output(topic, marker.id, marker, trace, also_from)
 
 
-def links(topic: str, links: ProductLinks) -> Output:
-    """The record of a link set."""
-    return _output(topic, links.product_id, links)
+def links(topic: str, links: ProductLinks, trace: Trace = ()) -> Output:
+    """The record of a link set. `trace`: of the request that it answers."""
+    return _output(topic, links.product_id, links, trace)
 
 
-def _output(topic: str, key: str, record: RelinkRequest | Sweep | ProductLinks) -> Output:
-    return Output(topic, key.encode(), record.model_dump_json(exclude_none=True).encode(), (schema_pair(record),))
+def _output(
+    topic: str,
+    key: str,
+    record: RelinkRequest | Sweep | ProductLinks,
+    trace: Trace,
+    also_from: tuple[bytes, ...] = (),
+) -> Output:
+    value = record.model_dump_json(exclude_none=True).encode()
+    return Output(topic, key.encode(), value, (schema_pair(record), *trace), also_from)

@@ -79,11 +79,11 @@ class Sweeps:
             count = max(await self._catalogue.count_products(deleted=again), await self._queries.count())
             if count > PART:
                 parts = -(-count // PART)
-                return [sweep(self._topic, part, parts, republish=again) for part in range(parts)]
+                return [sweep(self._topic, part, parts, marker.trace, republish=again) for part in range(parts)]
         first, beyond = bounds(marker.part, marker.parts)
         products = await self._catalogue.products(first, beyond, deleted=again)
         products |= await self._queries.products(first, beyond, deleted=again)
-        return [request(self._topic, product_id, republish=again) for product_id in sorted(products)]
+        return [request(self._topic, product_id, marker.trace, republish=again) for product_id in sorted(products)]
 
 
 def bounds(part: int, parts: int) -> tuple[uuid.UUID, uuid.UUID | None]:

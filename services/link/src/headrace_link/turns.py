@@ -1,6 +1,6 @@
 """The link protocol of docs/links.md: a turn takes products through look, open, read, publish and close."""
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
@@ -62,7 +62,7 @@ class Turns:
             return {}
         ends = await self._coverage.ends(mine)
         found = await self._catalogue.link_sets([asked.id for asked in mine])
-        result = self._result(opened, found, {asked.id for asked in mine if asked.explicit})
+        result = self._result(opened, found, {asked.id: asked for asked in mine})
         await self._topic.publish(result.outputs)
         await self._points.close(result.closing, unpublished=result.rejected.keys())
         self._coverage.note([asked for asked in mine if asked.id not in result.rejected], ends)
@@ -74,15 +74,16 @@ class Turns:
         )
         return {asked.id: result.rejected.get(asked.id, Applied()) for asked in mine}
 
-    def _result(self, opened: Mapping[str, Opened], found: Sequence[LinkSet], explicit: Set[str]) -> Result:
+    def _result(self, opened: Mapping[str, Opened], found: Sequence[LinkSet], asked: Mapping[str, Request]) -> Result:
         """A set that equals the one with which the point was closed before is published again only for the products of
         explicit requests.
         """
         result = Result()
         for links in found:
             point = opened[links.product_id]
-            if point.seen.digest != links.digest or links.product_id in explicit:
-                record = self._topic.record(links, point.version + 1)
+            request = asked[links.product_id]
+            if point.seen.digest != links.digest or request.explicit:
+                record = self._topic.record(links, point.version + 1, request.trace)
                 if isinstance(record, Rejected):
                     result.rejected[links.product_id] = record
                 else:
