@@ -248,8 +248,9 @@ def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
 def _traces(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> "Traces | None":
     if settings.telemetry.otlp_endpoint is None:
         return None
-    from headrace_runtime.traces import Traces, otlp_exporter
+    from headrace_runtime.otlp_export import otlp_exporter
+    from headrace_runtime.traces import Traces
 
-    exporter = otlp_exporter(settings.telemetry)
+    exporter = otlp_exporter(worker.name, settings.telemetry)
     dead_topic = settings.topics.dead(worker.name)
     return Traces(worker, settings.telemetry, dead_topic, exporter, metrics.spans_dropped.inc)

@@ -19,11 +19,11 @@ from faststream.exceptions import NackMessage
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.assignment import Repair
 from headrace_runtime.attempts import RetryLoop
-from headrace_runtime.batch_trace import BatchTrace, BatchTraces, EndedBatch
+from headrace_runtime.batch_trace import BatchTrace, BatchTraces
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, NewerSchema, Position, Undecoded, position
 from headrace_runtime.holds import Cause, Holds
-from headrace_runtime.reporter import Reporter
+from headrace_runtime.reporter import Reporter, span_before
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.timeline import Timeline
 from headrace_runtime.trace_context import NO_SPANS
@@ -82,26 +82,32 @@ class BatchPath:
     async def _settle(self, records: Sequence[KafkaRecord], started: float) -> None:
         timeline = Timeline(polled=time.time_ns())
         if self._traces is None:
-            results, ended = await self._results(records, timeline), None
-        else:
-            trace = self._traces.begin(records, timeline)
-            try:
-                results = await self._results(trace.records, timeline, trace)
-            except Unavailable as error:
-                await self._export(trace.end([], time.time_ns(), error))
-                raise
-            ended = trace.end(results, timeline.settled)
+            self._report(await self._results(records, timeline), records, timeline, started)
+            return
+        trace = self._traces.begin(records, timeline)
+        try:
+            results = await self._results(trace.records, timeline, trace)
+        except Unavailable as error:
+            await trace.export([], time.time_ns(), error)
+            raise
+        self._report(results, records, timeline, started, trace)
+        await trace.export(results, timeline.settled)
+
+    def _report(
+        self,
+        results: Sequence[Result],
+        records: Sequence[KafkaRecord],
+        timeline: Timeline,
+        started: float,
+        trace: BatchTrace | None = None,
+    ) -> None:
         if results:
-            spans = ended.spans() if ended is not None else {}
-            self._reporter.settled(results, now=self._now(), seconds=time.monotonic() - started, spans=spans)
+            now, seconds = self._now(), time.monotonic() - started
+            spans, span_of = (trace.spans, trace.span_of) if trace is not None else (NO_SPANS, span_before)
+            self._reporter.settled(results, now=now, seconds=seconds, spans=spans, span_of=span_of)
             self._reporter.steps(records, timeline)
         else:
             self._reporter.set_aside()
-        await self._export(ended)
-
-    async def _export(self, ended: EndedBatch | None) -> None:
-        if ended is not None and self._traces is not None:
-            await self._traces.export(ended)
 
     async def _results(
         self, records: Sequence[KafkaRecord], timeline: Timeline, trace: BatchTrace | None = None

@@ -8,11 +8,20 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
-from headrace_runtime.answers import Answered, Result
+from headrace_runtime.answers import Result
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
 from headrace_runtime.head_sampler import HeadSampler
 from headrace_runtime.timeline import Timeline
-from headrace_runtime.trace_context import TRACEPARENT, TraceContext, carried, continued, new_trace, parsed, trace_id_of
+from headrace_runtime.trace_context import (
+    SAMPLED,
+    TRACEPARENT,
+    TraceContext,
+    carried,
+    continued,
+    new_trace,
+    parsed,
+    trace_id_of,
+)
 from headrace_schemas.headers import PUBLISHED_AT
 from headrace_schemas.receipts import Receipt
 from headrace_worker.stage import Unavailable
@@ -21,6 +30,11 @@ MOST_UNSAMPLED = 100
 """Changes of one batch that are exported only because they are slow or were tried again. After an outage every change
 is slow; the batch span has the number of the others. Rejected changes and conflicts are exported without a limit.
 """
+
+UNSAMPLED = b"-00"
+"""The end of the header of a trace that is not sampled, as nearly all are."""
+NEVER = b"9" * 13
+"""A time after every publication, milliseconds since 1970."""
 
 Continue = Callable[[Receipt], TraceContext]
 
@@ -65,10 +79,6 @@ class EndedBatch:
     ended: int
     left_out: int
 
-    def spans(self) -> dict[int, TraceContext]:
-        """The span of each change, by id of the record object."""
-        return {id(one.record): one.span for one in self.traced}
-
 
 Export = Callable[[EndedBatch], Awaitable[None]]
 """Makes the spans of a batch and sends them. Raises nothing."""
@@ -91,27 +101,29 @@ class BatchTraces:
         """A batch has arrived. Its records, in `BatchTrace.records`, carry the spans of this worker if they are
         sampled: everything made from them continues from there.
         """
-        batch = BatchTrace(self, timeline)
-        sampler, reporting = self.sampler, self.reporting
-        oldest = records[0].timestamp if records else 0
-        keep = batch.records.append
-        for record in records:
-            value, published = None, record.timestamp
+        batch = BatchTrace(self, timeline, list(records))
+        parent_based, starts, reporting = self.sampler.parent_based, self.sampler.starts_at, self.reporting
+        never = self.sampler.bound == 0 and not parent_based
+        oldest, header = _now_ms(timeline), NEVER
+        for index, record in enumerate(records):
+            if record.timestamp < oldest:
+                oldest = record.timestamp
+            value = None
             for name, content in record.headers:
                 if name == TRACEPARENT:
                     value = content
-                elif name == PUBLISHED_AT:
-                    published = _milliseconds(content, published)
-            if published < oldest:
-                oldest = published
-            if (parent := parsed(value) if value else None) is not None:
-                sampled = sampler.continues(parent)
-            elif record.topic in reporting:
-                sampled = False
-            else:
-                sampled = sampler.starts(trace_id_of(record))
-            keep(batch.traced_record(record, parent) if sampled else record)
-        batch.oldest = oldest
+                elif name == PUBLISHED_AT and content is not None and content < header and len(content) == len(NEVER):
+                    header = content
+            if value is not None:
+                if never or (parent_based and value.endswith(UNSAMPLED)):
+                    continue
+                if (parent := parsed(value)) is not None:
+                    if self.sampler.continues(parent):
+                        batch.carry(index, parent)
+                    continue
+            if record.topic not in reporting and starts(record):
+                batch.carry(index, None)
+        batch.oldest = min(oldest, int(header) if header.isdigit() else oldest)
         return batch
 
 
@@ -123,21 +135,32 @@ class BatchTrace:
 
     traces: BatchTraces
     timeline: Timeline
-    records: list[KafkaRecord] = field(default_factory=list)
+    records: list[KafkaRecord]
     oldest: int = 0
     traced: list[Traced] = field(default_factory=list)
+    spans: dict[int, TraceContext] = field(default_factory=dict)
 
-    @property
-    def spans(self) -> dict[int, TraceContext]:
-        """The spans of the sampled records, by id of the record object."""
-        return {id(one.record): one.span for one in self.traced if one.receipt is None}
+    def carry(self, index: int, parent: TraceContext | None) -> None:
+        """A record is sampled: from here on it carries a new span of its trace."""
+        span = _span(self.records[index], parent)
+        record = _with_headers(self.records[index], span)
+        self.records[index] = record
+        self.traced.append(Traced(record, span, parent))
+        self.spans[id(record)] = span
 
-    def traced_record(self, record: KafkaRecord, parent: TraceContext | None) -> KafkaRecord:
-        """The record, carrying a new span of its trace."""
-        span = _span(record, parent, sampled=True)
-        carrying: KafkaRecord = _with_headers(record, span)
-        self.traced.append(Traced(carrying, span, parent))
-        return carrying
+    def span_of(self, record: KafkaRecord) -> TraceContext:
+        """The span of a record that failed. One that is not sampled gets a span here, for the export only: what is made
+        from it stays in a trace without spans.
+        """
+        span = self.spans.get(id(record))
+        return span if span is not None else self._add(record)
+
+    def _add(self, record: KafkaRecord) -> TraceContext:
+        parent = carried(record.headers)
+        span = _span(record, parent)
+        self.traced.append(Traced(record, span, parent))
+        self.spans[id(record)] = span
+        return span
 
     def decoded(self, read: Iterable[Decoded | Undecoded | Ignored]) -> None:
         """Continues the traces of the changes that records of this batch report on."""
@@ -159,45 +182,39 @@ class BatchTrace:
 
         reports.continue_traces(continue_trace)
 
-    def end(self, results: Sequence[Result], ended: int, failure: Unavailable | None = None) -> EndedBatch | None:
-        """Chooses the changes that have spans, the sampled ones and those that an operator looks for in any case.
-
-        None if there are none.
+    async def export(self, results: Sequence[Result], ended: int, failure: Unavailable | None = None) -> None:
+        """The batch has ended. Exports the changes that have spans: the sampled ones, those for which `span_of` was
+        asked, and the slow and repeated ones up to a limit.
         """
-        refused = [
-            one for one in results if one.rejection is not None or (type(one) is Answered and one.answer == "conflict")
-        ]
-        retried = failure is not None or any(attempt.failure for attempt in self.timeline.attempts)
-        slow = ended / 1e6 - self.oldest > self.traces.slow_after * 1000
-        if not (self.traced or refused or retried or slow):
-            return None
-        known = {id(one.record) for one in self.traced}
-        found = list(self.traced)
-        found += [_unsampled(one.record) for one in refused if id(one.record) not in known]
         left_out = 0
-        if (retried or slow) and not self.traces.reporting:
-            known = {id(one.record) for one in found}
-            others = [one for one in self._slow_or_retried(ended, failure) if id(one) not in known]
-            found += map(_unsampled, others[:MOST_UNSAMPLED])
-            left_out = len(others[MOST_UNSAMPLED:])
-        if not found:
-            return None
-        return EndedBatch(
+        if not self.traces.reporting:
+            others = [one for one in self._slow_or_retried(ended, failure) if id(one) not in self.spans]
+            left_out = max(0, len(others) - MOST_UNSAMPLED)
+            for record in others[:MOST_UNSAMPLED]:
+                self._add(record)
+        if not self.traced:
+            return
+        wanted = {id(one.record) for one in self.traced}
+        batch = EndedBatch(
             group=self.traces.group,
             timeline=self.timeline,
             records=len(self.records),
-            span=new_trace(flags=1),
-            traced=found,
-            results={id(one.record): one for one in results},
+            span=new_trace(SAMPLED),
+            traced=self.traced,
+            results={at: one for one in results if (at := id(one.record)) in wanted},
             failure=failure,
             ended=ended,
             left_out=left_out,
         )
+        await self.traces.export(batch)
 
     def _slow_or_retried(self, ended: int, failure: Unavailable | None) -> Iterator[KafkaRecord]:
         """Each once."""
         if failure is not None:
             yield from self.records
+            return
+        slow = ended / 1e6 - self.oldest > self.traces.slow_after * 1000
+        if not slow and not any(attempt.failure for attempt in self.timeline.attempts):
             return
         again = {id(one.record) for attempt in self.timeline.attempts if attempt.failure for one in attempt.records}
         limit = ended / 1e6 - self.traces.slow_after * 1000
@@ -216,16 +233,16 @@ def _milliseconds(value: bytes | None, otherwise: int) -> int:
     return int(value) if value and len(value) < 20 and value.isdigit() else otherwise
 
 
-def _unsampled(record: KafkaRecord) -> Traced:
-    """A change whose trace is not sampled, for the export only: what is made from it stays in a trace without spans."""
-    parent = carried(record.headers)
-    return Traced(record, _span(record, parent, sampled=True), parent)
-
-
-def _span(record: KafkaRecord, parent: TraceContext | None, *, sampled: bool) -> TraceContext:
+def _span(record: KafkaRecord, parent: TraceContext | None) -> TraceContext:
+    """A new span that is exported, in the trace of the record."""
     start = parent or TraceContext(trace_id_of(record), 0)
-    return start.child()._replace(flags=start.flags | sampled)
+    return start.child()._replace(flags=start.flags | SAMPLED)
 
 
-def _with_headers(record: Any, span: TraceContext) -> Any:
-    return replace(record, headers=tuple(continued(record.headers, span)))
+def _with_headers(record: Any, span: TraceContext) -> KafkaRecord:
+    carrying: KafkaRecord = replace(record, headers=tuple(continued(record.headers, span)))
+    return carrying
+
+
+def _now_ms(timeline: Timeline) -> int:
+    return timeline.polled // 1_000_000

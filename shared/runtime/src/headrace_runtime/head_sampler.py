@@ -7,7 +7,8 @@ decode.
 import logging
 from collections.abc import Mapping
 
-from headrace_runtime.trace_context import SAMPLED, TraceContext
+from headrace_runtime.decoder import KafkaRecord
+from headrace_runtime.trace_context import SAMPLED, TraceContext, trace_digest
 
 log = logging.getLogger(__name__)
 
@@ -29,10 +30,17 @@ class HeadSampler:
     def __init__(self, bound: int, *, parent_based: bool) -> None:
         self.bound = bound
         self.parent_based = parent_based
+        self._lower_half = min(bound, LIMIT - 1).to_bytes(8)
 
     def starts(self, trace_id: int) -> bool:
         """Whether a trace that starts here is sampled."""
         return trace_id % LIMIT < self.bound
+
+    def starts_at(self, record: KafkaRecord) -> bool:
+        """Whether the trace that a record without one starts is sampled: `starts` of its `trace_id_of`, but faster."""
+        if self.bound == 0 or self.bound == LIMIT:
+            return self.bound > 0
+        return trace_digest(record)[8:16] < self._lower_half
 
     def continues(self, context: TraceContext) -> bool:
         """Whether a trace that has begun elsewhere is sampled."""

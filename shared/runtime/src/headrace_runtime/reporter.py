@@ -1,7 +1,7 @@
 """Reports a worker's batches in its health, its metrics and its log."""
 
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -21,6 +21,14 @@ from headrace_worker.stage import Unavailable
 from headrace_worker.worker import Step
 
 log = structlog.get_logger(__name__)
+
+SpanOf = Callable[[KafkaRecord], TraceContext | None]
+"""The trace and the span of a record; None if it is in no trace."""
+
+
+def span_before(record: KafkaRecord) -> TraceContext | None:
+    """The span that the record carries: that of the step before, in a worker without traces."""
+    return carried(record.headers)
 
 
 class Reporter:
@@ -53,11 +61,18 @@ class Reporter:
         self._health.batch_problems_end()
 
     def settled(
-        self, results: Sequence[Result], *, now: datetime, seconds: float, spans: Mapping[int, TraceContext] = NO_SPANS
+        self,
+        results: Sequence[Result],
+        *,
+        now: datetime,
+        seconds: float,
+        spans: Mapping[int, TraceContext] = NO_SPANS,
+        span_of: SpanOf = span_before,
     ) -> None:
         """Every record of a batch is settled; `seconds`: how long the batch took.
 
-        `spans`: of records, by id of the record object. The log lines about a record have its trace and span.
+        `spans`: of the sampled records, by id of the record object. `span_of`: the span of a record, which the log
+        lines about it name.
         """
         found: dict[tuple[RecordKind, ReceiptOutcome], list[Result]] = {}
         for result in results:
@@ -67,10 +82,10 @@ class Reporter:
                 self._applied(kind, alike, now, spans)
             elif outcome == "conflict":
                 for result in alike:
-                    self._conflict(result, _trace(result, spans))
+                    self._conflict(result, _trace(span_of(result.record)))
             elif outcome == "dead":
                 for result in alike:
-                    self._dead(result, _trace(result, spans))
+                    self._dead(result, _trace(span_of(result.record)))
         self.counted({of: len(alike) for of, alike in found.items()}, now=now, seconds=seconds)
 
     def timed(self, records: Sequence[KafkaRecord], polled: int, seconds: Mapping[BatchStep, float]) -> None:
@@ -145,9 +160,7 @@ def _example(result: Result, seconds: list[float], spans: Mapping[int, TraceCont
     return Exemplar({"trace_id": f"{spans[id(result.record)].trace_id:032x}"}, seconds[0])
 
 
-def _trace(result: Result, spans: Mapping[int, TraceContext]) -> dict[str, str]:
-    """The trace of a record and its span here; without a span here that of the step before; {} without a trace."""
-    context = spans.get(id(result.record)) or carried(result.record.headers)
+def _trace(context: TraceContext | None) -> dict[str, str]:
     return {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"} if context else {}
 
 

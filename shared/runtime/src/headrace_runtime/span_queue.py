@@ -8,16 +8,15 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 import structlog
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 log = structlog.get_logger(__name__)
 
 MOST_WAITING = 8192
-"""Spans, some 20 MB."""
+"""Spans, some 3 MB."""
 PART = 512
 """Spans of one request; far below the 4 MB that a collector accepts over gRPC."""
 LINGER = 0.2
@@ -25,18 +24,39 @@ LINGER = 0.2
 ROOM_WITHIN = 5.0
 """How long a batch waits for room, seconds. It does not wait for a collector that refuses spans or is down."""
 ROOM_POLL = 0.02
-CLOSE_WITHIN = 5.0
+CLOSE_WITHIN = 3.0
 """How long the end of the process waits for the export of all spans, seconds."""
 LOG_EVERY = 60.0
 
 
-class SpanQueue:
-    """Exports spans in the order of their batches. `on_dropped` gets the number of spans that are lost, each time."""
+class Exporter(Protocol):
+    """Sends spans to a collector."""
 
-    def __init__(self, exporter: SpanExporter, on_dropped: Callable[[int], object]) -> None:
+    def export(self, spans: Sequence[bytes]) -> bool:
+        """Whether the collector has taken the encoded spans. Blocks, within a limited time."""
+        ...
+
+    def shutdown(self) -> None:
+        """Ends an export that waits."""
+        ...
+
+
+def _log(spans: int, why: str) -> None:
+    log.warning("spans_dropped", spans=spans, why=why, advice="check that the OTLP endpoint runs and accepts spans")
+
+
+class SpanQueue:
+    """Exports spans in the order of their batches. `on_dropped` gets the number of spans that are lost, each time;
+    `report` gets their sum and the reason, once a minute at most and at the end.
+    """
+
+    def __init__(
+        self, exporter: Exporter, on_dropped: Callable[[int], object], report: Callable[[int, str], None] = _log
+    ) -> None:
         self._exporter = exporter
         self._on_dropped = on_dropped
-        self._waiting: deque[ReadableSpan] = deque()
+        self._reports_to = report
+        self._waiting: deque[bytes] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._failing = False
@@ -45,7 +65,7 @@ class SpanQueue:
         self._thread = threading.Thread(target=self._run, name="spans", daemon=True)
         self._thread.start()
 
-    async def put(self, spans: Iterable[ReadableSpan]) -> None:
+    async def put(self, spans: Iterable[bytes]) -> None:
         """Returns when all spans are in the queue or dropped, which happens after ROOM_WITHIN seconds without room."""
         until = time.monotonic() + ROOM_WITHIN
         taken = iter(spans)
@@ -77,7 +97,7 @@ class SpanQueue:
         self._thread.join(1)
         self._report("the collector did not take them")
 
-    def _add(self, part: list[ReadableSpan]) -> bool:
+    def _add(self, part: list[bytes]) -> bool:
         with self._changed:
             # An empty queue takes a part of any size.
             if self._waiting and len(self._waiting) + len(part) > MOST_WAITING:
@@ -98,9 +118,9 @@ class SpanQueue:
             if self._failing:
                 self._drop(len(part), "the collector did not take them")
 
-    def _exported(self, part: list[ReadableSpan]) -> bool:
+    def _exported(self, part: list[bytes]) -> bool:
         try:
-            return self._exporter.export(part) is SpanExportResult.SUCCESS
+            return self._exporter.export(part)
         except Exception as error:
             log.warning("spans_not_exported", raised=type(error).__name__)
             return False
@@ -117,4 +137,4 @@ class SpanQueue:
             spans, self._unreported = self._unreported, 0
         if spans:
             self._reported = time.monotonic()
-            log.warning("spans_dropped", spans=spans, why=why, advice="check that the OTLP endpoint runs and accepts")
+            self._reports_to(spans, why)

@@ -79,8 +79,13 @@ def continued(headers: Headers, context: TraceContext) -> Headers:
 
 def trace_id_of(record: KafkaRecord) -> int:
     """The trace of a record that carries none. Every worker that reads the record computes the same."""
+    return int.from_bytes(trace_digest(record)[:16]) or 1
+
+
+def trace_digest(record: KafkaRecord) -> bytes:
+    """The digest that a record's trace id is the start of."""
     name = b"%s\0%d\0%d\0%d" % (record.topic.encode(), record.partition, record.offset, record.timestamp)
-    return int.from_bytes(hashlib.sha256(name).digest()[:16]) or 1
+    return hashlib.sha256(name).digest()
 
 
 def new_trace(flags: int = 0) -> TraceContext:

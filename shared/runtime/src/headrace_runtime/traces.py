@@ -1,20 +1,17 @@
-"""The traces of one worker, sent with OTLP.
+"""The spans of a worker, and of a program that sends records, on their way to an OTLP endpoint."""
 
-A worker imports this module only if its settings name an endpoint: OpenTelemetry takes a fifth of a worker's import.
-"""
-
+import logging
 import os
-import uuid
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 import structlog
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace.export import SpanExporter
 
-from headrace_runtime.batch_spans import BatchSpans
+from headrace_runtime.batch_spans import LARGEST_KEY, BatchSpans
 from headrace_runtime.batch_trace import BatchTraces, EndedBatch
 from headrace_runtime.head_sampler import head_sampler
-from headrace_runtime.span_queue import SpanQueue
+from headrace_runtime.sent_spans import Operation, Sent
+from headrace_runtime.span_encoding import Value, attributes, body, span
+from headrace_runtime.span_queue import Exporter, SpanQueue
 from headrace_worker.settings import TelemetrySettings
 from headrace_worker.worker import Worker
 
@@ -24,35 +21,13 @@ Dropped = Callable[[int], object]
 """Gets the number of spans that are lost, each time that some are."""
 
 
-def otlp_exporter(settings: TelemetrySettings) -> SpanExporter:
-    """Sends spans to the endpoint. `OTEL_EXPORTER_OTLP_HEADERS`, `_CERTIFICATE` and `_TIMEOUT` count, too."""
-    assert settings.otlp_endpoint is not None
-    if settings.otlp_protocol == "grpc":
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter as GrpcExporter
-
-        return GrpcExporter(endpoint=settings.otlp_endpoint)
-    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpExporter
-
-    return HttpExporter(endpoint=settings.otlp_endpoint.rstrip("/") + "/v1/traces")
-
-
-def resource_of(name: str) -> Resource:
-    """What the spans of a process have in common. `OTEL_RESOURCE_ATTRIBUTES` adds to it."""
-    return Resource.create({"service.name": f"headrace-{name}", "service.instance.id": str(uuid.uuid4())})
-
-
 class Traces:
     """Makes the spans of one worker and sends them with `exporter`. `dead_topic`: the topic of its dead letters."""
 
     def __init__(
-        self,
-        worker: Worker,
-        settings: TelemetrySettings,
-        dead_topic: str,
-        exporter: SpanExporter,
-        on_dropped: Dropped,
+        self, worker: Worker, settings: TelemetrySettings, dead_topic: str, exporter: Exporter, on_dropped: Dropped
     ) -> None:
-        self._spans = BatchSpans(worker, resource_of(worker.name), dead_topic)
+        self._spans = BatchSpans(worker, dead_topic)
         self._queue = SpanQueue(exporter, on_dropped)
         self._on_dropped = on_dropped
         self._sampler = head_sampler(os.environ)
@@ -73,3 +48,36 @@ class Traces:
             # A fault in a trace stops no record.
             log.error("spans_not_made", raised=type(error).__name__, exc_info=error)
             self._on_dropped(len(batch.traced))
+
+
+class SentSpanExport:
+    """Makes the spans of records that a program sends. Lost spans are reported once a minute on standard error."""
+
+    def __init__(self, operation: Operation, exporter: Exporter) -> None:
+        self._operation = operation
+        self._queue = SpanQueue(exporter, lambda spans: None, _warn)
+
+    async def put(self, ended: Sequence[Sent]) -> None:
+        """Sends the spans of acknowledged records."""
+        await self._queue.put(map(self._span, ended))
+
+    async def close(self) -> None:
+        """Sends the spans that are not sent yet, within a limited time."""
+        await self._queue.close()
+
+    def _span(self, sent: Sent) -> bytes:
+        values: dict[str, Value] = {
+            "messaging.system": "kafka",
+            "messaging.operation.type": "send",
+            "messaging.operation.name": self._operation,
+            "messaging.destination.name": sent.topic,
+        }
+        if sent.key is not None:
+            values["messaging.kafka.message.key"] = sent.key.decode(errors="replace")[:LARGEST_KEY]
+        times = sent.started, sent.ended
+        of_record = body(f"{self._operation} {sent.topic}", "producer", times, attributes(values))
+        return span(sent.span, sent.parent, of_record)
+
+
+def _warn(spans: int, why: str) -> None:
+    logging.getLogger(__name__).warning("%d spans of traces are lost: %s", spans, why)
