@@ -1,10 +1,13 @@
 """The whole application of a worker: heartbeats, outputs with their trace, and settings that are wrong."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+import structlog
+from aiokafka import TopicPartition
 from harness.fake_consumers import FakeConsumers, FakeGroup
 from harness.kafka_record import TIMESTAMP_MS, kafka_record
 from harness.memory import MemoryStage, memory_worker
@@ -80,3 +83,15 @@ def test_a_wrong_setting_stops_the_worker_with_its_name_and_without_its_value(
     printed = capsys.readouterr()
     assert "HEADRACE_KAFKA__PARTITIONS" in printed.err
     assert "s3cr3t-value" not in printed.err + printed.out
+
+
+async def test_a_worker_writes_one_line_when_it_is_ready(consumers: FakeConsumers, published: Any) -> None:
+    with structlog.testing.capture_logs() as lines:
+        async with running(consumers, MemoryStage(), WorkerSettings()) as group:
+            await asyncio.sleep(0.3)
+            assert "worker_ready" not in [line["event"] for line in lines]
+            await group.assign(TopicPartition("headrace.products", 0))
+            await asyncio.sleep(0.3)
+            await group.assign(TopicPartition("headrace.products", 1))
+            await asyncio.sleep(0.3)
+    assert [line["partitions"] for line in lines if line["event"] == "worker_ready"] == [1]

@@ -47,6 +47,8 @@ GC_THRESHOLD = 50_000
 together; with Python's default of 700 the search for cycles took a tenth of the time.
 """
 
+READY_POLL = 0.1
+
 
 @dataclass(frozen=True)
 class Group:
@@ -199,6 +201,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 )
                 readiness = Readiness(group.health, check_kafka, stage.check)
                 stack.push_async_callback(cancelled, asyncio.create_task(readiness.run()))
+            ready = asyncio.create_task(log_when_ready([group.health for group in groups]))
+            stack.push_async_callback(cancelled, ready)
             await consume_with(broker, consumers)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])
             yield
@@ -211,6 +215,15 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         asgi_routes=routes(groups[0].health, metrics, groups[1].health if len(groups) > 1 else None),
         logger=None,
     )
+
+
+async def log_when_ready(healths: Sequence[Health]) -> None:
+    """Writes one line, when /readyz answers 200 for the first time."""
+    while True:
+        if not any(health.open_problems() for health in healths):
+            log.info("worker_ready", partitions=sum(health.assigned for health in healths))
+            return
+        await asyncio.sleep(READY_POLL)
 
 
 def _publication(decoded: Decoded) -> Headers:
