@@ -11,6 +11,7 @@ import pytest_asyncio
 from aiokafka.admin.records_to_delete import RecordsToDelete
 from harness.installation import Installation, in_memory, open_installation, prepared
 from harness.live_workers import running
+from harness.otlp_receiver import otlp_receiver
 from harness.records import eventually, product, publish, read_all
 from harness.servers import Servers
 from harness.sinks import Sink, sink_records
@@ -21,6 +22,7 @@ from headrace_clients.consumer_groups import open_clients
 from headrace_clients.topic_reader import partitions_of
 from headrace_letters.selection import Selection
 from headrace_schemas import headers
+from headrace_worker.settings import TelemetrySettings
 from headrace_worker.stage import Applied, Output
 from headrace_worker.worker import load_worker
 
@@ -144,7 +146,8 @@ async def test_an_edit_takes_its_own_version_and_later_changes_of_the_catalogue_
     installation: Installation,
 ) -> None:
     id = f"{installation.prefix}own"
-    await publish_products(installation, bad(id, 5))
+    trace = ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
+    await publish(installation.settings, installation.settings.topics.source("product"), [bad(id, 5)], headers=[trace])
     (line,) = await lines_of(installation, id, 2)
     assert (line["new_version"], line["edit"]) == (None, "an edit takes version 5")
     twin = line | {"dead_id": line["dead_id"].replace("elasticsearch:", "embed:")}
@@ -152,7 +155,10 @@ async def test_an_edit_takes_its_own_version_and_later_changes_of_the_catalogue_
     assert isinstance(edit, Edit)
     assert edit.version == 5
     assert "an earlier line is an edit of the same record" in second.why
-    await publish_edits([edit], installation.index, installation.settings, actor="on-call", reason="wrong time")
+    with otlp_receiver() as receiver:
+        traced = installation.settings.model_copy(update={"telemetry": TelemetrySettings(otlp_endpoint=receiver.url)})
+        await publish_edits([edit], installation.index, traced, actor="on-call", reason="wrong time")
+        (span,) = receiver.of("a" * 32)
     record = [
         one
         for one in await read_all(installation.settings, installation.settings.topics.source("product"))
@@ -162,6 +168,9 @@ async def test_an_edit_takes_its_own_version_and_later_changes_of_the_catalogue_
     assert (json.loads(record.value).get("title"), sent.get(headers.SCHEMA)) == ("Lamp, corrected", b"product-change/1")
     assert sent[headers.EDITED_FROM].decode() == line["dead_id"]
     assert headers.REPLAY_OF not in sent
+    # The edit continues the trace of its letter with a span of its own.
+    assert (span.name, span.parent) == (f"edit {record.topic}", "b" * 16)
+    assert sent["traceparent"].decode() == f"00-{'a' * 32}-{span.id}-01"
     await reach(installation, id, 5)
     letters = await installation.indexed(Selection(key=id.encode()))
     assert [(one.letter.worker, one.status, one.superseded_by) for one in letters] == [

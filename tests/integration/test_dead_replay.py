@@ -12,6 +12,7 @@ import pytest
 from harness.installation import QUICK, WAITING, Installation, in_memory, open_installation
 from harness.live_workers import running
 from harness.memory import MemoryStage
+from harness.otlp_receiver import otlp_receiver
 from harness.records import eventually, product, publish, receipts
 from harness.servers import Servers
 
@@ -84,6 +85,29 @@ async def test_a_replay_sends_the_unchanged_record_to_the_worker_that_failed(ins
     assert rejecting.stage.versions() == {"p0": 7}
     (after,) = await installation.indexed(Selection())
     assert after.status == "resolved"
+
+
+async def test_a_replay_continues_the_trace_of_its_letter_in_a_span_of_its_own(installation: Installation) -> None:
+    with otlp_receiver() as receiver:
+        installation.settings.telemetry.otlp_endpoint = receiver.url
+        rejecting = RejectingWorker(installation, TELEMETRY__OTLP_ENDPOINT=receiver.url)
+        rejecting.stage.reject = {"p0"}
+        source = installation.settings.topics.source("product")
+        start = ("traceparent", b"00-" + b"a" * 32 + b"-" + b"b" * 16 + b"-01")
+        await publish(installation.settings, source, [product("p0", 7)], headers=[start])
+        async with running(rejecting.worker, rejecting.settings):
+            await installation.answered(NAME, 1)
+            await installation.indexed()
+            rejecting.stage.reject = set()
+            assert (await installation.replayed()).resolved == 1
+        spans = receiver.of("a" * 32)
+    parents = {span.id: span.name.replace(installation.prefix, "") for span in spans} | {"b" * 16: "the catalogue"}
+    assert [(parents[span.id], parents[span.parent]) for span in spans if " " in span.name] == [
+        ("process products", "the catalogue"),
+        ("replay replay.elasticsearch", "process products"),
+        ("process replay.elasticsearch", "replay replay.elasticsearch"),
+    ]
+    assert [span.error for span in spans if " " in span.name] == ["refused_by_store/memory/refused", None, None]
 
 
 async def test_a_second_replay_of_the_same_selection_skips_finished_letters(installation: Installation) -> None:

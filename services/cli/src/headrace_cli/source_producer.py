@@ -1,10 +1,10 @@
 """A producer for the source topics, with a bounded number of records in flight."""
 
 import asyncio
-import os
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
@@ -12,9 +12,11 @@ from aiokafka.errors import KafkaError
 
 from headrace_cli.errors import CommandError
 from headrace_clients.kafka import producer
-from headrace_schemas import headers
+from headrace_runtime.sent_spans import Sent, SentSpans, open_sent_spans
+from headrace_runtime.trace_context import TRACEPARENT
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
+from headrace_schemas.headers import schema_pair
 from headrace_worker.settings import CommonSettings
 
 IN_FLIGHT = 5000
@@ -34,10 +36,13 @@ class SourceRecord(NamedTuple):
 
 
 class SourceProducer:
-    """Publishes to the source topics. At most `IN_FLIGHT` records are unacknowledged at a time."""
+    """Publishes to the source topics, each record at the start of a trace. At most `IN_FLIGHT` records are
+    unacknowledged at a time.
+    """
 
-    def __init__(self, client: AIOKafkaProducer, settings: CommonSettings) -> None:
+    def __init__(self, client: AIOKafkaProducer, settings: CommonSettings, spans: SentSpans) -> None:
         self._client = client
+        self._spans = spans
         self._topics = settings.topics
         self._pending: deque[asyncio.Future[Any]] = deque()
 
@@ -48,14 +53,22 @@ class SourceProducer:
         """
         if len(self._pending) >= IN_FLIGHT:
             await self._acknowledged(IN_FLIGHT // 2)
-        sent = self._client.send(
-            self._topics.source(record.kind), record.value, key=record.key, headers=_headers(record.kind)
-        )
-        self._pending.append(await self._in_time(sent))
+        topic, trace = self._topics.source(record.kind), self._spans.start()
+        sent = self._spans.begin(topic, record.key, trace)
+        headers = [schema_pair(CHANGES[record.kind]), (TRACEPARENT, trace.traceparent)]
+        answer = await self._in_time(self._client.send(topic, record.value, key=record.key, headers=headers))
+        if sent is not None:
+            answer.add_done_callback(partial(self._end, sent))
+            await self._spans.export()
+        self._pending.append(answer)
 
     async def flush(self) -> None:
         """Returns when every record is acknowledged. Raises CommandError if one is not."""
         await self._acknowledged(0)
+
+    def _end(self, sent: Sent, answer: asyncio.Future[Any]) -> None:
+        if not answer.cancelled() and answer.exception() is None:
+            self._spans.end(sent)
 
     async def _acknowledged(self, left: int) -> None:
         while len(self._pending) > left:
@@ -82,13 +95,7 @@ async def open_producer(settings: CommonSettings, topic_bytes: int | None = None
     client = producer(settings.kafka, max_batch_size=min(LARGEST_BATCH, max(1, accepted - BATCH_FRAMING)))
     await client.start()
     try:
-        yield SourceProducer(client, settings)
+        async with open_sent_spans("publish", "publish", settings.telemetry) as spans:
+            yield SourceProducer(client, settings, spans)
     finally:
         await client.stop()
-
-
-def _headers(kind: Kind) -> Sequence[tuple[str, bytes]]:
-    """The schema, and the start of a trace (W3C trace context, version 00, sampled) for this record."""
-    identifiers = os.urandom(24).hex()
-    traceparent = f"00-{identifiers[:32]}-{identifiers[32:]}-01".encode()
-    return [headers.schema_pair(CHANGES[kind]), ("traceparent", traceparent)]

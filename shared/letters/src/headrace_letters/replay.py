@@ -24,6 +24,7 @@ from headrace_letters.replay_progress import Progress, ReplayOptions, State, sum
 from headrace_letters.replay_record import outgoing
 from headrace_letters.selection import Selection
 from headrace_runtime.publisher import Outgoing, Publisher
+from headrace_runtime.sent_spans import SentSpans, open_sent_spans
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
 
@@ -69,8 +70,12 @@ async def replay(
         return
     number = await index.begin(Action(actor, "replay", selection, reason))
     try:
-        async with open_replay_answers(settings) as answers, _open_publisher(settings) as publisher:
-            run = _Run(index, number, letters, publisher, answers, options, progress)
+        async with (
+            open_replay_answers(settings) as answers,
+            _open_publisher(settings) as publisher,
+            open_sent_spans("replay", "replay", settings.telemetry) as spans,
+        ):
+            run = _Run(index, number, letters, publisher, spans, answers, options, progress)
             async for _ in run.through(order):
                 yield progress
     except BaseException as error:
@@ -124,6 +129,7 @@ class _Run:
         action: int,
         letters: _Letters,
         publisher: Publisher,
+        spans: SentSpans,
         answers: ReplayAnswers,
         options: ReplayOptions,
         progress: Progress,
@@ -132,6 +138,7 @@ class _Run:
         self._action = action
         self._letters = letters
         self._publisher = publisher
+        self._spans = spans
         self._answers = answers
         self._options = options
         self._progress = progress
@@ -177,8 +184,12 @@ class _Run:
     async def _publish(self, found: Sequence[IndexedLetter]) -> None:
         sent = await self._letters.to_publish(found)
         self._attempts |= {letter.id: letter.attempts for letter, _ in sent}
-        await self._publisher.publish([record for _, record in sent])
+        traced = [self._spans.continued(record, record.headers) for _, record in sent]
+        await self._publisher.publish([record for record, _ in traced])
+        for _, span in traced:
+            self._spans.end(span)
         await self._index.mark_replaying(self._action, [letter for letter, _ in sent])
+        await self._spans.export_now()
         self._progress.published += len(sent)
 
     async def _await_answers(self, state: State, leave: int) -> AsyncIterator[None]:

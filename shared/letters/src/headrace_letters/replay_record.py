@@ -6,6 +6,7 @@ from headrace_letters.plain_record import PlainRecord
 from headrace_runtime.dead_letters import is_ours
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded, header
 from headrace_runtime.publisher import Headers, Outgoing
+from headrace_runtime.trace_context import trace_headers
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_schemas.topics import Topics
@@ -28,7 +29,7 @@ def outgoing(letter: Letter, record: KafkaRecord, place: ReplayTarget) -> Outgoi
     again = new_request(letter, record, place)
     if again is None:
         return _copied(letter, record, place.replay_topic)
-    named = [headers.schema_pair(again), *_naming(letter, record)]
+    named = [headers.schema_pair(again), *_naming(letter, record), *trace_headers(record.headers)]
     return Outgoing(place.settings.topics.relink, again.id.encode(), again.model_dump_json().encode(), named)
 
 

@@ -21,11 +21,13 @@ from headrace_letters.edit_preview import EDITABLE, OF_LINKS, is_of_links
 from headrace_letters.edit_version import edit_version
 from headrace_letters.index import LetterIndex
 from headrace_letters.installed_stores import InstalledStores
+from headrace_letters.letter_reader import open_letter_reader
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import REPLAYABLE_FOR
 from headrace_letters.selection import Selection
 from headrace_letters.twins import record_of
 from headrace_runtime.publisher import Outgoing, Publisher
+from headrace_runtime.sent_spans import open_sent_spans
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
 from headrace_schemas.fields import MAX_VERSION, Kind
@@ -115,14 +117,23 @@ async def edits(
 async def publish_edits(
     chosen: Sequence[Edit], index: LetterIndex, settings: CommonSettings, *, actor: str, reason: str = ""
 ) -> None:
-    """Publishes the edits, then marks their letters as superseded. Raises Unavailable."""
+    """Publishes the edits in the traces of their letters, then marks the letters as superseded. Raises Unavailable."""
     if not chosen:
         return
     selection = Selection(ids=tuple(edit.replaces.letter.id for edit in chosen))
     number = await index.begin(Action(actor, "import", selection, reason))
+    async with open_letter_reader(settings.kafka) as reader:
+        letters = [record async for _, record in reader.read([edit.replaces.letter.at for edit in chosen])]
     publisher = Publisher(settings.kafka)
     try:
-        await publisher.publish([edit.record for edit in chosen])
+        async with open_sent_spans("edit", "edit", settings.telemetry) as spans:
+            traced = [
+                spans.continued(edit.record, letter.headers if letter is not None else ())
+                for edit, letter in zip(chosen, letters, strict=True)
+            ]
+            await publisher.publish([record for record, _ in traced])
+            for _, sent in traced:
+                spans.end(sent)
     finally:
         await publisher.close()
     await asyncio.gather(*(index.mark_superseded(number, one.replaces.letter, one.version) for one in chosen))
