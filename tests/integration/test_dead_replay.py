@@ -80,6 +80,7 @@ async def test_a_replay_sends_the_unchanged_record_to_the_worker_that_failed(ins
     sent_headers = dict(sent.headers)
     assert sent_headers[headers.REPLAY_OF] == sent_headers[headers.DEAD_ID] == found.letter.id.encode()
     assert sent_headers[headers.DEAD_ATTEMPTS] == b"1"
+    assert sent_headers[headers.PUBLISHED_AT] == found.letter.id.rpartition(":")[2].encode()
     assert headers.CONNECT_MESSAGE not in sent_headers
     assert headers.DEAD_REASON not in sent_headers
     assert rejecting.stage.versions() == {"p0": 7}
