@@ -84,7 +84,7 @@ OVERVIEW = Dashboard(
             "Dead letters that wait for a decision, by the worker that failed and the kind of the cause.",
             [
                 Query(
-                    "sum by (failed_worker, cause_kind) (headrace_dead_letters_waiting)",
+                    "max by (failed_worker, cause_kind) (headrace_dead_letters_waiting)",
                     "{{failed_worker}} {{cause_kind}}",
                 )
             ],
@@ -95,7 +95,10 @@ OVERVIEW = Dashboard(
             "short",
             "Letters that failed too often and were parked, and replayed letters in the last hour by outcome.",
             [
-                Query("sum by (failed_worker) (headrace_dead_letters_parked)", "{{failed_worker}} parked"),
+                Query(
+                    "max by (failed_worker, cause_kind) (headrace_dead_letters_parked)",
+                    "{{failed_worker}} {{cause_kind}} parked",
+                ),
                 Query("sum by (outcome) (increase(headrace_replays_total[1h]))", "replays {{outcome}}"),
             ],
         ),
