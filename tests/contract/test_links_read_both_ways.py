@@ -11,7 +11,7 @@ from harness.sinks import outcomes_of
 from headrace_schemas.fields import MAX_ID_BYTES
 from headrace_schemas.links import Link, ProductLinks
 from headrace_worker.stage import Applied, Stage
-from headrace_worker.store import LinkedProduct, LinkStore
+from headrace_worker.store import CountsProducts, LinkedProduct, LinkStore
 
 NewId = Callable[[str], str]
 AWKWARD = (
@@ -45,6 +45,8 @@ async def test_a_keyword_finds_its_products_by_score_then_by_id(
     for limit in (1, 2, 4):
         assert await link_store.products_of(keyword, limit) == ordered[:limit]
     assert await link_store.products_of(new_id("unknown"), 10) == []
+    if isinstance(link_store, CountsProducts):
+        assert [await link_store.product_count(id) for id in (keyword, other, new_id("unknown"))] == [6, 4, 0]
 
 
 async def test_a_product_finds_its_keywords_by_rank(

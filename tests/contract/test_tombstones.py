@@ -3,11 +3,12 @@
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Stage
-from headrace_worker.store import Query, Store
+from headrace_worker.store import Observable, Query, Store
 
 NewId = Callable[[str], str]
 
@@ -35,6 +36,23 @@ async def test_a_late_change_of_a_deleted_entity_is_found_by_no_search(
     for change in (sink.upsert(kind, id, 1), sink.delete(kind, id, 3), sink.upsert(kind, id, 2, text=text)):
         await outcomes_of(stage, [change])
     assert await found(sink, store, kind, text) == set()
+
+
+async def test_a_store_says_which_versions_a_search_finds_and_how_many_entities_there_are(
+    sink: Sink, stage: Stage[Any], store: Store, kind: Kind, new_id: NewId
+) -> None:
+    if not isinstance(store, Observable):
+        pytest.skip(f"{sink.worker.name} does not say it")
+    kept, gone, ids = new_id("kept"), new_id("gone"), [new_id("kept"), new_id("gone"), new_id("unknown")]
+    await store.refresh()
+    before = await store.live_count(kind)
+    await outcomes_of(stage, [sink.upsert(kind, id, 1) for id in (kept, gone)])
+    await store.refresh()
+    assert (await store.searchable(kind, ids), await store.live_count(kind)) == ({kept: 1, gone: 1}, before + 2)
+    await outcomes_of(stage, [sink.upsert(kind, kept, 2), sink.delete(kind, gone, 2)])
+    await store.refresh()
+    assert (await store.searchable(kind, ids), await store.live_count(kind)) == ({kept: 2}, before + 1)
+    assert await store.searchable(kind, []) == {}
 
 
 async def test_an_entity_created_again_is_found_only_by_its_new_text(

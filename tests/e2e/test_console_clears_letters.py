@@ -31,7 +31,7 @@ async def _newer(deploy: BadDeploy) -> bool:
 
 
 async def open_cause(operator: Operator) -> None:
-    await operator.visit("/")
+    await operator.visit("/causes")
     await operator.page.get_by_role("link", name="Refused by the store").click()
     await expect(operator.page.get_by_role("heading", level=1)).to_have_text("Refused by the store")
 
@@ -76,7 +76,7 @@ async def test_a_cause_is_listed_previewed_replayed_and_resolved(deploy: BadDepl
     await eventually(lambda: _nothing_waits(deploy), within=60)
     assert await deploy.versions(list(DEAR)) == {id: 2 if id in OVERTAKEN else 1 for id in DEAR}
 
-    await operator.visit("/")
+    await operator.visit("/causes")
     await expect(page.get_by_role("heading", name="No open dead letters")).to_be_visible()
     await operator.visit("/audit")
     newest = page.locator("table.rows tbody tr").first
@@ -107,7 +107,7 @@ async def test_the_procedure_works_by_keyboard_alone(
         await page.goto(console.url, timeout=60_000)
         await keyboard.type("on-call")
         await keyboard.press("Enter")
-        await expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
+        await expect(page.get_by_role("heading", level=1)).to_have_text("Freshness")
         await keyboard.press("Tab")
         assert await page.evaluate("document.activeElement.innerText") == "Skip to the content"
         await operator.tab_to("Refused by the store")

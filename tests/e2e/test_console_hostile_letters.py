@@ -24,7 +24,7 @@ BACKWARDS = "\u202egnp.exe\u2066"
 TERMINAL = "\x1b[31mred\x1b]0;owned\x07"
 TEMPLATE = "{{ 7 * 7 }} ${7*7} {% include '/etc/passwd' %}"
 HOSTILE = f"{SCRIPT}{IMAGE}{BACKWARDS}{TERMINAL}{TEMPLATE}\"'&amp;javascript:alert(3)"
-PAGES = ("/", "/?all=true", "/letters", "/replays", "/workers", "/audit", "/entities")
+PAGES = ("/", "/causes", "/causes?all=true", "/letters", "/replays", "/workers", "/audit", "/entities")
 FIVE_MB = 5_000_000
 
 

@@ -19,8 +19,8 @@ RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"
 COLOURS = ["color-contrast", "link-in-text-block"]
 """The rules about colours. At the same width, light and dark differ in nothing else."""
 PATHS = (
-    "/", "/letters", "/replay", "/replay/confirm?canary=1&rate=5&why=mended", "/replay/confirm?canary=many", "/park",
-    "/discard", "/replays", "/workers", "/entities", "/entities?kind=product&id=dear",
+    "/", "/causes", "/letters", "/replay", "/replay/confirm?canary=1&rate=5&why=mended", "/replay/confirm?canary=many",
+    "/park", "/discard", "/replays", "/workers", "/entities", "/entities?kind=product&id=dear",
     "/entities/receipts?kind=product&id=dear", "/audit", "/nothing/here",
 )  # fmt: skip
 WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"

@@ -13,7 +13,7 @@ from harness.processes import WorkerProcess
 from harness.records import eventually
 from harness.servers import Servers
 from harness.sinks import Sink
-from headrace_console.monitor.group_lag import ConsumerGroup, open_group_reader
+from headrace_clients.group_lag import ConsumerGroup, open_group_reader
 from headrace_letters.selection import Selection
 from headrace_runtime.decoder import KafkaRecord
 from headrace_runtime.publisher import Outgoing

@@ -99,7 +99,7 @@ class Operator:
         await self.page.goto(self._console.url, timeout=1000 * START_WITHIN)
         await self.page.get_by_label("Your name").fill(name)
         await self.page.get_by_role("button", name="Sign in").click()
-        await self.page.get_by_role("heading", name="Dead letters", level=1).wait_for()
+        await self.page.get_by_role("heading", name="Freshness", level=1).wait_for()
 
     async def visit(self, path: str) -> Any:
         """Opens a path of the console and returns the response."""

@@ -23,7 +23,11 @@ async def test_the_page_names_each_server_that_does_not_answer(operator: httpx.A
         (row,) = [row for row in answer.text.split("<tr>") if f'<th scope="row">{store}</th>' in row]
         assert "does not answer" in row
     assert "postgres does not answer" in answer.text.partition("Dead letters</h2>")[2]
-    assert "a newer version may be published" in answer.text
+    missing = answer.text.partition("What is missing</h2>")[2]
+    assert f"no version of the {kind} is known" in missing
+    assert "a newer version may be published" in missing
+    for what in ("the receipts: ", "the index of dead letters: "):
+        assert what in missing
 
 
 def letter(kind: RecordKind, version: int) -> IndexedLetter:
@@ -36,9 +40,9 @@ def letter(kind: RecordKind, version: int) -> IndexedLetter:
 async def test_the_version_of_a_link_set_is_not_one_of_the_product(
     operator: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def two_letters(*_: Any) -> Page:
+    async def two_letters(*_: Any, **__: Any) -> Page:
         return Page([letter("product", 4), letter("product_links", 1_790_000_000_000)], None)
 
-    monkeypatch.setattr("headrace_console.pages.entities.letters_page", two_letters)
+    monkeypatch.setattr("headrace_letters.index.LetterIndex.page", two_letters)
     answer = await operator.get("/entities", params={"kind": "product", "id": "p"})
     assert 'newest known published version <b class="mono">4</b>' in answer.text

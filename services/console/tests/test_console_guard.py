@@ -118,7 +118,7 @@ async def test_every_answer_forbids_foreign_scripts_frames_and_type_guessing(
     application: FastAPI, operator: httpx.AsyncClient
 ) -> None:
     broken = [
-        await operator.get("/"),
+        await operator.get("/causes"),
         await operator.get("/no-such-page"),
         await operator.get("/", headers={"host": "evil.example"}),
     ]

@@ -6,7 +6,8 @@ import httpx
 import pytest
 
 from headrace_clients.worker_copies import conflicts_in
-from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies, records_by_outcome
+from headrace_clients.worker_metrics import read_metrics
+from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies
 from headrace_runtime.metrics import Metrics
 
 ROUTES = {
@@ -50,7 +51,7 @@ def test_settled_records_are_summed_over_kinds() -> None:
     metrics.records.labels("keyword", "conflict").inc(1)
     body, _ = metrics.page("*/*")
     assert b'headrace_records_total{kind="product",outcome="dead",worker="qdrant"}' in body
-    assert records_by_outcome(body) == {"applied": 7, "dead": 1, "conflict": 3}
+    assert read_metrics(body).settled == {"applied": 7, "dead": 1, "conflict": 3}
     assert conflicts_in(body) == 3
 
 

@@ -1,11 +1,12 @@
 """Actions of operators are recorded with their actor, and never weaken a status."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from harness.letters import letter, set_aside
 
-from headrace_letters.actions import Action
+from headrace_letters.actions import Action, AuditFilter
 from headrace_letters.index import LetterIndex
 from headrace_letters.replay_answers import ReplayAnswer
 from headrace_letters.selection import EVERYTHING, Selection, Status
@@ -90,6 +91,23 @@ async def test_an_action_that_was_killed_stays_in_the_audit_as_unfinished(index:
     assert (oldest.number, oldest.outcome, oldest.finished_at) == (first, None, None)
     assert oldest.selection == {"key": "0xff"}
     assert [row.number for row in await index.audit(before=second)] == [first]
+
+
+async def test_the_audit_is_filtered_by_actor_action_and_time(index: LetterIndex) -> None:
+    first = await index.begin(Action("Ann_Lee", "park", EVERYTHING))
+    second = await index.begin(Action("ben%", "replay", EVERYTHING))
+    (newest, oldest) = await index.audit()
+
+    async def found(**chosen: Any) -> list[int]:
+        return [row.number for row in await index.audit(chosen=AuditFilter(**chosen))]
+
+    assert (await found(actor="ann_"), await found(actor="%"), await found(actor="n")) == (
+        [first], [second], [second, first],
+    )  # fmt: skip
+    assert (await found(name="park"), await found(name="import")) == ([first], [])
+    assert (await found(since=newest.at), await found(until=newest.at)) == ([second], [first])
+    assert await found(actor="ann", name="park", since=oldest.at, until=newest.at) == [first]
+    assert await found(actor="a\x00") == []
 
 
 async def test_untrusted_text_of_an_operator_is_recorded(index: LetterIndex) -> None:

@@ -22,7 +22,7 @@ from headrace_console.guard.security_headers import SecurityHeaders
 from headrace_console.guard.sessions import Sessions
 from headrace_console.guard.tokens import Token
 from headrace_console.page_templates import page
-from headrace_console.pages import actions, audit, entities, groups, jobs, letters, sign_in, workers
+from headrace_console.pages import actions, audit, entities, freshness, groups, jobs, letters, sign_in, workers
 from headrace_console.selection_fields import WrongSelection
 from headrace_console.settings import ConsoleOptions, ConsoleSettings
 from headrace_worker.stage import Unavailable
@@ -55,7 +55,7 @@ def create_app(
     # Browsers send a cookie to every port of a host. Without the port in its name, the operators of two consoles on one
     # machine would sign each other out.
     state.cookie = f"{'__Host-' if options.encrypted else ''}headrace-console-{port}"
-    for part in (sign_in, groups, letters, actions, jobs, audit, workers, entities):
+    for part in (sign_in, freshness, groups, letters, actions, jobs, audit, workers, entities):
         application.include_router(part.router)
     application.mount("/static", StaticFiles(directory=STATIC))
     _explain_errors(application)

@@ -1,19 +1,18 @@
 """The sources of the pages: the index, the records of letters, the stores and the workers. Opened once."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
+from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_console.jobs import Jobs
 from headrace_console.letter_records import LetterRecords
-from headrace_console.monitor.group_lag import ConsumerGroup
-from headrace_console.monitor.worker_monitor import WorkerMonitor
+from headrace_console.monitor.worker_monitor import CANARY, WorkerMonitor
 from headrace_console.settings import ConsoleSettings
 from headrace_letters.index import LetterIndex, open_index
 from headrace_letters.installed_stores import InstalledStores, open_installed_stores
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.worker import DEAD_LETTERS, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,8 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
         stack.push_async_callback(records.close)
         stores = await stack.enter_async_context(open_installed_stores())
         # Importing all workers takes seconds: do it before the first page.
-        groups = await asyncio.to_thread(_groups, settings, stores)
+        groups = await asyncio.to_thread(installed_groups, settings, lambda worker: stores.target(worker.name).settings)
+        groups.append(ConsumerGroup(CANARY, f"{settings.topic_prefix}{CANARY}", frozenset()))
         sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
         monitor = WorkerMonitor(settings.kafka, groups, settings.console.worker_urls, sources)
         monitor.start()
@@ -45,18 +45,3 @@ async def open_backend(settings: ConsoleSettings) -> AsyncIterator[Backend]:
         jobs = Jobs()
         stack.push_async_callback(jobs.close)
         yield Backend(settings, index, records, stores, jobs, monitor)
-
-
-def _groups(settings: ConsoleSettings, stores: InstalledStores) -> Sequence[ConsumerGroup]:
-    groups = []
-    for name in worker_names():
-        target, worker = stores.target(name), load_worker(name)
-        group = f"{settings.topic_prefix}{name}"
-        topics = {*target.inputs, target.replay_topic}
-        if name == DEAD_LETTERS:
-            topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
-        groups.append(ConsumerGroup(name, group, frozenset(topics)))
-        if worker.listener is not None:
-            reports = frozenset(worker.listener.inputs(target.settings))
-            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports))
-    return groups

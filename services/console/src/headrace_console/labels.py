@@ -75,6 +75,7 @@ ICONS: Mapping[str, str] = {
     "deleted": "M3 4.5h10M6.5 4.5V3h3v1.5M4.5 4.5l.6 8.5h5.8l.6-8.5",
     "failed": "M8 2.5l6 10.8H2zM8 6.5v3M8 11.3v.2",
     "expired": "M4.5 2.5h7M4.5 13.5h7M5.5 2.5v2L8 8l2.5-3.5v-2M5.5 13.5v-2L8 8l2.5 3.5v2",
+    "freshness": "M1.5 8.5h3l2-5 3 9 2-4h3",
     "letters": "M2 4h12v8.5H2zM2 4.5l6 4.5 6-4.5",
     "workers": "M2.5 3h11v4h-11zM2.5 9h11v4h-11zM5 5h.1M5 11h.1",
     "search": "M7 2.5a4.5 4.5 0 1 0 0 9 4.5 4.5 0 0 0 0-9M10.3 10.3l3.2 3.2",

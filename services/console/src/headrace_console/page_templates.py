@@ -35,6 +35,9 @@ def environment() -> Environment:
         bytes=text.byte_count,
         ago=times.time_ago,
         exact=times.time_exact,
+        exact_ms=times.exact_ms,
+        milliseconds=times.milliseconds,
+        delay=times.delay,
         duration=times.duration,
         key_text=key_text,
         selection=described,
@@ -46,6 +49,7 @@ def environment() -> Environment:
     )
     made.globals.update(
         sparkline=charts.sparkline,
+        delay_columns=charts.delay_columns,
         stacked=charts.stacked,
         bar=charts.bar,
         reason_title=labels.reason_title,

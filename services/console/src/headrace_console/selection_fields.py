@@ -32,8 +32,8 @@ def selection_of(pairs: Iterable[tuple[str, str]]) -> Selection:
         worker=one("worker"),
         reason=one("reason"),
         fingerprint=one("fingerprint"),
-        since=_moment("since", one("since")),
-        until=_moment("until", one("until")),
+        since=moment_of("since", one("since")),
+        until=moment_of("until", one("until")),
         key=_key(one("key")),
         status=tuple(map(_status, given["status"])) if "status" in given else None,
         ids=_ids(given["id"]) if "id" in given else None,
@@ -83,16 +83,8 @@ def key_text(key: bytes) -> str:
     return HEX + key.hex() if text.startswith(HEX) else text
 
 
-def _key(text: str | None) -> bytes | None:
-    if text is None or not text.startswith(HEX):
-        return text.encode(errors="surrogatepass") if text is not None else None
-    try:
-        return bytes.fromhex(text.removeprefix(HEX))
-    except ValueError:
-        raise WrongSelection("a key that begins with 0x must be hexadecimal") from None
-
-
-def _moment(name: str, text: str | None) -> datetime | None:
+def moment_of(name: str, text: str | None) -> datetime | None:
+    """The time in a field. Raises WrongSelection."""
     if text is None:
         return None
     try:
@@ -100,6 +92,15 @@ def _moment(name: str, text: str | None) -> datetime | None:
     except ValueError:
         raise WrongSelection(f"“{name}” must be a time in UTC such as 2026-03-01T09:30") from None
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _key(text: str | None) -> bytes | None:
+    if text is None or not text.startswith(HEX):
+        return text.encode(errors="surrogatepass") if text is not None else None
+    try:
+        return bytes.fromhex(text.removeprefix(HEX))
+    except ValueError:
+        raise WrongSelection("a key that begins with 0x must be hexadecimal") from None
 
 
 def _status(text: str) -> Status:

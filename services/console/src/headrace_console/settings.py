@@ -10,6 +10,7 @@ from headrace_letters.index_settings import IndexSettings
 
 DEFAULT_PORT = 8484
 LEAST_TOKEN_LENGTH = 16
+TRACE_ID = "{trace_id}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -48,6 +49,15 @@ class ConsoleOptions(BaseModel):
         "", description="addresses of the workers' /readyz and /metrics: name=URL, separated by commas"
     )
 
+    trace_url: str = Field(
+        "",
+        description="address of a trace in the trace store, with {trace_id} in it: the page of an entity links to it",
+    )
+
+    def trace_of(self, trace_id: str | None) -> str | None:
+        """The address of a trace; None without a trace or the setting."""
+        return self.trace_url.replace(TRACE_ID, trace_id) if trace_id and self.trace_url else None
+
     @property
     def encrypted(self) -> bool:
         """Whether it serves https."""
@@ -73,6 +83,15 @@ class ConsoleOptions(BaseModel):
         # TrustedHostMiddleware would read * as a pattern.
         if "*" in self.allowed_hosts:
             raise ValueError("ALLOWED_HOSTS is a list of full names; * is not allowed")
+        return self
+
+    @model_validator(mode="after")
+    def _a_trace_has_an_address(self) -> Self:
+        parts = urlsplit(self.trace_url)
+        if self.trace_url and not (parts.scheme in ("http", "https") and parts.hostname and TRACE_ID in self.trace_url):
+            raise ValueError(
+                "TRACE_URL is a URL with {trace_id} in it, for example http://127.0.0.1:16686/trace/{trace_id}"
+            )
         return self
 
     @model_validator(mode="after")

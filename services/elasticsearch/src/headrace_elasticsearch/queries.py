@@ -25,7 +25,13 @@ def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
 def linked_to(keyword_id: str) -> dict[str, Any]:
     """The products with a link to this keyword; the inner hit of each is that link."""
     inner = {"size": 1, "_source": ["keywords.rank", "keywords.score"]}
-    return {"nested": {"path": "keywords", "query": _is(keyword_id), "inner_hits": inner}}
+    query = has_link_to(keyword_id)
+    return {"nested": query["nested"] | {"inner_hits": inner}}
+
+
+def has_link_to(keyword_id: str) -> dict[str, Any]:
+    """The products with a link to this keyword."""
+    return {"nested": {"path": "keywords", "query": _is(keyword_id)}}
 
 
 def by_score_of(keyword_id: str) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from headrace_elasticsearch.documents import linked_product, stored, stored_link
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.preparation import prepare, serve, write_index
-from headrace_elasticsearch.queries import by_score_of, linked_to, matching
+from headrace_elasticsearch.queries import by_score_of, has_link_to, linked_to, matching
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
@@ -84,6 +84,31 @@ class ElasticsearchStore:
                 source_includes="title",
             )
         return [linked_product(hit) for hit in answer["hits"]["hits"]]
+
+    async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
+        """The versions of these entities that a search finds: those before the last refresh."""
+        found: dict[str, int] = {}
+        for start in range(0, len(ids), PAGE):
+            some = list(ids[start : start + PAGE])
+            async with _answering():
+                answer = await self._client.search(
+                    index=self._indices[kind].alias, query={"ids": {"values": some}}, size=PAGE, version=True,
+                    source=False,
+                )  # fmt: skip
+            found |= {hit["_id"]: hit["_version"] for hit in answer["hits"]["hits"]}
+        return found
+
+    async def live_count(self, kind: Kind) -> int:
+        """The entities that are not deleted, as of the last refresh."""
+        async with _answering():
+            answer = await self._client.count(index=self._indices[kind].alias)
+        return int(answer["count"])
+
+    async def product_count(self, keyword_id: str) -> int:
+        """The live products linked to a keyword, as of the last refresh."""
+        async with _answering():
+            answer = await self._client.count(index=self._indices["product_links"].alias, query=has_link_to(keyword_id))
+        return int(answer["count"])
 
     async def close(self) -> None:
         """Closes the connections."""

@@ -84,6 +84,12 @@ class PointQueries:
         with qdrant_errors("count"):
             return (await self._client.count(self.collection, count_filter=where, exact=True)).count
 
+    async def count_linked(self, keyword_id: str) -> int:
+        """The number of products whose set contains the keyword."""
+        where = models.Filter(must=[field_is("keyword_ids", keyword_id)])
+        with qdrant_errors("count"):
+            return (await self._client.count(self.collection, count_filter=where, exact=True)).count
+
     async def products(self, first: uuid.UUID, beyond: uuid.UUID | None, *, deleted: bool = False) -> set[str]:
         """The products without a tombstone, whose point ids are `first` or above and below `beyond`; with `deleted`
         those with a tombstone too.

@@ -58,6 +58,9 @@ class QdrantLinks:
                     found.append(LinkedProduct(links.product_id, links.title or "", link.rank, link.score))
         return sorted(found, key=lambda linked: (-linked.score, linked.product_id))[:limit]
 
+    async def product_count(self, keyword_id: str) -> int:
+        return await self._queries.count_linked(keyword_id)
+
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
         async for point in self._queries.scan():
             links = read_links(point.payload or {})

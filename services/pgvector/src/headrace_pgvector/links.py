@@ -61,6 +61,11 @@ class LinkTables:
             WHERE k.keyword_id = $1 ORDER BY k.score DESC, k.product_id LIMIT $2
         """  # noqa: S608
 
+    @property
+    def product_count(self) -> str:
+        """$1: a keyword id."""
+        return f"SELECT count(*) FROM {self.links} WHERE keyword_id = $1"  # noqa: S608
+
     def _joined(self, sets: str) -> str:
         return f"""
             SELECT s.product_id, s.title, s.version, s.deleted_at IS NOT NULL AS deleted,

@@ -79,6 +79,18 @@ class PgvectorStore:
                 rows = await connection.fetch(tables.nearest_exact, vector, query.limit)
         return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
 
+    async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
+        tables = self._tables[kind]
+        return {row[0]: row[1] for row in await self._fetch(tables.searchable, list(ids))}
+
+    async def live_count(self, kind: Kind) -> int:
+        ((number,),) = await self._fetch(self._tables[kind].live_count)
+        return int(number)
+
+    async def product_count(self, keyword_id: str) -> int:
+        ((number,),) = await self._fetch(self._links.product_count, keyword_id)
+        return int(number)
+
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
         rows = await self._fetch(self._links.sets_of, list(product_ids))
         return {links.product_id: links for links in stored_sets(rows)}

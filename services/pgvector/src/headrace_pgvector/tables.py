@@ -159,6 +159,18 @@ class Tables:
         return f"{self.stored} WHERE t.{self.id} = ANY($1)"
 
     @property
+    def searchable(self) -> str:
+        """$1: ids. The versions of those that a search finds."""
+        return f"""
+            SELECT {self.id}, t.version FROM {self.rows.name} t JOIN {self.vectors} v USING ({self.id})
+            WHERE {self.id} = ANY($1) AND {self.own_vector}
+        """  # noqa: S608
+
+    @property
+    def live_count(self) -> str:
+        return f"SELECT count(*) FROM {self.rows.name} WHERE deleted_at IS NULL"  # noqa: S608
+
+    @property
     def nearest(self) -> str:
         """$1: the vector of the query; $2: the limit. Scans the HNSW index as far as PostgreSQL's settings allow: where
         many vectors are not of their row it may return fewer rows than there are.

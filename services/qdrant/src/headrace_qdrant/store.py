@@ -22,6 +22,7 @@ from headrace_worker.store import Hit, Query, Stored
 
 PAGE = 1000
 """Points of one request of a scan."""
+LIVE = models.FieldCondition(key="deleted", match=models.MatchValue(value=False))
 
 
 def open_store(settings: QdrantWorkerSettings) -> "QdrantStore":
@@ -83,18 +84,37 @@ class QdrantStore:
         """Raises WrongCollection if the readers' alias points to a collection of another model."""
         if query.vector is None:
             raise ValueError("qdrant searches by vector, and the query has none")
-        live = models.FieldCondition(key="deleted", match=models.MatchValue(value=False))
         with qdrant_errors("search"):
             await self._check_alias(query.kind)
             answer = await self._client.query_points(
                 self._collections[query.kind],
                 query=[float(number) for number in query.vector],
                 using=VECTOR,
-                query_filter=models.Filter(must=[live]),
+                query_filter=models.Filter(must=[LIVE]),
                 limit=query.limit,
                 with_payload=True,
             )
         return [hit(query.kind, point) for point in answer.points]
+
+    async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
+        """The versions of these entities that pass the filter of a search."""
+        found: dict[str, int] = {}
+        for start in range(0, len(ids), PAGE):
+            page: list[Any] = [point_id(entity_id) for entity_id in ids[start : start + PAGE]]
+            with qdrant_errors("search"):
+                points, _ = await self._client.scroll(
+                    self._collections[kind],
+                    models.Filter(must=[models.HasIdCondition(has_id=page), LIVE]),
+                    limit=PAGE,
+                    with_payload=["version", ID_FIELDS[kind]],
+                )
+            found |= {payload[ID_FIELDS[kind]]: payload["version"] for point in points if (payload := point.payload)}
+        return found
+
+    async def live_count(self, kind: Kind) -> int:
+        with qdrant_errors("count"):
+            answer = await self._client.count(self._collections[kind], models.Filter(must=[LIVE]), exact=True)
+        return answer.count
 
     async def close(self) -> None:
         await self._client.close()

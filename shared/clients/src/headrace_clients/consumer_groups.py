@@ -47,11 +47,20 @@ def unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[str, int]
 
     Records that retention has removed do not count. A partition without a committed offset is unread from its start.
     """
-    counts: dict[str, int] = {}
+    counts = {partition.topic: 0 for partition in ends}
+    for partition, begin in first_unread(starts, ends, committed).items():
+        counts[partition.topic] += ends[partition] - begin
+    return counts
+
+
+def first_unread(starts: Offsets, ends: Offsets, committed: Offsets) -> dict[TopicPartition, int]:
+    """The offset of the first of these records in each partition that has any."""
+    first = {}
     for partition, end in ends.items():
         begin = max(starts.get(partition, 0), committed.get(partition, 0))
-        counts[partition.topic] = counts.get(partition.topic, 0) + max(0, end - begin)
-    return counts
+        if begin < end:
+            first[partition] = begin
+    return first
 
 
 async def published_ends(settings: KafkaSettings, partitions: Collection[TopicPartition]) -> Offsets:

@@ -4,14 +4,16 @@ import asyncio
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import httpx
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from headrace_clients.consumer_groups import NO_GROUPS_YET
 from headrace_clients.copy_address import announced
+from headrace_clients.worker_metrics import WorkerMetrics, read_metrics
 
 ANSWER_SECONDS = 3.0
 MAX_BYTES = 1_048_576
@@ -21,24 +23,40 @@ _CONFLICTS = re.compile(rb'^headrace_records_total\{[^}]*outcome="conflict"[^}]*
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """A consumer group in Kafka. `state`: Stable, Empty, PreparingRebalance, … `addresses`: the URL of each member,
-    None where it is not known or cannot be reached from here.
+class Member:
+    """A copy of a worker in its consumer group. `host`: the name of its machine if it announces one, else the address
+    from which Kafka sees it. `url`: of its routes; None if it is not known or cannot be reached from here.
+    `partitions`: those that it reads, as topic and number; none during a rebalance.
     """
 
+    host: str
+    url: str | None
+    partitions: Sequence[tuple[str, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A consumer group in Kafka. `state`: Stable, Empty, PreparingRebalance, …"""
+
     state: str
-    addresses: Sequence[str | None]
+    members: Sequence[Member]
+
+    @property
+    def addresses(self) -> Sequence[str | None]:
+        """The URL of each member, None where it is not known or cannot be reached from here."""
+        return [member.url for member in self.members]
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a copy reports, in lines for a person. `problems`: why it is not ready. `conflicts`: how many records since
-    its start were conflicts.
+    its start were conflicts. `metrics`: its delays and its lag.
     """
 
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
     conflicts: int = 0
+    metrics: WorkerMetrics = field(default_factory=WorkerMetrics, compare=False)
 
 
 async def groups_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Group]:
@@ -51,7 +69,7 @@ async def groups_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[st
             found[name] = Group("Dead", ())
             continue
         (described,) = answer.groups
-        found[name] = Group(described[2], tuple(_address(member) for member in described[5]))
+        found[name] = Group(described[2], tuple(map(_member, described[5])))
     return found
 
 
@@ -101,13 +119,24 @@ async def _report(http: httpx.AsyncClient, address: str) -> Report | None:
     try:
         _, body = await read_route(http, f"{address}/readyz")
         _, metrics = await read_route(http, f"{address}/metrics")
-        return replace(report_in(body), conflicts=conflicts_in(metrics))
+        return replace(report_in(body), conflicts=conflicts_in(metrics), metrics=read_metrics(metrics))
     except (httpx.HTTPError, ValueError):
         return None
 
 
-def _address(member: Any) -> str | None:
-    _, _, client_host, metadata, *_ = member
-    address = announced(bytes(metadata or b""))
+def _member(member: Any) -> Member:
+    _, _, client_host, metadata, assignment, *_ = member
     # Kafka writes the host as its Java runtime does: "/10.0.0.1".
-    return address.url(str(client_host).rpartition("/")[2]) if address else None
+    seen_from = str(client_host).rpartition("/")[2]
+    address = announced(bytes(metadata or b""))
+    url = address.url(seen_from) if address else None
+    return Member(address.machine if address else seen_from, url, assigned(bytes(assignment or b"")))
+
+
+def assigned(assignment: bytes) -> list[tuple[str, int]]:
+    """The partitions in a member's assignment, as topic and number; none while it has no assignment."""
+    try:
+        decoded = ConsumerProtocolMemberAssignment.decode(assignment)
+        return sorted((topic, number) for topic, numbers in decoded.assignment for number in numbers)
+    except (ValueError, TypeError, IndexError):
+        return []

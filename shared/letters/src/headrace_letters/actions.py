@@ -19,7 +19,13 @@ MAX_TEXT = 2000
 
 BEGIN = "INSERT INTO dead_actions (actor, name, selection, reason) VALUES ($1, $2, $3, $4) RETURNING number"
 FINISH = "UPDATE dead_actions SET count = $2, outcome = $3, finished_at = now() WHERE number = $1"
-NEWEST = "SELECT * FROM dead_actions WHERE $1::bigint IS NULL OR number < $1 ORDER BY number DESC LIMIT $2"
+NEWEST = """
+    SELECT * FROM dead_actions
+    WHERE ($1::bigint IS NULL OR number < $1)
+        AND ($3::text IS NULL OR strpos(lower(actor), lower($3)) > 0) AND ($4::text IS NULL OR name = $4)
+        AND ($5::timestamptz IS NULL OR at >= $5) AND ($6::timestamptz IS NULL OR at < $6)
+    ORDER BY number DESC LIMIT $2
+"""
 ON_LETTER = """
     SELECT * FROM dead_actions
     WHERE number IN (SELECT action FROM dead_decisions WHERE dead_id = $1) ORDER BY number
@@ -43,6 +49,18 @@ class Action:
     name: ActionName
     selection: Selection
     reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """The actions that meet every given condition. `actor`: a part of the name. `since` (inclusive) and `until`
+    (exclusive) compare the time of the start.
+    """
+
+    actor: str | None = None
+    name: ActionName | None = None
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,9 +121,9 @@ async def decide_weaker(
     return len(rows)
 
 
-async def newest(connection: Connection, limit: int, before: int | None) -> list[AuditRow]:
+async def newest(connection: Connection, limit: int, before: int | None, chosen: AuditFilter) -> list[AuditRow]:
     """The newest actions first; `before`: only actions with a lower number."""
-    return [_audit_row(row) for row in await connection.fetch(NEWEST, before, limit)]
+    return [_audit_row(row) for row in await connection.fetch(NEWEST, before, limit, *_conditions(chosen))]
 
 
 async def on_letter(connection: Connection, dead_id: str) -> list[AuditRow]:
@@ -115,3 +133,8 @@ async def on_letter(connection: Connection, dead_id: str) -> list[AuditRow]:
 
 def _audit_row(row: asyncpg.Record) -> AuditRow:
     return AuditRow(**{**row, "selection": from_json(row["selection"])})
+
+
+def _conditions(chosen: AuditFilter) -> tuple[object, ...]:
+    actor = None if chosen.actor is None else storable(chosen.actor, MAX_TEXT)
+    return actor, chosen.name, chosen.since, chosen.until

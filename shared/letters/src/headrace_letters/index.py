@@ -13,7 +13,7 @@ from headrace_clients.postgres_errors import postgres_errors
 from headrace_clients.postgres_migrations import migrate
 from headrace_clients.settings import PostgresSettings
 from headrace_letters import actions
-from headrace_letters.actions import Action, ActionName, AuditRow
+from headrace_letters.actions import Action, ActionName, AuditFilter, AuditRow
 from headrace_letters.bulk_decisions import STATUS_OF, DecidedStatus, Part, Touched, decide_part, part_after
 from headrace_letters.count_source import VISIBLE, count_source
 from headrace_letters.groups import Group, groups_of
@@ -54,6 +54,8 @@ _STATUS_AFTER: Mapping[ReceiptOutcome, Status] = {
     "conflict": "superseded",
 }
 """The status of a letter after this receipt. A failed replay shows up as a new letter."""
+
+EVERY_ACTION = AuditFilter()
 
 
 @asynccontextmanager
@@ -272,10 +274,12 @@ class LetterIndex:
         async with self._transaction() as connection:
             return await part_after(connection, selection, status, self._answered_by(), after)
 
-    async def audit(self, *, limit: int = 50, before: int | None = None) -> list[AuditRow]:
-        """The newest actions first; `before`: only actions with a lower number."""
+    async def audit(
+        self, *, limit: int = 50, before: int | None = None, chosen: AuditFilter = EVERY_ACTION
+    ) -> list[AuditRow]:
+        """The newest actions of the filter first; `before`: only actions with a lower number."""
         async with self._transaction() as connection:
-            return await actions.newest(connection, limit, before)
+            return await actions.newest(connection, limit, before, chosen)
 
     async def actions_on(self, dead_id: str) -> list[AuditRow]:
         """The actions that changed this letter, oldest first."""

@@ -9,7 +9,7 @@ from headrace_runtime.decoder import Decoder
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.store import LinkStore, Store, Stored
+from headrace_worker.store import CountsProducts, LinkedProduct, LinkStore, Observable, Store, Stored
 from headrace_worker.worker import Worker, load_worker, worker_names
 
 SettingsOf = Callable[[Worker], WorkerSettings]
@@ -91,6 +91,26 @@ class InstalledStores:
         """The link sets in one worker's store; an unknown id is missing from the answer."""
         store = self._opened(self._link_stores, name, self.target(name).worker.links)
         return await _in_parts(store.links_of, product_ids)
+
+    async def searchable(self, name: str, kind: Kind, ids: Sequence[str]) -> dict[str, int] | None:
+        """The versions of these entities that a search in one worker's store finds; None if the store cannot say."""
+        store = self._opened(self._stores, name, self.target(name).worker.store)
+        return await _in_parts(partial(store.searchable, kind), ids) if isinstance(store, Observable) else None
+
+    async def products_of(self, name: str, keyword_id: str, limit: int) -> list[LinkedProduct]:
+        """The best products that one worker's store links to a keyword."""
+        store = self._opened(self._link_stores, name, self.target(name).worker.links)
+        return await store.products_of(keyword_id, limit)
+
+    async def product_count(self, name: str, keyword_id: str) -> int | None:
+        """The number of products that one worker's store links to a keyword; None if the store cannot say."""
+        store = self._opened(self._link_stores, name, self.target(name).worker.links)
+        return await store.product_count(keyword_id) if isinstance(store, CountsProducts) else None
+
+    async def live_count(self, name: str, kind: Kind) -> int | None:
+        """The number of entities in one worker's store that are not deleted; None if the store cannot say."""
+        store = self._opened(self._stores, name, self.target(name).worker.store)
+        return await store.live_count(kind) if isinstance(store, Observable) else None
 
     async def everywhere(self, kind: Kind, ids: Sequence[str]) -> dict[str, Mapping[str, Stored]]:
         """What every store contains for these ids, by worker."""

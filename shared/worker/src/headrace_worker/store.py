@@ -107,6 +107,19 @@ class Store(Protocol):
         ...
 
 
+@runtime_checkable
+class Observable(Store, Protocol):
+    """A store that says what its search finds without a text, and how much there is to find."""
+
+    async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
+        """The version of each of these entities that a search finds now; one that it does not find is missing."""
+        ...
+
+    async def live_count(self, kind: Kind) -> int:
+        """The number of entities that are not deleted."""
+        ...
+
+
 class LinkStore(Protocol):
     """The link sets of one store. Every method raises Unavailable if the store does not answer."""
 
@@ -132,4 +145,13 @@ class LinkStore(Protocol):
 
     async def close(self) -> None:
         """Closes the connections."""
+        ...
+
+
+@runtime_checkable
+class CountsProducts(LinkStore, Protocol):
+    """A store of link sets that counts the products of a keyword without reading them."""
+
+    async def product_count(self, keyword_id: str) -> int:
+        """The number of products linked to a keyword."""
         ...

@@ -1,11 +1,13 @@
 """Small SVG charts with a description in words. They have no inline style, because the page's policy forbids it."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from headrace_console.formats.text import count
+from headrace_console.formats.times import delay
 
 MAX_GAP = 1.5
 GAP = 2
@@ -28,6 +30,35 @@ def sparkline(series: Sequence[int], label: str, *, width: int = 132, height: in
         '<svg class="spark" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" preserveAspectRatio="none" '
         'aria-label="{label}"><line x1="0" x2="{w}" y1="{base}" y2="{base}"/>{columns}</svg>'
     ).format(w=width, h=height, base=height - 0.5, label=series_in_words(series, label), columns=columns)
+
+
+def delay_columns(
+    seconds: Sequence[float | None], objective: float | None, label: str, *, width: int = 220, height: int = 44
+) -> Markup:
+    """A column for each step, oldest first, and a line at the objective. None: nothing was measured in that step."""
+    known = [one for one in seconds if one is not None]
+    finite = [one for one in known if not math.isinf(one)]
+    top = max([*finite, (objective or 0.0) * 1.25, 0.001])
+    step = width / max(len(seconds), 1)
+    columns = Markup("").join(
+        Markup('<rect class="{}" x="{:.2f}" y="{:.2f}" width="{:.2f}" height="{:.2f}"/>').format(
+            "over" if objective is not None and one > objective else "under",
+            place * step, height - tall, step * 0.8, tall,
+        )
+        for place, one in enumerate(seconds)
+        if one is not None and (tall := max(MIN_HEIGHT, min(one / top, 1.0) * height))
+    )  # fmt: skip
+    line = Markup("")
+    if objective is not None:
+        line = Markup('<line class="objective" x1="0" x2="{w}" y1="{y:.2f}" y2="{y:.2f}"/>').format(
+            w=width, y=height - objective / top * height
+        )
+    words = f"at most {delay(max(known))}, last {delay(known[-1])}" if known else "nothing was measured"
+    return Markup(
+        '<svg class="spark delays" viewBox="0 0 {w} {h}" width="{w}" height="{h}" role="img" '
+        'preserveAspectRatio="none" aria-label="{label}"><line x1="0" x2="{w}" y1="{base}" y2="{base}"/>{columns}{line}'
+        "</svg>"
+    ).format(w=width, h=height, base=height - 0.5, label=f"{label}: {words}", columns=columns, line=line)
 
 
 def series_in_words(series: Sequence[int], label: str) -> str:

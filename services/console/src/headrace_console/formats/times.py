@@ -1,5 +1,6 @@
 """Times for people: relative, exact, and durations."""
 
+import math
 from datetime import UTC, datetime
 
 from markupsafe import Markup
@@ -48,3 +49,23 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def delay(seconds: float) -> str:
+    """45 ms, 1.2 s, 3 min 20 s; a time above what is measured has no number."""
+    if math.isinf(seconds):
+        return "longer than is measured"
+    return f"{seconds * 1000:.0f} ms" if seconds < 0.9995 else duration(seconds)
+
+
+def milliseconds(number: int) -> str:
+    """With a comma between thousands; a minus sign means before."""
+    return f"{number:,} ms".replace("-", "\u2212")
+
+
+def exact_ms(moment: datetime | None) -> Markup:
+    """The exact time, to the millisecond."""
+    if moment is None:
+        return Markup("")
+    shown = f"{moment.astimezone(UTC):%Y-%m-%d %H:%M:%S}.{moment.microsecond // 1000:03d} UTC"
+    return Markup('<time datetime="{}">{}</time>').format(moment.isoformat(), shown)

@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import pairwise
 
@@ -13,8 +13,10 @@ import structlog
 from aiokafka.errors import KafkaError
 
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions
+from headrace_clients.group_lag import ConsumerGroup, GroupLag, GroupReader, open_group_reader
 from headrace_clients.topic_reader import UnknownTopic
-from headrace_console.monitor.group_lag import ConsumerGroup, GroupLag, GroupReader, open_group_reader
+from headrace_clients.worker_conditions import WorkerCondition, condition_of
+from headrace_console.monitor.delay_history import DelayHistory
 from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies
 from headrace_worker.settings import KafkaSettings
 
@@ -26,6 +28,8 @@ KEPT = 61
 """Readings: the last five minutes."""
 RATE_READINGS = 6
 """Readings: the last half minute."""
+CANARY = "canary"
+"""The process that measures when a search finds a change. Its group reads nothing."""
 ANSWER_WITHIN = 15.0
 """Seconds."""
 
@@ -79,6 +83,19 @@ class WorkerMonitor:
         self.transactions: Sequence[OpenTransaction] = ()
         self.read_at: datetime | None = None
         self.problem = ""
+        self.history = DelayHistory()
+        self.began = datetime.now(UTC)
+
+    async def conditions(self) -> dict[str, WorkerCondition]:
+        """The condition of each worker at the last reading; nothing is known of a worker before the first one."""
+        found = {}
+        for name in dict.fromkeys(watched.group.worker for watched in self.watched):
+            lags = [watched.now for watched in self.watched if watched.group.worker == name and watched.now]
+            if lags and not self.problem:
+                health = self.health.get(name)
+                answers = health is not None and health.answered
+                found[name] = condition_of(lags, health.problems if health and answers else None)
+        return found
 
     def start(self) -> None:
         """Reads every 5 seconds from now on."""
@@ -120,10 +137,20 @@ class WorkerMonitor:
                 names = dict.fromkeys(watched.group.worker for watched in self.watched)
                 found = await asyncio.gather(*(self._health(http, name) for name in names))
                 self.health = {name: health for name, health in zip(names, found, strict=True) if health is not None}
+                self._keep_delays()
                 await asyncio.sleep(INTERVAL)
+
+    def _keep_delays(self) -> None:
+        now = time.monotonic()
+        copies = {name: {address: one.metrics for address, one in health.copies.items()}
+                  for name, health in self.health.items()}  # fmt: skip
+        for name, read in copies.items():
+            self.history.put(now, name, read)
+        self.history.forget_others({address for read in copies.values() for address in read})
 
     async def _health(self, http: httpx.AsyncClient, worker: str) -> WorkerHealth | None:
         if worker in self._addresses:
-            return await health_of(http, self._addresses[worker])
+            health = await health_of(http, self._addresses[worker])
+            return replace(health, copies={self._addresses[worker]: health} if health.answered else {})
         groups = [watched.now for watched in self.watched if watched.group.worker == worker and watched.now]
         return await health_of_copies(http, [address for group in groups for address in group.addresses])

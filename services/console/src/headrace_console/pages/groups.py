@@ -20,7 +20,7 @@ WINDOW = timedelta(hours=24)
 STEPS = 24
 
 
-@router.get("/")
+@router.get("/causes")
 async def groups(request: Request, backend: CurrentBackend, selection: QuerySelection, all: bool = False) -> Response:
     """The causes with open letters; with `all`, the causes without open letters too."""
     found, counts = await asyncio.gather(

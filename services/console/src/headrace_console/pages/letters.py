@@ -14,7 +14,6 @@ from headrace_console.formats.payload import HEX_BYTES, hexdump, shown_payload
 from headrace_console.labels import reason_title
 from headrace_console.page_templates import page
 from headrace_console.selection_fields import WrongSelection
-from headrace_console.store_answers import StoreAnswer, entity_in_stores
 from headrace_letters.actions import AuditRow
 from headrace_letters.edit_preview import edit_versions
 from headrace_letters.edit_version import EditVersion
@@ -22,6 +21,7 @@ from headrace_letters.letter_pages import Page
 from headrace_letters.letter_rows import IndexedLetter
 from headrace_letters.prediction import Prediction, predict
 from headrace_letters.selection import Selection
+from headrace_letters.store_answers import StoreAnswer, entity_in_stores
 from headrace_letters.wording import ACTIONS
 from headrace_runtime.dead_letters import omitted_size
 from headrace_runtime.decoder import KafkaRecord

@@ -4,6 +4,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
 from headrace_console.dependencies import CurrentBackend
+from headrace_console.freshness import partition_lags
 from headrace_console.page_templates import page
 
 router = APIRouter()
@@ -12,4 +13,4 @@ router = APIRouter()
 @router.get("/workers")
 async def workers(request: Request, backend: CurrentBackend) -> Response:
     """The last result of the monitor; the page does not wait for workers."""
-    return page(request, "workers.html", monitor=backend.monitor)
+    return page(request, "workers.html", monitor=backend.monitor, partition_lags=partition_lags)

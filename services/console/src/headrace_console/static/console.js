@@ -15,13 +15,6 @@ for (const panel of document.querySelectorAll("[data-events]")) {
   });
 }
 
-// Parts that are loaded after the page.
-for (const place of document.querySelectorAll("[data-load]")) {
-  fetch(place.dataset.load).then(async (answer) => {
-    if (answer.ok) place.replaceChildren(...parsed(await answer.text()).body.childNodes);
-  });
-}
-
 // Parts that are fetched again while the page is visible.
 for (const part of document.querySelectorAll("[data-refresh]")) {
   setInterval(async () => {

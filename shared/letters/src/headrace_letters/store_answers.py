@@ -21,7 +21,10 @@ ANSWER_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """One store's answer. `version`: None if the store does not contain the id. `problem`: why there is no answer."""
+    """One store's answer. `version`: None if the store does not contain the id. `problem`: why there is no answer.
+
+    `searchable`: the version of an entity that a search finds now; 0 if it finds none, None if the store cannot say.
+    """
 
     store: str
     version: int | None = None
@@ -31,6 +34,7 @@ class StoreAnswer:
     model: str | None = None
     links: Sequence[Link] = ()
     problem: str = ""
+    searchable: int | None = None
 
 
 async def entity_in_stores(stores: InstalledStores, kind: RecordKind, id: str) -> list[StoreAnswer]:
@@ -52,10 +56,14 @@ async def _entity(stores: InstalledStores, name: str, kind: Any, id: str) -> Sto
 
 
 async def _stored_entity(stores: InstalledStores, name: str, kind: Any, id: str) -> StoreAnswer:
-    stored = (await stores.entities(name, kind, [id])).get(id)
+    entities, found = await asyncio.gather(stores.entities(name, kind, [id]), stores.searchable(name, kind, [id]))
+    stored = entities.get(id)
+    searchable = None if found is None else found.get(id, 0)
     if stored is None:
-        return StoreAnswer(name)
-    return StoreAnswer(name, stored.version, stored.deleted, stored.fields, stored.content_hash, stored.model)
+        return StoreAnswer(name, searchable=searchable)
+    return StoreAnswer(
+        name, stored.version, stored.deleted, stored.fields, stored.content_hash, stored.model, searchable=searchable
+    )
 
 
 async def _links(stores: InstalledStores, name: str, product_id: str) -> StoreAnswer:
@@ -85,16 +93,17 @@ async def _within(name: str, asking: Awaitable[A]) -> A | str:
         return f"does not answer within {ANSWER_SECONDS:.0f} s"
     except Exception as error:
         log.error("store_not_read", store=name, exc_info=error)
-        return f"cannot be read ({type(error).__name__}); the console's log has the error"
+        return f"cannot be read ({type(error).__name__}); the log has the error"
 
 
 @dataclass(frozen=True, slots=True)
 class LinkedProducts:
-    """The products that one store links to a keyword: a few, best first."""
+    """The products that one store links to a keyword: a few, best first. `count`: of all; None if it cannot say."""
 
     store: str
     products: Sequence[LinkedProduct] = ()
     problem: str = ""
+    count: int | None = None
 
 
 async def linked_products(stores: InstalledStores, keyword_id: str, limit: int = 20) -> list[LinkedProducts]:
@@ -103,15 +112,15 @@ async def linked_products(stores: InstalledStores, keyword_id: str, limit: int =
 
 
 async def _products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> LinkedProducts:
-    answer = await _within(name, _stored_products(stores, name, keyword_id, limit))
-    return LinkedProducts(name, problem=answer) if isinstance(answer, str) else LinkedProducts(name, answer)
+    asking = asyncio.gather(
+        stores.products_of(name, keyword_id, limit) if limit else _none(), stores.product_count(name, keyword_id)
+    )
+    answer = await _within(name, asking)
+    if isinstance(answer, str):
+        return LinkedProducts(name, problem=answer)
+    products, count = answer
+    return LinkedProducts(name, products, count=count)
 
 
-async def _stored_products(stores: InstalledStores, name: str, keyword_id: str, limit: int) -> Sequence[LinkedProduct]:
-    target = stores.target(name)
-    assert target.worker.links is not None
-    store = target.worker.links(target.settings)
-    try:
-        return await store.products_of(keyword_id, limit)
-    finally:
-        await store.close()
+async def _none() -> list[LinkedProduct]:
+    return []

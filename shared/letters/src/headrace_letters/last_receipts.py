@@ -21,6 +21,7 @@ from headrace_worker.stage import Unavailable
 
 RECORDS_A_PARTITION = 2000
 WITHIN_SECONDS = 5.0
+CONNECT_SECONDS = 5.0
 MAX_SHOWN = 50
 
 
@@ -45,15 +46,25 @@ class LastReceipts:
     complete: bool
 
 
-async def last_receipts(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
-    """Reads the last records of each partition, for at most WITHIN_SECONDS. Raises Unavailable."""
+async def last_receipts(
+    settings: CommonSettings,
+    kind: Kind,
+    id: str,
+    *,
+    records: int = RECORDS_A_PARTITION,
+    within: float = WITHIN_SECONDS,
+) -> LastReceipts:
+    """Reads the last `records` of each partition, for at most `within` seconds. Raises Unavailable."""
     try:
-        return await _read(settings, kind, id)
-    except (KafkaError, UnknownTopic) as error:
+        async with asyncio.timeout(within + CONNECT_SECONDS):
+            return await _read(settings, kind, id, records, within)
+    except TimeoutError as error:
+        raise Unavailable("kafka", f"the receipts cannot be read within {within + CONNECT_SECONDS:.0f} s") from error
+    except (KafkaError, OSError, UnknownTopic) as error:
         raise Unavailable("kafka", f"the receipts cannot be read ({type(error).__name__})") from error
 
 
-async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
+async def _read(settings: CommonSettings, kind: Kind, id: str, records: int, within: float) -> LastReceipts:
     partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
     consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
     consumer.assign(partitions)
@@ -61,14 +72,14 @@ async def _read(settings: CommonSettings, kind: Kind, id: str) -> LastReceipts:
         await consumer.start()
         starts, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
         for partition in partitions:
-            consumer.seek(partition, max(starts[partition], ends[partition] - RECORDS_A_PARTITION))
-        return await _read_until(consumer, ends, _Wanted(kind, id))
+            consumer.seek(partition, max(starts[partition], ends[partition] - records))
+        return await _read_until(consumer, ends, _Wanted(kind, id), within)
     finally:
         await consumer.stop()
 
 
-async def _read_until(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted") -> LastReceipts:
-    deadline = time.monotonic() + WITHIN_SECONDS
+async def _read_until(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted", within: float) -> LastReceipts:
+    deadline = time.monotonic() + within
     found: list[EntityReceipt] = []
     count, oldest = 0, None
     left = {partition for partition, end in ends.items() if await consumer.position(partition) < end}

@@ -1,15 +1,16 @@
 """The lag of consumer groups, from Kafka."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_clients.consumer_groups import committed_offsets, open_clients, unread
-from headrace_clients.worker_copies import groups_of
-from headrace_worker.settings import KafkaSettings
+from headrace_clients.consumer_groups import Offsets, committed_offsets, first_unread, open_clients, unread
+from headrace_clients.worker_copies import Member, groups_of
+from headrace_worker.settings import CommonSettings, KafkaSettings, WorkerSettings
+from headrace_worker.worker import DEAD_LETTERS, Worker, load_worker, rejecting_names, worker_names
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +24,12 @@ class ConsumerGroup:
 
 @dataclass(frozen=True, slots=True)
 class GroupLag:
-    """`lag`: uncommitted records by topic. `committed`: the sum of the committed offsets of all topics.
+    """`lag`: uncommitted records by topic. `first`: the offset of the first of them by partition. `committed`: the sum
+    of the committed offsets of all topics.
 
     `state`: the state in Kafka, such as Stable, Empty or PreparingRebalance. `members`: the number of running copies.
-    `addresses`: of the copies that have announced one that can be reached from here.
+    `addresses`: of the copies that have announced one that can be reached from here. `copies`: all of them.
+    `partitions`: uncommitted records by partition, where there are any.
     """
 
     state: str
@@ -34,6 +37,9 @@ class GroupLag:
     committed: int = 0
     lag: Mapping[str, int] = field(default_factory=dict)
     addresses: Sequence[str] = ()
+    first: Offsets = field(default_factory=dict)
+    copies: Sequence[Member] = ()
+    partitions: Mapping[TopicPartition, int] = field(default_factory=dict)
 
 
 class GroupReader:
@@ -57,15 +63,17 @@ class GroupReader:
             found = members[group.name]
             offsets = committed[group.name]
             read = group.topics | {partition.topic for partition in offsets}
-            lag = unread(
-                starts, {partition: end for partition, end in ends.items() if partition.topic in read}, offsets
-            )
+            ends_of_group = {partition: end for partition, end in ends.items() if partition.topic in read}
+            first = first_unread(starts, ends_of_group, offsets)
             lags[group.name] = GroupLag(
                 found.state,
-                len(found.addresses),
+                len(found.members),
                 sum(offsets.values()),
-                dict(sorted(lag.items())),
+                dict(sorted(unread(starts, ends_of_group, offsets).items())),
                 [address for address in found.addresses if address],
+                first,
+                found.members,
+                {partition: ends[partition] - begin for partition, begin in first.items()},
             )
         return lags
 
@@ -77,6 +85,25 @@ class GroupReader:
             if not topic["error_code"]
             for part in topic["partitions"]
         ]
+
+
+def installed_groups(
+    settings: CommonSettings, settings_of: Callable[[Worker], WorkerSettings] = lambda worker: worker.settings()
+) -> list[ConsumerGroup]:
+    """The consumer groups of every installed worker; a worker with a listener has two. Imports every worker."""
+    groups = []
+    for name in worker_names():
+        worker = load_worker(name)
+        of_worker = settings_of(worker)
+        group = f"{settings.topic_prefix}{name}"
+        topics = {*worker.inputs(of_worker), settings.topics.replay(name)}
+        if name == DEAD_LETTERS:
+            topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
+        groups.append(ConsumerGroup(name, group, frozenset(topics)))
+        if worker.listener is not None:
+            reports = frozenset(worker.listener.inputs(of_worker))
+            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports))
+    return groups
 
 
 @asynccontextmanager
