@@ -6,11 +6,12 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -203,6 +204,49 @@ def test_published_entities_can_be_searched_after_wait(running: Cli) -> None:
         assert hit["fields"]["price"] == 12.5
         (hit,) = running.json("search", f"lantern {keyword}", "--in", store, "--kind", "keyword", "--limit", "1")
         assert hit["id"] == keyword
+    check_journey(running.json("where", id), 1)
+    check_journey(running.json("where", keyword, "--kind", "keyword"), 3)
+    check_status({one["group"].rpartition(".")[2]: one for one in json.loads(running("status", "--json").stdout)})
+
+
+def check_status(workers: Mapping[str, dict[str, Any]]) -> None:
+    """Every worker runs on this machine and has settled all of its records."""
+    for name in ("embed", "link", *STORES):
+        found = workers[name]
+        assert (found["state"], found["copies"], found["answering"]) == ("ready", 1, 1)
+        assert found["hosts"] == [socket.gethostname()]
+        assert (found["records_to_go"], found["lag_seconds"]) == (0, 0.0)
+        assert found["records_a_second"] >= 0
+    for name in STORES:
+        assert 0 < workers[name]["delay_p50"] <= workers[name]["delay_p99"] < 200
+        assert min(workers[name]["live"].values()) >= 1
+    assert set(workers["qdrant"]["live"]) == {"product", "keyword"}
+    assert workers["embed"]["dead_letters_waiting"] >= 0
+    assert workers["embed"]["live"] == {}
+
+
+def check_journey(found: dict[str, Any], version: int) -> None:
+    """Every worker has settled this version, and a search in every store finds it."""
+    assert (found["version"], found["settled"], found["missing"]) == (version, True, [])
+    assert found["occurred_at"] <= found["published_at"]
+    outcomes = {one["worker"]: (one["outcome"], one["milliseconds"]) for one in found["workers"]}
+    assert {"embed", *STORES} <= set(outcomes)
+    for name in ("embed", *STORES):
+        outcome, milliseconds = outcomes[name]
+        assert outcome == "applied"
+        assert 0 <= milliseconds < 200_000
+    assert outcomes["qdrant"][1] >= outcomes["embed"][1]
+    searches = {one["store"]: (one["version"], one["found_by_search"]) for one in found["stores"]}
+    assert searches == dict.fromkeys(STORES, (version, True))
+    if found["kind"] == "product":
+        assert outcomes["link"][0] in ("applied", "superseded")
+        assert {one["store"]: len(one["links"]) > 0 for one in found["links"]} == dict.fromkeys(
+            ("elasticsearch", "link", "pgvector"), True
+        )
+    else:
+        assert {one["store"]: one["count"] > 0 for one in found["linked_products"]} == dict.fromkeys(
+            ("elasticsearch", "link", "pgvector"), True
+        )
 
 
 def test_a_list_of_ids_is_deleted_everywhere(running: Cli) -> None:
@@ -232,6 +276,15 @@ async def test_dead_letters_are_listed_and_cannot_control_the_terminal(running: 
         assert shown.returncode == 0, shown.stderr
         assert "\x1b" not in shown.stdout
         assert call[0] == "groups" or r"\x1b[2J[bold]" in shown.stdout
+    shown = running("where", hostile)
+    assert shown.returncode == 1
+    assert "\x1b" not in shown.stdout
+    for worker in ("embed", "elasticsearch"):
+        assert re.search(rf"^  {worker}: dead letter \(waiting\): invalid: ", shown.stdout, re.MULTILINE), shown.stdout
+    assert "  qdrant: not settled: it reads the records of embed, which rejected it\n" in shown.stdout
+    unknown = running("where", "no such product", "--json")
+    assert unknown.returncode == 1
+    assert json.loads(unknown.stdout)["missing"] == ["no version of the product is known"]
 
 
 async def test_wait_says_which_records_became_dead_letters_and_how_many_wait(running: Cli) -> None:
@@ -279,6 +332,10 @@ def test_wait_and_status_name_what_is_down_held_or_not_running(make: Make) -> No
             "pgvector": "not ready", "qdrant": "not running",
         }  # fmt: skip
         assert "of the last 10 products: " in states["pgvector"]["problems"][0]
+        assert states["embed"]["records_to_go"] == 1
+        assert (states["embed"]["lag_seconds"], states["embed"]["delay_p99"]) == (None, None)
+        assert states["pgvector"]["lag_seconds"] > 0
+        assert states["elasticsearch"]["live"] == {}
     finally:
         workers.terminate()
         workers.wait(STOPS_WITHIN)

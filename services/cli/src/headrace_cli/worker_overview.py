@@ -1,9 +1,10 @@
 """The workers as `headrace status` shows them. Importing this imports every installed worker."""
 
 import asyncio
+import math
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
@@ -11,26 +12,39 @@ from rich.table import Table
 from headrace_cli.kafka_offsets import NO_ANSWER, KafkaOffsets, open_offsets
 from headrace_cli.output import inert, table
 from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, letter_reader, levels
+from headrace_cli.worker_measures import Measures, delays_of, lag_seconds, measures, spoken_delay
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions, unread
 from headrace_clients.topic_reader import UnknownTopic
+from headrace_clients.worker_metrics import Buckets, quantile
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import CommonSettings
 
 STYLES = {"ready": "green", "not known": "yellow", "not ready": "red", "not running": "red"}
-ANSWER_SECONDS = 10.0
+ANSWER_SECONDS = 20.0
+RATE_SECONDS = 1.0
+CANARY = "canary"
+"""The process that measures when a search finds a change. It is listed if it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """`to_go`: by consumer group, the records that it has not committed."""
+    """`to_go`: by consumer group, the records that it has not committed. `rates`: records a second that it commits;
+    `ages`: seconds since the oldest record that it has not settled was published to its topic. `delays`: by group, from
+    publication to applied. What is not known is missing.
+    """
 
     states: Sequence[WorkerState]
     to_go: Mapping[str, int]
+    rates: Mapping[str, float]
+    ages: Mapping[str, float]
+    delays: Mapping[str, Buckets]
+    measures: Measures
     transactions: Sequence[OpenTransaction]
 
 
 def read_workers(settings: CommonSettings) -> Workers | str:
-    """The workers, or why nothing is known of them."""
+    """The workers, or why nothing is known of them. It takes a second, in which it measures the rates."""
     try:
         return asyncio.run(_read(settings))
     except (*NO_ANSWER, UnknownTopic) as error:
@@ -38,28 +52,74 @@ def read_workers(settings: CommonSettings) -> Workers | str:
 
 
 def worker_objects(workers: Workers) -> list[dict[str, Any]]:
-    """An object has the keys of a server and further ones; its name is that of the consumer group, or the partition."""
+    """An object has the keys of a server and further ones; its name is that of the consumer group, or the partition.
+    Times are in seconds; what is not known is null.
+    """
     common: dict[str, Any] = {"pid": None, "ports": {}}
-    groups = [
-        {"name": one.group, "state": one.state, **common, **asdict(one), "records_to_go": workers.to_go[one.group]}
-        for one in workers.states
-    ]
+    groups = [{"name": one.group, "state": one.state, **common, **_measured(one, workers)} for one in workers.states]
     return groups + [
         {"name": f"{one.topic}-{one.partition}", "state": "open transaction", **common, "records": one.records}
         for one in workers.transactions
     ]
 
 
+def _measured(one: WorkerState, workers: Workers) -> dict[str, Any]:
+    group, delays = one.group, workers.delays.get(one.group, {})
+    p50, p99 = (_finite(quantile(delays, share)) for share in (0.5, 0.99))
+    return {
+        "worker": one.worker,
+        "group": group,
+        "copies": one.copies,
+        "answering": one.answering,
+        "problems": list(one.problems),
+        "notes": list(one.notes),
+        "conflicts": one.conflicts,
+        "hosts": list(one.hosts),
+        "records_to_go": workers.to_go[group],
+        "records_a_second": workers.rates.get(group),
+        "lag_seconds": workers.ages.get(group),
+        "delay_p50": p50,
+        "delay_p99": p99,
+        "dead_letters_waiting": workers.measures.waiting.get(one.worker),
+        "live": dict(workers.measures.live.get(one.worker, {})),
+    }
+
+
+def _finite(seconds: float | None) -> float | None:
+    return None if seconds is None or math.isinf(seconds) else round(seconds, 4)
+
+
 def worker_table(workers: Workers) -> Table:
     """A row for each consumer group."""
-    numbers = ("copies", "records to go", "conflicts")
+    numbers = ("copies", "records/s", "lag", "lag s", "p50 / p99 s", "dead", "conflicts")
     shown = table("consumer group", "state", *numbers, "problems and notes", right=numbers)
     for one in workers.states:
         conflicts = f"{one.conflicts:,}" if one.answering else "–"
         says = inert("; ".join([*one.problems, *one.notes]))
         state = f"[{STYLES[one.state]}]{one.state}[/]"
-        shown.add_row(one.group, state, str(one.copies), f"{workers.to_go[one.group]:,}", conflicts, says)
+        waiting = _number(workers.measures.waiting.get(one.worker), ",")
+        shown.add_row(
+            one.group, state, str(one.copies), _number(workers.rates.get(one.group), ",.0f"),
+            f"{workers.to_go[one.group]:,}", _number(workers.ages.get(one.group), ",.1f"),
+            spoken_delay(workers.delays.get(one.group, {})), waiting, conflicts, says,
+        )  # fmt: skip
+    shown.caption = (
+        "lag: records not committed; lag s: age of the oldest; p50 / p99: from publication to applied; "
+        "dead: letters that wait; –: not known"
+    )
     return shown
+
+
+def store_table(workers: Workers) -> Table:
+    """The live entities of each store."""
+    shown = table("store", "live products", "live keywords", right=("live products", "live keywords"))
+    for name, counts in workers.measures.live.items():
+        shown.add_row(name, *(_number(counts.get(kind), ",") for kind in SOURCE_NAMES))
+    return shown
+
+
+def _number(value: float | None, form: str) -> str:
+    return "–" if value is None else format(value, form)
 
 
 def transaction_lines(workers: Workers) -> list[str]:
@@ -72,16 +132,40 @@ def transaction_lines(workers: Workers) -> list[str]:
 
 async def _read(settings: CommonSettings) -> Workers:
     readers = [*installed_readers(settings), *installed_listeners(settings), letter_reader(settings)]
-    async with asyncio.timeout(ANSWER_SECONDS):
-        states = await worker_states(settings.kafka, readers)
-        async with open_offsets(settings.kafka, time.monotonic()) as offsets:
-            to_go = {reader.group: await _to_go(offsets, reader) for reader in readers}
-        return Workers(
-            states, to_go, await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
-        )
+    canary = Reader(CANARY, f"{settings.topic_prefix}{CANARY}", frozenset())
+    async with asyncio.timeout(ANSWER_SECONDS), open_offsets(settings.kafka, time.monotonic()) as offsets:
+        began = time.monotonic()
+        before = {reader.group: sum((await offsets.committed(reader.group)).values()) for reader in readers}
+        *states, of_canary = await worker_states(settings.kafka, [*readers, canary])
+        found = await measures()
+        transactions = await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
+        await asyncio.sleep(max(0.0, began + RATE_SECONDS - time.monotonic()))
+        seconds = time.monotonic() - began
+        after = {reader.group: sum((await offsets.committed(reader.group)).values()) for reader in readers}
+        to_go = {reader.group: await _to_go(offsets, reader) for reader in readers}
+    topics = {reader.group: _topics(reader) for reader in readers}
+    ages = {one.group: lag_seconds(one, topics[one.group], of_canary.metrics) for one in states}
+    return Workers(
+        [*states, *([of_canary] if of_canary.copies else [])],
+        to_go | {of_canary.group: 0},
+        {group: max(0, after[group] - before[group]) / seconds for group in before},
+        {group: age for group, age in ages.items() if age is not None},
+        {one.group: delays_of(one) for one in states if not _is_listener(one)},
+        found,
+        transactions,
+    )
+
+
+def _is_listener(state: WorkerState) -> bool:
+    """A listener shares the metrics of its worker, whose group has the worker's name at its end."""
+    return not state.group.endswith(state.worker)
+
+
+def _topics(reader: Reader) -> frozenset[str]:
+    return reader.topics | ({reader.replay} if reader.replay else set())
 
 
 async def _to_go(offsets: KafkaOffsets, reader: Reader) -> int:
-    partitions = await offsets.partitions(reader.topics | ({reader.replay} if reader.replay else set()))
+    partitions = await offsets.partitions(_topics(reader))
     starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
     return sum(unread(starts, ends, await offsets.committed(reader.group)).values())

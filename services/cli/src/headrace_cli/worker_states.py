@@ -9,6 +9,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from headrace_cli.topic_graph import Reader
 from headrace_clients.kafka import client_options
 from headrace_clients.worker_copies import groups_of, reports_of
+from headrace_clients.worker_metrics import WorkerMetrics
 from headrace_worker.settings import KafkaSettings
 
 
@@ -16,7 +17,8 @@ from headrace_worker.settings import KafkaSettings
 class WorkerState:
     """One consumer group of a worker. `copies`: its members. `answering`: those whose /readyz was read.
 
-    `problems`, `notes`: one line each, of all copies that answer. `conflicts`: their sum.
+    `problems`, `notes`: one line each, of all copies that answer. `conflicts`: their sum. `hosts`: of the members.
+    `metrics`: of each copy that answers.
     """
 
     worker: str
@@ -26,6 +28,8 @@ class WorkerState:
     problems: Sequence[str]
     notes: Sequence[str]
     conflicts: int
+    hosts: Sequence[str] = ()
+    metrics: Sequence[WorkerMetrics] = ()
 
     @property
     def state(self) -> Literal["not running", "not ready", "ready", "not known"]:
@@ -63,8 +67,19 @@ async def worker_states(settings: KafkaSettings, readers: Sequence[Reader]) -> l
         of_group = [reports[address] for address in addresses if address and address in reports]
         problems = dict.fromkeys(problem for report in of_group for problem in report.problems)
         notes = dict.fromkeys(note for report in of_group for note in report.notes)
-        copies, conflicts = (len(addresses), len(of_group)), sum(report.conflicts for report in of_group)
-        states.append(WorkerState(reader.worker, reader.group, *copies, tuple(problems), tuple(notes), conflicts))
+        states.append(
+            WorkerState(
+                reader.worker,
+                reader.group,
+                copies=len(addresses),
+                answering=len(of_group),
+                problems=tuple(problems),
+                notes=tuple(notes),
+                conflicts=sum(report.conflicts for report in of_group),
+                hosts=tuple(member.host for member in groups[reader.group].members),
+                metrics=tuple(report.metrics for report in of_group),
+            )
+        )
     return states
 
 

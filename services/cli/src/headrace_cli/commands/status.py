@@ -2,15 +2,21 @@
 
 import os
 import socket
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.text import Text
 
 from headrace_cli.environment import DEFAULT_DATA_DIR, WithoutSettings
-from headrace_cli.errors import NOT_DONE
+from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
 from headrace_cli.options import AsJson, DataDir
-from headrace_cli.output import print_json, screen, table
+from headrace_cli.output import inert, print_json, screen, table
 from headrace_cli.servers import stack
 from headrace_local.record import read_settings
 from headrace_local.stack import ServerStatus
@@ -22,30 +28,54 @@ if TYPE_CHECKING:
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 STYLES = {"running": "green", "paused": "yellow", "stopped": "red"}
 CONNECT_SECONDS = 2.0
+WATCH_SECONDS = 2.0
 
 
 @app.command(cls=WithoutSettings)
-def status(data_dir: DataDir = DEFAULT_DATA_DIR, as_json: AsJson = False) -> None:
-    """Show the servers that `headrace up` started, and the workers that Kafka knows.
+def status(
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+    as_json: AsJson = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it again every two seconds, until Ctrl-C.")] = False,
+) -> None:
+    """Show the servers that `headrace up` started, and the workers that Kafka knows: their state, copies, records a
+    second, lag in records and seconds, delay from publication to applied since their start, dead letters that wait, and
+    the live entities of each store.
 
-    The workers are those of the settings' Kafka. Exit status 1 unless all servers run.
+    The workers are those of the settings' Kafka; each copy is found by what it announces there. What is not known is
+    shown as "–", in JSON as null. Exit status 1 unless all servers run; with --watch 0.
     """
+    if watch and as_json:
+        raise CommandError("--watch shows tables: call --json again instead", WRONG_CALL)
+    if watch:
+        _watch(data_dir)
+        return
     servers = stack(data_dir)
     found = servers.status()
     workers = _workers(data_dir)
     if as_json:
         print_json([*map(_object, found), *_worker_objects(workers)])
     else:
-        if not found:
-            screen().print(f"no servers in {data_dir}: start them with `headrace up`")
-        else:
-            shown = table("server", "state", "pid", "ports", "log")
-            for server in found:
-                shown.add_row(*_row(server), str(servers.log_path(server.name)))
-            screen().print(shown)
-        _print_workers(workers)
+        screen().print(_shown(data_dir, found, workers))
     if not found or any(server.state != "running" for server in found):
         raise typer.Exit(NOT_DONE)
+
+
+def _watch(data_dir: Path) -> None:
+    with suppress(KeyboardInterrupt), Live(console=screen(), auto_refresh=False) as live:
+        while True:
+            found = stack(data_dir).status()
+            live.update(_shown(data_dir, found, _workers(data_dir)), refresh=True)
+            time.sleep(WATCH_SECONDS)
+
+
+def _shown(data_dir: Path, found: Sequence[ServerStatus], workers: "Workers | str") -> Group:
+    servers: RenderableType = Text(f"no servers in {data_dir}: start them with `headrace up`")
+    if found:
+        log_path = stack(data_dir).log_path
+        servers = table("server", "state", "pid", "ports", "log")
+        for server in found:
+            servers.add_row(*_row(server), str(log_path(server.name)))
+    return Group(servers, *_shown_workers(workers))
 
 
 def _workers(data_dir: Path) -> "Workers | str":
@@ -78,15 +108,12 @@ def _worker_objects(workers: "Workers | str") -> list[dict[str, Any]]:
     return worker_objects(workers)
 
 
-def _print_workers(workers: "Workers | str") -> None:
+def _shown_workers(workers: "Workers | str") -> list[RenderableType]:
     if isinstance(workers, str):
-        screen().print(f"nothing is known of the workers: {workers}", markup=False, soft_wrap=True)
-        return
-    from headrace_cli.worker_overview import transaction_lines, worker_table
+        return [inert(f"nothing is known of the workers: {workers}")]
+    from headrace_cli.worker_overview import store_table, transaction_lines, worker_table
 
-    screen().print(worker_table(workers))
-    for line in transaction_lines(workers):
-        screen().print(line, markup=False, soft_wrap=True)
+    return [worker_table(workers), store_table(workers), *map(inert, transaction_lines(workers))]
 
 
 def _object(server: ServerStatus) -> dict[str, Any]:
