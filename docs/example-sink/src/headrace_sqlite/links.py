@@ -42,6 +42,7 @@ PRODUCTS_OF = """
     FROM links l JOIN entities s ON s.kind = 'product_links' AND s.id = l.product_id
     WHERE l.keyword_id = ? ORDER BY l.score DESC, s.id LIMIT ?
 """
+PRODUCT_COUNT = "SELECT count(*) FROM links WHERE keyword_id = ?"
 
 
 def replace_links(connection: sqlite3.Connection, links: ProductLinks) -> None:

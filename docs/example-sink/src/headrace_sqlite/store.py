@@ -31,6 +31,7 @@ TABLES = "SELECT name FROM sqlite_schema WHERE type = 'table' ORDER BY name"
 COLUMNS = "id, version, deleted, fields, digest"
 STORED = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id IN (SELECT value FROM json_each(?))"  # noqa: S608
 PAGE = f"SELECT {COLUMNS} FROM entities WHERE kind = ? AND id > ? ORDER BY id LIMIT 1000"  # noqa: S608
+LIVE_COUNT = "SELECT count(*) FROM entities WHERE kind = ? AND NOT deleted"
 SEARCH = f"""
     SELECT {COLUMNS} FROM (
         SELECT {COLUMNS}, coalesce(fields ->> 'title', fields ->> 'text') AS words FROM entities
@@ -73,6 +74,17 @@ class SqliteStore:
         """Live entities whose title or text contains the words as they are written, shortest first."""
         found = [stored(row) for row in await self._rows(SEARCH, query.kind, query.text, query.limit)]
         return [Hit(entity.id, 1.0, entity.fields) for entity in found]
+
+    async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
+        return {id: entity.version for id, entity in (await self.get(kind, ids)).items() if not entity.deleted}
+
+    async def live_count(self, kind: Kind) -> int:
+        ((number,),) = await self._rows(LIVE_COUNT, kind)
+        return int(number)
+
+    async def product_count(self, keyword_id: str) -> int:
+        ((number,),) = await self._rows(links.PRODUCT_COUNT, keyword_id)
+        return int(number)
 
     async def links_of(self, product_ids: Sequence[str]) -> dict[str, ProductLinks]:
         rows = await self._rows(links.SETS_OF, json.dumps(list(product_ids)))
