@@ -4,9 +4,10 @@ import socket
 
 import pytest
 from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssignor
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 
 from headrace_clients.copy_address import CopyAddress, announced, assignors
-from headrace_clients.worker_copies import report_in
+from headrace_clients.worker_copies import assigned, report_in
 from headrace_worker.settings import HttpSettings
 
 HERE = socket.gethostname()
@@ -60,3 +61,10 @@ def test_a_report_has_the_problems_of_the_worker_and_of_its_listener() -> None:
 def test_an_invalid_report_is_refused(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"Expecting value|is not a worker's report"):
         report_in(body)
+
+
+def test_the_partitions_of_a_member_are_read_from_its_assignment_and_none_from_anything_else() -> None:
+    assignment = ConsumerProtocolMemberAssignment(0, [("t", [1, 0]), ("a", [2])], b"").encode()
+    assert assigned(assignment) == [("a", 2), ("t", 0), ("t", 1)]
+    for other in (b"", b"\x00\x00\x00", b"nonsense"):
+        assert assigned(other) == []
