@@ -129,6 +129,8 @@ def test_a_worker_behind_one_that_has_not_settled_waits_for_it() -> None:
 def test_a_letter_that_was_resolved_and_one_of_another_version_are_no_cause() -> None:
     for other in (letter("qdrant", status="resolved"), letter("qdrant", version=6)):
         assert of(letters=[other]).missing == []
+        unsettled = of(stored=[stored("qdrant", None, 0)], receipts=receipts(receipt("embed", 40)), letters=[other])
+        assert unsettled.passages[2].outcome is None
 
 
 def test_a_conflict_is_missing_although_another_receipt_says_applied() -> None:
