@@ -57,6 +57,6 @@ def _content(change: Change) -> dict[str, object]:
 
 def _in_order(value: Any) -> Any:
     # Most values are text or numbers, and a call for each of them takes longer than all the rest.
-    if type(value) is dict:
+    if isinstance(value, dict):
         return {key: _in_order(one) if type(one := value[key]) in _NESTED else one for key in sorted(value)}
     return [_in_order(one) if type(one) in _NESTED else one for one in value]
