@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from headrace_cli.worker_stores import workers
 from headrace_schemas.topics import SOURCE_NAMES, Topics
+from headrace_worker.opened_stores import workers
 from headrace_worker.settings import CommonSettings
 from headrace_worker.worker import DEAD_LETTERS, rejecting_names
 

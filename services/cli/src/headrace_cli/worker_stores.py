@@ -1,27 +1,14 @@
 """The stores that the installed workers write to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_worker.opened_stores import opened, workers
 from headrace_worker.store import LinkStore, ServesModel, Store, Tables
-from headrace_worker.worker import Worker, load_worker, worker_names
-
-
-class Closable(Protocol):
-    """Any object that has connections to close."""
-
-    async def close(self) -> None: ...
-
-
-C = TypeVar("C", bound=Closable)
-
-
-def workers() -> list[Worker]:
-    """Every installed worker."""
-    return [load_worker(name) for name in worker_names()]
+from headrace_worker.worker import Worker, load_worker
 
 
 def installed_worker(name: str) -> Worker:
@@ -38,14 +25,14 @@ async def open_store(name: str) -> AsyncIterator[Store]:
     worker = installed_worker(name)
     if worker.store is None:
         raise CommandError(f"the worker {name} has no store to search", WRONG_CALL)
-    async with _opened({worker: worker.store}) as stores:
+    async with opened({worker: worker.store}) as stores:
         yield stores[name]
 
 
 @asynccontextmanager
 async def open_stores() -> AsyncIterator[dict[str, Store]]:
     """Worker name to its store of products and keywords, for every worker that has one; closed on exit."""
-    async with _opened({worker: worker.store for worker in workers() if worker.store is not None}) as stores:
+    async with opened({worker: worker.store for worker in workers() if worker.store is not None}) as stores:
         yield stores
 
 
@@ -60,14 +47,14 @@ async def open_link_store(name: str) -> AsyncIterator[LinkStore]:
     worker = installed_worker(name)
     if worker.links is None:
         raise CommandError(f"the worker {name} has no link sets; these do: {', '.join(link_store_names())}", WRONG_CALL)
-    async with _opened({worker: worker.links}) as stores:
+    async with opened({worker: worker.links}) as stores:
         yield stores[name]
 
 
 @asynccontextmanager
 async def open_link_stores() -> AsyncIterator[dict[str, LinkStore]]:
     """Worker name to its store of link sets, for every worker that has one; closed on exit."""
-    async with _opened({worker: worker.links for worker in workers() if worker.links is not None}) as stores:
+    async with opened({worker: worker.links for worker in workers() if worker.links is not None}) as stores:
         yield stores
 
 
@@ -106,15 +93,5 @@ async def _each_opened() -> AsyncIterator[dict[str, Tables]]:
     for worker in workers():
         if opener := worker.store or worker.links or worker.tables:
             openers[worker] = opener
-    async with _opened(openers) as stores:
+    async with opened(openers) as stores:
         yield stores
-
-
-@asynccontextmanager
-async def _opened(openers: Mapping[Worker, Callable[[Any], C]]) -> AsyncIterator[dict[str, C]]:
-    async with AsyncExitStack() as stack:
-        opened: dict[str, C] = {}
-        for worker, opener in openers.items():
-            opened[worker.name] = opener(worker.settings())
-            stack.push_async_callback(opened[worker.name].close)
-        yield opened

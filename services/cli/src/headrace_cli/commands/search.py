@@ -11,8 +11,9 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import print_json, screen
 from headrace_cli.store_search import query_vectors, stores_vectors
 from headrace_cli.store_search import search as search_store
-from headrace_cli.worker_stores import installed_worker, open_store, workers
+from headrace_cli.worker_stores import installed_worker, open_store
 from headrace_schemas.fields import Kind
+from headrace_worker.opened_stores import workers
 from headrace_worker.store import Hit, Query
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
