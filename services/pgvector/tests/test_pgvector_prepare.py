@@ -14,6 +14,7 @@ from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import PgvectorStage, open_stage
 from headrace_pgvector.store import PgvectorStore
 from headrace_pgvector.tables import Tables
+from headrace_schemas.canary import CANARY_ID
 from headrace_worker.stage import Applied, Conflict, Unavailable
 from headrace_worker.store import Query
 
@@ -136,3 +137,26 @@ async def test_the_views_of_links_stay_on_their_model_until_they_are_moved(
     assert await store.serve() == await store.prepare() == []
     assert [row[0] for row in await sql.fetch(keywords)] == ["y", "z"]
     await store.close()
+
+
+async def test_the_views_of_links_of_an_earlier_release_hide_the_canary_and_stay_on_their_model(
+    settings: PgvectorSettings, stage: PgvectorStage, sql: Sql
+) -> None:
+    canary = link_set(CANARY_ID, 1, [CANARY_ID])
+    assert await stage.apply([link_set("a", 1, ["x"]), canary]) == [Applied(), Applied()]
+    role = f"reader_{settings.postgres.dsn.get_secret_value()[-8:]}"
+    for name in PUBLIC:
+        await sql.execute(f'CREATE OR REPLACE VIEW {name} AS SELECT * FROM "{name}__{settings.model}"')
+    await sql.execute(f"CREATE ROLE {role}; GRANT SELECT ON {', '.join(PUBLIC)} TO {role}")
+    other = PgvectorStore(settings.model_copy(update={"model": "other"}))
+    store = PgvectorStore(settings)
+    try:
+        assert sum("view" in line for line in await other.prepare()) == len(PUBLIC)
+        assert await store.prepare() == await other.prepare() == []
+        for name in PUBLIC:
+            assert [row["product_id"] for row in await sql.fetch(f"SELECT product_id FROM {name}")] == ["a"]
+            assert await sql.fetchval("SELECT has_table_privilege($1, $2, 'SELECT')", role, name)
+    finally:
+        await store.close()
+        await other.close()
+        await sql.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded
 from headrace_schemas import headers
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.fields import MAX_VERSION
 from headrace_schemas.links import ProductLinks
@@ -258,3 +259,14 @@ def test_the_decoder_returns_a_result_for_any_bytes(
 @given(st.binary(min_size=500, max_size=500))
 def test_500_random_bytes_are_a_dead_letter(value: bytes) -> None:
     assert dead(kafka_record(value, b"p1"))[0] in ("not_json", "invalid")
+
+
+def test_a_worker_that_does_not_take_the_canary_ignores_it_whatever_it_contains() -> None:
+    unaware = Decoder(INPUTS, REPLAY_TOPIC, without_canary=True)
+    canary = kafka_record(product(CANARY_ID, 7))
+    deleted = kafka_record(None, CANARY_ID.encode(), headers=[(headers.VERSION, b"8")])
+    damaged = kafka_record(b"{nope", CANARY_ID.encode())
+    assert [unaware.decode(record) for record in (canary, deleted, damaged)] == [
+        Ignored(record, "product") for record in (canary, deleted, damaged)
+    ]
+    assert change(kafka_record(product("p1", 7)), unaware).version == change(canary).version == 7

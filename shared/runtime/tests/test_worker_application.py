@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from harness.records import product
 
 from headrace_runtime import app, main
 from headrace_runtime.health import Health
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.headers import PUBLISHED_AT
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
@@ -95,3 +97,17 @@ async def test_a_worker_writes_one_line_when_it_is_ready(consumers: FakeConsumer
             await group.assign(TopicPartition("headrace.products", 1))
             await asyncio.sleep(0.3)
     assert [line["partitions"] for line in lines if line["event"] == "worker_ready"] == [1]
+
+
+@pytest.mark.parametrize(("takes", "stored"), [(False, {"p1"}), (True, {"p1", CANARY_ID})])
+async def test_only_a_worker_that_takes_the_canary_gets_it(
+    consumers: FakeConsumers, published: Any, takes: bool, stored: set[str]
+) -> None:
+    stage = MemoryStage()
+    application = app.build(replace(memory_worker(stage), takes_canary=takes), WorkerSettings())
+    async with application.start_lifespan_context():
+        group = await consumers.group("headrace.memory")
+        assert await group.deliver(kafka_record(product(CANARY_ID, 1)), kafka_record(product("p1", 1), offset=1)) == (
+            "committed"
+        )
+    assert {id for _, id in stage.stored} == stored

@@ -22,4 +22,5 @@ worker = Worker(
     database="elasticsearch",
     store=open_store,
     links=open_store,
+    takes_canary=True,
 )

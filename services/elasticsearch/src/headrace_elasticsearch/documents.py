@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 from pydantic_core import to_json
 
 from headrace_elasticsearch.indices import Index
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
 from headrace_schemas.fields import Kind
@@ -31,14 +32,16 @@ def action(change: Indexed, index: Index, now: datetime) -> Action:
 
 
 def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
-    """The document of a change: the record's fields that are not null, or a tombstone.
+    """The document of a change: the record's fields that are not null, or a tombstone. The document of the canary has
+    fields, and is marked as deleted, so that the filter of the aliases hides it.
 
     `deleted_at` of a tombstone is the time of the write, so that its age starts when this store receives it.
     """
     if change.deleted:
         own = {index.id_field: change.id, "deleted": True, "deleted_at": now.isoformat(timespec="milliseconds")}
     else:
-        own = {name: value for name, value in _fields(change).items() if value is not None} | {"deleted": False}
+        own = {name: value for name, value in _fields(change).items() if value is not None}
+        own["deleted"] = change.id == CANARY_ID
     own["version"] = change.version
     if digest := digest_of(change):
         own["digest"] = digest
@@ -56,12 +59,13 @@ def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
 def stored_links(hit: Mapping[str, Any]) -> ProductLinks:
     """The link set of such a hit, as it is stored, without validation."""
     source = hit["_source"]
+    deleted = source["deleted"]
     return ProductLinks.model_construct(
         product_id=hit["_id"],
         version=hit["_version"],
-        deleted=source["deleted"],
-        title=source.get("title"),
-        links=tuple(Link.model_construct(**link) for link in source.get("keywords", ())),
+        deleted=deleted,
+        title=None if deleted else source.get("title"),
+        links=() if deleted else tuple(Link.model_construct(**link) for link in source.get("keywords", ())),
     )
 
 

@@ -3,6 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
+from headrace_elasticsearch.indices import Index
+from headrace_schemas.canary import CANARY_ID, CANARY_WORDS
+
 
 def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
     """Any word of the text in any field; the whole text as a phrase scores higher.
@@ -22,6 +25,16 @@ def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
     }
 
 
+def canary(index: Index) -> dict[str, Any]:
+    """The canary by its words. A deleted one has no words."""
+    return {"bool": {"must": matching(CANARY_WORDS, index.searched), "filter": _is_canary(index)}}
+
+
+def canary_linked_to_canary(index: Index) -> dict[str, Any]:
+    """The set of the canary product, if it has a link to the canary keyword."""
+    return {"bool": {"filter": [linked_to(CANARY_ID), _is_canary(index)]}}
+
+
 def linked_to(keyword_id: str) -> dict[str, Any]:
     """The products with a link to this keyword; the inner hit of each is that link."""
     inner = {"size": 1, "_source": ["keywords.rank", "keywords.score"]}
@@ -38,6 +51,10 @@ def by_score_of(keyword_id: str) -> list[dict[str, Any]]:
     """Sorts products by the score of their link to this keyword, highest first, then by id."""
     own = {"nested": {"path": "keywords", "filter": _is(keyword_id)}}
     return [{"keywords.score": {"order": "desc"} | own}, {"product_id": {"order": "asc"}}]
+
+
+def _is_canary(index: Index) -> dict[str, Any]:
+    return {"term": {index.id_field: CANARY_ID}}
 
 
 def _is(keyword_id: str) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The read side: what the indices store, and what a search finds."""
 
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -11,8 +12,16 @@ from headrace_elasticsearch.documents import linked_product, stored, stored_link
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.preparation import prepare, serve, write_index
-from headrace_elasticsearch.queries import by_score_of, has_link_to, linked_to, matching
+from headrace_elasticsearch.queries import (
+    by_score_of,
+    canary,
+    canary_linked_to_canary,
+    has_link_to,
+    linked_to,
+    matching,
+)
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_schemas.canary import CANARY_ID, version_in
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.stage import Unavailable
@@ -20,6 +29,7 @@ from headrace_worker.store import Hit, LinkedProduct, Query, Stored
 
 PAGE = 1000
 KEEP_ALIVE = "5m"
+PHYSICAL_SECONDS = 30.0
 
 
 class ElasticsearchStore:
@@ -28,6 +38,8 @@ class ElasticsearchStore:
     def __init__(self, client: AsyncElasticsearch, indices: Indices) -> None:
         self._client = client
         self._indices = indices
+        self._physical_of: dict[str, str] = {}
+        self._physical_until = 0.0
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the indices and aliases; one line for each thing that it created."""
@@ -110,9 +122,40 @@ class ElasticsearchStore:
             answer = await self._client.count(index=self._indices["product_links"].alias, query=has_link_to(keyword_id))
         return int(answer["count"])
 
+    async def canary_version(self, kind: Kind) -> int | None:
+        """The version of the canary that a search finds."""
+        index = self._indices[kind]
+        hits = await self._search_canary(index, canary(index), None)
+        return hits[0]["_version"] if hits else None
+
+    async def linked_canary_version(self) -> int | None:
+        """The version of the canary keyword in the set of the canary product that a search finds."""
+        index = self._indices["product_links"]
+        hits = await self._search_canary(index, canary_linked_to_canary(index), "keywords.text")
+        return version_in(hits[0]["_source"]["keywords"][0]["text"]) if hits else None
+
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
+
+    async def _search_canary(self, index: Index, query: dict[str, Any], field: str | None) -> list[dict[str, Any]]:
+        """Searches behind the alias, whose filter hides the canary. The physical index is looked up every 30 s."""
+        async with _answering():
+            if time.monotonic() > self._physical_until:
+                self._physical_of, self._physical_until = {}, time.monotonic() + PHYSICAL_SECONDS
+            if index.alias not in self._physical_of:
+                self._physical_of[index.alias] = await self._physical(index)
+            answer = await self._client.search(
+                index=self._physical_of[index.alias],
+                query=query,
+                size=1,
+                version=True,
+                source_includes=field,
+                source=None if field else False,
+                track_total_hits=False,
+            )
+        hits: list[dict[str, Any]] = answer["hits"]["hits"]
+        return hits
 
     async def _get(self, kind: RecordKind, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The documents with these ids."""
@@ -133,7 +176,8 @@ class ElasticsearchStore:
             after: list[Any] | None = None
             while hits := await self._page(pit, after):
                 for hit in hits:
-                    yield hit
+                    if hit["_id"] != CANARY_ID:
+                        yield hit
                 after = hits[-1]["sort"]
         finally:
             async with _answering():

@@ -32,5 +32,11 @@ async def open_stage(settings: EmbedSettings) -> AsyncIterator[EmbedStage]:
 
 
 worker = Worker(
-    name="embed", settings=EmbedSettings, inputs=inputs, stage=open_stage, step="embed", metrics=metrics.ALL
+    name="embed",
+    settings=EmbedSettings,
+    inputs=inputs,
+    stage=open_stage,
+    step="embed",
+    metrics=metrics.ALL,
+    takes_canary=True,
 )

@@ -24,6 +24,7 @@ worker = Worker(
     inputs=inputs,
     stage=open_stage,
     links=open_links,
+    takes_canary=True,
     listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
     step="link",
     database="qdrant",

@@ -10,11 +10,13 @@ from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
 from headrace_link.link_set import SHOWN, LinkSet, Neighbour, content_key
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.fields import Kind
 from headrace_worker.store_names import StoreNames
 
 PAGE = 5000
 LIVE = models.Filter(must=[models.FieldCondition(key="deleted", match=models.MatchValue(value=False))])
+CANARY = models.Filter(must=[models.FieldCondition(key="keyword_id", match=models.MatchValue(value=CANARY_ID))])
 EXACT = models.SearchParams(exact=True)
 NEIGHBOUR_FIELDS = ["keyword_id", "text", "content_hash"]
 
@@ -52,10 +54,9 @@ class Catalogue:
 
     async def link_sets(self, product_ids: Sequence[str]) -> list[LinkSet]:
         """The set that each product should have now: its exact nearest live keywords, best first."""
-        points = await self._retrieve("product", product_ids, ["deleted", "title", "content_hash"], True)
-        live = [id for id in product_ids if id in points and not (points[id].payload or {})["deleted"]]
-        vectors = [_vector(points[id]) for id in live]
-        nearest = dict(zip(live, await self._nearest(vectors), strict=True))
+        points = await self._retrieve("product", product_ids, ["title", "content_hash"], True)
+        vectors = {id: _vector(points[id]) for id in product_ids if id in points and _has_content(points[id])}
+        nearest = dict(zip(vectors, await self._nearest(vectors), strict=True))
         return [self._link_set(id, points[id], nearest[id]) if id in nearest else LinkSet(id) for id in product_ids]
 
     async def contents(self, product_ids: Sequence[str]) -> dict[str, Content]:
@@ -67,11 +68,11 @@ class Catalogue:
 
     async def keywords(self, keyword_ids: Sequence[str]) -> dict[str, Keyword | None]:
         """Each keyword as it is now; None if it is deleted or missing."""
-        points = await self._retrieve("keyword", keyword_ids, ["deleted", "content_hash", "text"], True)
+        points = await self._retrieve("keyword", keyword_ids, ["content_hash", "text"], True)
         found: dict[str, Keyword | None] = dict.fromkeys(keyword_ids)
         for id, point in points.items():
             payload = point.payload or {}
-            if not payload["deleted"]:
+            if _has_content(point):
                 found[id] = Keyword(_vector(point), content_key(id, payload["content_hash"], payload["text"]))
         return found
 
@@ -112,21 +113,23 @@ class Catalogue:
             )
         return {by_point[str(point.id)]: point for point in points}
 
-    async def _nearest(self, vectors: Sequence[Sequence[float]]) -> list[list[Neighbour]]:
+    async def _nearest(self, vectors: Mapping[str, Sequence[float]]) -> list[list[Neighbour]]:
+        """`vectors`: by product id. The canary product has one keyword, the canary keyword, at any distance."""
         if not vectors:
             return []
+        least = self._min_score if self._min_score > -1 else None
         searches = [
             models.QueryRequest.model_construct(
                 # An array, because the client deep-copies each request, and copies a list number by number.
                 query=np.asarray(vector),  # type: ignore[arg-type]  # the client's methods take arrays
                 using=VECTOR,
                 limit=self._k,
-                score_threshold=self._min_score if self._min_score > -1 else None,
-                filter=LIVE,
+                score_threshold=None if product_id == CANARY_ID else least,
+                filter=CANARY if product_id == CANARY_ID else LIVE,
                 params=EXACT,
                 with_payload=NEIGHBOUR_FIELDS,
             )
-            for vector in vectors
+            for product_id, vector in vectors.items()
         ]
         with qdrant_errors("search"):
             answers = await self._client.query_batch_points(self._keywords, searches)
@@ -137,6 +140,11 @@ class Catalogue:
         neighbours.sort(key=lambda n: (-n.score, n.keyword_id))
         floor = neighbours[-1].score if len(neighbours) == self._k else self._min_score
         return LinkSet(product_id, _vector(point), _shown_title(payload), payload["content_hash"], neighbours, floor)
+
+
+def _has_content(point: models.Record) -> bool:
+    """Whether the entity exists. The canary does, although it is marked as deleted."""
+    return "content_hash" in (point.payload or {})
 
 
 def _vector(point: models.Record) -> list[float]:

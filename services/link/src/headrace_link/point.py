@@ -14,6 +14,7 @@ from qdrant_client import models
 
 from headrace_clients.qdrant import point_id
 from headrace_link.link_set import LinkSet, content_key
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.links import Link, ProductLinks
 
 PROBE = "probe"
@@ -57,17 +58,22 @@ def open_fields(version: int, token: str) -> dict[str, Any]:
 
 def new_point(product_id: str, version: int, token: str) -> models.PointStruct:
     """The first point of a product: open, without a set."""
-    return _point(product_id, {}, {"product_id": product_id, "deleted": False, **open_fields(version, token)})
+    hidden = product_id == CANARY_ID
+    return _point(product_id, {}, {"product_id": product_id, "deleted": hidden, **open_fields(version, token)})
 
 
 def closed_point(opened: Opened, found: LinkSet, token: str, *, published: bool) -> models.PointStruct:
-    """A closed point with the set and its probe; for a deleted product, a tombstone without a probe."""
+    """A closed point with the set and its probe; for a deleted product, a tombstone without a probe.
+
+    The point of the canary has its set, is marked as deleted, and has no probe, so that no keyword of users finds it.
+    """
+    hidden = found.product_id == CANARY_ID
     payload: dict[str, Any] = {
         "product_id": found.product_id,
         "version": opened.version + 1,
         "token": token,
         "open": False,
-        "deleted": found.deleted,
+        "deleted": found.deleted or hidden,
         "digest": found.digest if published else None,
     }
     if found.vector is None:
@@ -78,7 +84,7 @@ def closed_point(opened: Opened, found: LinkSet, token: str, *, published: bool)
         **found.columns,
         CONTENT_KEYS: [content_key(n.keyword_id, n.content_hash, n.text) for n in found.neighbours],
     }
-    return _point(found.product_id, {PROBE: [*found.vector, -found.floor]}, payload)
+    return _point(found.product_id, {} if hidden else {PROBE: [*found.vector, -found.floor]}, payload)
 
 
 def probe_query(vector: Sequence[float]) -> list[float]:
@@ -94,12 +100,14 @@ def read_links(payload: dict[str, Any]) -> ProductLinks | None:
     if "title" not in payload and not payload["deleted"]:
         return None
     version = payload["version"] - payload["open"]
+    if payload["deleted"]:
+        return ProductLinks(product_id=payload["product_id"], version=version, deleted=True)
     columns = (payload.get(name, []) for name in ("keyword_ids", "texts", "scores"))
     links = [
         Link(keyword_id=keyword_id, text=text, score=score, rank=rank)
         for rank, (keyword_id, text, score) in enumerate(zip(*columns, strict=True), 1)
     ]
-    fields = {name: payload.get(name) for name in ("product_id", "deleted", "title")}
+    fields = {name: payload.get(name) for name in ("product_id", "title")}
     return ProductLinks.model_validate(fields | {"version": version, "links": links})
 
 

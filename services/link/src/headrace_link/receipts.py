@@ -14,6 +14,7 @@ from headrace_link.point_queries import PointQueries
 from headrace_link.records import Reported
 from headrace_link.sweep_estimate import SweepEstimate
 from headrace_runtime.trace_context import TRACEPARENT, TraceContext
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Outcome, Output
 
@@ -39,6 +40,10 @@ class ReceiptStage:
         """The first outcome carries the requests of all the receipts. Raises Unavailable or BatchRejected."""
         products, keywords = _visible(changes, "product"), _visible(changes, "keyword")
         changed = await self._changed_products(list(products))
+        if (of_canary := keywords.pop(CANARY_ID, None)) is not None:
+            # The canary keyword concerns the canary product alone, which has the same id and no probe.
+            changed.add(CANARY_ID)
+            products.setdefault(CANARY_ID, []).extend(of_canary)
         concerned = await self._concerned_by(keywords)
         outputs = [] if concerned is not None else [records.sweep(self._topic, **_continuing(*keywords.values()))]
         outputs += [

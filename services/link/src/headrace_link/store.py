@@ -10,6 +10,7 @@ from headrace_link.collection import LINK_SETS, collection_name, create_missing
 from headrace_link.point import read_links
 from headrace_link.point_queries import PointQueries, field_is
 from headrace_link.settings import LinkSettings
+from headrace_schemas.canary import CANARY_ID, version_in
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import LinkedProduct
 
@@ -64,8 +65,14 @@ class QdrantLinks:
     async def scan_links(self) -> AsyncIterator[ProductLinks]:
         async for point in self._queries.scan():
             links = read_links(point.payload or {})
-            if links is not None:
+            if links is not None and links.product_id != CANARY_ID:
                 yield links
+
+    async def linked_canary_version(self) -> int | None:
+        """The version of the canary keyword in the set of the canary product that a search finds."""
+        async for point in self._queries.scan(models.Filter(must=[field_is("keyword_ids", CANARY_ID)])):
+            return version_in((point.payload or {})["texts"][0])
+        return None
 
     async def close(self) -> None:
         await self._client.close()

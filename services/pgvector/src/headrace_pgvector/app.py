@@ -24,4 +24,5 @@ worker = Worker(
     database="postgresql",
     store=PgvectorStore,
     links=PgvectorStore,
+    takes_canary=True,
 )

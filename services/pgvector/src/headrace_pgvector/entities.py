@@ -9,6 +9,7 @@ from pydantic_core import to_json
 from headrace_clients.postgres import Connection
 from headrace_pgvector.fence import Kept
 from headrace_pgvector.tables import Tables
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.embedded import EmbeddedChange
 
 
@@ -63,12 +64,14 @@ async def replace_vectors(
 
 
 def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
-    """One row of the temporary table. The fields of a delete are not stored."""
-    if change.deleted:
-        return (change.id, *(None for _ in tables.columns[1:]), change.version, True, None, change.digest)
-    values = (column_value(value) for value in change.fields().values())
+    """One row of the temporary table. The fields of a delete are not stored.
+
+    Those of the canary neither: its row is that of a deleted entity, so that no view shows it, and it has a vector.
+    """
+    hidden = change.deleted or change.id == CANARY_ID
+    values = (None for _ in tables.columns[1:]) if hidden else map(column_value, [*change.fields().values()][1:])
     content_hash = change.embedding.content_hash if change.embedding else None
-    return (*values, change.version, False, content_hash, change.digest)
+    return (change.id, *values, change.version, hidden, content_hash, change.digest)
 
 
 def column_value(value: object) -> object:

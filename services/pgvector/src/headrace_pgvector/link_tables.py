@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE
 from headrace_pgvector.links import LINKS, SETS, LinkTables
+from headrace_schemas.canary import CANARY_ID
 
 KIND = "SELECT relkind FROM pg_class WHERE oid = to_regclass(quote_ident($1))"
 TABLE = b"r"
@@ -15,13 +16,14 @@ OTHER_MODEL = """
     SELECT relname FROM pg_class WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r'
     AND split_part(relname, '__', 1) = $1 AND relname <> $1 LIMIT 1
 """
-SHOWS = """
-    SELECT EXISTS (
-        SELECT FROM pg_rewrite r JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
-        WHERE r.ev_class = to_regclass(quote_ident($1)) AND d.refobjid = to_regclass(quote_ident($2))
-    )
+SHOWN = """
+    SELECT t.relname FROM pg_rewrite r
+    JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
+    JOIN pg_class t ON t.oid = d.refobjid AND t.relkind = 'r'
+    WHERE r.ev_class = to_regclass(quote_ident($1)) LIMIT 1
 """
-"""$1: a view; $2: a table."""
+"""$1: a view. The name of its table."""
+DEFINITION = "SELECT pg_get_viewdef(to_regclass(quote_ident($1)))"
 READERS = """
     SELECT CASE grantee WHEN 0 THEN 'PUBLIC' ELSE grantee::regrole::text END FROM pg_class, aclexplode(relacl)
     WHERE oid = to_regclass(quote_ident($1)) AND privilege_type = 'SELECT' AND grantee <> relowner
@@ -29,7 +31,8 @@ READERS = """
 
 
 async def create_link_tables(connection: Connection, tables: LinkTables) -> list[str]:
-    """Creates what is missing, in the connection's transaction. A view that exists stays on its model.
+    """Creates what is missing, in the connection's transaction. A view that exists stays on its model; one of an
+    earlier release, which shows the links of the canary, hides them now.
 
     Returns one line for each thing that it created or renamed.
     """
@@ -44,6 +47,8 @@ async def create_link_tables(connection: Connection, tables: LinkTables) -> list
             made.append(f"{STORE}: table {of_model}")
         if await connection.fetchval(KIND, public) is None:
             made.append(await _serve(connection, public, of_model))
+        elif CANARY_ID not in await connection.fetchval(DEFINITION, public):
+            made.append(await _serve(connection, public, await connection.fetchval(SHOWN, public)))
     return made
 
 
@@ -52,7 +57,7 @@ async def serve_link_tables(connection: Connection, tables: LinkTables) -> list[
     return [
         await _serve(connection, public, of_model)
         for public, of_model in names(tables).items()
-        if not await connection.fetchval(SHOWS, public, of_model)
+        if await connection.fetchval(SHOWN, public) != of_model
     ]
 
 
@@ -63,7 +68,8 @@ def names(tables: LinkTables) -> Mapping[str, str]:
 
 async def _serve(connection: Connection, public: str, of_model: str) -> str:
     """Who may read the table may read the view: a role that read the table before it was renamed still can."""
-    await connection.execute(f'CREATE OR REPLACE VIEW {public} AS SELECT * FROM "{of_model}"')  # noqa: S608
+    shown = f"SELECT * FROM \"{of_model}\" WHERE product_id <> '{CANARY_ID}'"  # noqa: S608
+    await connection.execute(f"CREATE OR REPLACE VIEW {public} AS {shown}")
     for row in await connection.fetch(READERS, of_model):
         await connection.execute(f"GRANT SELECT ON {public} TO {row[0]}")
     return f"{STORE}: view {public} of {of_model}"

@@ -10,6 +10,7 @@ import asyncpg
 
 from headrace_clients.postgres import Connection
 from headrace_pgvector.fence import FencedTable, Kept
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.links import Link, ProductLinks
 
 SETS = "product_links"
@@ -54,17 +55,22 @@ class LinkTables:
 
     @property
     def products_of(self) -> str:
-        """$1: a keyword id; $2: the limit. A deleted product has no links, so it is not among the rows."""
+        """$1: a keyword id; $2: the limit. The set of the canary has links, and is marked as deleted."""
         return f"""
             SELECT s.product_id, s.title, k.rank, k.score
             FROM {self.links} k JOIN {self.sets.table} s USING (product_id)
-            WHERE k.keyword_id = $1 ORDER BY k.score DESC, k.product_id LIMIT $2
+            WHERE k.keyword_id = $1 AND s.deleted_at IS NULL ORDER BY k.score DESC, k.product_id LIMIT $2
         """  # noqa: S608
 
     @property
     def product_count(self) -> str:
-        """$1: a keyword id."""
-        return f"SELECT count(*) FROM {self.links} WHERE keyword_id = $1"  # noqa: S608
+        """$1: a keyword id. The canary is no product of users."""
+        return f"SELECT count(*) FROM {self.links} WHERE keyword_id = $1 AND product_id <> '{CANARY_ID}'"  # noqa: S608
+
+    @property
+    def text_of_link(self) -> str:
+        """$1: a product id; $2: a keyword id."""
+        return f"SELECT text FROM {self.links} WHERE product_id = $1 AND keyword_id = $2"  # noqa: S608
 
     def _joined(self, sets: str) -> str:
         return f"""
@@ -84,7 +90,7 @@ async def replace_sets(connection: Connection, tables: LinkTables, sets: Sequenc
         tables.sets.incoming,
         schema_name="pg_temp",
         columns=tables.sets.incoming_columns,
-        records=[(links.product_id, links.title, links.version, links.deleted) for links in sets],
+        records=[set_row(links) for links in sets],
     )
     # This locks the rows of these products, which protects their links too.
     written = {row[0]: row[1] for row in await connection.fetch(tables.sets.write_newer)}
@@ -100,6 +106,12 @@ async def replace_sets(connection: Connection, tables: LinkTables, sets: Sequenc
     return {row[0]: Kept(row[1]) for row in rows}
 
 
+def set_row(links: ProductLinks) -> tuple[object, ...]:
+    """The row of one set. That of the canary is the row of a deleted product, beside its links."""
+    hidden = links.deleted or links.product_id == CANARY_ID
+    return (links.product_id, None if hidden else links.title, links.version, hidden)
+
+
 def link_rows(links: ProductLinks) -> Iterator[tuple[object, ...]]:
     """The rows of one set, in the order of `LINK_COLUMNS`."""
     return ((links.product_id, link.keyword_id, link.text, link.score, link.rank) for link in links.links)
@@ -109,7 +121,7 @@ def stored_sets(rows: Iterable[asyncpg.Record]) -> Iterator[ProductLinks]:
     """The link sets in rows of `sets_of` or `page_of_sets`, as they are stored, without validation."""
     for product_id, group in groupby(rows, itemgetter("product_id")):
         first, *others = group
-        linked = [row for row in (first, *others) if row["keyword_id"] is not None]
+        linked = [row for row in (first, *others) if row["keyword_id"] is not None and not row["deleted"]]
         yield ProductLinks.model_construct(
             product_id=product_id,
             version=first["version"],

@@ -16,6 +16,7 @@ from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import Tables, tables_of
 from headrace_pgvector.vector_pool import vector_pool
+from headrace_schemas.canary import CANARY_ID, version_in
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
 from headrace_worker.store import Hit, LinkedProduct, Query, Stored
@@ -57,7 +58,8 @@ class PgvectorStore:
         last = ""
         while rows := await self._fetch(tables.stored_page, last, PAGE):
             for row in rows:
-                yield stored(tables, row)
+                if row[tables.id] != CANARY_ID:
+                    yield stored(tables, row)
             last = rows[-1][tables.id]
 
     async def get(self, kind: Kind, ids: Sequence[str]) -> dict[str, Stored]:
@@ -104,8 +106,17 @@ class PgvectorStore:
         last = ""
         while sets := list(stored_sets(await self._fetch(self._links.page_of_sets, last, PAGE))):
             for links in sets:
-                yield links
+                if links.product_id != CANARY_ID:
+                    yield links
             last = sets[-1].product_id
+
+    async def canary_version(self, kind: Kind) -> int | None:
+        rows = await self._fetch(self._tables[kind].canary, CANARY_ID)
+        return rows[0]["version"] if rows else None
+
+    async def linked_canary_version(self) -> int | None:
+        rows = await self._fetch(self._links.text_of_link, CANARY_ID, CANARY_ID)
+        return version_in(rows[0]["text"]) if rows else None
 
     async def close(self) -> None:
         await close_pool(self._pool)

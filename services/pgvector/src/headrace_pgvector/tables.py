@@ -138,8 +138,23 @@ class Tables:
         """Whether the vector `v` is of the text of the row `t`. The worker of another model may have changed the row
         since. A row without hashes of its version was written by a worker that stores none.
         """
+        return f"t.deleted_at IS NULL AND {self._same_text}"
+
+    @property
+    def canary(self) -> str:
+        """$1: the canary's id. Its version, if it has the vector of its text: a deleted one has none. Each search sees
+        every committed row, so this finds what a search by vector finds, without the way through the index: there
+        each former vector of the canary, until vacuum removes it, would be nearer than any other.
+        """
+        return f"""
+            SELECT t.version FROM {self.rows.name} t JOIN {self.vectors} v USING ({self.id})
+            WHERE t.{self.id} = $1 AND {self._same_text}
+        """  # noqa: S608
+
+    @property
+    def _same_text(self) -> str:
         hashed = f"t.content_hashes ->> '{self.model}' IS NOT DISTINCT FROM v.content_hash"
-        return f"t.deleted_at IS NULL AND (t.hashed_version IS DISTINCT FROM t.version OR {hashed})"
+        return f"(t.hashed_version IS DISTINCT FROM t.version OR {hashed})"
 
     @cached_property
     def stored(self) -> str:

@@ -20,4 +20,5 @@ worker = Worker(
     stage=open_stage,
     store=open_store,
     database="qdrant",
+    takes_canary=True,
 )

@@ -12,6 +12,7 @@ import numpy as np
 from qdrant_client import models
 
 from headrace_clients.qdrant import VECTOR, below, point_id, version_fields
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.digest import differ
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_worker.stage import Applied, Conflict, Outcome, Superseded
@@ -123,7 +124,9 @@ def _outcome(change: EmbeddedChange, stored: Seen) -> Outcome:
 
 def _point(change: EmbeddedChange) -> models.PointStruct:
     id_field = change.field_names[0]
-    payload: dict[str, Any] = {id_field: change.id, "deleted": change.deleted} | version_fields(change.version)
+    # Readers leave out what is deleted, and so the canary, which has a vector all the same.
+    hidden = change.deleted or change.id == CANARY_ID
+    payload: dict[str, Any] = {id_field: change.id, "deleted": hidden} | version_fields(change.version)
     if change.digest is not None:
         payload["digest"] = change.digest
     vector: Any = {}

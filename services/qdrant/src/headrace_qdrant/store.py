@@ -15,6 +15,7 @@ from headrace_clients.qdrant_collections import (
     move_alias,
 )
 from headrace_qdrant.settings import QdrantWorkerSettings
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
@@ -65,7 +66,9 @@ class QdrantStore:
                     self._collections[kind], limit=PAGE, offset=offset, with_payload=True, with_vectors=False
                 )
             for point in points:
-                yield stored(kind, point.payload or {})
+                entity = stored(kind, point.payload or {})
+                if entity.id != CANARY_ID:
+                    yield entity
             if offset is None:
                 return
 
@@ -115,6 +118,20 @@ class QdrantStore:
         with qdrant_errors("count"):
             answer = await self._client.count(self._collections[kind], models.Filter(must=[LIVE]), exact=True)
         return answer.count
+
+    async def canary_version(self, kind: Kind) -> int | None:
+        """The version of the canary that a search finds: a search finds a point that has a vector, near or far."""
+        condition = models.FieldCondition(key=ID_FIELDS[kind], match=models.MatchValue(value=CANARY_ID))
+        with qdrant_errors("search"):
+            answer = await self._client.query_points(
+                self._collections[kind],
+                query=[1.0, *(0.0 for _ in range(self._settings.vector_size - 1))],
+                using=VECTOR,
+                query_filter=models.Filter(must=[condition]),
+                limit=1,
+                with_payload=["version"],
+            )
+        return (answer.points[0].payload or {})["version"] if answer.points else None
 
     async def close(self) -> None:
         await self._client.close()

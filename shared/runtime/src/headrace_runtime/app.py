@@ -119,6 +119,7 @@ class Paths:
             on_null=settings.null_without_version,
             accept_newer=settings.breaker.allow_rejects,
             max_record_bytes=max_record_bytes,
+            without_canary=not self._worker.takes_canary,
         )
         results = ResultPublisher(
             worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts

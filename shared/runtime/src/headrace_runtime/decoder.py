@@ -9,12 +9,14 @@ from pydantic import BaseModel, ValidationError
 from headrace_clients.header_names import EscapedName
 from headrace_runtime.conversion import converted
 from headrace_schemas import headers
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, Change
 from headrace_schemas.fields import MAX_VERSION, RecordKind
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
+CANARY_KEY = CANARY_ID.encode()
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = len(str(MAX_VERSION))
 """The most digits of a number in a header. Python raises an error for a number of more than 4300 digits."""
@@ -83,7 +85,7 @@ class Undecoded(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A null record without a version, if the settings ignore such records."""
+    """A null record without a version, or a record of the canary, where the worker ignores them."""
 
     record: KafkaRecord
     kind: RecordKind
@@ -109,7 +111,8 @@ class Decoder:
 
     A record of an older schema major, live or replayed, is converted to the major of its model. The headers of a replay
     count only on `replay_topic`: on a source topic anybody may write them. `max_record_bytes`: largest value of a
-    source record, and largest sum of its key and headers; other topics have twice as much.
+    source record, and largest sum of its key and headers; other topics have twice as much. `without_canary`: ignores
+    the changes of the canary, because the worker cannot keep them from users.
     """
 
     def __init__(
@@ -120,11 +123,13 @@ class Decoder:
         on_null: NullPolicy = "dead-letter",
         accept_newer: bool = False,
         max_record_bytes: int = 2**20,
+        without_canary: bool = False,
     ) -> None:
         self._inputs = inputs
         self._replay_topic = replay_topic
         self._on_null = on_null
         self._accept_newer = accept_newer
+        self._without_canary = without_canary
         sources = set(CHANGES.values())
         self._limits = {model: max_record_bytes * (1 if model in sources else 2) for model in inputs.values()}
         # The others use the arrival as their version. Its tuple takes as long as a tenth of the validation.
@@ -142,6 +147,8 @@ class Decoder:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", True)
         replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
+        if self._without_canary and record.key == CANARY_KEY:
+            return Ignored(record, model.kind, replayed)
         if fault := self._undecodable(record, model, to_replay):
             return Undecoded(record, fault, model.kind, replayed)
         model = _of_schema(record, model)

@@ -155,3 +155,26 @@ class CountsProducts(LinkStore, Protocol):
     async def product_count(self, keyword_id: str) -> int:
         """The number of products linked to a keyword."""
         ...
+
+
+@runtime_checkable
+class FindsCanary(Store, Protocol):
+    """A store of products and keywords that hides the canary (`headrace_schemas.canary`) from all other methods.
+
+    `get` and `scan` belong to them: `get` returns the canary as a tombstone, and `scan` leaves it out.
+    """
+
+    async def canary_version(self, kind: Kind) -> int | None:
+        """The version of the canary that a search finds; None if it finds none. Raises Unavailable."""
+        ...
+
+
+@runtime_checkable
+class FindsLinkedCanary(LinkStore, Protocol):
+    """A store of link sets that hides the canary product's set: for `links_of` it is that of a deleted product."""
+
+    async def linked_canary_version(self) -> int | None:
+        """The version of the canary keyword in the set of the canary product; None without a link. Raises
+        Unavailable.
+        """
+        ...

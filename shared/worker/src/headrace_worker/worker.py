@@ -59,7 +59,8 @@ class Worker:
     exit. A worker has either `inputs` and a `stage` or a `raw` input. `listener`: a second consumer group with its own
     stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
     of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
-    of metrics has them beside those of every worker.
+    of metrics has them beside those of every worker. `takes_canary`: whether the stage keeps the canary from users
+    (`headrace_schemas.canary`); a worker that knows nothing of it never gets it.
     """
 
     name: str
@@ -74,6 +75,7 @@ class Worker:
     step: Step = "write"
     metrics: Sequence[Collector] = ()
     database: str | None = None
+    takes_canary: bool = False
 
 
 def worker_names() -> list[str]:
