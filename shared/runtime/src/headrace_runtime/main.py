@@ -16,9 +16,9 @@ from pydantic_settings import SettingsError
 
 from headrace_runtime import logs
 from headrace_runtime.app import build
-from headrace_worker.settings import unknown_variables
+from headrace_worker.settings import ProcessSettings, unknown_variables
 from headrace_worker.work_thread import busy_threads
-from headrace_worker.worker import known_variables, load_worker
+from headrace_worker.worker import Observer, Worker, known_variables, load_observer, load_worker
 
 log = structlog.get_logger(__name__)
 
@@ -26,26 +26,21 @@ ASGIApplication = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 def run(name: str, *, allow_rejects: bool = False) -> int:
-    """Runs the worker until SIGTERM or SIGINT. The exit status: 0 stopped, 1 failed, 2 wrong settings."""
-    worker = load_worker(name)
+    """Runs a worker or an observer until SIGTERM or SIGINT. The exit status: 0 stopped, 1 failed, 2 wrong settings."""
+    worker = load_observer(name) or load_worker(name)
     try:
         settings = worker.settings()
+        logs.configure(name, settings.log_level)
+        for warning in unknown_variables(os.environ, known_variables()):
+            log.warning("unknown_setting", advice=warning)
+        listener = _listening(settings)
+        server = _Server(_application(worker, settings, allow_rejects))
     except ValidationError as error:
         sys.stderr.write(_explained(error))
         return 2
     except SettingsError as error:
         sys.stderr.write(f"headrace: a setting cannot be read: {error}\n")
         return 2
-    logs.configure(name, settings.log_level)
-    for warning in unknown_variables(os.environ, known_variables()):
-        log.warning("unknown_setting", advice=warning)
-    if allow_rejects:
-        settings.breaker.allow_rejects = True
-    listener = socket.create_server((settings.http.host, settings.http.port))
-    host, port = listener.getsockname()[:2]
-    settings.http.port = port
-    log.info("http_listening", host=host, port=port)
-    server = _Server(build(worker, settings))
     # uvicorn raises the signal again after it has shut down; a requested stop is not a failure.
     signal.signal(signal.SIGTERM, lambda *_: None)
     signal.signal(signal.SIGINT, lambda *_: None)
@@ -58,6 +53,24 @@ def run(name: str, *, allow_rejects: bool = False) -> int:
         sys.stderr.flush()
         os._exit(status)
     return status
+
+
+def _listening(settings: ProcessSettings) -> socket.socket:
+    """The socket of the HTTP routes. Sets the port of the settings to that of the socket."""
+    listener = socket.create_server((settings.http.host, settings.http.port))
+    host, port = listener.getsockname()[:2]
+    settings.http.port = port
+    log.info("http_listening", host=host, port=port)
+    return listener
+
+
+def _application(worker: Worker | Observer, settings: Any, allow_rejects: bool) -> ASGIApplication:
+    """An observer reads the settings of several workers: raises ValidationError and SettingsError."""
+    if isinstance(worker, Observer):
+        return worker.application(settings)
+    if allow_rejects:
+        settings.breaker.allow_rejects = True
+    return build(worker, settings)
 
 
 class _Server(uvicorn.Server):

@@ -50,16 +50,8 @@ class Metrics:
         revision: str | None = None,
     ) -> None:
         self._worker = worker
-        self.registry = CollectorRegistry()
-        for of_process in (ProcessCollector, PlatformCollector, GCCollector):
-            of_process(registry=self.registry)
-        own = self.registry
-        info = Gauge("headrace_worker", "The worker of this process", ["worker"], registry=own)
-        info.labels(worker).set(1)
-        build = Info("headrace_build", "What this process runs", registry=own)
-        known = {"revision": revision} if revision else {}
-        build.info({"version": version("headrace-runtime"), "python": platform.python_version(), **known})
-        for collector in (WorkerState(healths), CALL_SECONDS, ERRORS, *more):
+        self.registry = own = process_registry(worker, healths, revision)
+        for collector in (CALL_SECONDS, ERRORS, *more):
             own.register(collector)
         self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
         self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
@@ -137,3 +129,17 @@ class Metrics:
         self._held.discard(topic)
         self.held_topics.labels(topic).set(0)
         self.held.set(1 if self._held else 0)
+
+
+def process_registry(worker: str, healths: Sequence[Health], revision: str | None = None) -> CollectorRegistry:
+    """The metrics that every process has: of Python, its build, and the state of its `healths`."""
+    own = CollectorRegistry()
+    for of_process in (ProcessCollector, PlatformCollector, GCCollector):
+        of_process(registry=own)
+    info = Gauge("headrace_worker", "The worker of this process", ["worker"], registry=own)
+    info.labels(worker).set(1)
+    build = Info("headrace_build", "What this process runs", registry=own)
+    known = {"revision": revision} if revision else {}
+    build.info({"version": version("headrace-runtime"), "python": platform.python_version(), **known})
+    own.register(WorkerState(healths))
+    return own

@@ -1,17 +1,24 @@
 """The HTTP routes of a worker: /healthz, /readyz and /metrics."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from faststream.asgi import AsgiResponse, get
 from pydantic_core import to_json
 
 from headrace_runtime.health import Health
-from headrace_runtime.metrics import Metrics
 from headrace_runtime.worker_state import ready
 
 
-def routes(health: Health, metrics: Metrics, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
+class HasPage(Protocol):
+    """The metrics of a worker."""
+
+    def page(self, accept: str) -> tuple[bytes, str]:
+        """The page for the value of a request's header Accept, and its content type."""
+        ...
+
+
+def routes(health: Health, metrics: HasPage, listener: Health | None = None) -> Sequence[tuple[str, Any]]:
     """Path and handler of each route. A probe reads the status: 200 or 503; the body has the reasons.
 
     `listener`: the health of the worker's listener; the worker is ready only if both are.

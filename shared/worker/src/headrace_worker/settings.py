@@ -151,17 +151,22 @@ class CommonSettings(BaseSettings):
         return StoreNames(self.namespace, self.model)
 
 
-class WorkerSettings(CommonSettings):
-    """The settings of every worker. A worker's own class adds those of its store."""
+class ProcessSettings(CommonSettings):
+    """The settings of every process that `headrace work` runs."""
 
     http: HttpSettings = HttpSettings()
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
+
+
+class WorkerSettings(ProcessSettings):
+    """The settings of every worker. A worker's own class adds those of its store."""
+
     batch: BatchSettings = BatchSettings()
     breaker: BreakerSettings = BreakerSettings()
     null_without_version: Literal["dead-letter", "ignore"] = Field(
         "dead-letter",
         description="what becomes of a null record without a headrace-version header, as Debezium sends after a delete",
     )
-    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least severe level to log")
 
 
 class VectorStoreSettings(WorkerSettings):

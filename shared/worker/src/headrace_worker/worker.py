@@ -1,6 +1,9 @@
-"""The definition of a worker. The entry-point group `headrace.workers` maps a worker's name to its definition."""
+"""The definition of a worker, and of an observer, which runs beside the workers.
 
-from collections.abc import Callable, Mapping, Sequence
+The entry-point group `headrace.workers` maps a worker's name to its definition.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -8,11 +11,13 @@ from typing import Any, Literal
 
 from prometheus_client.registry import Collector
 
-from headrace_worker.settings import WorkerSettings, variable_names
+from headrace_worker.settings import ProcessSettings, WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
 from headrace_worker.store import LinkStore, Store, Tables
 
 ENTRY_POINT_GROUP = "headrace.workers"
+OBSERVER_GROUP = "headrace.observers"
+"""Maps an observer's name to its definition."""
 SETTINGS_GROUP = "headrace.settings"
 """Maps the same names to the settings classes, so that all variables are known without importing the workers."""
 
@@ -78,9 +83,32 @@ class Worker:
     takes_canary: bool = False
 
 
+@dataclass(frozen=True)
+class Observer:
+    """A process that runs beside the workers, as they do, and settles no records: it has no stage and no inputs.
+
+    `application`: the ASGI application of these settings, with the routes of a worker. It works from the start of its
+    lifespan to its end.
+    """
+
+    name: str
+    settings: type[ProcessSettings]
+    application: Callable[[Any], Callable[[Any, Any, Any], Awaitable[None]]]
+
+
 def worker_names() -> list[str]:
     """The names of every installed worker, sorted."""
     return sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
+
+
+def observer_names() -> list[str]:
+    """The names of every installed observer, sorted."""
+    return sorted(entry_point.name for entry_point in entry_points(group=OBSERVER_GROUP))
+
+
+def process_names() -> list[str]:
+    """What `headrace work` runs: every worker, and then every observer."""
+    return [*worker_names(), *observer_names()]
 
 
 def rejecting_names() -> list[str]:
@@ -97,6 +125,14 @@ def load_worker(name: str) -> Worker:
         worker: Worker = entry_point.load()
         return worker
     raise LookupError(f"there is no worker {name!r}; installed are: {', '.join(worker_names())}")
+
+
+def load_observer(name: str) -> Observer | None:
+    """Imports one observer by its name; None if there is none of that name."""
+    for entry_point in entry_points(group=OBSERVER_GROUP, name=name):
+        observer: Observer = entry_point.load()
+        return observer
+    return None
 
 
 def known_variables() -> set[str]:

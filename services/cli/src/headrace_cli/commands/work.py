@@ -10,7 +10,7 @@ import typer
 
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.worker import worker_names
+from headrace_worker.worker import process_names
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 HTTP_PORT = "HEADRACE_HTTP__PORT"
@@ -18,7 +18,7 @@ COLOURS = ("cyan", "magenta", "green", "yellow", "blue", "bright_red")
 
 
 def _complete(incomplete: str) -> list[str]:
-    return [name for name in worker_names() if name.startswith(incomplete)]
+    return [name for name in process_names() if name.startswith(incomplete)]
 
 
 @app.command()
@@ -38,7 +38,7 @@ def work(
     of output start with its name, and it is started again when it ends. With HEADRACE_HTTP__PORT the first worker
     answers /healthz, /readyz and /metrics on that port, the next one on the next port, and so on.
     """
-    installed = worker_names()
+    installed = process_names()
     if unknown := sorted(set(names or ()) - set(installed)):
         raise CommandError(f"there is no worker {unknown[0]!r}; there are {', '.join(installed)}", WRONG_CALL)
     chosen = list(dict.fromkeys(names or installed))
