@@ -1,6 +1,7 @@
 """What `headrace wait` reads of Kafka: it does not take a lost record for none, and it does not wait for ever."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -8,8 +9,10 @@ from typing import Any
 import pytest
 from aiokafka import TopicPartition
 
-from headrace_cli.outcome_reader import OutcomeReader, find_missing_records
+from headrace_cli.outcome_reader import OutcomeReader, find_missing_records, put_record
 from headrace_cli.record_outcomes import Part, RecordOutcomes
+from headrace_schemas.canary import CANARY_ID
+from headrace_schemas.topics import Topics
 from headrace_worker.settings import CommonSettings
 
 PLACE = TopicPartition("headrace.products.embedded.m", 0)
@@ -73,3 +76,15 @@ async def test_reading_receipts_ends_although_kafka_is_away(monkeypatch: pytest.
     reading.cancel()
     assert done, "it still reads"
     assert isinstance(reading.exception(), TimeoutError)
+
+
+def test_changes_of_the_canary_are_not_counted() -> None:
+    """Nobody who waits for a publication has published them."""
+    outcomes = RecordOutcomes({Part("qdrant", PLACE): 0})
+    outcomes.pin("qdrant", {PLACE: 2})
+    receipt = {"topic": PLACE.topic, "partition": 0, "outcome": "applied", "kind": "product"}
+    receipts = [receipt | {"offset": 0, "id": CANARY_ID}, receipt | {"offset": 1, "id": "a"}]
+    batch = {"worker": "qdrant", "receipts": receipts}
+    put_record(outcomes, SimpleNamespace(topic=Topics().receipts, value=json.dumps(batch)), Topics())
+    [counts] = outcomes.counts()
+    assert (counts.records, counts.applied, outcomes.records_on({PLACE.topic})) == (1, 1, 1)

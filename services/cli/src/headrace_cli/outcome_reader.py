@@ -15,6 +15,7 @@ from headrace_cli.kafka_offsets import closed
 from headrace_cli.record_outcomes import Cause, Part, RecordOutcomes
 from headrace_clients.kafka import consumer_options
 from headrace_letters.letter import read_letter
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_schemas.topics import Topics
 from headrace_worker.settings import CommonSettings, KafkaSettings
@@ -117,6 +118,10 @@ def _put_receipts(outcomes: RecordOutcomes, batch: Any) -> None:
     worker = batch["worker"]
     reports: defaultdict[tuple[str, int], list[tuple[int, ReceiptOutcome]]] = defaultdict(list)
     for receipt in batch["receipts"]:
+        if receipt.get("id") == CANARY_ID:
+            # Nobody who waits for a publication has published it.
+            outcomes.no_record(TopicPartition(receipt["topic"], receipt["partition"]), [receipt["offset"]])
+            continue
         reports[receipt["topic"], receipt["partition"]].append((receipt["offset"], receipt["outcome"]))
         if replay_of := receipt.get("replay_of"):
             # The id of the letter is the worker and the position of the record that failed first.
