@@ -7,6 +7,8 @@ from pathlib import Path
 from fastapi import FastAPI
 from prometheus_client.metrics_core import Metric
 
+from headrace_canary.group_lags import GroupLags
+from headrace_canary.metrics import CanaryMetrics
 from headrace_cli.supervisor import Supervisor
 from headrace_cli.supervisor_metrics import SupervisorMetrics
 from headrace_console.console_metrics import ConsoleMetrics
@@ -22,6 +24,7 @@ def families() -> Iterator[Metric]:
     """Those of every worker, those that only one of them has, and those of the console and the supervisor."""
     for name in worker_names():
         yield from Metrics(name, (), load_worker(name).metrics).registry.collect()
+    yield from CanaryMetrics([], 5.0, GroupLags()).registry.collect()
     yield from ConsoleMetrics(FastAPI()).registry.collect()
     yield from SupervisorMetrics(Supervisor({}, lambda name, line: None)).collect()
 

@@ -54,6 +54,16 @@ class WorkerProcess:
         self._process.send_signal(signal.SIGTERM)
         return self._process.wait(STOP_WITHIN)
 
+    def pause(self) -> None:
+        """Sends SIGSTOP."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Sends SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     def end(self) -> None:
         """Kills the process if it still runs."""
         if self._process is not None and self._process.poll() is None:

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from headrace_worker.settings import ENV_PREFIX
-from headrace_worker.worker import known_variables, worker_names
+from headrace_worker.worker import known_variables, observer_names, process_names
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
@@ -65,7 +65,7 @@ def test_ports_are_published_only_on_loopback(services: dict[str, Any]) -> None:
 
 def test_each_worker_has_one_service_that_waits_for_the_setup(services: dict[str, Any]) -> None:
     running = [service for service in services.values() if service.get("command", [])[:1] == ["work"]]
-    assert sorted(service["command"][1] for service in running) == worker_names()
+    assert sorted(service["command"][1] for service in running) == sorted(process_names())
     for service in running:
         assert service["depends_on"]["setup"] == {"condition": "service_completed_successfully"}
         assert service["restart"] == "unless-stopped"
@@ -80,7 +80,8 @@ def test_the_setup_creates_topics_and_stores_once_every_server_is_healthy(servic
 
 
 def test_the_demo_waits_for_every_worker(services: dict[str, Any]) -> None:
-    workers = {name for name, service in services.items() if service.get("command", [])[:1] == ["work"]}
+    running = {name: service for name, service in services.items() if service.get("command", [])[:1] == ["work"]}
+    workers = {name for name, service in running.items() if service["command"][1] not in observer_names()}
     assert services["demo"]["depends_on"] == {worker: {"condition": "service_healthy"} for worker in workers}
 
 
