@@ -11,7 +11,7 @@ from headrace_schemas.canary import CANARY_ID, canary_text
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import Link, ProductLinks
 from headrace_worker.stage import Applied, Stage, Superseded
-from headrace_worker.store import FindsCanary, FindsLinkedCanary, LinkStore, Query, Store
+from headrace_worker.store import CountsProducts, FindsCanary, FindsLinkedCanary, LinkStore, Query, Store
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ async def test_no_reader_finds_the_canary(
     hits = await store.search(Query(text, kind, limit=1000, vector=sink.vector(text)))
     assert CANARY_ID not in {hit.id for hit in hits}
     assert CANARY_ID not in {entity.id async for entity in store.scan(kind)}
+    assert await store.searchable(kind, [CANARY_ID]) == {}
     found = (await store.get(kind, [CANARY_ID]))[CANARY_ID]
     assert (found.version, found.deleted, found.fields) == (version, True, {})
 
@@ -68,6 +69,8 @@ async def test_no_reader_finds_the_links_of_the_canary(
     await link_store.refresh()
     assert CANARY_ID not in {one.product_id async for one in link_store.scan_links()}
     assert await link_store.products_of(CANARY_ID, 10) == []
+    if isinstance(link_store, CountsProducts):
+        assert await link_store.product_count(CANARY_ID) == 0
     assert (await link_store.links_of([CANARY_ID]))[CANARY_ID] == ProductLinks(
         product_id=CANARY_ID, version=version, deleted=True
     )

@@ -140,6 +140,7 @@ async def test_no_reader_of_users_data_finds_the_canary(running: Running) -> Non
         for kind, id in (("product", "p"), ("keyword", "k")):
             hits = await store.search(Query(CANARY_WORDS, kind, limit=100, vector=anything))
             assert [hit.id for hit in hits] == [id]
+            assert await store.live_count(kind) == 1
             assert [entity.id async for entity in store.scan(kind)] == [id]
     for name in LINK_STORES:
         store = running.stores[name]

@@ -29,6 +29,8 @@ async def test_links_to_and_from_the_canary_stay_apart_from_those_of_users(linki
     assert await linking.links.linked_canary_version() == 1
     assert {links.product_id async for links in linking.links.scan_links()} == {"p"}
     assert await linking.links.products_of(CANARY_ID, 10) == []
+    assert await linking.links.product_count(CANARY_ID) == 0
+    assert await linking.links.product_count("near") == 1
     assert (await linking.links.links_of([CANARY_ID]))[CANARY_ID].deleted
     assert await linking.open_products() == set()
 

@@ -85,8 +85,8 @@ class PointQueries:
             return (await self._client.count(self.collection, count_filter=where, exact=True)).count
 
     async def count_linked(self, keyword_id: str) -> int:
-        """The number of products whose set contains the keyword."""
-        where = models.Filter(must=[field_is("keyword_ids", keyword_id)])
+        """The number of products whose set contains the keyword, without the canary."""
+        where = models.Filter(must=[field_is("keyword_ids", keyword_id), field_is("deleted", False)])
         with qdrant_errors("count"):
             return (await self._client.count(self.collection, count_filter=where, exact=True)).count
 
