@@ -235,5 +235,5 @@ class PausedTurn:
 
 def _decoded(record: Any) -> Request | SweepMarker:
     model = SweepMarker if dict(record.headers).get(headers.SCHEMA) == SWEEP_SCHEMA else Request
-    place = Arrival(record.topic, record.partition, record.offset, False)
+    place = Arrival(record.topic, record.partition, record.offset, False, record.headers)
     return model.model_validate_json(record.value, context=place)

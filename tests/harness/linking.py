@@ -53,7 +53,8 @@ class Linking:
     """Products and keywords in Qdrant, as the qdrant worker writes them, and a link worker in parts.
 
     `consumer`: the consumer of requests that has the partition. `sweeps`: how many sweep markers the receipts caused.
-    `options`: of `LinkOptions`.
+    A change counts as published as many seconds after 1970 as its version says. `headers`: those of the last link set
+    of each product that `published` has read. `options`: of `LinkOptions`.
     """
 
     def __init__(self, servers: Servers, dimension: int = DIMENSION, **options: Any) -> None:
@@ -68,6 +69,7 @@ class Linking:
         self._entities = Entities(settings.model, dimension)
         self._receipts: list[Receipt] = []
         self._published: dict[str, ProductLinks] = {}
+        self.headers: dict[str, dict[str, bytes]] = {}
         self._stack = AsyncExitStack()
 
     async def open(self) -> None:
@@ -192,6 +194,7 @@ class Linking:
         """The content of a store that is fenced by the link version."""
         async for record in self._product_links.until_now():
             links = ProductLinks.model_validate_json(record.value)
+            self.headers[links.product_id] = dict(record.headers)
             stored = self._published.get(links.product_id)
             if stored is None or stored.version < links.version:
                 self._published[links.product_id] = links
@@ -274,6 +277,8 @@ class Linking:
                 outcome="applied",
                 kind=change.kind,
                 id=change.id,
+                occurred_at=change.occurred_at,
+                published_at=datetime.fromtimestamp(change.version, UTC),
             )
             for change in changes
         ]

@@ -200,4 +200,4 @@ def test_a_link_set_continues_the_trace_of_its_request() -> None:
     headers = [("x", b"1"), ("traceparent", TraceContext(0xA, PARENT, 1).traceparent), ("tracestate", b"a=b")]
     arrival = Arrival("headrace.relink", 0, 5, False, headers)
     request = Request.model_validate({"product_id": "p0"}, context=arrival)
-    assert request.trace == tuple(headers[1:])
+    assert request.carried == tuple(headers[1:])

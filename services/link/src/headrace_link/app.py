@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from headrace_link import metrics
 from headrace_link.factory import open_receipt_stage, open_stage
 from headrace_link.records import Reported, Request
 from headrace_link.settings import LinkSettings
@@ -27,5 +28,6 @@ worker = Worker(
     takes_canary=True,
     listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
     step="link",
+    metrics=metrics.ALL,
     database="qdrant",
 )

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from headrace_link import records
 from headrace_link.link_set import SHOWN, LinkSet, Shown
+from headrace_link.metrics import SETS
 from headrace_worker.stage import Output, Rejected
 
 Publish = Callable[[Sequence[Output]], Awaitable[None]]
@@ -20,13 +21,13 @@ class ProductLinksTopic:
         self._max_bytes = max_bytes
         self._publish = publish
 
-    def record(self, links: LinkSet, version: int, trace: records.Trace = ()) -> Output | Rejected:
+    def record(self, links: LinkSet, version: int, carried: records.Carried = ()) -> Output | Rejected:
         """The record of a set, with shorter texts if it is too large; or why the topic cannot accept it.
 
-        `trace`: of the request that the set answers.
+        `carried`: of the request that the set answers.
         """
         for shown in SHOWN_IF_TOO_LARGE:
-            output = records.links(self._name, links.published(version, shown), trace)
+            output = records.links(self._name, links.published(version, shown), carried)
             if len(output.key) + len(output.value) <= self._max_bytes:
                 return output
         size = len(output.key) + len(output.value)
@@ -36,3 +37,4 @@ class ProductLinksTopic:
     async def publish(self, outputs: Sequence[Output]) -> None:
         """Returns when every record is acknowledged. Raises Unavailable."""
         await self._publish(outputs)
+        SETS.inc(len(outputs))

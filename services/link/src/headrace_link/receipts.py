@@ -4,18 +4,16 @@ A receipt may be late, repeated or out of order. So it only names the entity; th
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import structlog
 
 from headrace_link import records
 from headrace_link.catalogue import Catalogue, Content
+from headrace_link.causes import Cause, carried_from, visible_changes
 from headrace_link.point_queries import PointQueries
 from headrace_link.records import Reported
 from headrace_link.sweep_estimate import SweepEstimate
-from headrace_runtime.trace_context import TRACEPARENT, TraceContext
 from headrace_schemas.canary import CANARY_ID
-from headrace_schemas.fields import Kind
 from headrace_worker.stage import Applied, Outcome, Output
 
 log = structlog.get_logger(__name__)
@@ -23,8 +21,6 @@ log = structlog.get_logger(__name__)
 PRODUCTS_AT_ONCE = 1000
 KEYWORDS_AT_ONCE = 64
 CONTENT_FIELDS = ["open", "content_hash", "title"]
-
-Traces = Sequence[TraceContext]
 
 
 class ReceiptStage:
@@ -38,16 +34,16 @@ class ReceiptStage:
 
     async def apply(self, changes: Sequence[Reported]) -> Sequence[Outcome]:
         """The first outcome carries the requests of all the receipts. Raises Unavailable or BatchRejected."""
-        products, keywords = _visible(changes, "product"), _visible(changes, "keyword")
+        products, keywords = visible_changes(changes, "product"), visible_changes(changes, "keyword")
         changed = await self._changed_products(list(products))
         if (of_canary := keywords.pop(CANARY_ID, None)) is not None:
             # The canary keyword concerns the canary product alone, which has the same id and no probe.
             changed.add(CANARY_ID)
             products.setdefault(CANARY_ID, []).extend(of_canary)
         concerned = await self._concerned_by(keywords)
-        outputs = [] if concerned is not None else [records.sweep(self._topic, **_continuing(*keywords.values()))]
+        outputs = [] if concerned is not None else [records.sweep(self._topic, **carried_from(*keywords.values()))]
         outputs += [
-            records.request(self._topic, id, **_continuing(products.get(id, ()), *(concerned or {}).get(id, ())))
+            records.request(self._topic, id, **carried_from(products.get(id, ()), *(concerned or {}).get(id, ())))
             for id in sorted(changed | (concerned or {}).keys())
         ]
         log.info("receipts_handled", batches=len(changes), requests=len(outputs), sweep=concerned is None)
@@ -76,8 +72,8 @@ class ReceiptStage:
                     changed.add(product_id)
         return changed
 
-    async def _concerned_by(self, keywords: Mapping[str, Traces]) -> dict[str, list[Traces]] | None:
-        """The products that these keywords concern, each with the traces of the keywords that were probed together;
+    async def _concerned_by(self, keywords: Mapping[str, Sequence[Cause]]) -> dict[str, list[Sequence[Cause]]] | None:
+        """The products that these keywords concern, each with the changes of the keywords that were probed together;
         None if a sweep costs less than to request them.
         """
         keyword_ids = list(keywords)
@@ -90,12 +86,12 @@ class ReceiptStage:
         if self._estimate.too_many_keywords(len(keyword_ids)):
             return None
         limit = self._estimate.limit(products)
-        concerned: dict[str, list[Traces]] = {}
+        concerned: dict[str, list[Sequence[Cause]]] = {}
         for start in range(0, len(keyword_ids), KEYWORDS_AT_ONCE):
             part = keyword_ids[start : start + KEYWORDS_AT_ONCE]
-            traces = [trace for keyword_id in part for trace in keywords[keyword_id]]
+            causes = [cause for keyword_id in part for cause in keywords[keyword_id]]
             for product_id in await self._concerned(part, limit):
-                concerned.setdefault(product_id, []).append(traces)
+                concerned.setdefault(product_id, []).append(causes)
             probed = start + len(part)
             if await self._estimate.exceeds(limit, received=len(keyword_ids), probed=probed, found=len(concerned)):
                 return None
@@ -114,29 +110,3 @@ class ReceiptStage:
             found |= await self._queries.reached_by(vectors, limit + 1)
             found |= await self._queries.open_now()
         return found
-
-
-def _visible(reports: Sequence[Reported], kind: Kind) -> dict[str, list[TraceContext]]:
-    """The ids of this kind whose change became visible in Qdrant, each with the traces of its changes."""
-    found: dict[str, list[TraceContext]] = {}
-    for report in reports:
-        for receipt in report.visible():
-            if receipt.kind == kind and receipt.id is not None:
-                traces = found.setdefault(receipt.id, [])
-                if (trace := report.trace_of(receipt)) is not None:
-                    traces.append(trace)
-    return found
-
-
-def _continuing(*groups: Traces) -> dict[str, Any]:
-    """The trace of a record that these changes cause: it continues the first sampled one and is linked to the others.
-
-    If none is sampled, it continues the first, so that no later worker decides again.
-    """
-    traces = [trace for group in groups for trace in group]
-    sampled = [trace for trace in traces if trace.sampled]
-    if not traces:
-        return {}
-    first, *others = sampled or traces[:1]
-    also_from = tuple(other.traceparent for other in others)
-    return {"trace": ((TRACEPARENT, first.traceparent),), "also_from": also_from}

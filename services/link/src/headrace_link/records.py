@@ -1,13 +1,13 @@
 """The records that the link worker reads and writes: requests, sweep markers, receipts and link sets."""
 
 from collections.abc import Callable, Iterator
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, PrivateAttr
 
 from headrace_runtime.trace_context import TraceContext, parsed, trace_headers
 from headrace_schemas.fields import MAX_VERSION, RecordKind
-from headrace_schemas.headers import schema_pair
+from headrace_schemas.headers import OCCURRED_AT, PUBLISHED_AT, schema_pair
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.stage import Arrival, Output
@@ -17,8 +17,11 @@ WORKER = "qdrant"
 EXPLICIT = 2**62
 """A bit of the version of explicit requests, above every offset."""
 
-Trace = tuple[tuple[str, bytes], ...]
-"""The headers of a trace that a record continues; () for none."""
+Carried = tuple[tuple[str, bytes], ...]
+"""Headers that a record carries on from the change that causes it: its trace, and the times of the change."""
+ORIGIN_HEADERS = (PUBLISHED_AT, OCCURRED_AT)
+FROM_SWEEP = ("headrace-request-origin", b"sweep")
+"""The header of a request that a sweep makes. Only the count of requests by origin depends on it."""
 
 
 class Arrived(BaseModel):
@@ -36,9 +39,10 @@ class Arrived(BaseModel):
         return self._arrival
 
     @property
-    def trace(self) -> Trace:
-        """The headers of its trace, for records made from it."""
-        return tuple((name, value) for name, value in trace_headers(self._arrival.headers) if value is not None)
+    def carried(self) -> Carried:
+        """The headers that records made from it carry on."""
+        own = [*trace_headers(self._arrival.headers), *(p for p in self._arrival.headers if p[0] in ORIGIN_HEADERS)]
+        return tuple((name, value) for name, value in own if value is not None)
 
     @property
     def version(self) -> int:
@@ -76,6 +80,13 @@ class Request(RelinkRequest, Arrived):
         return self.republish or self.arrival.replayed
 
     @property
+    def origin(self) -> Literal["receipt", "explicit", "sweep"]:
+        """What made it: a change, an operator, or a sweep."""
+        if FROM_SWEEP in self.arrival.headers:
+            return "sweep"
+        return "explicit" if self.explicit else "receipt"
+
+    @property
     def answered_by_read(self) -> bool:
         """Only its own turn answers an explicit request: another may have published nothing."""
         return not self.explicit
@@ -111,38 +122,38 @@ class Reported(Receipts, Arrived):
 
 
 def request(
-    topic: str, product_id: str, trace: Trace = (), also_from: tuple[bytes, ...] = (), *, republish: bool = False
+    topic: str, product_id: str, carried: Carried = (), also_from: tuple[bytes, ...] = (), *, republish: bool = False
 ) -> Output:
-    """A request for one product. `trace`: the headers of the trace that it continues, `also_from`: see Output."""
+    """A request for one product. `carried`: the headers of its cause, `also_from`: see Output."""
     asked = RelinkRequest.model_construct(product_id=product_id, republish=republish)
-    return _output(topic, product_id, asked, trace, also_from)
+    return _output(topic, product_id, asked, carried, also_from)
 
 
 def sweep(
     topic: str,
     part: int = 0,
     parts: int = 1,
-    trace: Trace = (),
+    carried: Carried = (),
     also_from: tuple[bytes, ...] = (),
     *,
     republish: bool = False,
 ) -> Output:
-    """A marker that requests all products, or one part of them. `trace` and `also_from`: as for a request."""
+    """A marker that requests all products, or one part of them. `carried` and `also_from`: as for a request."""
     marker = Sweep(part=part, parts=parts, republish=republish)
-    return _output(topic, marker.id, marker, trace, also_from)
+    return _output(topic, marker.id, marker, carried, also_from)
 
 
-def links(topic: str, links: ProductLinks, trace: Trace = ()) -> Output:
-    """The record of a link set. `trace`: of the request that it answers."""
-    return _output(topic, links.product_id, links, trace)
+def links(topic: str, links: ProductLinks, carried: Carried = ()) -> Output:
+    """The record of a link set. `carried`: of the request that it answers."""
+    return _output(topic, links.product_id, links, carried)
 
 
 def _output(
     topic: str,
     key: str,
     record: RelinkRequest | Sweep | ProductLinks,
-    trace: Trace,
+    carried: Carried,
     also_from: tuple[bytes, ...] = (),
 ) -> Output:
     value = record.model_dump_json(exclude_none=True).encode()
-    return Output(topic, key.encode(), value, (schema_pair(record), *trace), also_from)
+    return Output(topic, key.encode(), value, (schema_pair(record), *carried), also_from)

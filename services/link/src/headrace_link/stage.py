@@ -7,6 +7,7 @@ import structlog
 
 from headrace_link.coverage import Coverage
 from headrace_link.expired_sets import ExpiredSets
+from headrace_link.metrics import SWEEPS, count_requests
 from headrace_link.records import Request, SweepMarker
 from headrace_link.sweeps import Sweeps
 from headrace_link.turns import Turns
@@ -41,7 +42,9 @@ class LinkStage:
             if isinstance(marker, SweepMarker):
                 outcomes[marker.kind, marker.id] = await self._sweep(marker)
         self._coverage.forget(changes)
-        return [outcomes.get((asked.kind, asked.id), Superseded()) for asked in changes]
+        found = [outcomes.get((asked.kind, asked.id), Superseded()) for asked in changes]
+        count_requests(zip(changes, found, strict=True))
+        return found
 
     async def check(self) -> None:
         """Raises Unavailable unless Qdrant and Kafka answer."""
@@ -69,5 +72,6 @@ class LinkStage:
         self._coverage.note([marker], ends)
         if marker.republish and marker.parts == 1:
             self._expired.note(ends_of_sets)
+        SWEEPS.inc(marker.parts == 1)
         log.info("products_swept", part=marker.part, parts=marker.parts, requests=requests)
         return Applied()

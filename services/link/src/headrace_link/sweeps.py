@@ -8,7 +8,7 @@ from headrace_link.backlog import Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.point_queries import PointQueries
 from headrace_link.product_links import Publish
-from headrace_link.records import SweepMarker, request, sweep
+from headrace_link.records import FROM_SWEEP, SweepMarker, request, sweep
 from headrace_worker.stage import Output
 
 PART = 20_000
@@ -79,11 +79,12 @@ class Sweeps:
             count = max(await self._catalogue.count_products(deleted=again), await self._queries.count())
             if count > PART:
                 parts = -(-count // PART)
-                return [sweep(self._topic, part, parts, marker.trace, republish=again) for part in range(parts)]
+                return [sweep(self._topic, part, parts, marker.carried, republish=again) for part in range(parts)]
         first, beyond = bounds(marker.part, marker.parts)
         products = await self._catalogue.products(first, beyond, deleted=again)
         products |= await self._queries.products(first, beyond, deleted=again)
-        return [request(self._topic, product_id, marker.trace, republish=again) for product_id in sorted(products)]
+        carried = (*marker.carried, FROM_SWEEP)
+        return [request(self._topic, product_id, carried, republish=again) for product_id in sorted(products)]
 
 
 def bounds(part: int, parts: int) -> tuple[uuid.UUID, uuid.UUID | None]:

@@ -83,7 +83,7 @@ class Turns:
             point = opened[links.product_id]
             request = asked[links.product_id]
             if point.seen.digest != links.digest or request.explicit:
-                record = self._topic.record(links, point.version + 1, request.trace)
+                record = self._topic.record(links, point.version + 1, request.carried)
                 if isinstance(record, Rejected):
                     result.rejected[links.product_id] = record
                 else:
