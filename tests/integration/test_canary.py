@@ -35,6 +35,8 @@ STORES = ("elasticsearch", "pgvector", "qdrant")
 LINK_STORES = ("elasticsearch", "link", "pgvector")
 WORKERS = ("embed", "link", *STORES)
 CHANGES = ("upsert", "delete")
+WAITS = "another copy measures"
+SEARCHES = 2 * len(STORES) + len(LINK_STORES)
 WITHIN = 60.0
 
 
@@ -95,6 +97,8 @@ async def running(servers: Servers, tmp_path_factory: pytest.TempPathFactory) ->
     made = Running(servers, tmp_path_factory.mktemp("canary"))
     async with AsyncExitStack() as stack:
         await made.open(stack)
+        seen = "headrace_canary_last_seen_timestamp_seconds"
+        await until(lambda: len(made.samples(seen)) == SEARCHES and bool(made.samples("headrace_group_lag")))
         yield made
 
 
@@ -117,7 +121,7 @@ async def test_searches_and_links_of_every_store_are_measured(running: Running) 
     assert running.get("/healthz")[0] == running.get("/readyz")[0] == 200
     assert running.samples("headrace_freshness_objective_seconds") == {(): 5.0}
     seen = running.samples("headrace_canary_last_seen_timestamp_seconds")
-    assert len(seen) == len(STORES) * 2 + len(LINK_STORES)
+    assert len(seen) == SEARCHES
     assert min(seen.values()) > time.time() - 30
     missing = running.samples("headrace_canary_rounds_total", result="missing")
     assert set(missing.values()) == {0.0}
@@ -197,15 +201,15 @@ async def test_the_lag_in_seconds_and_the_delay_grow_while_a_worker_is_stopped(r
         (quick,) = running.samples("headrace_searchable_seconds_bucket", **upserts, le=least).values()
         return count - quick
 
-    before = slow("5.0")
+    before = slow("3.0")
     running.workers["elasticsearch"].pause()
     try:
-        await until(lambda: running.samples("headrace_group_lag_seconds", **of_topic).get((), 0) > 6)
+        await until(lambda: running.samples("headrace_group_lag_seconds", **of_topic).get((), 0) > 8)
         assert running.samples("headrace_group_lag", **of_topic)[()] >= 1
-        assert slow("5.0") == before
+        assert slow("3.0") == before
     finally:
         running.workers["elasticsearch"].resume()
-    await until(lambda: slow("5.0") > before)
+    await until(lambda: slow("3.0") > before)
     await until(lambda: running.samples("headrace_group_lag_seconds", **of_topic)[()] < 3)
 
 
@@ -225,29 +229,39 @@ async def test_a_refresh_every_five_seconds_shows_in_the_delays_of_its_store_alo
         answer.raise_for_status()
     before = {store: delays(store) for store in STORES}
     await until(lambda: delays("elasticsearch")[0] >= before["elasticsearch"][0] + 10, within=120.0)
-    slower = {}
+    mean = {}
     for store in STORES:
         (count, total), (first, until_then) = delays(store), before[store]
-        slower[store] = (total - until_then) / (count - first) - until_then / first
-    # A change waits 2.5 s for the refresh on average, where it has waited half a second before.
-    assert slower["elasticsearch"] > 1, slower
-    assert max(slower["qdrant"], slower["pgvector"]) < 1, slower
+        mean[store] = (total - until_then) / (count - first)
+    # A change waits 2.5 s for the refresh on average, where it waits half a second by default.
+    assert mean["elasticsearch"] > 1.5, mean
+    assert mean["elasticsearch"] > max(mean["qdrant"], mean["pgvector"]), mean
 
 
 @pytest.mark.long
-async def test_one_copy_measures_and_another_takes_over_when_it_stops(running: Running) -> None:
-    second = running.second
-    second.start()
+async def test_one_of_two_copies_measures_and_the_other_takes_over_when_it_stops(running: Running) -> None:
+    """Kafka decides which one measures, also when a copy joins."""
+    first, copies = running.port, {running.port: running.canary, running.second_port: running.second}
+
+    def measuring() -> dict[int, bool]:
+        """By port, whether the copy measures; nothing of a copy that is not ready."""
+        answers = {port: fetched(f"http://127.0.0.1:{port}/readyz") for port in copies}
+        return {port: WAITS not in body for port, (status, body) in answers.items() if status == 200}
+
+    running.second.start()
     try:
-        running.port = running.second_port
-        await until(lambda: "another copy measures" in running.get("/readyz")[1])
+        await until(lambda: sorted(measuring().values()) == [False, True])
+        found = measuring()
+        (waiting,) = (port for port, measures in found.items() if not measures)
+        (other,) = copies.keys() - {waiting}
+        running.port = waiting
         assert running.samples("headrace_canary_last_seen_timestamp_seconds") == {}
-        assert running.canary.stop() == 0
-        await until(lambda: len(running.samples("headrace_canary_last_seen_timestamp_seconds")) == 9)
-        await until(lambda: running.get("/readyz")[0] == 200)
-        assert "another copy" not in running.get("/readyz")[1]
+        assert copies[other].stop() == 0
+        await until(lambda: len(running.samples("headrace_canary_last_seen_timestamp_seconds")) == SEARCHES)
+        assert measuring() == {waiting: True}
     finally:
-        second.end()
+        running.port = first
+        running.second.end()
 
 
 def fetched(url: str) -> tuple[int, str]:
