@@ -119,7 +119,8 @@ def test_what_observes_is_optional_and_lets_nobody_change_dashboards(services: d
     assert (grafana["GF_AUTH_DISABLE_LOGIN_FORM"], grafana["GF_AUTH_BASIC_ENABLED"]) == ("true", "false")
 
 
-def test_prometheus_asks_for_every_worker(services: dict[str, Any]) -> None:
+def test_prometheus_asks_for_every_worker_of_the_file() -> None:
+    services = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
     config = yaml.safe_load((ROOT / "infra/observability/prometheus.yml").read_text())
     (job,) = config["scrape_configs"]
     workers = {name for name, service in services.items() if service.get("command", [])[:1] == ["work"]}

@@ -17,6 +17,7 @@ from headrace_cli.servers import stack
 from headrace_cli.worker_stores import open_stores
 from headrace_clients.topic_reader import open_topics
 from headrace_local.stack import Progress, Stack
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import CommonSettings
 
@@ -24,6 +25,10 @@ CACHE_DIR = "HEADRACE_CACHE_DIR"
 SERVER_VARIABLES = ("KAFKA__", "ELASTICSEARCH__", "QDRANT__", "POSTGRES__", "TRITON__", "HTTP__", "TOPIC_PREFIX")
 """The beginnings of the variables that may name other servers; they are removed from the environment."""
 ADVICE = "the demo needs servers without a catalogue; without --running it starts its own"
+WITHOUT_CANARY = (
+    "the demo counts every record, so it needs new topics and workers without the canary, which "
+    "`headrace work NAME ...` starts"
+)
 
 
 @contextmanager
@@ -56,6 +61,8 @@ async def require_empty() -> None:
     sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
     async with open_topics(settings.kafka, [*sources, settings.topics.receipts]) as reader:
         async for record in reader.until_now():
+            if record.key == CANARY_ID.encode():
+                raise CommandError(f"the topic {record.topic} has records of the canary: {WITHOUT_CANARY}")
             raise CommandError(f"the topic {record.topic} is not empty: {ADVICE}")
     async with open_stores() as stores:
         for name, store in stores.items():

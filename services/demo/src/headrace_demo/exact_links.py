@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headrace_clients.topic_reader import open_topics
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, EmbeddedProduct
 from headrace_schemas.fields import Kind
 from headrace_worker.settings import CommonSettings
@@ -47,11 +48,13 @@ class ExactLinks(NamedTuple):
 
 
 async def read_embeddings(settings: CommonSettings, kind: Kind) -> Embeddings:
-    """The newest vector of every entity of a kind, from the topic that `embed` writes."""
+    """The newest vector of every entity of a kind but the canary, from the topic that `embed` writes."""
     newest: dict[str, EmbeddedChange] = {}
     async with open_topics(settings.kafka, [settings.topics.embedded(kind, settings.model)]) as reader:
         async for record in reader.until_now():
             change = EMBEDDED[kind].model_validate_json(record.value)
+            if change.id == CANARY_ID:
+                continue
             if change.id not in newest or newest[change.id].version < change.version:
                 newest[change.id] = change
     live = [(change, change.embedding) for change in newest.values() if change.embedding is not None]
