@@ -52,13 +52,15 @@ def _path(came_from: dict[State, tuple[str, State] | None], state: State) -> lis
 def _renumbered(s: State) -> State:
     """Counts offsets and versions from the oldest one in use, so that equivalent states are equal."""
     busy = [me for me in s.consumers if me.step != "idle"]
-    kept = [me if c == s.owner or me.step != "idle" else Consumer() for c, me in enumerate(s.consumers)]
+    kept = [
+        me if c == s.owner or me.step != "idle" else Consumer(covered=me.covered) for c, me in enumerate(s.consumers)
+    ]
     base = min([s.committed] + [me.offset for me in busy])
     a, b = (_shifted(me, base) for me in kept)
     # A request is read again only from `base` on.
     explicit = tuple(offset - base for offset in s.explicit if offset >= base)
     s = s._replace(log=s.log - base, committed=s.committed - base, consumers=(a, b), explicit=explicit)
-    numbered = [me for me in s.consumers if me.step in ("open", "read", "publish", "close")]
+    numbered = [me for me in s.consumers if me.step in ("open", "note", "read", "publish", "close")]
     stored = [s.published[0]] if s.published[0] else []
     versions = [*stored, s.point.version if s.point else 0, *(me.seen for me in numbered)]
     drop = min(versions) - 1

@@ -16,6 +16,7 @@ Mutation = Literal[
     "close-without-condition",
     "give-up-when-another-opened",
     "close-before-publish",
+    "note-end-after-open",
     "note-end-after-read",
     "skip-holders",
     "query-probe-before-holders",
@@ -65,8 +66,8 @@ class Point(NamedTuple):
 
 class Consumer(NamedTuple):
     """A consumer of relink requests. It takes the requests from `offset` to `end`. `explicit`: its turn publishes even
-    an unchanged set. `seen`, `was`: version and set that look found. `high`: the end of the log, noted after opening.
-    `covered`: requests below it are skipped.
+    an unchanged set. `seen`, `was`: version and set that look found. `high`: the end of the log, noted before opening.
+    `covered`: requests below it are skipped, also after the consumer had lost the partition for a while.
     """
 
     step: str = "idle"
@@ -141,9 +142,12 @@ class Protocol(NamedTuple):
             busy_owner = c == s.owner and me.step != "idle" and s.consumers[other].step == "idle"
             if busy_owner and s.rebalances < self.scenario.rebalances:
                 moved = s._replace(owner=other, rebalances=s.rebalances + 1)
-                yield "rebalance", _with(moved, other, Consumer(next=s.committed))
+                yield "rebalance", _resumed(moved)
             if me.step != "idle" and s.crashes < self.scenario.crashes:
-                yield f"{name} dies", _with(s._replace(crashes=s.crashes + 1), c, Consumer(next=s.committed))
+                dead = _with(s._replace(crashes=s.crashes + 1), c, Consumer(next=s.committed))
+                yield f"{name} dies", dead
+                if busy_owner and self.scenario.rebalances:
+                    yield f"{name} dies, and the other has the partition", _resumed(dead._replace(owner=other))
             for label, after in self._consume(s, c, me):
                 yield f"{name} {label}", after
 
@@ -232,9 +236,12 @@ class Protocol(NamedTuple):
         elif me.step == "look":
             point = s.point
             was = (point.links, point.content, point.dead) if point and not point.open else ()
-            yield "looks", _with(s, c, me._replace(step="open", seen=point.version if point else 0, was=was))
+            version = point.version if point else 0
+            yield "notes the end and looks", _with(s, c, me._replace(step="open", seen=version, was=was, high=s.log))
         elif me.step == "open":
             yield from self._open(s, c, me)
+        elif me.step == "note":
+            yield "notes the end", _with(s, c, me._replace(step="read", high=s.log))
         elif me.step == "read":
             links, floor = self._top(s)
             high = s.log + 1 if self.mutation == "note-end-after-read" else me.high
@@ -272,11 +279,15 @@ class Protocol(NamedTuple):
             is_open = self.mutation != "do-not-open"
             floor, content = (point.floor, point.content) if point else (9.0, None)
             opened = Point(me.seen + 1, c, is_open, links, floor, content, False)
-            yield "opens", _with(s._replace(point=opened), c, me._replace(step="read", high=s.log))
+            after = "note" if self.mutation == "note-end-after-open" else "read"
+            yield "opens", _with(s._replace(point=opened), c, me._replace(step=after))
         elif self.mutation == "give-up-when-another-opened":
-            yield "finds that another opened, and gives up", _with(s, c, me._replace(step="commit", seen=0, was=()))
+            yield (
+                "finds that another opened, and gives up",
+                _with(s, c, me._replace(step="commit", seen=0, was=(), high=0)),
+            )
         else:
-            yield "finds that another opened", _with(s, c, me._replace(step="look", seen=0, was=()))
+            yield "finds that another opened", _with(s, c, me._replace(step="look", seen=0, was=(), high=0))
 
     def _close(self, s: State, c: int, me: Consumer) -> Iterator[Step]:
         assert me.read is not None
@@ -314,6 +325,11 @@ def _published(s: State, me: Consumer, explicit: bool) -> State:
     if (me.was == now and not explicit) or s.published[0] >= me.seen + 2:
         return s
     return s._replace(published=(me.seen + 2, None if content is None else (content, links)))
+
+
+def _resumed(s: State) -> State:
+    """The owner gets the partition. It starts at what is committed, and still has what it covered before."""
+    return _with(s, s.owner, Consumer(next=s.committed, covered=s.consumers[s.owner].covered))
 
 
 def _keep_handling(s: State, receipt: Receipt) -> State:

@@ -38,6 +38,7 @@ SHOWN_BY: dict[Mutation, str] = {
     "close-without-condition": "a keyword created, an old consumer",
     "give-up-when-another-opened": "a keyword created, an old consumer",
     "close-before-publish": "keywords created and deleted, a death",
+    "note-end-after-open": "a keyword created, an old consumer",
     "note-end-after-read": "keywords created and deleted, a death",
     "skip-holders": "keywords created and deleted, a death",
     "query-probe-before-holders": "keywords created and deleted, a death",

@@ -50,7 +50,7 @@ async def test_a_request_that_comes_after_the_read_is_not_covered_by_it(linking:
         linking.consumer.hooks.after(step, asked_again)  # type: ignore[arg-type]
     await linking.request("p")
     await linking.drain()
-    # A request after opening may be covered or not: the end of the topic is noted before or after it.
+    # One more turn answers both.
     assert linking.consumer.points.opened == ["p", "p"]
 
 

@@ -9,10 +9,11 @@ Partition = tuple[str, int]
 
 
 class Coverage:
-    """For each product and sweep, the end of its partition, noted after opening and before reading.
+    """For each product and sweep, the end of its partition, noted before the point is opened.
 
-    A request below that end was published before the read, so the read saw the change that caused the request. A later
-    end would skip requests whose change the read may have missed; an earlier end is safe, but skips fewer requests.
+    A request below that end was published before the read, so the read saw the change that caused the request. So did
+    the read of every consumer that opens the point later, which may publish over this one. An end that is noted after
+    opening would skip requests whose change such a read has missed; an earlier end is safe, but skips fewer requests.
     """
 
     def __init__(self, log_ends: LogEnds) -> None:

@@ -55,12 +55,12 @@ class Turns:
 
     async def _turn(self, requests: Sequence[Request]) -> dict[str, Outcome]:
         """One turn. Returns the outcomes of the products that it opened; another writer has opened the others."""
+        ends = await self._coverage.ends(requests)
         seen = await self._points.look([asked.id for asked in requests])
         opened = {one.seen.product_id: one for one in await self._points.open(seen)}
         mine = [asked for asked in requests if asked.id in opened]
         if not mine:
             return {}
-        ends = await self._coverage.ends(mine)
         found = await self._catalogue.link_sets([asked.id for asked in mine])
         result = self._result(opened, found, {asked.id: asked for asked in mine})
         await self._topic.publish(result.outputs)

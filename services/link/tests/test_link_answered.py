@@ -1,0 +1,35 @@
+"""Which requests a finished turn answers while other consumers of the partition continue or die."""
+
+import pytest
+import pytest_asyncio
+from harness.linking import Linking
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+P, NEAR, FAR = (1, 0, 0, 0), (1, 0.1, 0, 0), (0.2, 1, 0, 0)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def requested(linking: Linking) -> Linking:
+    """A product that is linked, with another request for it on the topic."""
+    await linking.put("keyword", "far", FAR)
+    await linking.put("product", "p", P)
+    await linking.drain()
+    await linking.request("p")
+    return linking
+
+
+async def test_an_old_consumer_that_opens_after_another_and_reads_before_it(requested: Linking) -> None:
+    """It publishes the older set with the higher version. The other consumer has read the new keyword, but the stores
+    drop its set, so its turn does not answer the request that the keyword caused.
+    """
+    turn = requested.consumer.pause_after("open")
+    assert await turn.reached()
+    old_turn = requested.new_consumer().pause_after("read")
+    assert await old_turn.reached()
+    await requested.put("keyword", "near", NEAR)
+    assert await requested.handle_receipts() == 1
+    await turn.resume()
+    await old_turn.resume()
+    await requested.drain()
+    await requested.check()
