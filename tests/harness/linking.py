@@ -25,7 +25,7 @@ from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import consumer_options
 from headrace_clients.qdrant import collection_of, connect, point_id
 from headrace_clients.topic_reader import TopicReader
-from headrace_demo.link_comparison import LinkComparison, compare_links
+from headrace_demo.link_comparison import compare_links
 from headrace_link import records
 from headrace_link.collection import collection_name
 from headrace_link.factory import Access, link_stage, receipt_stage
@@ -211,10 +211,14 @@ class Linking:
 
     async def check(self) -> None:
         """Asserts that published and stored sets equal brute force, and that no point is open."""
+        await self.check_sets()
+        assert await self.open_products() == set()
+
+    async def check_sets(self) -> None:
+        """Asserts that published and stored sets equal brute force."""
         published = list((await self.published()).values())
         assert await self._differences(_each(published)) == []
         assert await self._differences(self.links.scan_links()) == []
-        assert await self.open_products() == set()
 
     async def reset(self) -> None:
         """Empties the collections, and forgets what was published and what is pending."""
@@ -284,14 +288,9 @@ class Linking:
         ]
 
     async def _differences(self, sets: AsyncIterator[ProductLinks]) -> list[tuple[str, str]]:
+        products, keywords = self._entities.embeddings("product"), self._entities.embeddings("keyword")
         options = self.settings.link
-        compared: LinkComparison = await compare_links(
-            sets,
-            self._entities.embeddings("product"),
-            self._entities.embeddings("keyword"),
-            k=options.k,
-            min_score=options.min_score,
-        )
+        compared = await compare_links(sets, products, keywords, k=options.k, min_score=options.min_score)
         return compared.differences
 
 

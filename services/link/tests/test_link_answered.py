@@ -33,3 +33,18 @@ async def test_an_old_consumer_that_opens_after_another_and_reads_before_it(requ
     await old_turn.resume()
     await requested.drain()
     await requested.check()
+
+
+async def test_a_point_whose_consumer_died_after_an_earlier_turn_had_answered_the_request(requested: Linking) -> None:
+    """The consumer of the earlier turn gets the partition again and skips the request, so the point stays open. The
+    sets are right, and the next change of a keyword finds the point.
+    """
+    await requested.request("p")
+    await requested.consumer.work(1)
+    assert await requested.new_consumer().die_after("open")
+    await requested.drain()
+    await requested.check_sets()
+    assert await requested.open_products() == {"p"}
+    await requested.delete("keyword", "far")
+    await requested.drain()
+    await requested.check()

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from harness.link_consumer import STEPS, PausedTurn, Step
 from harness.linking import Linking
-from hypothesis import HealthCheck, given, seed, settings
+from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -37,12 +37,16 @@ FREE = {"deadline": None, "suppress_health_check": list(HealthCheck), "database"
 
 
 class Story:
-    """One sequence on one set of servers. `interruptions`: counts those that took place, by kind."""
+    """One sequence on one set of servers. `interruptions`: counts those that took place, by kind.
+
+    `deaths`: the number of consumers that died.
+    """
 
     def __init__(self, linking: Linking, interruptions: Counter[str]) -> None:
         self._linking = linking
         self._interruptions = interruptions
         self._old: list[PausedTurn] = []
+        self.deaths = 0
 
     async def play(self, event: Event) -> None:
         linking = self._linking
@@ -57,7 +61,7 @@ class Story:
                 await linking.consumer.work(at_once)
             case ("die", step):
                 await self._some_requests()
-                self._interruptions["die"] += await linking.new_consumer().die_after(step)
+                self.deaths += await self._die(step)
             case ("rebalance", step):
                 await self._rebalance(step)
             case ("interrupt", step, changes):
@@ -74,6 +78,12 @@ class Story:
         """Without a request there is nothing to interrupt."""
         if not await self._linking.consumer.waiting():
             await self._linking.handle_receipts()
+
+    async def _die(self, step: Step) -> bool:
+        """Another consumer gets the partition and dies; the one before it gets the partition again."""
+        died = await self._linking.new_consumer().die_after(step)
+        self._interruptions["die"] += died
+        return died
 
     async def _rebalance(self, step: Step) -> None:
         """Another consumer has the partition from now on; the old one continues at the end of the sequence."""
@@ -111,7 +121,26 @@ async def play_all(linking: Linking, interruptions: Counter[str], sequence: Sequ
         await story.play(event)
     await story.end()
     await linking.drain()
+    if story.deaths and await linking.open_products():
+        # The request of a dead consumer is skipped if another has answered it, and the point stays open until the next
+        # change of a keyword.
+        await linking.check_sets()
+        await linking.put("keyword", "last", VECTORS[0])
+        await linking.drain()
     await linking.check()
+
+
+OPENED_WHILE_A_TURN_ANSWERS = [
+    *[("delete", "product", "p")] * 2,
+    ("interrupt", "look", [("put", "product", "p", VECTORS[0])]),
+    ("die", "open"),
+]
+OPENED_AFTER_AN_ANSWER = [
+    *[("put", "product", "p", VECTORS[0]), ("receipts", 0)] * 2,
+    ("work", 1),
+    ("die", "open"),
+]
+"""Two sequences in which a consumer dies after opening for a request that another turn may have answered."""
 
 
 def runs(examples: int) -> Any:
@@ -120,6 +149,8 @@ def runs(examples: int) -> Any:
 
 @seed(20240607)
 @runs(80)
+@example(sequence=OPENED_WHILE_A_TURN_ANSWERS, k=1)
+@example(sequence=OPENED_AFTER_AN_ANSWER, k=1)
 @given(sequence=sequences, k=st.sampled_from([1, 2, 5]))
 async def test_links_equal_brute_force_after_any_sequence(
     linking: Linking, interruptions: Counter[str], sequence: list[Event], k: int
