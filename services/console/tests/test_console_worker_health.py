@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import httpx
 import pytest
 
-from headrace_clients.worker_copies import conflicts_in
+from headrace_clients.worker_copies import Report
 from headrace_clients.worker_metrics import read_metrics
 from headrace_console.monitor.worker_health import WorkerHealth, health_of, health_of_copies
 from headrace_runtime.metrics import Metrics
@@ -52,7 +52,7 @@ def test_settled_records_are_summed_over_kinds() -> None:
     body, _ = metrics.page("*/*")
     assert b'headrace_records_total{kind="product",outcome="dead",worker="qdrant"}' in body
     assert read_metrics(body).settled == {"applied": 7, "dead": 1, "conflict": 3}
-    assert conflicts_in(body) == 3
+    assert Report(metrics=read_metrics(body)).conflicts == 3
 
 
 async def test_a_worker_that_does_not_answer_is_not_ready() -> None:

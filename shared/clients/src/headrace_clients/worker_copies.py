@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -19,7 +18,6 @@ ANSWER_SECONDS = 3.0
 MAX_BYTES = 1_048_576
 MOST_ASKED = 32
 """Copies that are asked at once."""
-_CONFLICTS = re.compile(rb'^headrace_records_total\{[^}]*outcome="conflict"[^}]*\} ([0-9.e+]+)$', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +47,18 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a copy reports, in lines for a person. `problems`: why it is not ready. `conflicts`: how many records since
-    its start were conflicts. `metrics`: its delays and its lag.
+    """What a copy reports, in lines for a person. `problems`: why it is not ready. `metrics`: its outcomes, its delays
+    and its lag.
     """
 
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
-    conflicts: int = 0
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics, compare=False)
+
+    @property
+    def conflicts(self) -> int:
+        """How many records since the start of the copy were conflicts."""
+        return self.metrics.settled.get("conflict", 0)
 
 
 async def groups_of(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Group]:
@@ -110,16 +112,11 @@ def _problems(part: Any) -> list[str]:
     return loop + [str(problem) for problem in part["problems"]]
 
 
-def conflicts_in(metrics: bytes) -> int:
-    """The conflicts in the body of /metrics."""
-    return sum(int(float(value)) for value in _CONFLICTS.findall(metrics))
-
-
 async def _report(http: httpx.AsyncClient, address: str) -> Report | None:
     try:
         _, body = await read_route(http, f"{address}/readyz")
         _, metrics = await read_route(http, f"{address}/metrics")
-        return replace(report_in(body), conflicts=conflicts_in(metrics), metrics=read_metrics(metrics))
+        return replace(report_in(body), metrics=read_metrics(metrics))
     except (httpx.HTTPError, ValueError):
         return None
 
