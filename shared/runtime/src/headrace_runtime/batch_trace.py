@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from headrace_runtime.answers import Result
 from headrace_runtime.decoder import Decoded, Ignored, KafkaRecord, Undecoded
 from headrace_runtime.head_sampler import HeadSampler
+from headrace_runtime.origin import carried_publication
 from headrace_runtime.timeline import Timeline
 from headrace_runtime.trace_context import (
     SAMPLED,
@@ -219,18 +220,14 @@ class BatchTrace:
         again = {id(one.record) for attempt in self.timeline.attempts if attempt.failure for one in attempt.records}
         limit = ended / 1e6 - self.traces.slow_after * 1000
         for record in self.records:
-            if id(record) in again or published_at(record) < limit:
+            if id(record) in again or _published_at(record) < limit:
                 yield record
 
 
-def published_at(record: KafkaRecord) -> int:
-    """When the catalogue published the change, milliseconds since 1970."""
-    value = next((value for name, value in reversed(record.headers) if name == PUBLISHED_AT), None)
-    return _milliseconds(value, record.timestamp)
-
-
-def _milliseconds(value: bytes | None, otherwise: int) -> int:
-    return int(value) if value and len(value) < 20 and value.isdigit() else otherwise
+def _published_at(record: KafkaRecord) -> int:
+    """The publication of the change. Its kind is not known here: a record without the header counts by its own time."""
+    published = carried_publication(record)
+    return record.timestamp if published is None else published
 
 
 def _span(record: KafkaRecord, parent: TraceContext | None) -> TraceContext:

@@ -19,11 +19,18 @@ def published_at(record: KafkaRecord, kind: RecordKind) -> int | None:
     """The publication of the change, milliseconds since 1970. None if no change is known: a link set or a request may
     be made without one.
     """
+    if (carried := carried_publication(record)) is not None:
+        return carried
+    timestamp = record.timestamp
+    return timestamp if 0 <= timestamp < LATEST and (kind == "product" or kind == "keyword") else None
+
+
+def carried_publication(record: KafkaRecord) -> int | None:
+    """The publication that the record carries in its header, milliseconds since 1970."""
     for name, value in record.headers:
         if name == PUBLISHED_AT and value is not None and len(value) <= MOST_DIGITS and value.isdigit():
             return int(value)
-    timestamp = record.timestamp
-    return timestamp if 0 <= timestamp < LATEST and (kind == "product" or kind == "keyword") else None
+    return None
 
 
 def occurred_at(record: KafkaRecord) -> datetime | None:
