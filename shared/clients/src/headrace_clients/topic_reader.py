@@ -1,4 +1,4 @@
-"""Reads topics from their beginning without a consumer group, for commands that change nothing."""
+"""Reads topics, or their ends, without a consumer group, for commands that change nothing."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -70,6 +70,48 @@ async def open_topics(settings: KafkaSettings, topics: Iterable[str]) -> AsyncIt
     await consumer.start()
     try:
         yield TopicReader(consumer, partitions)
+    finally:
+        await consumer.stop()
+
+
+class TopicTail:
+    """The last records of each partition, up to the end of the topic when it was opened. `whole`: they are all."""
+
+    def __init__(self, consumer: AIOKafkaConsumer, ends: Ends, whole: bool) -> None:
+        self._consumer = consumer
+        self._ends = ends
+        self.whole = whole
+
+    async def polls(self) -> AsyncIterator[list[Any]]:
+        """The records of each poll, [] if there is none in time, until all are read; a few later ones may follow."""
+        left = await self._left(self._ends)
+        while left:
+            polled: Mapping[TopicPartition, list[Any]] = await self._consumer.getmany(*left, timeout_ms=POLL_MS)
+            left = await self._left(left)
+            yield [record for records in polled.values() for record in records]
+
+    async def complete(self) -> bool:
+        """Whether all of them are read."""
+        return not await self._left(self._ends)
+
+    async def _left(self, partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+        return [one for one in partitions if await self._consumer.position(one) < self._ends[one]]
+
+
+@asynccontextmanager
+async def open_tail(settings: KafkaSettings, topic: str, records: int) -> AsyncIterator[TopicTail]:
+    """A reader of the last `records` of each partition. Raises UnknownTopic if there is no such topic."""
+    partitions = await partitions_of(settings, [topic])
+    consumer = AIOKafkaConsumer(**consumer_options(settings))
+    consumer.assign(partitions)
+    try:
+        await consumer.start()
+        starts: Ends = await consumer.beginning_offsets(partitions)
+        ends: Ends = await consumer.end_offsets(partitions)
+        begins = {one: max(starts[one], ends[one] - records) for one in partitions}
+        for partition, begin in begins.items():
+            consumer.seek(partition, begin)
+        yield TopicTail(consumer, ends, begins == starts)
     finally:
         await consumer.stop()
 

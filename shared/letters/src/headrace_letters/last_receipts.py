@@ -5,15 +5,12 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 from pydantic_core import to_json
 
-from headrace_clients.kafka import consumer_options
-from headrace_clients.topic_reader import UnknownTopic, partitions_of
+from headrace_clients.topic_reader import UnknownTopic, open_tail
 from headrace_schemas.fields import Kind
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.settings import CommonSettings
@@ -65,34 +62,22 @@ async def last_receipts(
 
 
 async def _read(settings: CommonSettings, kind: Kind, id: str, records: int, within: float) -> LastReceipts:
-    partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
-    consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
-    consumer.assign(partitions)
-    try:
-        await consumer.start()
-        starts, ends = await asyncio.gather(consumer.beginning_offsets(partitions), consumer.end_offsets(partitions))
-        for partition in partitions:
-            consumer.seek(partition, max(starts[partition], ends[partition] - records))
-        return await _read_until(consumer, ends, _Wanted(kind, id), within)
-    finally:
-        await consumer.stop()
-
-
-async def _read_until(consumer: AIOKafkaConsumer, ends: Any, wanted: "_Wanted", within: float) -> LastReceipts:
-    deadline = time.monotonic() + within
+    wanted = _Wanted(kind, id)
     found: list[EntityReceipt] = []
     count, oldest = 0, None
-    left = {partition for partition, end in ends.items() if await consumer.position(partition) < end}
-    while left and time.monotonic() < deadline:
-        for polled in (await consumer.getmany(*left, timeout_ms=200)).values():
+    async with open_tail(settings.kafka, settings.topics.receipts, records) as tail:
+        deadline = time.monotonic() + within
+        async for polled in tail.polls():
             for record in polled:
                 count += 1
                 oldest = record.timestamp if oldest is None else min(oldest, record.timestamp)
                 found += wanted.among(record.value or b"")
-        left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+            if time.monotonic() >= deadline:
+                break
+        complete = await tail.complete()
     found.sort(key=lambda reported: reported.applied_at, reverse=True)
     since = None if oldest is None else datetime.fromtimestamp(oldest / 1000).astimezone()
-    return LastReceipts(found[:MAX_SHOWN], count, since, not left)
+    return LastReceipts(found[:MAX_SHOWN], count, since, complete)
 
 
 class _Wanted:

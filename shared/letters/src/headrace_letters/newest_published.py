@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 from pydantic import AwareDatetime, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from headrace_clients.kafka import consumer_options
-from headrace_clients.topic_reader import UnknownTopic, partitions_of
+from headrace_clients.topic_reader import UnknownTopic, open_tail
 from headrace_letters.failure_report import headers_of
 from headrace_letters.subject import subject
 from headrace_runtime.trace_context import carried
@@ -100,28 +98,11 @@ class _Search:
 
     async def read(self) -> NewestPublished:
         """Reads to the end of the topic at the call."""
-        partitions = await partitions_of(self._settings.kafka, [self._topic])
-        consumer = AIOKafkaConsumer(**consumer_options(self._settings.kafka))
-        consumer.assign(partitions)
-        try:
-            await consumer.start()
-            starts: Mapping[TopicPartition, int] = await consumer.beginning_offsets(partitions)
-            ends: Mapping[TopicPartition, int] = await consumer.end_offsets(partitions)
-            begins = {part: max(starts[part], ends[part] - self._most) for part in partitions}
-            for partition, begin in begins.items():
-                consumer.seek(partition, begin)
-            await self._read_until(consumer, ends)
-            return self.found(whole=all(begins[part] == starts[part] for part in partitions))
-        finally:
-            await consumer.stop()
-
-    async def _read_until(self, consumer: AIOKafkaConsumer, ends: Mapping[TopicPartition, int]) -> None:
-        left = {partition for partition, end in ends.items() if await consumer.position(partition) < end}
-        while left:
-            for records in (await consumer.getmany(*left, timeout_ms=200)).values():
+        async with open_tail(self._settings.kafka, self._topic, self._most) as tail:
+            async for records in tail.polls():
                 for record in records:
                     self._put(record)
-            left = {partition for partition in left if await consumer.position(partition) < ends[partition]}
+            return self.found(whole=tail.whole)
 
     def _put(self, record: Any) -> None:
         self._records += 1
