@@ -33,7 +33,7 @@ ROWS = f"""
         'dead.' || worker, record % 6, n, 'products', record % 6, record, 'product', 'p' || record, 1, 120,
         reason = 'invalid', 'waiting', 1
     FROM (
-        SELECT n, CASE WHEN n < {SHARED} THEN n / 2 ELSE n END AS record,
+        SELECT n, CASE WHEN n < {FEW} OR n >= {SHARED} THEN n ELSE n / 2 END AS record,
             now() - ({LETTERS} - n) * interval '1 second' AS at,
             CASE WHEN n < {FEW} THEN 'link' WHEN n >= {SHARED} THEN 'qdrant'
                 WHEN n % 2 = 0 THEN 'embed' ELSE 'elasticsearch' END AS worker,
