@@ -11,12 +11,13 @@ from pathlib import Path
 from importlinter.cli import lint_imports
 
 ROOT = Path(__file__).parents[1]
-SHARED = ["headrace_letters", "headrace_runtime", "headrace_clients", "headrace_worker"]
+SHARED = ["headrace_letters", "headrace_runtime", "headrace_expected", "headrace_clients", "headrace_worker"]
 """From the top to the bottom: each may import those after it."""
 SCHEMAS = "headrace_schemas"
 DEMO = "headrace_demo"
 """The one service that may import others, because it drives the command."""
 LOCAL = "headrace_local"
+EXPECTED = "headrace_expected"
 FOLDERS = ("schemas", "shared/*", "infra/local", "services/*", "docs/example-sink")
 
 
@@ -47,6 +48,12 @@ root_packages = {json.dumps([*siblings, DEMO, *SHARED, SCHEMAS, LOCAL])}
 name = "schemas <- shared <- services, and no service imports another"
 type = "layers"
 layers = {json.dumps(layers)}
+
+[[tool.importlinter.contracts]]
+name = "What is expected is computed without the product's code"
+type = "forbidden"
+source_modules = ["{EXPECTED}"]
+forbidden_modules = {json.dumps([name for name in SHARED if name != EXPECTED])}
 
 [[tool.importlinter.contracts]]
 name = "The local servers do not import the product"

@@ -1,0 +1,1 @@
+"""What each store must hold, computed from the published changes alone: pure functions, no product code."""
