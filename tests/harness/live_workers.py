@@ -22,22 +22,27 @@ async def running(worker: Worker, settings: WorkerSettings) -> AsyncIterator[Any
 
 async def readiness(application: Any) -> dict[str, Any]:
     """The body of /readyz: its problems and the number of records that expired unread."""
-    body: dict[str, Any] = json.loads(await _answer(application, "/readyz"))
+    body: dict[str, Any] = json.loads((await _answer(application, "/readyz"))[1])
     return body
+
+
+async def healthy(application: Any) -> bool:
+    """Whether /healthz answers 200."""
+    return (await _answer(application, "/healthz"))[0] == 200
 
 
 async def most(application: Any, metric: str, **labels: str) -> float | None:
     """The largest value among the samples of /metrics of this name that have these labels; None without any."""
-    page = (await _answer(application, "/metrics")).decode()
+    page = (await _answer(application, "/metrics"))[1].decode()
     samples = [one for family in text_string_to_metric_families(page) for one in family.samples]
     found = [one.value for one in samples if one.name == metric and labels.items() <= one.labels.items()]
     return max(found, default=None)
 
 
-async def _answer(application: Any, path: str) -> bytes:
-    sent: list[dict[str, bytes]] = []
+async def _answer(application: Any, path: str) -> tuple[int, bytes]:
+    sent: list[dict[str, Any]] = []
 
-    async def send(message: dict[str, bytes]) -> None:
+    async def send(message: dict[str, Any]) -> None:
         sent.append(message)
 
     async def receive() -> dict[str, object]:
@@ -45,7 +50,7 @@ async def _answer(application: Any, path: str) -> bytes:
 
     scope = {"type": "http", "path": path, "method": "GET", "headers": [], "query_string": b""}
     await application(scope, receive, send)
-    return sent[1]["body"]
+    return sent[0]["status"], sent[1]["body"]
 
 
 async def has_problem(application: Any, start: str) -> bool:

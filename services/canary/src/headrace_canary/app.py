@@ -106,7 +106,8 @@ def application(settings: CanarySettings) -> Starlette:
     async def lifespan(application: Starlette) -> AsyncIterator[None]:
         async with opened(found) as stores:
             working = asyncio.create_task(Canary(settings, stores, health, metrics, lags).run())
-            beating = asyncio.create_task(_beat(working, health))
+            health.needs(working)
+            beating = asyncio.create_task(_beat(health))
             log.info("worker_started", stores=sorted(stores))
             try:
                 yield
@@ -119,9 +120,9 @@ def application(settings: CanarySettings) -> Starlette:
     return Starlette(routes=[Route(path, route) for path, route in routes(health, metrics)], lifespan=lifespan)
 
 
-async def _beat(working: "asyncio.Task[None]", health: Health) -> None:
-    """A canary whose task has ended is not alive."""
-    while not working.done():
+async def _beat(health: Health) -> None:
+    """A canary waits for a store or for Kafka as long as it must, and is alive meanwhile."""
+    while True:
         health.beat()
         await asyncio.sleep(BEAT_SECONDS)
 

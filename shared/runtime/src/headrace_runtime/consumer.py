@@ -82,6 +82,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
 
     async def getmany(self, *partitions: TopicPartition, timeout_ms: int = 0, max_records: int | None = None) -> Polled:
         """The next records of every partition that can be read; {} after `wait_ms` without a record."""
+        self._health.needs(asyncio.current_task(), self._fetching())
         self._health.beat()
         if self._rewind_due:
             # Kafka could not be reached after a failed poll: positions are beyond records that nobody has got.
@@ -139,6 +140,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             super().seek(partition, offset)
         except IllegalStateError:
             log.info("partition_lost_before_seek", topic=partition.topic, partition=partition.partition)
+
+    def _fetching(self) -> "asyncio.Future[None] | None":
+        """aiokafka's task that fetches records: without it every poll is empty, and no error is raised."""
+        fetcher = getattr(self, "_fetcher", None)
+        return None if fetcher is None else fetcher.error_future
 
     async def _poll(self, most: int | None) -> Polled:
         """Takes records in parts, so small that even the largest values end the poll at its limit."""

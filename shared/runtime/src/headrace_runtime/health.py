@@ -1,14 +1,16 @@
 """What /healthz and /readyz report of a worker.
 
-Liveness is only a heartbeat of the poll loop and the retry loop, because a slow store must not restart workers.
+Liveness is only a heartbeat of the poll loop and the retry loop, because a slow store must not restart workers. If a
+task without which nothing is read has ended, the worker is dead at once.
 Readiness is the absence of problems: the assignment, Kafka, the store, and what is held.
 """
 
+import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 FIRST_POLL = 50
 """Records of each poll until the first batch is settled: a bad deploy affects no more than these."""
@@ -62,6 +64,7 @@ class Health:
         self._clock = clock
         self._now = now
         self._last_beat = clock()
+        self._tasks: Sequence[asyncio.Future[object]] = ()
         self._problems: dict[tuple[ProblemKind, str, Finder], Problem] = {}
         self._notes: dict[str, str] = {}
         self._settled_a_batch = False
@@ -85,6 +88,10 @@ class Health:
     def beat(self) -> None:
         """The poll loop or the retry loop is running."""
         self._last_beat = self._clock()
+
+    def needs(self, *tasks: "asyncio.Future[Any] | None") -> None:
+        """From now on the worker is dead as soon as one of these tasks has ended."""
+        self._tasks = [task for task in tasks if task is not None]
 
     def settled(self) -> None:
         """A batch is settled: what failed in a batch before it answers again."""
@@ -123,7 +130,9 @@ class Health:
             self._notes[subject] = text
 
     def alive(self) -> bool:
-        """Whether the last heartbeat is recent enough."""
+        """Whether the last heartbeat is recent enough, and no task that is needed has ended."""
+        if any(task.done() for task in self._tasks):
+            return False
         return self._clock() - self._last_beat <= self._alive_within
 
     def open_problems(self) -> list[Problem]:
