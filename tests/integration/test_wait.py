@@ -19,8 +19,8 @@ from harness.servers import Servers
 from headrace_cli.record_outcomes import Counts
 from headrace_cli.settlement import Settlement, settle
 from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion
-from headrace_cli.topic_graph import Reader
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_clients.kafka import producer
 from headrace_runtime.publisher import Outgoing
 from headrace_worker.stage import Applied, Conflict, Outcome, Output
@@ -116,10 +116,10 @@ class Workers:
         await self.start(*names)
         return waiting
 
-    def _reader(self, name: str) -> Reader:
+    def _reader(self, name: str) -> ConsumerGroup:
         worker, topics = load_worker(name), self.settings.topics
         inputs = worker.inputs(self.installation.settings_of(worker))
-        return Reader(name, f"{self.settings.topic_prefix}{name}", frozenset(inputs), topics.replay(name))
+        return ConsumerGroup(name, f"{self.settings.topic_prefix}{name}", frozenset(inputs), topics.replay(name))
 
 
 @pytest.fixture

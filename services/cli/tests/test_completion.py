@@ -3,20 +3,23 @@
 from aiokafka import TopicPartition
 
 from headrace_cli.completion import Missing, missing_records
-from headrace_cli.topic_graph import Reader, levels, readers_of
+from headrace_cli.topic_graph import levels, readers_of
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_schemas.topics import Topics
 
 TOPICS = Topics("t.")
 LEVELS = levels(TOPICS, "m")
 LINKS = "t.product-links"
 READERS = [
-    Reader("embed", "t.embed", frozenset({"t.products", "t.keywords"}), "t.replay.embed"),
-    Reader(
+    ConsumerGroup("embed", "t.embed", frozenset({"t.products", "t.keywords"}), "t.replay.embed"),
+    ConsumerGroup(
         "elasticsearch", "t.elasticsearch", frozenset({"t.products", "t.keywords", LINKS}), "t.replay.elasticsearch"
     ),
-    Reader("qdrant", "t.qdrant", frozenset({"t.products.embedded.m", "t.keywords.embedded.m"}), "t.replay.qdrant"),
-    Reader("link", "t.link", frozenset({"t.relink"}), "t.replay.link"),
-    Reader("link", "t.link.receipts", frozenset({"t.receipts"})),
+    ConsumerGroup(
+        "qdrant", "t.qdrant", frozenset({"t.products.embedded.m", "t.keywords.embedded.m"}), "t.replay.qdrant"
+    ),
+    ConsumerGroup("link", "t.link", frozenset({"t.relink"}), "t.replay.link"),
+    ConsumerGroup("link", "t.link.receipts", frozenset({"t.receipts"})),
 ]
 
 
@@ -33,7 +36,7 @@ def test_a_sweep_is_followed_to_its_parts_and_to_their_requests() -> None:
 
 def test_a_level_waits_for_the_readers_of_its_topics_and_for_their_replays() -> None:
     def waited_for(level: frozenset[str]) -> dict[str, frozenset[str]]:
-        return {reader.group: reader.topics for reader in readers_of(level, READERS)}
+        return {reader.name: reader.topics for reader in readers_of(level, READERS)}
 
     assert waited_for(LEVELS[0]) == {
         "t.embed": {"t.products", "t.keywords", "t.replay.embed"},
@@ -45,7 +48,7 @@ def test_a_level_waits_for_the_readers_of_its_topics_and_for_their_replays() -> 
 
 def test_a_listener_has_no_replay_topic() -> None:
     (listener,) = readers_of(LEVELS[2], READERS)
-    assert (listener.group, listener.topics) == ("t.link.receipts", frozenset({"t.receipts"}))
+    assert (listener.name, listener.topics) == ("t.link.receipts", frozenset({"t.receipts"}))
 
 
 def missing(end: int, committed: int | None, start: int = 0) -> list[Missing]:

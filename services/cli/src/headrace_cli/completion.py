@@ -12,13 +12,14 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from headrace_cli.kafka_offsets import KafkaOffsets, KafkaSilent, open_offsets
-from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, readers_of
+from headrace_cli.topic_graph import readers_of
 from headrace_clients.consumer_groups import Offsets, unread
+from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_worker.settings import CommonSettings
 
 POLL_SECONDS = 0.25
 
-OnPinned = Callable[[Sequence[Reader], Offsets], None]
+OnPinned = Callable[[Sequence[ConsumerGroup], Offsets], None]
 """Gets the readers of a level and the ends up to which they have to commit."""
 
 
@@ -51,7 +52,7 @@ async def until_committed(
 
     Raises Incomplete after `timeout` seconds.
     """
-    readers = [*installed_readers(settings), *installed_listeners(settings)]
+    readers = [group for group in installed_groups(settings) if group.role != "letters"]
     deadline = time.monotonic() + timeout
     async with open_offsets(settings.kafka, deadline) as offsets:
         async for missing in uncommitted(offsets, readers, levels, deadline):
@@ -60,7 +61,7 @@ async def until_committed(
 
 async def uncommitted(
     offsets: KafkaOffsets,
-    readers: Sequence[Reader],
+    readers: Sequence[ConsumerGroup],
     levels: Sequence[frozenset[str]],
     deadline: float,
     on_pinned: OnPinned = lambda readers, ends: None,
@@ -86,16 +87,16 @@ async def uncommitted(
         raise Incomplete(missing, silent) from silent
 
 
-def missing_records(reader: Reader, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
+def missing_records(reader: ConsumerGroup, starts: Offsets, ends: Offsets, committed: Offsets) -> list[Missing]:
     """The records between a reader's committed offsets and `ends`, by topic."""
     own = {partition: end for partition, end in ends.items() if partition.topic in reader.topics}
     counts = unread(starts, own, committed)
     return [Missing(reader.worker, topic, records) for topic, records in sorted(counts.items()) if records]
 
 
-async def _missing(offsets: KafkaOffsets, readers: Sequence[Reader], ends: Offsets) -> list[Missing]:
+async def _missing(offsets: KafkaOffsets, readers: Sequence[ConsumerGroup], ends: Offsets) -> list[Missing]:
     starts = await offsets.starts(list(ends))
     found = []
     for reader in readers:
-        found += missing_records(reader, starts, ends, await offsets.committed(reader.group))
+        found += missing_records(reader, starts, ends, await offsets.committed(reader.name))
     return found

@@ -16,8 +16,9 @@ from headrace_cli.completion import POLL_SECONDS, Incomplete, Missing, uncommitt
 from headrace_cli.kafka_offsets import NO_ANSWER, KafkaOffsets, KafkaSilent, open_offsets
 from headrace_cli.outcome_reader import OutcomeReader, find_missing_records
 from headrace_cli.record_outcomes import Counts, Part, RecordOutcomes
-from headrace_cli.topic_graph import Reader, levels
+from headrace_cli.topic_graph import levels
 from headrace_clients.consumer_groups import Offsets
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_worker.settings import CommonSettings
 
 LOOK_BACK = timedelta(seconds=60)
@@ -72,8 +73,8 @@ OnProgress = Callable[[Sequence[Missing]], object]
 
 async def settle(
     settings: CommonSettings,
-    stages: Sequence[Reader],
-    listeners: Sequence[Reader],
+    stages: Sequence[ConsumerGroup],
+    listeners: Sequence[ConsumerGroup],
     timeout: float,
     *,
     since: datetime | None = None,
@@ -96,7 +97,7 @@ async def settle(
         reader = OutcomeReader(settings, outcomes, starts)
         pinned: set[str] = set()
 
-        def pin(readers: Sequence[Reader], ends: Offsets) -> None:
+        def pin(readers: Sequence[ConsumerGroup], ends: Offsets) -> None:
             for one in readers:
                 pinned.update(one.topics)
                 outcomes.pin(one.worker, {part: end for part, end in ends.items() if part.topic in one.topics})
@@ -121,7 +122,7 @@ async def settle(
 
 
 async def _report_starts(
-    offsets: KafkaOffsets, settings: CommonSettings, stages: Sequence[Reader], found: Settlement
+    offsets: KafkaOffsets, settings: CommonSettings, stages: Sequence[ConsumerGroup], found: Settlement
 ) -> Offsets:
     """Where to begin to read receipts and dead letters. Before the committed offsets are read, so that no receipt of an
     open record is missed.
@@ -133,7 +134,7 @@ async def _report_starts(
     return {**ends, **await offsets.at(partitions, begin)}
 
 
-async def _begins(offsets: KafkaOffsets, stages: Sequence[Reader], since: datetime | None) -> dict[Part, int]:
+async def _begins(offsets: KafkaOffsets, stages: Sequence[ConsumerGroup], since: datetime | None) -> dict[Part, int]:
     """The first open offset of each worker and partition."""
     topics = {reader: reader.topics | ({reader.replay} if reader.replay else set()) for reader in stages}
     partitions = await offsets.partitions(frozenset[str]().union(*topics.values()))
@@ -141,7 +142,7 @@ async def _begins(offsets: KafkaOffsets, stages: Sequence[Reader], since: dateti
     later = await offsets.at(partitions, since) if since is not None else {}
     begins = {}
     for reader, of_reader in topics.items():
-        committed = await offsets.committed(reader.group)
+        committed = await offsets.committed(reader.name)
         for partition in partitions:
             if partition.topic in of_reader:
                 begin = max(starts[partition], committed.get(partition, 0))

@@ -1,22 +1,10 @@
-"""The graph of topics from the catalogue to the stores, and which worker reads which topic."""
+"""The graph of topics from the catalogue to the stores, and which consumer groups read which topic."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_schemas.topics import SOURCE_NAMES, Topics
-from headrace_worker.opened_stores import workers
-from headrace_worker.settings import CommonSettings
-from headrace_worker.worker import DEAD_LETTERS, rejecting_names
-
-
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """A worker as a consumer group, and the topics that it reads. `replay`: its topic of replays, if it has one."""
-
-    worker: str
-    group: str
-    topics: frozenset[str]
-    replay: str | None = None
 
 
 def levels(topics: Topics, model: str) -> list[frozenset[str]]:
@@ -39,43 +27,10 @@ def relink_levels(topics: Topics) -> list[frozenset[str]]:
     return [frozenset({topics.relink})] * 3
 
 
-def installed_readers(settings: CommonSettings) -> list[Reader]:
-    """Every installed worker that has a stage, with the topics that it declares."""
+def readers_of(level: frozenset[str], groups: Sequence[ConsumerGroup]) -> list[ConsumerGroup]:
+    """The groups that read any topic of the level, each with those topics and with its topic of replays."""
     return [
-        Reader(
-            worker.name,
-            f"{settings.topic_prefix}{worker.name}",
-            frozenset(worker.inputs(worker.settings())),
-            settings.topics.replay(worker.name),
-        )
-        for worker in workers()
-        if worker.stage is not None
-    ]
-
-
-def installed_listeners(settings: CommonSettings) -> list[Reader]:
-    """The listeners of the installed workers: what they read beside their inputs, and publish no receipts of."""
-    return [
-        Reader(
-            worker.name,
-            f"{settings.topic_prefix}{worker.name}.{worker.listener.name}",
-            frozenset(worker.listener.inputs(worker.settings())),
-        )
-        for worker in workers()
-        if worker.listener is not None
-    ]
-
-
-def letter_reader(settings: CommonSettings) -> Reader:
-    """The worker that reads every dead letter, and the receipts."""
-    topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
-    return Reader(DEAD_LETTERS, f"{settings.topic_prefix}{DEAD_LETTERS}", frozenset(topics))
-
-
-def readers_of(level: frozenset[str], readers: Sequence[Reader]) -> list[Reader]:
-    """The readers of any topic of the level, each with those topics and with its topic of replays."""
-    return [
-        replace(reader, topics=reader.topics & level | ({reader.replay} if reader.replay else set()))
-        for reader in readers
-        if reader.topics & level
+        replace(group, topics=replace(group, topics=group.topics & level).all_topics)
+        for group in groups
+        if group.topics & level
     ]

@@ -11,10 +11,11 @@ from rich.table import Table
 
 from headrace_cli.kafka_offsets import NO_ANSWER, KafkaOffsets, open_offsets
 from headrace_cli.output import inert, table
-from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, letter_reader, levels
+from headrace_cli.topic_graph import levels
 from headrace_cli.worker_measures import Measures, delays_of, lag_seconds, measures, spoken_delay
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions, unread
+from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_clients.topic_reader import UnknownTopic
 from headrace_clients.worker_metrics import Buckets, quantile
 from headrace_schemas.topics import SOURCE_NAMES
@@ -131,19 +132,19 @@ def transaction_lines(workers: Workers) -> list[str]:
 
 
 async def _read(settings: CommonSettings) -> Workers:
-    readers = [*installed_readers(settings), *installed_listeners(settings), letter_reader(settings)]
-    canary = Reader(CANARY, f"{settings.topic_prefix}{CANARY}", frozenset())
+    readers = installed_groups(settings)
+    canary = ConsumerGroup(CANARY, f"{settings.topic_prefix}{CANARY}", frozenset())
     async with asyncio.timeout(ANSWER_SECONDS), open_offsets(settings.kafka, time.monotonic()) as offsets:
         began = time.monotonic()
-        before = {reader.group: sum((await offsets.committed(reader.group)).values()) for reader in readers}
+        before = {reader.name: sum((await offsets.committed(reader.name)).values()) for reader in readers}
         *states, of_canary = await worker_states(settings.kafka, [*readers, canary])
         found = await measures()
         transactions = await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
         await asyncio.sleep(max(0.0, began + RATE_SECONDS - time.monotonic()))
         seconds = time.monotonic() - began
-        after = {reader.group: sum((await offsets.committed(reader.group)).values()) for reader in readers}
-        to_go = {reader.group: await _to_go(offsets, reader) for reader in readers}
-    topics = {reader.group: _topics(reader) for reader in readers}
+        after = {reader.name: sum((await offsets.committed(reader.name)).values()) for reader in readers}
+        to_go = {reader.name: await _to_go(offsets, reader) for reader in readers}
+    topics = {reader.name: reader.all_topics for reader in readers}
     ages = {one.group: lag_seconds(one, topics[one.group], of_canary.metrics) for one in states}
     return Workers(
         [*states, *([of_canary] if of_canary.copies else [])],
@@ -161,11 +162,7 @@ def _is_listener(state: WorkerState) -> bool:
     return not state.group.endswith(state.worker)
 
 
-def _topics(reader: Reader) -> frozenset[str]:
-    return reader.topics | ({reader.replay} if reader.replay else set())
-
-
-async def _to_go(offsets: KafkaOffsets, reader: Reader) -> int:
-    partitions = await offsets.partitions(_topics(reader))
+async def _to_go(offsets: KafkaOffsets, reader: ConsumerGroup) -> int:
+    partitions = await offsets.partitions(reader.all_topics)
     starts, ends = await offsets.starts(partitions), await offsets.ends(partitions)
-    return sum(unread(starts, ends, await offsets.committed(reader.group)).values())
+    return sum(unread(starts, ends, await offsets.committed(reader.name)).values())

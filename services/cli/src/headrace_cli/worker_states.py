@@ -6,7 +6,7 @@ from typing import Literal
 
 from aiokafka.admin import AIOKafkaAdminClient
 
-from headrace_cli.topic_graph import Reader
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_clients.kafka import client_options
 from headrace_clients.worker_copies import groups_of, reports_of
 from headrace_clients.worker_metrics import WorkerMetrics
@@ -52,31 +52,31 @@ class WorkerState:
         return f"{self.worker} runs in {_counted(self.copies)} and reports no problem"
 
 
-async def worker_states(settings: KafkaSettings, readers: Sequence[Reader]) -> list[WorkerState]:
+async def worker_states(settings: KafkaSettings, readers: Sequence[ConsumerGroup]) -> list[WorkerState]:
     """The state of each reader, once for each group. Raises what aiokafka raises."""
     admin = AIOKafkaAdminClient(**client_options(settings))
     await admin.start()
     try:
-        groups = await groups_of(admin, {reader.group for reader in readers})
+        groups = await groups_of(admin, {reader.name for reader in readers})
     finally:
         await admin.close()
     reports = await reports_of(address for group in groups.values() for address in group.addresses)
     states = []
-    for reader in {reader.group: reader for reader in readers}.values():
-        addresses = groups[reader.group].addresses
+    for reader in {reader.name: reader for reader in readers}.values():
+        addresses = groups[reader.name].addresses
         of_group = [reports[address] for address in addresses if address and address in reports]
         problems = dict.fromkeys(problem for report in of_group for problem in report.problems)
         notes = dict.fromkeys(note for report in of_group for note in report.notes)
         states.append(
             WorkerState(
                 reader.worker,
-                reader.group,
+                reader.name,
                 copies=len(addresses),
                 answering=len(of_group),
                 problems=tuple(problems),
                 notes=tuple(notes),
                 conflicts=sum(report.conflicts for report in of_group),
-                hosts=tuple(member.host for member in groups[reader.group].members),
+                hosts=tuple(member.host for member in groups[reader.name].members),
                 metrics=tuple(report.metrics for report in of_group),
             )
         )

@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from headrace_cli.completion import until_committed
 from headrace_cli.source_producer import SourceProducer, open_producer
-from headrace_cli.topic_graph import installed_readers, levels, readers_of
+from headrace_cli.topic_graph import levels, readers_of
+from headrace_clients.group_lag import installed_groups
 from headrace_demo.catalogue.events import Event
 from headrace_demo.entity_comparison import compare_store
 from headrace_demo.findings import Findings, load_figures, worker_figures
@@ -42,7 +43,7 @@ async def run_scenario(
     Raises CommandError if the workers stop settling records.
     """
     settings = CommonSettings()
-    readers = installed_readers(settings)
+    readers = [group for group in installed_groups(settings) if group.role == "stage"]
     shown_links = link_stores[LINKS_SHOWN_FROM]
     async with open_producer(settings) as producer, open_progress(settings, readers) as progress:
         totals = progress.totals

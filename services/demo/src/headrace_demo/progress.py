@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from headrace_cli.errors import CommandError
-from headrace_cli.topic_graph import Reader
+from headrace_clients.group_lag import ConsumerGroup
 from headrace_clients.kafka import consumer_options
 from headrace_clients.topic_reader import TopicReader, open_topics, partitions_of
 from headrace_demo.receipt_totals import ReceiptTotals
@@ -39,7 +39,7 @@ class RunProgress:
 
     def __init__(
         self,
-        readers: list[Reader],
+        readers: list[ConsumerGroup],
         partitions: list[TopicPartition],
         receipts: TopicReader,
         offsets: AIOKafkaConsumer,
@@ -91,7 +91,7 @@ class RunProgress:
 
 
 @asynccontextmanager
-async def open_progress(settings: CommonSettings, readers: list[Reader]) -> AsyncIterator[RunProgress]:
+async def open_progress(settings: CommonSettings, readers: list[ConsumerGroup]) -> AsyncIterator[RunProgress]:
     """The progress from the first receipt on the topic."""
     partitions = await partitions_of(settings.kafka, frozenset[str]().union(*(reader.topics for reader in readers)))
     offsets = AIOKafkaConsumer(**consumer_options(settings.kafka))

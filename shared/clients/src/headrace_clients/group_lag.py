@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Literal
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -12,14 +13,27 @@ from headrace_clients.worker_copies import Member, groups_of
 from headrace_worker.settings import CommonSettings, KafkaSettings, WorkerSettings
 from headrace_worker.worker import DEAD_LETTERS, Worker, load_worker, rejecting_names, worker_names
 
+Role = Literal["stage", "listener", "letters"]
+
 
 @dataclass(frozen=True, slots=True)
 class ConsumerGroup:
-    """The topics that a worker reads with one consumer group, including topics without a committed offset."""
+    """The topics that a worker reads with one consumer group, including topics without a committed offset.
+
+    `replay`: its topic of replays, if it has one. `role`: who gets the records: a stage, which publishes receipts of
+    them, a listener, or the index of dead letters.
+    """
 
     worker: str
     name: str
     topics: frozenset[str]
+    replay: str | None = None
+    role: Role = "stage"
+
+    @property
+    def all_topics(self) -> frozenset[str]:
+        """With its topic of replays."""
+        return self.topics | {self.replay} if self.replay else self.topics
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +66,7 @@ class GroupReader:
     async def read(self, groups: Sequence[ConsumerGroup]) -> dict[str, GroupLag]:
         """The lag by name of the group. Topics that do not exist are ignored."""
         committed = {group.name: await committed_offsets(self._admin, group.name) for group in groups}
-        wanted = {topic for group in groups for topic in group.topics}
+        wanted = {topic for group in groups for topic in group.all_topics}
         wanted |= {partition.topic for offsets in committed.values() for partition in offsets}
         partitions = await self._partitions(sorted(wanted))
         starts = await self._consumer.beginning_offsets(partitions) if partitions else {}
@@ -62,7 +76,7 @@ class GroupReader:
         for group in groups:
             found = members[group.name]
             offsets = committed[group.name]
-            read = group.topics | {partition.topic for partition in offsets}
+            read = group.all_topics | {partition.topic for partition in offsets}
             ends_of_group = {partition: end for partition, end in ends.items() if partition.topic in read}
             first = first_unread(starts, ends_of_group, offsets)
             lags[group.name] = GroupLag(
@@ -96,13 +110,15 @@ def installed_groups(
         worker = load_worker(name)
         of_worker = settings_of(worker)
         group = f"{settings.topic_prefix}{name}"
-        topics = {*worker.inputs(of_worker), settings.topics.replay(name)}
         if name == DEAD_LETTERS:
-            topics = {settings.topics.receipts, *map(settings.topics.dead, rejecting_names())}
-        groups.append(ConsumerGroup(name, group, frozenset(topics)))
+            letters = frozenset({settings.topics.receipts, *map(settings.topics.dead, rejecting_names())})
+            groups.append(ConsumerGroup(name, group, letters, role="letters"))
+        else:
+            inputs = frozenset(worker.inputs(of_worker))
+            groups.append(ConsumerGroup(name, group, inputs, settings.topics.replay(name)))
         if worker.listener is not None:
             reports = frozenset(worker.listener.inputs(of_worker))
-            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports))
+            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports, role="listener"))
     return groups
 
 

@@ -18,11 +18,12 @@ from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.settlement import Settlement, settle
 from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table, transaction_line
-from headrace_cli.topic_graph import Reader, installed_listeners, installed_readers, levels
+from headrace_cli.topic_graph import levels
 from headrace_cli.waiting_letters import WaitingLetters, waiting_letters
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_cli.worker_stores import refresh_stores
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions
+from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_letters.index_settings import IndexSettings
 from headrace_worker.stage import Unavailable
 
@@ -66,7 +67,9 @@ def wait(
 
 async def _wait(timeout: float, since: datetime | None) -> WaitReport:
     settings = IndexSettings()
-    stages, listeners = installed_readers(settings), installed_listeners(settings)
+    groups = installed_groups(settings)
+    stages = [group for group in groups if group.role == "stage"]
+    listeners = [group for group in groups if group.role == "listener"]
     with Status("counting", console=messages()) as status:
         watch = _Watch(settings, [*stages, *listeners], status)
         asking = asyncio.create_task(watch.ask())
@@ -87,7 +90,7 @@ async def _wait(timeout: float, since: datetime | None) -> WaitReport:
 class _Watch:
     """Shows what is missing, and says at once why a worker does not get further, each reason once."""
 
-    def __init__(self, settings: IndexSettings, readers: Sequence[Reader], status: Status) -> None:
+    def __init__(self, settings: IndexSettings, readers: Sequence[ConsumerGroup], status: Status) -> None:
         self._settings = settings
         self._readers = readers
         self._status = status
@@ -119,7 +122,7 @@ class _Watch:
 
 
 async def _states(
-    settings: IndexSettings, stages: Sequence[Reader], listeners: Sequence[Reader], found: Settlement
+    settings: IndexSettings, stages: Sequence[ConsumerGroup], listeners: Sequence[ConsumerGroup], found: Settlement
 ) -> list[WorkerState]:
     """Of every worker if records are missing; nothing if all went well."""
     if found.in_time:
@@ -141,7 +144,9 @@ async def _open_transactions(settings: IndexSettings) -> list[OpenTransaction]:
     return await open_transactions(settings.kafka, levels(settings.topics, settings.model)[0])
 
 
-async def _letters(settings: IndexSettings, stages: Sequence[Reader], found: Settlement) -> WaitingLetters | None:
+async def _letters(
+    settings: IndexSettings, stages: Sequence[ConsumerGroup], found: Settlement
+) -> WaitingLetters | None:
     with suppress(*NO_ANSWER, KafkaSilent):
         async with open_offsets(settings.kafka, time.monotonic() + REPORT_WITHIN) as offsets:
             return await waiting_letters(settings, offsets, [reader.worker for reader in stages])
