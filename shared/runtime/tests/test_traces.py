@@ -10,6 +10,7 @@ import pytest
 import structlog
 from harness.fake_consumers import FakeConsumers, FakeGroup
 from harness.kafka_record import TOPIC, kafka_record
+from harness.live_workers import most
 from harness.memory import MemoryStage, memory_worker
 from harness.otlp_receiver import OtlpReceiver, Received, otlp_receiver
 from harness.records import product
@@ -33,11 +34,18 @@ def receiver() -> Iterator[OtlpReceiver]:
 @asynccontextmanager
 async def running(consumers: FakeConsumers, stage: Any, endpoint: str, **telemetry: Any) -> AsyncIterator[FakeGroup]:
     """The consumer group of a worker with traces. When the block ends, all spans are sent."""
+    async with started(stage, endpoint, **telemetry):
+        yield await consumers.group("headrace.memory")
+
+
+@asynccontextmanager
+async def started(stage: Any, endpoint: str, **telemetry: Any) -> AsyncIterator[Any]:
+    """The application of a worker with traces."""
     settings = WorkerSettings.model_validate({"telemetry": {"otlp_endpoint": endpoint} | telemetry})
     settings.batch.give_back_after, settings.batch.backoff_max = 0.5, 0.01
     application = app.build(memory_worker(stage), settings)
     async with application.start_lifespan_context():
-        yield await consumers.group("headrace.memory")
+        yield application
 
 
 def record(offset: int, trace: int | None, *, sampled: bool = True, value: Any = None, **options: Any) -> Any:
@@ -218,8 +226,10 @@ async def test_each_attempt_is_a_span_and_a_batch_that_was_tried_again_is_export
     consumers: FakeConsumers, published: Any, receiver: OtlpReceiver
 ) -> None:
     records = [record(n, n + 1, sampled=n == 1) for n in range(300)]
-    async with running(consumers, DownTwice(), receiver.url) as group:
+    async with started(DownTwice(), receiver.url) as application:
+        group = await consumers.group("headrace.memory")
         assert await group.deliver(*records) == "committed"
+        left_out = await most(application, "headrace_traces_left_out_total")
     spans = by_trace(receiver.spans)
     attempts = sorted((one for one in spans[2] if one.name == "write"), key=lambda span: span.started)
     assert [(one.attributes["headrace.attempt"], one.error) for one in attempts] == [
@@ -227,8 +237,9 @@ async def test_each_attempt_is_a_span_and_a_batch_that_was_tried_again_is_export
         (2, "memory: is down"),
         (3, None),
     ]
-    # Those that are not sampled are limited, and the span of the batch says how many are left out.
+    # Those that are not sampled are limited. The span of the batch and the metrics say how many are left out.
     assert len(spans) == 101
+    assert left_out == 199
     assert named(receiver.spans, "batch memory").attributes["headrace.left_out"] == 199
     (write,) = (one for one in spans[1] if one.name == "write")
     assert (write.attributes["headrace.attempt"], write.error) == (1, None)

@@ -11,6 +11,7 @@ import structlog
 from aiokafka import TopicPartition
 from harness.fake_consumers import FakeConsumers, FakeGroup
 from harness.kafka_record import TIMESTAMP_MS, kafka_record
+from harness.live_workers import most
 from harness.memory import MemoryStage, memory_worker
 from harness.records import product
 
@@ -18,6 +19,7 @@ from headrace_runtime import app, main
 from headrace_runtime.health import Health
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.headers import PUBLISHED_AT
+from headrace_schemas.receipts import Receipts
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, Outcome, Output
 
@@ -74,6 +76,30 @@ async def test_every_attempt_on_a_store_that_is_down_is_a_heartbeat(
     assert len(stage.batches) > 1
     # The poll that has read the batch beats before the first try.
     assert set(beats) == set(range(len(stage.batches) + 1))
+
+
+async def test_a_receipt_carries_on_a_sampled_trace_although_the_worker_makes_no_spans(
+    consumers: FakeConsumers, published: Any
+) -> None:
+    unsampled = (TRACE[0][0], TRACE[0][1][:-1] + b"0")
+    headers = [TRACE, [unsampled], [], [("traceparent", b"not-a-trace")], [TRACE[0], unsampled]]
+    records = [kafka_record(product(f"p{n}", 1), offset=n, headers=own) for n, own in enumerate(headers)]
+    async with running(consumers, MemoryStage(), WorkerSettings()) as group:
+        assert await group.deliver(*records) == "committed"
+    (receipts,) = (Receipts.model_validate_json(one.value).receipts for one in published.records)
+    carried = {receipt.offset: receipt.traceparent for receipt in receipts}
+    assert carried == {0: TRACE[0][1].decode(), 1: None, 2: None, 3: None, 4: None}
+
+
+async def test_each_assignment_of_partitions_is_counted(consumers: FakeConsumers, published: Any) -> None:
+    application = app.build(memory_worker(MemoryStage()), WorkerSettings())
+    async with application.start_lifespan_context():
+        group = await consumers.group("headrace.memory")
+        counted = [await most(application, "headrace_rebalances_total")]
+        for partition in range(2):
+            await group.assign(TopicPartition("headrace.products", partition))
+            counted.append(await most(application, "headrace_rebalances_total"))
+    assert counted == [0, 1, 2]
 
 
 def test_a_wrong_setting_stops_the_worker_with_its_name_and_without_its_value(

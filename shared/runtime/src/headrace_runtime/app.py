@@ -267,4 +267,6 @@ def _traces(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> "Trac
 
     exporter = otlp_exporter(worker.name, settings.telemetry)
     dead_topic = settings.topics.dead(worker.name)
-    return Traces(worker, settings.telemetry, dead_topic, exporter, metrics.spans_dropped.inc)
+    return Traces(
+        worker, settings.telemetry, dead_topic, exporter, metrics.spans_dropped.inc, metrics.traces_left_out.inc
+    )

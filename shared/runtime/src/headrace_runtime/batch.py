@@ -26,7 +26,7 @@ from headrace_runtime.holds import Cause, Holds
 from headrace_runtime.reporter import Reporter, span_before
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.timeline import Timeline
-from headrace_runtime.trace_context import NO_SPANS
+from headrace_runtime.trace_context import NO_SPANS, spans_before
 from headrace_worker.stage import Unavailable
 
 Read = Decoded | Undecoded | Ignored
@@ -118,7 +118,7 @@ class BatchPath:
         timeline.decoded = time.time_ns()
         results = await self._answered(read, timeline)
         timeline.answered = time.time_ns()
-        await self._publisher.publish(results, self._now(), trace.spans if trace is not None else NO_SPANS)
+        await self._publisher.publish(results, self._now(), trace.spans if trace is not None else spans_before(records))
         timeline.settled = time.time_ns()
         self._breaker.count(results)
         if self._holds.causes:

@@ -16,6 +16,7 @@ from headrace_runtime.timeline import Timeline
 from headrace_runtime.trace_context import (
     SAMPLED,
     TRACEPARENT,
+    UNSAMPLED,
     TraceContext,
     carried,
     continued,
@@ -32,8 +33,6 @@ MOST_UNSAMPLED = 100
 is slow; the batch span has the number of the others. Rejected changes and conflicts are exported without a limit.
 """
 
-UNSAMPLED = b"-00"
-"""The end of the header of a trace that is not sampled, as nearly all are."""
 NEVER = b"9" * 13
 """A time after every publication, milliseconds since 1970."""
 

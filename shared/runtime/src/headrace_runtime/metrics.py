@@ -53,65 +53,12 @@ class Metrics:
         self.registry = own = process_registry(worker, healths, revision)
         for collector in (CALL_SECONDS, ERRORS, *more):
             own.register(collector)
-        self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
-        self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
-        self.conflicts = Counter(
-            "headrace_version_conflicts",
-            "Changes that a store did not take because it has other content under their version",
-            registry=own,
-        )
-        self.unavailable = Counter(
-            "headrace_unavailable", "Attempts that failed because a store was unavailable", ["store"], registry=own
-        )
-        self.retries = Counter("headrace_retries", "Attempts after a first one that failed", ["store"], registry=own)
-        self.breaker_opened = Counter(
-            "headrace_breaker_opened", "How often the breaker began to hold the topic", ["topic"], registry=own
-        )
-        self.rebalances = Counter("headrace_rebalances", "Assignments of partitions to this copy", registry=own)
-        self.expired = Counter(
-            "headrace_expired_unread",
-            "Offsets that expired unread",
-            ["topic", "partition"],
-            registry=own,
-        )
-        self.spans_dropped = Counter(
-            "headrace_spans_dropped", "Spans that the collector did not take, or that could not wait", registry=own
-        )
-        self.lag = LagMetrics()
-        own.register(self.lag)
-        self.open_transactions = Gauge(
-            "headrace_open_transaction_records",
-            "Records that cannot be read until a transaction ends",
-            ["topic", "partition"],
-            registry=own,
-        )
-        self.last_settled = Gauge("headrace_last_settled_timestamp_seconds", "Last settled batch", registry=own)
-        self.held = Gauge("headrace_held", "1 while a topic of the worker is held", registry=own)
-        self.held_topics = Gauge(
-            "headrace_held_topics", "1 while the breaker or a newer schema holds the topic", ["topic"], registry=own
-        )
-        self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
+        self._count_records(own)
+        self._count_failures(own)
+        self._measure_batches(own)
+        self._show_partitions(own)
         busy = Gauge("headrace_busy_threads", "Threads that run a piece of work now", registry=own)
         busy.set_function(busy_threads)
-        self.batch_seconds = Histogram(
-            "headrace_batch_seconds", "From poll to acknowledged receipts", buckets=BATCH_SECONDS, registry=own
-        )
-        self.batch_records = Histogram(
-            "headrace_batch_records", "Records in a batch", buckets=BATCH_RECORDS, registry=own
-        )
-        self.delay = BatchHistogram("headrace_delay_seconds", "Seconds from occurred_at to applied", "kind", DELAYS)
-        self.publication_delay = BatchHistogram(
-            "headrace_publication_delay_seconds",
-            "Seconds from the publication of the change to applied",
-            "kind",
-            DELAYS,
-        )
-        self.stage_seconds = BatchHistogram(
-            "headrace_stage_seconds", "Seconds in each step of a batch; queued: of a record", "stage", STEPS
-        )
-        own.register(self.delay)
-        own.register(self.publication_delay)
-        own.register(self.stage_seconds)
         self._held: set[str] = set()
 
     def page(self, accept: str) -> tuple[bytes, str]:
@@ -129,6 +76,70 @@ class Metrics:
         self._held.discard(topic)
         self.held_topics.labels(topic).set(0)
         self.held.set(1 if self._held else 0)
+
+    def _count_records(self, own: CollectorRegistry) -> None:
+        self.records = Counter("headrace_records", "Settled records", ["kind", "outcome"], registry=own)
+        self.dead = Counter("headrace_dead_letters", "Published dead letters", ["reason"], registry=own)
+        self.conflicts = Counter(
+            "headrace_version_conflicts",
+            "Changes that a store did not take because it has other content under their version",
+            registry=own,
+        )
+        self.expired = Counter(
+            "headrace_expired_unread", "Offsets that expired unread", ["topic", "partition"], registry=own
+        )
+        self.last_settled = Gauge("headrace_last_settled_timestamp_seconds", "Last settled batch", registry=own)
+
+    def _count_failures(self, own: CollectorRegistry) -> None:
+        self.unavailable = Counter(
+            "headrace_unavailable", "Attempts that failed because a store was unavailable", ["store"], registry=own
+        )
+        self.retries = Counter("headrace_retries", "Attempts after a first one that failed", ["store"], registry=own)
+        self.breaker_opened = Counter(
+            "headrace_breaker_opened", "How often the breaker began to hold the topic", ["topic"], registry=own
+        )
+        self.spans_dropped = Counter(
+            "headrace_spans_dropped", "Spans that the collector did not take, or that could not wait", registry=own
+        )
+        self.traces_left_out = Counter(
+            "headrace_traces_left_out", "Slow or repeated changes whose spans were not made", registry=own
+        )
+
+    def _measure_batches(self, own: CollectorRegistry) -> None:
+        self.batch_seconds = Histogram(
+            "headrace_batch_seconds", "From poll to acknowledged receipts", buckets=BATCH_SECONDS, registry=own
+        )
+        self.batch_records = Histogram(
+            "headrace_batch_records", "Records in a batch", buckets=BATCH_RECORDS, registry=own
+        )
+        self.delay = BatchHistogram("headrace_delay_seconds", "Seconds from occurred_at to applied", "kind", DELAYS)
+        self.publication_delay = BatchHistogram(
+            "headrace_publication_delay_seconds",
+            "Seconds from the publication of the change to applied",
+            "kind",
+            DELAYS,
+        )
+        self.stage_seconds = BatchHistogram(
+            "headrace_stage_seconds", "Seconds in each step of a batch; queued: of a record", "stage", STEPS
+        )
+        for histogram in (self.delay, self.publication_delay, self.stage_seconds):
+            own.register(histogram)
+
+    def _show_partitions(self, own: CollectorRegistry) -> None:
+        self.rebalances = Counter("headrace_rebalances", "Assignments of partitions to this copy", registry=own)
+        self.lag = LagMetrics()
+        own.register(self.lag)
+        self.open_transactions = Gauge(
+            "headrace_open_transaction_records",
+            "Records that cannot be read until a transaction ends",
+            ["topic", "partition"],
+            registry=own,
+        )
+        self.held = Gauge("headrace_held", "1 while a topic of the worker is held", registry=own)
+        self.held_topics = Gauge(
+            "headrace_held_topics", "1 while the breaker or a newer schema holds the topic", ["topic"], registry=own
+        )
+        self.held_partitions = Gauge("headrace_held_partitions", "Partitions that cannot be unpacked", registry=own)
 
 
 def process_registry(worker: str, healths: Sequence[Health], revision: str | None = None) -> CollectorRegistry:

@@ -6,7 +6,7 @@ Nothing here needs OpenTelemetry, which a worker imports only if its settings na
 import hashlib
 import random
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from headrace_runtime.decoder import KafkaRecord
@@ -46,6 +46,8 @@ class TraceContext(NamedTuple):
 
 NO_SPANS: Mapping[int, TraceContext] = {}
 """The spans of records, by id of the record object, of a batch without any."""
+UNSAMPLED = b"-00"
+"""The end of the header of a trace that is not sampled, as nearly all are."""
 
 
 def parsed(value: bytes | None) -> TraceContext | None:
@@ -63,6 +65,21 @@ def carried(headers: Headers) -> TraceContext | None:
         if name == TRACEPARENT:
             return parsed(value)
     return None
+
+
+def spans_before(records: Iterable[KafkaRecord]) -> Mapping[int, TraceContext]:
+    """The sampled spans that records carry, by id of the record object."""
+    found: dict[int, TraceContext] = {}
+    for record in records:
+        value = None
+        for name, content in record.headers:
+            if name == TRACEPARENT:
+                value = content
+        if value is not None and not value.endswith(UNSAMPLED):
+            context = parsed(value)
+            if context is not None and context.sampled:
+                found[id(record)] = context
+    return found
 
 
 def trace_headers(headers: Headers) -> Headers:

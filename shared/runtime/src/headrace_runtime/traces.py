@@ -17,19 +17,26 @@ from headrace_worker.worker import Worker
 
 log = structlog.get_logger(__name__)
 
-Dropped = Callable[[int], object]
-"""Gets the number of spans that are lost, each time that some are."""
+Counted = Callable[[int], object]
+"""Gets the number of spans that are lost, or of changes that are left out, each time that some are."""
 
 
 class Traces:
     """Makes the spans of one worker and sends them with `exporter`. `dead_topic`: the topic of its dead letters."""
 
     def __init__(
-        self, worker: Worker, settings: TelemetrySettings, dead_topic: str, exporter: Exporter, on_dropped: Dropped
+        self,
+        worker: Worker,
+        settings: TelemetrySettings,
+        dead_topic: str,
+        exporter: Exporter,
+        on_dropped: Counted,
+        on_left_out: Counted,
     ) -> None:
         self._spans = BatchSpans(worker, dead_topic)
         self._queue = SpanQueue(exporter, on_dropped)
         self._on_dropped = on_dropped
+        self._on_left_out = on_left_out
         self._sampler = head_sampler(os.environ)
         self._slow_after = settings.slow_after
 
@@ -42,6 +49,7 @@ class Traces:
         await self._queue.close()
 
     async def _export(self, batch: EndedBatch) -> None:
+        self._on_left_out(batch.left_out)
         try:
             await self._queue.put(self._spans.of(batch))
         except Exception as error:
