@@ -19,8 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
     add_TraceServiceServicer_to_server,
 )
 
-KINDS = {1: "internal", 2: "server", 3: "client", 4: "producer", 5: "consumer"}
-UNKNOWN, ERROR = 0, 2
+from headrace_local.otlp_receiver.spans import spans_of
 
 
 @dataclass(frozen=True)
@@ -61,10 +60,7 @@ class OtlpReceiver:
         """Keeps the spans of one request."""
         time.sleep(self.delay)
         self.requests.append(protocol)
-        for of_resource in request.resource_spans:
-            resource = _attributes(of_resource.resource.attributes)
-            for span in (span for scope in of_resource.scope_spans for span in scope.spans):
-                self.spans.append(_received(span, resource, tuple(headers)))
+        self.spans += [_received(span, tuple(headers)) for span in spans_of(request)]
 
     def wait_for(self, count: int, trace: str | None = None, within: float = 20.0) -> list[Received]:
         """Waits until there are so many spans, of one trace or at all, and returns them."""
@@ -75,26 +71,22 @@ class OtlpReceiver:
         return found
 
 
-def _received(span: Any, resource: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> Received:
+def _received(span: dict[str, Any], headers: tuple[tuple[str, str], ...]) -> Received:
     return Received(
-        service=str(resource.get("service.name")),
-        name=span.name,
-        kind=KINDS[span.kind],
-        trace=span.trace_id.hex(),
-        id=span.span_id.hex(),
-        parent=span.parent_span_id.hex(),
-        started=span.start_time_unix_nano,
-        ended=span.end_time_unix_nano,
-        links=tuple((link.trace_id.hex(), link.span_id.hex()) for link in span.links),
-        attributes=_attributes(span.attributes),
-        resource=resource,
-        error=span.status.message if span.status.code == ERROR else None,
+        service=str(span["resource"].get("service.name")),
+        name=span["name"],
+        kind=span["kind"].lower(),
+        trace=span["trace_id"],
+        id=span["span_id"],
+        parent=span["parent_span_id"] or "",
+        started=span["start_ns"],
+        ended=span["end_ns"],
+        links=tuple((link["trace_id"], link["span_id"]) for link in span["links"]),
+        attributes=span["attributes"],
+        resource=span["resource"],
+        error=span["status_message"] if span["status"] == "ERROR" else None,
         headers=headers,
     )
-
-
-def _attributes(pairs: Any) -> dict[str, Any]:
-    return {pair.key: getattr(pair.value, pair.value.WhichOneof("value")) for pair in pairs}
 
 
 class _Servicer(TraceServiceServicer):  # type: ignore[misc]
