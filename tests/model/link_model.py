@@ -1,9 +1,9 @@
 """The link protocol as a state machine: one product, two keywords, one link, two consumers of one partition.
 
 `successors` returns every event that can come next: a change becomes visible, the next query of its receipt runs, a
-consumer of relink requests takes its next step, a rebalance leaves the old consumer running, a process dies, the stores
-lose their links and an explicit request asks for them. A mutation weakens the protocol in one place. `docs/links.md`
-describes the protocol.
+consumer of relink requests takes its next step, a rebalance leaves the old consumer running, a process dies, a point
+that stays open is found, the stores lose their links and an explicit request asks for them. A mutation weakens the
+protocol in one place. `docs/links.md` describes the protocol.
 """
 
 from collections.abc import Iterator
@@ -26,6 +26,7 @@ Mutation = Literal[
     "cover-explicit-requests",
     "publish-only-changed-sets",
     "take-the-last-request-of-a-batch",
+    "leave-open-points",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 NAMES = ("a", "b")
@@ -152,14 +153,16 @@ class Protocol(NamedTuple):
                 yield f"{name} {label}", after
 
     def idle(self, s: State) -> bool:
-        """Nothing is left to do: no receipt and no request waits, and no consumer is busy."""
+        """Nothing waits: no receipt and no request, and no consumer is busy. A point may be open, and not yet found."""
         no_turn = all(me.step == "idle" for me in s.consumers)
         return not any(s.receipts) and not s.handling and not s.asks and no_turn and s.consumers[s.owner].next >= s.log
 
     def correct(self, s: State) -> bool:
-        """Whether the published set equals brute force."""
-        content = self.scenario.product[s.product]
-        return s.published[1] == (None if content is None else (content, self._top(s)[0]))
+        """Whether the published set equals brute force, and that of the point, too, unless the open point is found."""
+        content, point = self.scenario.product[s.product], s.point
+        now = None if content is None else (content, self._top(s)[0])
+        stored = (point.content, point.links) if point and not point.dead else None
+        return s.published[1] == now and (self._finds_open(s) or stored == now)
 
     def _changes(self, s: State) -> Iterator[Step]:
         for k, script in enumerate(self.scenario.scores):
@@ -183,8 +186,15 @@ class Protocol(NamedTuple):
 
         if s.losses < self.scenario.losses and s.published[1] is not None:
             yield "the stores lose the links", s._replace(published=(0, None), losses=s.losses + 1, asks=s.asks + 1)
+        owner = s.consumers[s.owner]
+        if self._finds_open(s) and owner.step == "idle" and owner.next >= s.log:
+            # Before, a request is on its way already, or the owner may be about to close the point.
+            yield "the open point is found", s._replace(log=s.log + 1)
         if s.asks:
             yield "explicit request", s._replace(log=s.log + 1, explicit=(*s.explicit, s.log), asks=s.asks - 1)
+
+    def _finds_open(self, s: State) -> bool:
+        return s.point is not None and s.point.open and self.mutation != "leave-open-points"
 
     def _product_receipt(self, s: State, receipt: Receipt) -> Iterator[Step]:
         """A request, unless the point is closed and was computed from the same content."""

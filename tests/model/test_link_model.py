@@ -48,6 +48,7 @@ SHOWN_BY: dict[Mutation, str] = {
     "cover-explicit-requests": "the stores lose the links, a death",
     "publish-only-changed-sets": "the stores lose the links, a death",
     "take-the-last-request-of-a-batch": "the stores lose the links, a death",
+    "leave-open-points": "a rebalance, and the old consumer dies",
 }
 
 

@@ -121,11 +121,10 @@ async def play_all(linking: Linking, interruptions: Counter[str], sequence: Sequ
         await story.play(event)
     await story.end()
     await linking.drain()
-    if story.deaths and await linking.open_products():
-        # The request of a dead consumer is skipped if another has answered it, and the point stays open until the next
-        # change of a keyword.
-        await linking.check_sets()
-        await linking.put("keyword", "last", VECTORS[0])
+    await linking.check_published()
+    if story.deaths:
+        # The request of a dead consumer is skipped if another has answered it, and the point stays open.
+        await linking.find_open_points()
         await linking.drain()
     await linking.check()
 

@@ -1,5 +1,6 @@
 """Builds the two stages of the link worker from what they read and write."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from headrace_link.collection import collection_name
 from headrace_link.coverage import Coverage
 from headrace_link.expired_sets import ExpiredSets
 from headrace_link.log_ends import LogEnds
+from headrace_link.open_points import OpenPoints
 from headrace_link.point_queries import PointQueries
 from headrace_link.point_writes import PointWrites
 from headrace_link.product_links import ProductLinksTopic, Publish
@@ -36,9 +38,14 @@ class Access:
 
 @asynccontextmanager
 async def open_stage(settings: LinkSettings) -> AsyncIterator[LinkStage]:
-    """The stage of requests with its clients; no server need be up."""
+    """The stage of requests with its clients; no server need be up. Meanwhile points that stay open are looked for."""
     async with open_access(settings) as access:
-        yield link_stage(settings, access)
+        looking = asyncio.create_task(open_points(settings, access).run())
+        try:
+            yield link_stage(settings, access)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
 
 
 @asynccontextmanager
@@ -77,6 +84,11 @@ def link_stage(settings: LinkSettings, access: Access) -> LinkStage:
     )
     turns = Turns(access.catalogue, access.points, topic, coverage)
     return LinkStage(turns, sweeps, coverage, ExpiredSets(access.ends, settings.topics.product_links))
+
+
+def open_points(settings: LinkSettings, access: Access) -> OpenPoints:
+    """What requests the products whose point stays open."""
+    return OpenPoints(access.queries, access.publish, settings.topics.relink)
 
 
 def receipt_stage(settings: LinkSettings, access: Access) -> ReceiptStage:

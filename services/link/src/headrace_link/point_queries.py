@@ -48,7 +48,13 @@ class PointQueries:
 
     async def open_now(self) -> set[str]:
         """The products whose point is open."""
-        return {id async for id in self._product_ids(models.Filter(must=[field_is("open", True)]))}
+        return set(await self.open_tokens())
+
+    async def open_tokens(self) -> dict[str, str]:
+        """The same, each with the token of the write that opened its point."""
+        where = models.Filter(must=[field_is("open", True)])
+        payloads = [point.payload or {} async for point in self._points(where, ["product_id", "token"])]
+        return {payload["product_id"]: payload["token"] for payload in payloads}
 
     async def reached_by(self, vectors: Mapping[str, Sequence[float]], limit: int) -> set[str]:
         """The closed products whose set lacks one of these keywords and should contain it.
