@@ -6,6 +6,7 @@ from typing import Any
 
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import differ, digest_of
+from headrace_schemas.forget_record import Forget
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.stage import Applied, BatchRejected, Conflict, Outcome, Output, Rejected, Superseded, Unavailable
 from headrace_worker.worker import Worker
@@ -35,6 +36,14 @@ class MemoryStage:
         if any(change.id in self.refuse_batch_with for change in changes):
             raise BatchRejected(Rejected("refused_by_store", "no change was named", ("memory", "batch")))
         return [self.apply_one(change) for change in changes]
+
+    async def forget(self, record: Forget) -> Outcome:
+        stored = self.stored.get((record.kind, record.id))
+        if stored is not None and stored.version > record.version:
+            return Superseded(stored.version)
+        if stored is not None and stored.version == record.version:
+            del self.stored[record.kind, record.id]
+        return Applied()
 
     async def check(self) -> None:
         if self.down:

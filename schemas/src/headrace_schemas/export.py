@@ -6,16 +6,24 @@ from pathlib import Path
 
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipts
 
 Record = (
-    type[ProductChange] | type[KeywordChange] | type[Receipts] | type[RelinkRequest] | type[Sweep] | type[ProductLinks]
+    type[ProductChange]
+    | type[KeywordChange]
+    | type[Forget]
+    | type[Receipts]
+    | type[RelinkRequest]
+    | type[Sweep]
+    | type[ProductLinks]
 )
 RECORDS: dict[str, Record] = {
     model.schema_name: model
     for model in (
-        ProductChange, KeywordChange, EmbeddedProduct, EmbeddedKeyword, Receipts, RelinkRequest, Sweep, ProductLinks,
+        ProductChange, KeywordChange, Forget, EmbeddedProduct, EmbeddedKeyword, Receipts, RelinkRequest, Sweep,
+        ProductLinks,
     )
 }  # fmt: skip
 

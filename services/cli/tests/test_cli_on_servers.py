@@ -260,6 +260,30 @@ def test_a_list_of_ids_is_deleted_everywhere(running: Cli) -> None:
         assert id not in {hit["id"] for hit in hits}
 
 
+def test_a_wrong_version_is_taken_back_in_every_store_and_on_the_topic(running: Cli) -> None:
+    id, wrong = new_id(), 9_999_999_999
+    for version in (1, wrong, 2):
+        running.json("publish", running.write("forget.jsonl", product(id, version)), "--kind", "product")
+    running.json("wait")
+    planned = running.json("forget", id, "--reason", "a wrong clock", "--dry-run")
+    assert (planned["version"], planned["publishes_again"]["version"], planned["published"]) == (wrong, 2, False)
+    assert planned["stores"] == {name: {"version": wrong, "deleted": False} for name in STORES}
+    assert len(planned["records"]) == 1
+    assert running("forget", id, "--version", "3", "--reason", "no such version").returncode == 1
+
+    assert running.json("forget", id, "--reason", "a wrong clock")["published"]
+    running.json("wait")
+    found = running.json("where", id)
+    assert (found["missing"], found["version"]) == ([], 2)
+    assert {store["store"]: store["version"] for store in found["stores"]} == dict.fromkeys(STORES, 2)
+    running.json("publish", running.write("forget.jsonl", product(id, 3)), "--kind", "product")
+    running.json("wait")
+    assert running.json("where", id)["version"] == 3
+    (action, *_) = running.json("dead", "audit")
+    assert (action["name"], action["reason"]) == ("forget", f"version {wrong} of the product {id}: a wrong clock")
+    assert action["outcome"] == f"version {wrong} is taken back; version 2 is published again"
+
+
 async def test_dead_letters_are_listed_and_cannot_control_the_terminal(running: Cli) -> None:
     hostile = f"\x1b[2J[bold]{new_id()}"
     change = product(hostile) | {"op": "upsert", "occurred_at": "yesterday"}

@@ -5,6 +5,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -30,6 +31,7 @@ from headrace_runtime.results import ResultPublisher
 from headrace_runtime.stopping import Stopping
 from headrace_schemas import headers
 from headrace_schemas.changes import KeywordChange, ProductChange
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.receipts import Receipts
 from headrace_schemas.topics import Topics
 from headrace_worker.settings import BatchSettings, BreakerSettings
@@ -371,3 +373,31 @@ async def test_neither_logs_nor_metrics_carry_a_payload() -> None:
     assert {"dead_letter", "version_conflict", "batch_settled", "batch_given_back"} <= events
     assert SECRET not in json.dumps(lines, default=str)
     assert SECRET.encode() not in generate_latest(path.metrics.registry)
+
+
+@pytest.mark.parametrize("polls", [[4], [1, 3], [2, 2], [3, 1], [1, 1, 1, 1]])
+async def test_a_version_that_is_taken_back_counts_until_its_record_however_the_records_are_polled(
+    polls: list[int],
+) -> None:
+    forget = Forget(kind="product", id="a", version=999)
+    records = live(product("a", 5), product("a", 999), b"", product("a", 6))
+    records[2] = replace(
+        records[2], key=b"a", value=forget.model_dump_json().encode(), headers=(headers.schema_pair(forget),)
+    )
+    path, begin = Path(), 0
+    for size in polls:
+        await path.handle(*records[begin : begin + size])
+        begin += size
+    assert path.stage.versions() == {"a": 6}
+    outcomes = path.publisher.outcomes()
+    assert outcomes.pop(0) in ("applied", "superseded")
+    assert outcomes == {1: "applied", 2: "applied", 3: "applied"}
+
+
+@pytest.mark.parametrize(
+    ("value", "key"), [(b"{}", b"a"), (Forget(kind="keyword", id="a", version=9).model_dump_json().encode(), b"a")]
+)
+async def test_a_wrong_record_that_takes_back_a_version_is_a_dead_letter(value: bytes, key: bytes) -> None:
+    path = Path()
+    await path.handle(kafka_record(value, key, headers=[headers.schema_pair(Forget)]))
+    assert path.publisher.outcomes() == {0: "dead"}

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 
 from headrace_schemas.changes import Change
 from headrace_schemas.digest import differ, digest_of
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.links import ProductLinks
 from headrace_sqlite.database import connect, transaction
 from headrace_sqlite.links import replace_links
@@ -24,6 +25,8 @@ UPSERT = """
     SET version = excluded.version, deleted = excluded.deleted, fields = excluded.fields, digest = excluded.digest
     WHERE excluded.version > entities.version
 """
+STORED = "SELECT version, digest FROM entities WHERE kind = ? AND id = ?"
+FORGET = "DELETE FROM entities WHERE kind = ? AND id = ? AND version = ?"
 
 
 @asynccontextmanager
@@ -51,9 +54,20 @@ class SqliteStage:
         async with self._lock:
             return await asyncio.to_thread(self._write, changes)
 
+    async def forget(self, record: Forget) -> Outcome:
+        """Takes back a version that was published by mistake (`headrace forget`)."""
+        async with self._lock:
+            return await asyncio.to_thread(self._forget, record)
+
     async def check(self) -> None:
         async with self._lock:
             await asyncio.to_thread(self._write, [])
+
+    def _forget(self, record: Forget) -> Outcome:
+        with transaction(self._connection) as connection:
+            connection.execute(FORGET, (record.kind, record.id, record.version))
+            left = connection.execute(STORED, (record.kind, record.id)).fetchone()
+            return Superseded(by=left[0]) if left and left[0] > record.version else Applied()
 
     def _write(self, changes: Sequence[Written]) -> list[Outcome]:
         with transaction(self._connection) as connection:
@@ -74,8 +88,7 @@ def row(change: Written) -> tuple[object, ...]:
 
 def stored_version(connection: sqlite3.Connection, change: Written) -> tuple[int, str | None]:
     """What is stored after the write: the change's own version, or a newer one, and the digest."""
-    statement = "SELECT version, digest FROM entities WHERE kind = ? AND id = ?"
-    version, digest = connection.execute(statement, (change.kind, change.id)).fetchone()
+    version, digest = connection.execute(STORED, (change.kind, change.id)).fetchone()
     return version, digest
 
 

@@ -14,8 +14,10 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import Action, Indexed, action
 from headrace_elasticsearch.errors import CONFLICT, STORE, TIMED_OUT, item_error, request_error, unavailable
 from headrace_elasticsearch.indices import Indices, indices
+from headrace_elasticsearch.removal import forget
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.digest import differ, digest_of
+from headrace_schemas.forget_record import Forget
 from headrace_worker.parts import write_parts
 from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
 from headrace_worker.store_calls import count_refused
@@ -49,6 +51,13 @@ class ElasticsearchStage:
         now = datetime.now(UTC)
         actions = (action(change, self._indices[change.kind], now) for change in changes)
         return await write_parts(list(cut(actions, self._limits)), self._write, self._slots)
+
+    async def forget(self, record: Forget) -> Outcome:
+        try:
+            version = await forget(self._client, self._indices[record.kind], record)
+        except (ApiError, TransportError) as error:
+            raise unavailable(error) from None
+        return Superseded(by=version) if version is not None and version > record.version else Applied()
 
     async def check(self) -> None:
         """Raises Unavailable unless the cluster answers and has the primary shards of every index."""

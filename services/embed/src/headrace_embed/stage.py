@@ -13,6 +13,7 @@ from headrace_embed.text import content_hash, document_text
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EMBEDDED, Embedding
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.headers import schema_pair
 from headrace_schemas.topics import Topics
 from headrace_worker.stage import Applied, Outcome, Output, Rejected, Unavailable
@@ -40,6 +41,12 @@ class EmbedStage:
         computed = await self._computed({key: text for key, text in wanted.items() if key not in found})
         found |= computed
         return [self._outcome(change, key, found, computed) for change, key in zip(changes, hashes, strict=True)]
+
+    async def forget(self, record: Forget) -> Outcome:
+        """Passes the record on: the stores with vectors take the version back."""
+        topic = self._topics.embedded(record.kind, self._embedder.model.id)
+        value = record.model_dump_json().encode()
+        return Applied((Output(topic, record.id.encode(), value, (schema_pair(record),)),), without_work=True)
 
     async def check(self) -> None:
         """Raises Unavailable unless the model answers."""

@@ -18,6 +18,7 @@ from headrace_pgvector.vector_pool import vector_pool
 from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind, RecordKind
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.links import ProductLinks
 from headrace_worker.parts import write_parts
 from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavailable
@@ -67,6 +68,16 @@ class PgvectorStage:
         parts = parts_of([change for change in changes if key(change) not in found])
         found |= zip(map(key, chain(*parts)), await write_parts(parts, self._write, self._writers), strict=True)
         return [found[key(change)] for change in changes]
+
+    async def forget(self, record: Forget) -> Outcome:
+        """The row is that of all models; the worker of each model removes the vector of its own."""
+        tables = self._tables[record.kind]
+        with postgres_errors("write"):
+            async with transaction(self._pool, self._timeout) as connection:
+                await connection.execute(tables.forget, record.id, record.version)
+                await connection.execute(tables.remove_vector_without_row, record.id)
+                stored = await connection.fetch(tables.rows.versions, [record.id])
+        return Superseded(by=stored[0][1]) if stored and stored[0][1] > record.version else Applied()
 
     async def check(self) -> None:
         with postgres_errors("check"):

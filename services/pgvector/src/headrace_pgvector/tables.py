@@ -116,6 +116,17 @@ class Tables:
             FROM {self.rows.name} t JOIN {self.rows.incoming} i USING ({self.id}) WHERE t.{self.id} = ANY($1)
         """  # noqa: S608
 
+    @property
+    def forget(self) -> str:
+        """$1: an id; $2: a version."""
+        return f"DELETE FROM {self.rows.table} WHERE {self.id} = $1 AND version = $2"  # noqa: S608
+
+    @property
+    def remove_vector_without_row(self) -> str:
+        """$1: an id."""
+        without = f"NOT EXISTS (SELECT FROM {self.rows.table} t WHERE t.{self.id} = $1)"
+        return f"DELETE FROM {self.vectors} WHERE {self.id} = $1 AND {without}"  # noqa: S608
+
     @cached_property
     def dimension(self) -> str:
         """pgvector keeps a column's dimension as its type modifier. No row if there is no such table."""

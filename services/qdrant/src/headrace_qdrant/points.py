@@ -111,6 +111,12 @@ def set_fields(change: EmbeddedChange, before: Seen) -> models.SetPayloadOperati
     return models.SetPayloadOperation(set_payload=models.SetPayload(payload=payload, filter=condition))
 
 
+def of_version(entity_id: str, version: int) -> models.Filter:
+    """Matches the point of the entity if it has exactly this version."""
+    match = models.FieldCondition(key="version", match=models.MatchValue(value=version))
+    return models.Filter(must=[models.HasIdCondition(has_id=[point_id(entity_id)]), match])
+
+
 def outcomes(changes: Sequence[EmbeddedChange], stored: Mapping[str, Seen]) -> list[Outcome]:
     """The outcomes of changes, if no change is newer than what is stored."""
     return [_outcome(change, stored[change.id]) for change in changes]

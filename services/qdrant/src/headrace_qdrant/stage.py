@@ -17,13 +17,14 @@ from headrace_clients.qdrant import (
     qdrant_errors,
     vector_size,
 )
-from headrace_qdrant.points import SEEN_FIELDS, Seen, Writes, newer_than_stored, outcomes, seen, writes
+from headrace_qdrant.points import SEEN_FIELDS, Seen, Writes, newer_than_stored, of_version, outcomes, seen, writes
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.parts import write_parts
-from headrace_worker.stage import Applied, Outcome, Unavailable
+from headrace_worker.stage import Applied, Outcome, Superseded, Unavailable
 from headrace_worker.store_names import StoreNames
 from headrace_worker.vectors import vector_fault
 
@@ -73,6 +74,16 @@ class QdrantStage:
         parts = parts_of([change for change in changes if key(change) not in found])
         found |= zip(map(key, chain(*parts)), await write_parts(parts, self._write_part, self._slots), strict=True)
         return [found[key(change)] for change in changes]
+
+    async def forget(self, record: Forget) -> Outcome:
+        collection = self._collections[record.kind]
+        with qdrant_errors("write"):
+            selected = models.FilterSelector(filter=of_version(record.id, record.version))
+            check_completed([await self._client.delete(collection, selected, True, models.WriteOrdering.STRONG)])
+        with qdrant_errors("read"):
+            points = await self._client.retrieve(collection, [point_id(record.id)], with_payload=SEEN_FIELDS)
+        version = max((seen(point.payload).version for point in points), default=0)
+        return Superseded(by=version) if version > record.version else Applied()
 
     async def check(self) -> None:
         with qdrant_errors():

@@ -13,7 +13,7 @@ from headrace_letters.merge_statements import DECIDED, LETTERS, LOCK, RECORD
 from headrace_letters.selection import STATUS_TYPE, Selection, Status
 from headrace_letters.storable_text import storable
 
-ActionName = Literal["replay", "park", "discard", "export", "import"]
+ActionName = Literal["replay", "park", "discard", "export", "import", "forget"]
 MAX_TEXT = 2000
 """Characters of an actor, a reason or an outcome."""
 

@@ -23,7 +23,8 @@ def journey(kind: Kind, id: str, stops: Sequence[Stop], link: Stop | None, sourc
     """The journey, from what was read. `stops`: the workers in the order of the records' way, without `link`."""
     failed = [one.letter.version for one in sources.letters if one.letter.kind == kind]
     reported = [one.receipt.version for one in sources.receipts.found if one.receipt.kind == kind]
-    known = [sources.published.version, *(one.version for one in sources.stored), *failed, *reported]
+    past = [number for number in (*failed, *reported) if number not in sources.published.taken_back]
+    known = [sources.published.version, *(one.version for one in sources.stored), *past]
     version = max((number for number in known if number is not None), default=None)
     newest = sources.published.newest
     record = newest if newest is not None and newest.version == version else None

@@ -18,6 +18,8 @@ from headrace_letters.failure_report import headers_of
 from headrace_letters.subject import subject
 from headrace_runtime.trace_context import carried
 from headrace_schemas.fields import Kind
+from headrace_schemas.forget_record import Forget
+from headrace_schemas.headers import SCHEMA, schema_pair
 from headrace_worker.settings import CommonSettings
 
 RECORDS_A_PARTITION = 1000
@@ -44,6 +46,7 @@ class PublishedVersion:
 class NewestPublished:
     """`newest`: of the entity among the records that were read; None if there is none. `since`: the time of the oldest
     of them. `whole`: whether they are the whole topic. `problem`: why it could not be read to its end.
+    `taken_back`: the versions that a record has taken back and that are not published again.
     """
 
     topic: str
@@ -52,6 +55,7 @@ class NewestPublished:
     since: datetime | None = None
     whole: bool = False
     problem: str = ""
+    taken_back: frozenset[int] = frozenset()
 
     @property
     def version(self) -> int | None:
@@ -90,11 +94,14 @@ class _Search:
         self._newest: PublishedVersion | None = None
         self._records = 0
         self._oldest: int | None = None
+        self._taken_back: set[int] = set()
 
     def found(self, problem: str = "", whole: bool = False) -> NewestPublished:
         """What has been read so far."""
         since = None if self._oldest is None else _at(self._oldest)
-        return NewestPublished(self._topic, self._newest, self._records, since, whole, problem)
+        return NewestPublished(
+            self._topic, self._newest, self._records, since, whole, problem, frozenset(self._taken_back)
+        )
 
     async def read(self) -> NewestPublished:
         """Reads to the end of the topic at the call."""
@@ -108,10 +115,26 @@ class _Search:
         self._records += 1
         self._oldest = record.timestamp if self._oldest is None else min(self._oldest, record.timestamp)
         if record.key == self._key:
+            if forget := forget_in(record):
+                self._taken_back.add(forget.version)
+                if self._newest is not None and self._newest.version == forget.version:
+                    self._newest = None
+                return
             about = subject(record, headers_of(record), self._topic, self._settings.topics)
+            self._taken_back -= {about.version}
             # Of a redelivered version the first record counts: it says since when the version was published.
             if about.version is not None and (self._newest is None or about.version > self._newest.version):
                 self._newest = published_version(record, about.version)
+
+
+def forget_in(record: Any) -> Forget | None:
+    """The content of a record that takes a version back; None for any other record."""
+    if headers_of(record).get(SCHEMA) != schema_pair(Forget)[1]:
+        return None
+    try:
+        return Forget.model_validate_json(record.value or b"")
+    except ValidationError:
+        return None
 
 
 def published_version(record: Any, version: int) -> PublishedVersion:

@@ -53,6 +53,7 @@ ACTIONS: Mapping[ActionName, Wording] = {
     "discard": Wording("discarded", "Letters were given up."),
     "export": Wording("exported", "Letters were written to a file."),
     "import": Wording("imported", "Edited letters were published as new changes."),
+    "forget": Wording("forgotten", "A version that was published by mistake was taken back."),
 }
 
 PROGRESS: Mapping[ProgressPart, Wording] = {

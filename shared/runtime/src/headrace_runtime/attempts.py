@@ -14,12 +14,14 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wai
 
 from headrace_runtime.answers import ANSWERS, Answered
 from headrace_runtime.decoder import Decoded, position
+from headrace_runtime.forget_records import forget
 from headrace_runtime.no_answer import Apply, NoAnswerSearch
 from headrace_runtime.poison import PoisonSearch
 from headrace_runtime.publisher import RecordsRefused
 from headrace_runtime.stopping import Stopping
 from headrace_runtime.timeline import Attempt, Publication, Timeline
 from headrace_schemas.digest import digest_of
+from headrace_schemas.forget_record import Forget
 from headrace_worker.parts import halves
 from headrace_worker.settings import BatchSettings
 from headrace_worker.stage import (
@@ -206,7 +208,9 @@ class Attempts:
             return [Unavailable("stage", "out of time in the search for the change at fault")] * len(changes)
         try:
             async with asyncio.timeout(seconds):
-                outcomes = list(await self._stage.apply(changes))
+                taken_back = changes[0] if changes and isinstance(changes[0], Forget) else None
+                answer = forget(self._stage, taken_back) if taken_back else self._stage.apply(changes)
+                outcomes = list(await answer)
             if len(outcomes) != len(changes):
                 raise RuntimeError(f"the stage returned {len(outcomes)} outcomes for {len(changes)} changes")
         except BatchRejected as error:

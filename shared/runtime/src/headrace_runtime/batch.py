@@ -1,7 +1,8 @@
 """The path of a batch. The guarantees rest on the order of its steps:
 
 1. decode each record alone; a record that does not decode becomes a dead letter, the others continue
-2. and 3. apply the newest change of each entity; the older ones are superseded
+2. and 3. apply the newest change of each entity; the older ones are superseded (a version that is taken back ends with
+   its record: the changes before it are applied first)
 4. publish dead letters and receipts, and wait until the brokers have acknowledged them
 5. return; only then does FastStream commit the offsets
 
@@ -22,11 +23,13 @@ from headrace_runtime.attempts import RetryLoop
 from headrace_runtime.batch_trace import BatchTrace, BatchTraces
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, KafkaRecord, NewerSchema, Position, Undecoded, position
+from headrace_runtime.forget_records import in_turn
 from headrace_runtime.holds import Cause, Holds
 from headrace_runtime.reporter import Reporter, span_before
 from headrace_runtime.results import ResultPublisher
 from headrace_runtime.timeline import Timeline
 from headrace_runtime.trace_context import NO_SPANS, spans_before
+from headrace_schemas.forget_record import Forget
 from headrace_worker.stage import Unavailable
 
 Read = Decoded | Undecoded | Ignored
@@ -149,8 +152,12 @@ class BatchPath:
             if any(isinstance(one, Undecoded) for one in read):
                 check([])
             results: list[Result] = [one for one in read if not isinstance(one, Decoded)]
-            decoded = (one for one in read if isinstance(one, Decoded))
-            return results + await self._loop.answers(decoded, check, timeline)
+            decoded = [one for one in read if isinstance(one, Decoded)]
+            if not any(type(one.change) is Forget for one in decoded):
+                return results + await self._loop.answers(decoded, check, timeline)
+            for part in in_turn(decoded):
+                results += await self._loop.answers(part, check, timeline)
+            return results
         except TopicsOpened as opened:
             for topic, cause in opened.causes.items():
                 self._holds.hold(topic, cause, [one.record for one in read if one.record.topic == topic])

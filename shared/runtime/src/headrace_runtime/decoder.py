@@ -11,12 +11,14 @@ from headrace_runtime.conversion import converted
 from headrace_schemas import headers
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, Change
-from headrace_schemas.fields import MAX_VERSION, RecordKind
+from headrace_schemas.fields import MAX_VERSION, Kind, RecordKind
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
 CANARY_KEY = CANARY_ID.encode()
+_, FORGET = headers.schema_pair(Forget)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = len(str(MAX_VERSION))
 """The most digits of a number in a header. Python raises an error for a number of more than 4300 digits."""
@@ -154,6 +156,8 @@ class Decoder:
         model = _of_schema(record, model)
         major = self._major(record, model, replayed)
         if isinstance(major, Rejected):
+            if issubclass(model, Change) and header(record, headers.SCHEMA) == FORGET:
+                return _forget(record, model.kind, replayed)
             return Undecoded(record, major, model.kind, replayed)
         if record.value is None:
             return self._null(record, model, replayed)
@@ -269,6 +273,18 @@ def header(record: KafkaRecord, name: str) -> bytes | None:
         if key == name:
             return bytes(value) if value is not None else None
     return None
+
+
+def _forget(record: KafkaRecord, kind: Kind, replayed: bool) -> Decoded | Undecoded:
+    """A record that takes back a version (`headrace_schemas.forget_record`)."""
+    try:
+        forget = Forget.model_validate_json(record.value or b"")
+    except ValidationError as error:
+        return Undecoded(record, invalid(error), kind, replayed)
+    if forget.kind != kind or record.key != forget.id.encode():
+        detail = "the record's key and topic are not the id and the kind in its value"
+        return Undecoded(record, Rejected("key_mismatch", detail, ("key",), words=detail), kind, replayed)
+    return Decoded(record, forget, replayed)
 
 
 def invalid(error: ValidationError) -> Rejected:

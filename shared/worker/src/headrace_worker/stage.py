@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from headrace_schemas.fields import RecordKind
+from headrace_schemas.forget_record import Forget
 from headrace_schemas.headers import DeadReason
 
 
@@ -158,6 +159,19 @@ class RepairsExpiry(Protocol):
 
     def after_expiry(self) -> Sequence[Output]:
         """The records to publish before anything else is committed."""
+        ...
+
+
+@runtime_checkable
+class Forgets(Protocol):
+    """A stage that can take back a version that was published by mistake."""
+
+    async def forget(self, record: Forget) -> Outcome:
+        """Removes the entity, with its version, if the store has exactly this version of it. Any other version stays:
+        Superseded for a higher one, else Applied. Changes of any version are taken afterwards.
+
+        Raises Unavailable if the outcome is not known.
+        """
         ...
 
 

@@ -1,0 +1,45 @@
+"""Removes a document so that older versions of it are taken afterwards."""
+
+from elasticsearch import ApiError, AsyncElasticsearch
+
+from headrace_elasticsearch.errors import CONFLICT, STORE
+from headrace_elasticsearch.indices import Index
+from headrace_elasticsearch.preparation import write_index
+from headrace_schemas.forget_record import Forget
+from headrace_worker.stage import Unavailable
+
+REMEMBERED = "index.gc_deletes"
+"""How long Elasticsearch refuses older versions of a document that was removed; by default a minute."""
+
+
+async def forget(client: AsyncElasticsearch, index: Index, record: Forget) -> int | None:
+    """Removes the document if it has exactly this version. Returns the version that stays; None if there is none.
+
+    The version of a removed document is forgotten at once: no other document is ever removed, so that nobody else needs
+    it. Raises Unavailable without the index, and what the client raises.
+    """
+    physical = await write_index(client, index.alias)
+    if physical is None:
+        raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
+    found = (await client.options(ignore_status=404).get(index=physical, id=record.id, source=False)).body
+    version: int | None = found["_version"] if found.get("found") else None
+    if version is not None and version != record.version:
+        return version
+    if version is not None:
+        try:
+            await client.delete(
+                index=physical, id=record.id, if_seq_no=found["_seq_no"], if_primary_term=found["_primary_term"]
+            )
+        except ApiError as error:
+            if error.status_code != CONFLICT:
+                raise
+            raise Unavailable(STORE, "another writer changed the document while it was removed") from None
+    await _forget_removed(client, physical)
+    return None
+
+
+async def _forget_removed(client: AsyncElasticsearch, physical: str) -> None:
+    """A refresh drops the versions of removed documents that are older than the setting."""
+    await client.indices.put_settings(index=physical, settings={REMEMBERED: "0s"})
+    await client.indices.refresh(index=physical)
+    await client.indices.put_settings(index=physical, settings={REMEMBERED: None})
