@@ -12,6 +12,7 @@ def test_every_topic_of_the_contract_is_declared_once() -> None:
         "x.dead.qdrant",
         "x.keywords",
         "x.keywords.embedded.m1",
+        "x.pauses",
         "x.product-links",
         "x.products",
         "x.products.embedded.m1",
@@ -21,9 +22,9 @@ def test_every_topic_of_the_contract_is_declared_once() -> None:
     ]
 
 
-def test_only_the_source_topics_are_compacted() -> None:
+def test_only_the_source_topics_and_the_pauses_are_compacted() -> None:
     compacted = {name for name, spec in SPECS.items() if spec.cleanup == "compact"}
-    assert compacted == {"headrace.products", "headrace.keywords"}
+    assert compacted == {"headrace.products", "headrace.keywords", "headrace.pauses"}
     assert {SPECS[name].config()["cleanup.policy"] for name in compacted} == {"compact"}
 
 
@@ -43,7 +44,7 @@ def test_derived_topics_expire_after_two_weeks() -> None:
 
 def test_derived_topics_accept_twice_the_size_of_a_source_record_and_the_framing() -> None:
     sizes = {name: spec.config()["max.message.bytes"] for name, spec in SPECS.items()}
-    assert sizes.pop("headrace.products") == sizes.pop("headrace.keywords") == "1000000"
+    assert sizes.pop("headrace.pauses") == sizes.pop("headrace.products") == sizes.pop("headrace.keywords") == "1000000"
     assert set(sizes.values()) == {str(2_000_000 + 65_536)}
 
 

@@ -12,6 +12,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from headrace_runtime.kafka_start import KafkaStart
+from headrace_runtime.pauses import Pauses
 
 Ended = Literal["committed", "given back"]
 
@@ -90,6 +91,9 @@ class FakeConsumers:
         async def ready(start: KafkaStart, group: str, topics: Collection[str]) -> None:
             return None
 
+        async def run(pauses: Pauses) -> None:
+            return None
+
         async def start(consumer: AIOKafkaConsumer) -> None:
             self.groups[names[id(consumer)]] = of(consumer)
             self._started[names[id(consumer)]].set()
@@ -135,4 +139,5 @@ class FakeConsumers:
         monkeypatch.setattr(AIOKafkaConsumer, "last_stable_offset", highwater)
         monkeypatch.setattr(AIOKafkaConsumer, "__init__", init)
         monkeypatch.setattr(KafkaStart, "ready", ready)
+        monkeypatch.setattr(Pauses, "run", run)
         monkeypatch.setattr(AIOKafkaConsumer, "__del__", no_finalizer)

@@ -8,12 +8,14 @@ from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.forget_record import Forget
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
+from headrace_schemas.pauses import Pause
 from headrace_schemas.receipts import Receipts
 
 Record = (
     type[ProductChange]
     | type[KeywordChange]
     | type[Forget]
+    | type[Pause]
     | type[Receipts]
     | type[RelinkRequest]
     | type[Sweep]
@@ -23,7 +25,7 @@ RECORDS: dict[str, Record] = {
     model.schema_name: model
     for model in (
         ProductChange, KeywordChange, Forget, EmbeddedProduct, EmbeddedKeyword, Receipts, RelinkRequest, Sweep,
-        ProductLinks,
+        ProductLinks, Pause,
     )
 }  # fmt: skip
 

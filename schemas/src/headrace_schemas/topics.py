@@ -36,6 +36,10 @@ class Topics(NamedTuple):
     def product_links(self) -> str:
         return self.prefix + "product-links"
 
+    @property
+    def pauses(self) -> str:
+        return self.prefix + "pauses"
+
     def dead(self, worker: str) -> str:
         return f"{self.prefix}dead.{worker}"
 
@@ -71,7 +75,8 @@ def topic_specs(topics: Topics, model: str, workers: list[str], max_record_bytes
     """
     doubled = 2 * max_record_bytes + FRAMING_BYTES
     source = [TopicSpec(topics.source(kind), "compact", max_record_bytes) for kind in SOURCE_NAMES]
+    pauses = TopicSpec(topics.pauses, "compact", max_record_bytes)
     derived = [topics.embedded(kind, model) for kind in SOURCE_NAMES]
     derived += [topics.receipts, topics.relink, topics.product_links]
     derived += [name for worker in workers for name in (topics.dead(worker), topics.replay(worker))]
-    return source + [TopicSpec(name, "delete", doubled) for name in derived]
+    return [*source, pauses] + [TopicSpec(name, "delete", doubled) for name in derived]

@@ -280,7 +280,8 @@ def test_a_wrong_version_is_taken_back_in_every_store_and_on_the_topic(running: 
     running.json("wait")
     assert running.json("where", id)["version"] == 3
     (action, *_) = running.json("dead", "audit")
-    assert (action["name"], action["reason"]) == ("forget", f"version {wrong} of the product {id}: a wrong clock")
+    assert (action["name"], action["selection"]) == ("forget", {"key": id})
+    assert action["reason"] == f"version {wrong} of the product: a wrong clock"
     assert action["outcome"] == f"version {wrong} is taken back; version 2 is published again"
 
 

@@ -13,7 +13,7 @@ from headrace_cli.errors import explained
 
 COMMANDS = (
     "up", "down", "status", "targets", "topics", "stores", "work", "publish", "wait", "where", "search", "links",
-    "relink", "forget", "dead",
+    "relink", "pause", "resume", "forget", "dead",
 )  # fmt: skip
 ENTRY_POINT_GROUP = "headrace.commands"
 """Maps the name of a command to the Typer application of the installed service that provides it."""

@@ -24,6 +24,7 @@ from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.metrics import Metrics
 from headrace_runtime.origin import published_at
+from headrace_runtime.pauses import Pauses
 from headrace_runtime.publisher import Headers, Outgoing, Publisher
 from headrace_runtime.raw_path import RawPath
 from headrace_runtime.readiness import Readiness
@@ -164,7 +165,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     publisher = Publisher(settings.kafka)
     traces = _traces(worker, settings, metrics)
     paths = Paths(worker, settings, publisher, metrics, traces)
-    kafka = KafkaStart(settings.kafka, [group.health for group in groups])
+    pauses = Pauses(worker.name, settings)
+    kafka = KafkaStart(settings.kafka, [group.health for group in groups], pauses.known)
     broker = worker_broker(worker.name, settings, new_topics=worker.raw is not None)
 
     @asynccontextmanager
@@ -179,6 +181,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 stage = await stack.enter_async_context(group.open_stage(settings))
                 repair = Repair(stage, settings.topics, publisher.publish)
                 holds = Holds(worker.name, group.health, metrics)
+                pauses.follow(holds, group.health)
                 check_kafka = subscribe(
                     broker,
                     paths.path(group, stage, repair, holds),
@@ -202,6 +205,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 )
                 readiness = Readiness(group.health, check_kafka, stage.check)
                 stack.push_async_callback(cancelled, asyncio.create_task(readiness.run()))
+            stack.push_async_callback(cancelled, asyncio.create_task(pauses.run()))
             ready = asyncio.create_task(log_when_ready([group.health for group in groups]))
             stack.push_async_callback(cancelled, ready)
             await consume_with(broker, consumers)

@@ -103,6 +103,11 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
             self._rewind_due = False
         finally:
             self._health.beat()
+        if self._holds.all_paused:
+            # The pause came during the poll.
+            for partition, taken in records.items():
+                self.seek(partition, taken[0].offset)
+            records = {}
         positions = await self._positions()
         if self._holds.causes:
             self._release_passed(positions, records)
@@ -163,18 +168,19 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         return polled
 
     def _follow_holds(self) -> None:
-        """Sets partitions back to the first record that was set aside, pauses those of held topics, and resumes those
-        that are to be read again. A rebalance resumes all partitions, so they are paused again here.
+        """Sets partitions back to the first record that was set aside, pauses those of held topics, or all while the
+        worker is paused, and resumes those that are to be read again. A rebalance resumes all partitions, so they are
+        paused again here.
         """
         for partition, offset in self._holds.take_set_back().items():
             self.seek(partition, offset)
-        if not self._holds.causes and not self._paused_with_topic:
+        if not (self._holds.causes or self._paused_with_topic or self._holds.all_paused):
             return
         assigned = self.assignment()
         if assigned:
             self._holds.release(self._holds.set_aside().keys() - assigned)
         paused = self._holds.paused()
-        wanted = {partition for partition in assigned if partition.topic in paused}
+        wanted = {partition for partition in assigned if self._holds.all_paused or partition.topic in paused}
         self.pause(*wanted)
         self.resume(*((self._paused_with_topic & assigned) - wanted - self._unreadable.held()))
         self._paused_with_topic = wanted

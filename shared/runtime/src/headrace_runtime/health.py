@@ -15,7 +15,7 @@ from typing import Any, Literal
 FIRST_POLL = 50
 """Records of each poll until the first batch is settled: a bad deploy affects no more than these."""
 
-ProblemKind = Literal["assignment", "kafka", "store", "held topic", "held partition"]
+ProblemKind = Literal["assignment", "kafka", "store", "held topic", "held partition", "paused"]
 Finder = Literal["batch", "check"]
 """Who found a problem, and says when it ends: a batch that was read, or the check that also runs without any."""
 
@@ -25,6 +25,7 @@ _WORDS: dict[ProblemKind, str] = {
     "store": "unavailable: {}",
     "held topic": "held: {}",
     "held partition": "cannot read {}",
+    "paused": "{} is paused",
 }
 
 

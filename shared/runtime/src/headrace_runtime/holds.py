@@ -44,6 +44,8 @@ class Holds:
         self._set_back: dict[TopicPartition, int] = {}
         self._set_aside: dict[TopicPartition, int] = {}
         self.causes: dict[str, Cause] = {}
+        self.all_paused = False
+        """The worker is paused: no topic may be read."""
 
     def hold(self, topic: str, cause: Cause, records: Iterable[KafkaRecord]) -> None:
         """Holds the topic, or holds it again. `records`: those of the topic in the batch; they are read again."""

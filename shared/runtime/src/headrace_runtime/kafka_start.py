@@ -1,7 +1,7 @@
 """Lets a worker wait at its start until Kafka can be used, and report what it waits for."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import structlog
 from aiokafka.admin import AIOKafkaAdminClient
@@ -29,9 +29,17 @@ NOT_YET = (*NO_GROUPS_YET, CoordinatorLoadInProgressError)
 
 
 class KafkaStart:
-    """The wait of all consumer groups of a worker; `healths`: theirs, which report it."""
+    """The wait of all consumer groups of a worker; `healths`: theirs, which report it. `afterwards`: what else a group
+    waits for.
+    """
 
-    def __init__(self, settings: KafkaSettings, healths: Sequence[Health]) -> None:
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        healths: Sequence[Health],
+        afterwards: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._afterwards = afterwards
         self._settings = settings
         self._healths = healths
 
@@ -49,6 +57,8 @@ class KafkaStart:
             ):
                 with attempt:
                     await self._check(group, wanted)
+            if self._afterwards is not None:
+                await self._afterwards()
         finally:
             beating.cancel()
         for health in self._healths:
