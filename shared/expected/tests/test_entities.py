@@ -22,6 +22,7 @@ from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import Change, KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EmbeddedProduct, Embedding
+from headrace_schemas.forget_record import Forget
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 LAMP: Entity = ("product", "lamp")
@@ -46,6 +47,19 @@ CHANGES = st.builds(
     product, st.integers(1, 4), st.sampled_from([None, "Lamp", "Lampe"]), st.sampled_from(["lamp", "rug"])
 ) | st.builds(keyword, st.integers(1, 4), st.sampled_from([None, "light"]), st.sampled_from(["lamp", "rug"]))
 HISTORIES = st.lists(CHANGES, max_size=12).map(lambda changes: published(*changes))
+
+
+def test_a_version_that_is_taken_back_ends_with_its_record() -> None:
+    forget = Forget(kind="product", id="lamp", version=999)
+
+    def versions(*changes: Change | Forget) -> list[int]:
+        history = [(change, Position(0, offset)) for offset, change in enumerate(changes)]
+        return [found.newest.version for found in fold(history, {}).values()]
+
+    assert versions(product(1), product(999), product(2), forget, product(2)) == [2]
+    assert versions(product(1), product(999), forget) == []
+    assert versions(product(1), forget) == [1]
+    assert versions(product(999), forget, product(999)) == [999]
 
 
 @given(HISTORIES)

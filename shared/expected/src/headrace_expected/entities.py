@@ -14,6 +14,7 @@ from headrace_schemas.changes import Change
 from headrace_schemas.digest import differ, digest_of
 from headrace_schemas.embedded import Embedded
 from headrace_schemas.fields import Kind
+from headrace_schemas.forget_record import Forget
 
 Entity = tuple[Kind, str]
 Rejected = Mapping[Entity, frozenset[int]]
@@ -90,16 +91,22 @@ def merge(one: Expected, other: Expected) -> Expected:
     return Expected(one.kind, one.id, tuple(kept))
 
 
-def fold(changes: Iterable[tuple[Change, Position]], rejected: Rejected) -> dict[Entity, Expected]:
+def fold(changes: Iterable[tuple[Change | Forget, Position]], rejected: Rejected) -> dict[Entity, Expected]:
     """What a store must hold after these changes, by entity; nothing of the canary, which no reader finds.
 
-    Lower versions are kept of the entities in `rejected` only, so memory does not grow with the number of changes.
+    `changes`: of each entity in the order of its partition, because a record that takes a version back ends what is
+    before it. Lower versions are kept of the entities in `rejected` only, so memory does not grow with the number of changes.
     """
     expected: dict[Entity, Expected] = {}
     for change, position in changes:
         if change.id == CANARY_ID:
             continue
-        entity, one = (change.kind, change.id), expected_of(change, position)
+        entity = (change.kind, change.id)
+        if isinstance(change, Forget):
+            if entity in expected and expected[entity].newest.version == change.version:
+                del expected[entity]
+            continue
+        one = expected_of(change, position)
         merged = merge(expected[entity], one) if entity in expected else one
         expected[entity] = merged if entity in rejected else newest_only(merged)
     return expected
