@@ -95,7 +95,8 @@ def fold(changes: Iterable[tuple[Change | Forget, Position]], rejected: Rejected
     """What a store must hold after these changes, by entity; nothing of the canary, which no reader finds.
 
     `changes`: of each entity in the order of its partition, because a record that takes a version back ends what is
-    before it. Lower versions are kept of the entities in `rejected` only, so memory does not grow with the number of changes.
+    before it. Lower versions are kept of the entities in `rejected` only, so memory does not grow with the number of
+    changes.
     """
     expected: dict[Entity, Expected] = {}
     for change, position in changes:
