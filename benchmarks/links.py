@@ -32,7 +32,7 @@ from headrace_clients.topic_reader import TopicReader, open_topics
 from headrace_demo.catalogue.keywords import keyword
 from headrace_demo.catalogue.keywords import keywords as made_keywords
 from headrace_demo.catalogue.products import products as made_products
-from headrace_demo.exact_links import read_embeddings
+from headrace_demo.current_embeddings import read_embeddings
 from headrace_demo.readiness import until_ready
 from headrace_link.collection import collection_name
 from headrace_link.log_ends import LogEnds

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace_demo.exact_links import Embeddings
+from headrace_expected.links import Embeddings
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED, EmbeddedChange, Embedding
 from headrace_schemas.fields import Kind

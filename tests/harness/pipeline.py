@@ -18,13 +18,14 @@ from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change, Event
-from headrace_demo.catalogue.newest_changes import newest_changes
-from headrace_demo.exact_links import read_embeddings
+from headrace_demo.current_embeddings import read_embeddings
+from headrace_demo.entity_comparison import expected_entities, stored_entity
 from headrace_demo.link_comparison import compare_links
+from headrace_expected.differences import Comparison
+from headrace_expected.entities import Entity, Expected
 from headrace_link.log_ends import Ends, LogEnds
 from headrace_schemas.changes import CHANGES, ID_FIELDS
-from headrace_schemas.digest import digest_of
-from headrace_schemas.fields import Kind
+from headrace_schemas.digest import FORM
 from headrace_worker.settings import WorkerSettings
 from headrace_worker.store import Stored
 from headrace_worker.worker import load_worker, rejecting_names, worker_names
@@ -167,13 +168,29 @@ class Pipeline:
 
     async def differences(self, events: Sequence[Event]) -> list[str]:
         """Describes where a store differs from the newest change of each entity; empty if every store is right."""
-        expected = {(kind, id): _stored(kind, newest) for (kind, id), newest in newest_changes(events).items()}
+        expected = expected_entities(events)
         found = []
         for name in self.workers:
             async with self.store(name) as store:
                 if store is not None:
-                    found += await _compare(name, store, expected)
+                    found += await self._compare(name, store, expected)
         return found + await self._wrong_links()
+
+    async def _compare(self, name: str, store: Any, expected: Mapping[Entity, Expected]) -> list[str]:
+        """Describes where a store's entities of these ids, and its digests of them, differ."""
+        takes_vectors = any("embedding" in record.model_fields for record in load_worker_inputs(name))
+        rules = Comparison({}, self.settings.model if takes_vectors else None)
+        found = []
+        for kind in CHANGES:
+            stored: dict[str, Stored] = await store.get(kind, [id for of_kind, id in expected if of_kind == kind])
+            entities = [stored_entity(kind, one) for one in stored.values()]
+            noted = [
+                replace(entity, digest=stored[entity.id].digest or f"{FORM}:{entity.version}:none")
+                for entity in entities
+            ]
+            for held in (entities, noted):
+                found += [f"{name}: {kind} {one.id} {one.detail}" for one in rules.differences(kind, expected, held)]
+        return found
 
     async def _wrong_links(self) -> list[str]:
         """Describes where a store's links differ from the exact nearest keywords of everything published here."""
@@ -219,29 +236,6 @@ def catalogue_events(products: int, keywords: int, count: int) -> list[Event]:
 def _renamed(event: Event, run: str) -> Event:
     assert isinstance(event, Change)
     return replace(event, record=event.record | {ID_FIELDS[event.kind]: f"{run}-{event.id}"})
-
-
-def _stored(kind: Kind, newest: Any) -> Stored:
-    change = CHANGES[kind].model_validate(newest.record)
-    fields = {} if change.deleted else {name: value for name, value in change.fields().items() if value is not None}
-    return Stored(change.id, change.version, change.deleted, fields, digest=digest_of(change))
-
-
-async def _compare(name: str, store: Any, expected: Mapping[tuple[Kind, str], Stored]) -> list[str]:
-    found = []
-    takes_vectors = any("embedding" in record.model_fields for record in load_worker_inputs(name))
-    for kind in CHANGES:
-        ids = [id for of_kind, id in expected if of_kind == kind]
-        stored: dict[str, Stored] = await store.get(kind, ids)
-        for id in ids:
-            wanted, have = expected[kind, id], stored.get(id)
-            if have is None:
-                found.append(f"{name}: {kind} {id} is missing")
-            elif replace(have, content_hash=None, model=None) != wanted:
-                found.append(f"{name}: {kind} {id} is {have}, not {wanted}")
-            elif takes_vectors and not wanted.deleted and have.content_hash is None:
-                found.append(f"{name}: {kind} {id} has no content hash")
-    return found
 
 
 def load_worker_inputs(name: str) -> list[Any]:

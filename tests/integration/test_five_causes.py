@@ -30,10 +30,11 @@ from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, edits, publish_edits
 from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.qdrant import collection_of, connect
-from headrace_demo.entity_comparison import Expected, compare_entities
+from headrace_demo.entity_comparison import compare_entities
 from headrace_demo.receipt_totals import read_totals
 from headrace_elasticsearch.indices import indices
 from headrace_elasticsearch.preparation import SETTINGS
+from headrace_expected.entities import Position, fold
 from headrace_letters.actions import Action
 from headrace_letters.replay_progress import ReplayOptions
 from headrace_letters.selection import Selection
@@ -68,8 +69,8 @@ class FiveCauses:
         self.of_elasticsearch = installation.settings_of(self.elasticsearch)
         self.of_qdrant = installation.settings_of(self.qdrant)
         self.vectors = Sink(self.qdrant, self.of_qdrant, sink_records("qdrant"))
-        self.documents: dict[str, Expected] = {}
-        self.points: dict[str, Expected] = {}
+        self.documents: list[ProductChange] = []
+        self.points: list[ProductChange] = []
         self.published = {"elasticsearch": 0, "qdrant": 0}
         self.publisher = Publisher(installation.settings.kafka)
 
@@ -84,9 +85,8 @@ class FiveCauses:
         record: dict[str, Any] = {"op": op, "product_id": id, "version": version, "occurred_at": NOW}
         if op == "upsert":
             record |= {"title": f"Lamp {id[-40:]}", "price": float(len(id) % 97)} | fields
-        if len(id.encode()) <= 512 and version > getattr(self.documents.get(id), "version", 0):
-            fields_of_product = {name: value for name, value in record.items() if name in ProductChange.field_names}
-            self.documents[id] = Expected(version, op == "delete", fields_of_product if op == "upsert" else {})
+        if len(id.encode()) <= 512:
+            self.documents.append(ProductChange.model_validate(record))
         schema = ("headrace-schema", f"product-change/{major}".encode())
         return Outgoing(self.source, id.encode(), json.dumps(record).encode(), [schema])
 
@@ -108,7 +108,7 @@ class FiveCauses:
         embedded = []
         for id in self.names("dimension"):
             change = self.vectors.upsert("product", id, 3)
-            self.points[id] = Expected(3, False, {name: v for name, v in change.fields().items() if v is not None})
+            self.points.append(change)
             embedded.append(Outgoing(topic, id.encode(), change.model_dump_json(exclude_none=True).encode()))
         await self.send("qdrant", embedded)
 
@@ -137,14 +137,15 @@ class FiveCauses:
     async def differences(self) -> list[Any]:
         """Returns where a store differs from its expected content. Both stores contain only entities of this test."""
         found = []
-        for worker, settings, expected, model in (
+        for worker, settings, changes, model in (
             (self.elasticsearch, self.of_elasticsearch, self.documents, None),
             (self.qdrant, self.of_qdrant, self.points, self.model),
         ):
             assert worker.store is not None
             store = worker.store(settings)
             await store.refresh()
-            found += (await compare_entities(store.scan("product"), expected, model=model)).differences
+            expected = fold(((change, Position(0, offset)) for offset, change in enumerate(changes)), {})
+            found += (await compare_entities(store.scan("product"), "product", expected, model=model)).differences
             await store.close()
         return found
 
@@ -281,8 +282,7 @@ async def publish_shortened(causes: FiveCauses, selection: Selection) -> int:
         for line in part:
             value = line["value"]
             value["product_id"] = value["product_id"].rstrip("x")
-            fields_of_product = {name: one for name, one in value.items() if name in ProductChange.field_names}
-            causes.documents[value["product_id"]] = Expected(line["version"], False, fields_of_product)
+            causes.documents.append(ProductChange.model_validate(value | {"version": line["version"]}))
         results = await edits(part, installation.index, installation.stores, installation.settings)
         chosen = [one for one in results if isinstance(one, Edit)]
         assert len(chosen) == len(part), results[:3]

@@ -18,7 +18,7 @@ from harness.servers import SERVERS, Servers
 
 from headrace_demo.catalogue.changes import changes, creations
 from headrace_demo.catalogue.events import Change
-from headrace_demo.exact_links import read_embeddings
+from headrace_demo.current_embeddings import read_embeddings
 from headrace_demo.link_comparison import compare_links
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.links import ProductLinks

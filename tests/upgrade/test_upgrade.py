@@ -18,7 +18,7 @@ from harness.servers import SERVERS, Servers
 from upgrade.loading import load, newest
 from upgrade.make_data import FIRST, SECOND, keyword, product
 
-from headrace_demo.exact_links import read_embeddings
+from headrace_demo.current_embeddings import read_embeddings
 from headrace_demo.link_comparison import compare_links
 from headrace_schemas.links import ProductLinks
 from headrace_schemas.topics import SOURCE_NAMES

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from headrace_demo.catalogue.events import Change, Malformed
-from headrace_demo.entity_comparison import EntityComparison, Expected, expected_entities
+from headrace_demo.entity_comparison import EntityComparison, expected_entities
 from headrace_demo.findings import Findings, WorkerFigures
 from headrace_demo.link_comparison import LinkComparison
 
@@ -51,7 +51,8 @@ def test_expected_entities_are_the_newest_changes_without_malformed_records() ->
         return Change("product", "create", record | fields)
 
     events = [change(2, title="new"), change(1, title="old"), Malformed("product", "empty", b"q", b"")]
-    wanted = expected_entities(events)
-    assert wanted["product"] == {"p": Expected(2, False, {"product_id": "p", "title": "new"})}
-    assert expected_entities([*events, change(3, op="delete")])["product"] == {"p": Expected(3, True)}
-    assert wanted["keyword"] == {}
+    newest = expected_entities(events)
+    assert newest.keys() == {("product", "p")}
+    assert (newest["product", "p"].newest.version, newest["product", "p"].newest.deleted) == (2, False)
+    deleted = expected_entities([*events, change(3, op="delete")])["product", "p"].newest
+    assert (deleted.version, deleted.deleted) == (3, True)

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 
 import numpy as np
+from pydantic import ValidationError
 
 from headrace_expected.entities import Entity, Expected, Published, Rejected, allowed
 from headrace_schemas.canary import CANARY_ID
-from headrace_schemas.digest import differ
+from headrace_schemas.changes import CHANGES
+from headrace_schemas.digest import FORM, differ, digest_of
 from headrace_schemas.fields import Kind
 
 SAME_VECTOR = 1e-5
@@ -147,6 +150,19 @@ class Comparison:
         if content.vector is not None and stored.vector is not None and not _close(content.vector, stored.vector):
             return Difference.WRONG_VECTOR, "has a vector with other values"
         return None
+
+
+def digest_of_fields(kind: Kind, version: int, fields: Mapping[str, object]) -> str | None:
+    """The digest of the fields that a store has of a live entity, which may differ from the digest that it has."""
+    try:
+        change = CHANGES[kind].model_validate({**fields, "op": "upsert", "version": version, "occurred_at": _NO_TIME})
+    except ValidationError:
+        return f"{FORM}:{version}:invalid"
+    return digest_of(change)
+
+
+_NO_TIME = datetime(1970, 1, 1, tzinfo=UTC)
+"""No digest covers the time."""
 
 
 def _close(one: bytes, other: bytes) -> bool:
