@@ -217,6 +217,34 @@ async def test_outputs_beside_those_that_their_topic_refuses_are_published_once_
     assert published == Counter(record.key.decode() for record in products)
 
 
+async def test_outputs_of_a_record_that_was_answered_are_published_again_if_it_is_read_again() -> None:
+    """What is remembered of a held topic does not outlive the hold: an operator may set a group back to publish again."""
+    path = Path()
+    path.stage.outputs = "headrace.embedded"
+    path.refused_outputs = {f"large{n}" for n in range(WINDOW)}
+    products = live(product("p", 1), *[product(f"large{n}", 1) for n in range(WINDOW)])
+    for _ in range(2):
+        await path.handle(*products)
+    path.refused_outputs = set()
+    await path.handle(*products)
+    await path.handle(*products[:1])
+    assert [decoded.change.id for decoded, _ in path.outputs].count("p") == 2
+
+
+async def test_outputs_of_a_held_topic_are_remembered_for_a_bounded_number_of_records(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("headrace_runtime.attempts.MOST_ACKNOWLEDGED", 3)
+    path = Path()
+    path.stage.outputs = "headrace.embedded"
+    path.refused_outputs = {f"large{n}" for n in range(WINDOW)}
+    products = live(*[product(f"p{n}", 1) for n in range(5)], *[product(f"large{n}", 1) for n in range(WINDOW)])
+    for _ in range(2):
+        await path.handle(*products)
+    published = Counter(decoded.change.id for decoded, _ in path.outputs)
+    assert published == {"p0": 2, "p1": 2, "p2": 1, "p3": 1, "p4": 1}
+
+
 async def test_replays_of_a_held_topic_go_on() -> None:
     path = Path()
     pairs = [(headers.CONNECT_TOPIC, TOPIC.encode())]

@@ -13,7 +13,7 @@ from typing import Any
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_random_exponential
 
 from headrace_runtime.answers import ANSWERS, Answered
-from headrace_runtime.decoder import Decoded, position
+from headrace_runtime.decoder import Decoded, Position, position
 from headrace_runtime.forget_records import forget
 from headrace_runtime.no_answer import Apply, NoAnswerSearch
 from headrace_runtime.poison import PoisonSearch
@@ -38,6 +38,8 @@ from headrace_worker.stage import (
 
 FIRST_PAUSE = 0.2
 """Upper bound of the first pause, seconds; it doubles with each attempt, up to `backoff_max`."""
+MOST_ACKNOWLEDGED = 10_000
+"""Records whose outputs are remembered. If there are more, the outputs of the oldest may be published twice."""
 
 Refused = Callable[[Sequence[Answered]], None]
 """Gets the rejected records of an attempt before its outputs are published; raises to give up the batch."""
@@ -71,8 +73,8 @@ class RetryLoop:
         self._max_output_bytes = max_output_bytes
         self._on_unavailable = on_unavailable
         self._on_retry = on_retry
-        # Of outputs that were published before their topic was held: its records are read again and again.
-        self._acknowledged: set[int] = set()
+        # Outputs that were published before their topic was held: its records are read again until they are answered.
+        self._acknowledged: dict[Position, set[int]] = {}
 
     async def answers(
         self, decoded: Iterable[Decoded], refused: Refused = lambda rejected: None, timeline: Timeline | None = None
@@ -99,6 +101,9 @@ class RetryLoop:
                     others = of_entity[1:] and _other_content(of_entity[1:], answered)
                 left += [others] if others else []
             candidates = left
+        if self._acknowledged:
+            for one in answered:
+                self._acknowledged.pop(position(one.record), None)
         return answered
 
     async def _until_answered(self, newest: Sequence[Decoded], refused: Refused, timeline: Timeline) -> list[Outcome]:
@@ -142,7 +147,7 @@ class RetryLoop:
             refused([Answered(*newest[index], rejection=outcome) for index, outcome in rejected])
         if outputs:
             if self._acknowledged:
-                outputs = [one for one in outputs if _mark(newest, one) not in self._acknowledged]
+                outputs = [one for one in outputs if hash(one[1]) not in self._acknowledged_of(newest[one[0]])]
             of_records = [(newest[index], output) for index, output in outputs]
             started = time.time_ns()
             try:
@@ -154,12 +159,21 @@ class RetryLoop:
                 try:
                     refused([Answered(*newest[index], rejection=rejection) for index in indexes])
                 except Exception:
-                    others = (one for place, one in enumerate(outputs) if place not in error.indexes)
-                    self._acknowledged |= {_mark(newest, one) for one in others}
+                    self._note_acknowledged(one for at, one in enumerate(of_records) if at not in error.indexes)
                     raise
             finally:
                 timeline.publications.append(Publication(started, time.time_ns(), of_records))
         return known
+
+    def _acknowledged_of(self, decoded: Decoded) -> set[int]:
+        return self._acknowledged.get(position(decoded.record), set())
+
+    def _note_acknowledged(self, published: Iterable[tuple[Decoded, Output]]) -> None:
+        for decoded, output in published:
+            self._acknowledged.setdefault(position(decoded.record), set()).add(hash(output))
+        while len(self._acknowledged) > MOST_ACKNOWLEDGED:
+            # Another worker may have the partition now, so that its records are never answered here.
+            del self._acknowledged[next(iter(self._acknowledged))]
 
 
 class Attempts:
@@ -237,12 +251,6 @@ class Attempts:
         if len(changes) == 1:
             return [rejection]
         return [outcome for half in halves(changes) for outcome in await self._call(half, seconds)]
-
-
-def _mark(newest: Sequence[Decoded], one: tuple[int, Output]) -> int:
-    """Identifies one output of one record."""
-    index, output = one
-    return hash((position(newest[index].record), output))
 
 
 def _other_content(others: Sequence[Decoded], answered: list[Answered]) -> list[Decoded]:
