@@ -218,7 +218,7 @@ async def test_outputs_beside_those_that_their_topic_refuses_are_published_once_
 
 
 async def test_outputs_of_a_record_that_was_answered_are_published_again_if_it_is_read_again() -> None:
-    """What is remembered of a held topic does not outlive the hold: an operator may set a group back to publish again."""
+    """What is remembered of a held topic ends with the hold: an operator may set a group back to publish again."""
     path = Path()
     path.stage.outputs = "headrace.embedded"
     path.refused_outputs = {f"large{n}" for n in range(WINDOW)}
