@@ -11,9 +11,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 from pydantic_core import from_json
 
-from headrace_cli.kafka_offsets import closed
 from headrace_cli.record_outcomes import Cause, Part, RecordOutcomes
 from headrace_clients.kafka import consumer_options
+from headrace_clients.kafka_offsets import closed
 from headrace_letters.letter import read_letter
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.receipts import ReceiptOutcome

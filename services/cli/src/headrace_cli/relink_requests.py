@@ -9,10 +9,10 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from pydantic import ValidationError
 
-from headrace_cli.completion import Missing, until_committed
 from headrace_cli.errors import WRONG_CALL, CommandError
-from headrace_cli.topic_graph import relink_levels
+from headrace_clients.completion import Missing, until_committed
 from headrace_clients.kafka import producer
+from headrace_clients.topic_graph import relink_levels
 from headrace_schemas import headers
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_worker.settings import CommonSettings

@@ -12,13 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from headrace_cli.completion import POLL_SECONDS, Incomplete, Missing, uncommitted
-from headrace_cli.kafka_offsets import NO_ANSWER, KafkaOffsets, KafkaSilent, open_offsets
 from headrace_cli.outcome_reader import OutcomeReader, find_missing_records
 from headrace_cli.record_outcomes import Counts, Part, RecordOutcomes
-from headrace_cli.topic_graph import levels
+from headrace_clients.completion import POLL_SECONDS, Incomplete, Missing, uncommitted
 from headrace_clients.consumer_groups import Offsets
 from headrace_clients.group_lag import ConsumerGroup
+from headrace_clients.kafka_offsets import NO_ANSWER, KafkaOffsets, KafkaSilent, open_offsets
+from headrace_clients.topic_graph import levels
 from headrace_worker.settings import CommonSettings
 
 LOOK_BACK = timedelta(seconds=60)

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from headrace_cli.kafka_offsets import KafkaOffsets
 from headrace_clients.consumer_groups import Offsets, unread
+from headrace_clients.kafka_offsets import KafkaOffsets
 from headrace_letters.index import open_index
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import EVERYTHING

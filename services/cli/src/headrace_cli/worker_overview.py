@@ -9,13 +9,13 @@ from typing import Any
 
 from rich.table import Table
 
-from headrace_cli.kafka_offsets import NO_ANSWER, KafkaOffsets, open_offsets
 from headrace_cli.output import inert, table
-from headrace_cli.topic_graph import levels
 from headrace_cli.worker_measures import Measures, delays_of, lag_seconds, measures, spoken_delay
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions, unread
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
+from headrace_clients.kafka_offsets import NO_ANSWER, KafkaOffsets, open_offsets
+from headrace_clients.topic_graph import levels
 from headrace_clients.topic_reader import UnknownTopic
 from headrace_clients.worker_metrics import Buckets, quantile
 from headrace_schemas.topics import SOURCE_NAMES

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from headrace_cli.completion import until_committed
 from headrace_cli.source_producer import SourceProducer, open_producer
-from headrace_cli.topic_graph import levels, readers_of
+from headrace_clients.completion import until_committed
 from headrace_clients.group_lag import installed_groups
+from headrace_clients.topic_graph import levels, readers_of
 from headrace_demo.catalogue.events import Event
 from headrace_demo.entity_comparison import compare_store
 from headrace_demo.findings import Findings, load_figures, worker_figures

@@ -7,11 +7,11 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from headrace_cli.completion import Incomplete
 from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.relink_requests import publish_requests, requests_for, until_answered
+from headrace_clients.completion import Incomplete
 from headrace_clients.topic_reader import partitions_of
 from headrace_schemas.links import RelinkRequest, Sweep
 from headrace_worker.settings import CommonSettings

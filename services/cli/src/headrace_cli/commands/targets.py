@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headrace_cli.kafka_offsets import NO_ANSWER
 from headrace_cli.output import print_json
+from headrace_clients.kafka_offsets import NO_ANSWER
 from headrace_clients.scrape_targets import ScrapeTargets
 from headrace_worker.settings import CommonSettings
 

@@ -10,20 +10,20 @@ from typing import Annotated
 import typer
 from rich.status import Status
 
-from headrace_cli.completion import Missing
 from headrace_cli.dead.selection_options import moment
 from headrace_cli.errors import NOT_DONE
-from headrace_cli.kafka_offsets import NO_ANSWER, KafkaSilent, open_offsets
 from headrace_cli.options import AsJson
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.settlement import Settlement, settle
 from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table, transaction_line
-from headrace_cli.topic_graph import levels
 from headrace_cli.waiting_letters import WaitingLetters, waiting_letters
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_cli.worker_stores import refresh_stores
+from headrace_clients.completion import Missing
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
+from headrace_clients.kafka_offsets import NO_ANSWER, KafkaSilent, open_offsets
+from headrace_clients.topic_graph import levels
 from headrace_letters.index_settings import IndexSettings
 from headrace_worker.stage import Unavailable
 

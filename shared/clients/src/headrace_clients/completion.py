@@ -11,10 +11,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-from headrace_cli.kafka_offsets import KafkaOffsets, KafkaSilent, open_offsets
-from headrace_cli.topic_graph import readers_of
 from headrace_clients.consumer_groups import Offsets, unread
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
+from headrace_clients.kafka_offsets import KafkaOffsets, KafkaSilent, open_offsets
+from headrace_clients.topic_graph import readers_of
 from headrace_worker.settings import CommonSettings
 
 POLL_SECONDS = 0.25

@@ -2,9 +2,9 @@
 
 from aiokafka import TopicPartition
 
-from headrace_cli.completion import Missing, missing_records
-from headrace_cli.topic_graph import levels, readers_of
+from headrace_clients.completion import Missing, missing_records
 from headrace_clients.group_lag import ConsumerGroup
+from headrace_clients.topic_graph import levels, readers_of
 from headrace_schemas.topics import Topics
 
 TOPICS = Topics("t.")
