@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup prerequisites browser demo test test-long mutants mutants-deciders check check-dashboards format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long histories mutants mutants-deciders check check-dashboards format bench lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: setup browser ## Run every test, on real servers that it starts
 
 test-long: setup browser ## Run the full-size tests as well
 	$(BIN)/python tests/suite.py --long
+
+histories: setup ## Run random histories on real stores, and compare with the model (ARGS="--count 10000 --seed 1")
+	@PYTHONPATH=tests $(BIN)/python -m histories $(ARGS)
 
 mutants mutants-deciders: export GRPC_ENABLE_FORK_SUPPORT = 0
 

@@ -1,0 +1,128 @@
+"""The Kafka records of a history, and what they say by the rules of docs/topics-and-records.md."""
+
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
+
+from aiokafka.structs import ConsumerRecord
+from pydantic import ValidationError
+
+from headrace_demo.catalogue.malformed_records import malformed_record
+from headrace_expected.entities import Position
+from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
+from headrace_schemas.fields import Kind
+from headrace_schemas.headers import VERSION
+from histories.generator import OVERSIZED
+from histories.steps import History, Malformed, Publish
+
+WORDS = ("oak table", "steel bottle", "wool scarf", "red lamp", "garden chair", "paper kite")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LARGEST = 4096
+"""`kafka.max_record_bytes` of these workers, so that an oversized record is small for the test."""
+
+Headers = list[tuple[str, bytes | None]]
+
+
+class Sent(NamedTuple):
+    """The parts of a record that its producer decides."""
+
+    kind: Kind
+    key: bytes
+    value: bytes | None
+    headers: Headers
+
+
+def kind_of(entity: int) -> Kind:
+    return "keyword" if entity % 2 else "product"
+
+
+def sent(history: History, step: Publish | Malformed) -> Sent:
+    """What a step publishes."""
+    kind, id = kind_of(step.entity), history.id(step.entity)
+    if isinstance(step, Publish):
+        if step.null:
+            return Sent(kind, id.encode(), None, [(VERSION, str(step.version).encode())])
+        return Sent(kind, id.encode(), encoded(_fields(kind, id, step.version, step.content)), [])
+    record = _fields(kind, id, step.version, 0)
+    if step.defect == OVERSIZED:
+        return Sent(kind, id.encode(), encoded(record | {"description": "x" * LARGEST, "later": "x" * LARGEST}), [])
+    made = malformed_record(kind, step.defect, record)
+    return Sent(kind, made.key, made.value, [])
+
+
+def edited(kind: Kind, id: str, version: int) -> Sent:
+    """The valid change by which an operator replaces a letter."""
+    return Sent(kind, id.encode(), encoded(_fields(kind, id, version, 5)), [])
+
+
+def change_of(kind: Kind, record: Any) -> Change | None:
+    """The change that a source record is, if it is one. A null record with a version is a delete."""
+    fields: dict[str, Any]
+    if record.value is None:
+        version = dict(record.headers).get(VERSION)
+        if version is None:
+            return None
+        fields = {"op": "delete", ID_FIELDS[kind]: record.key.decode(), "version": int(version), "occurred_at": NOW}
+        return CHANGES[kind].model_validate(fields)
+    try:
+        change = CHANGES[kind].model_validate_json(record.value)
+    except ValidationError:
+        return None
+    return change if change.id.encode() == record.key else None
+
+
+def changes_of(kind: Kind, records: Iterable[Any]) -> Iterator[tuple[Change, Position]]:
+    """The changes among the source records of a kind, as the model takes them."""
+    for record in records:
+        if (change := change_of(kind, record)) is not None:
+            yield change, Position(record.partition, record.offset)
+
+
+def said_version(record: Any) -> int | None:
+    """The version that a record names, although it may be malformed."""
+    if record.value is None:
+        version = dict(record.headers).get(VERSION)
+        return int(version) if version else None
+    try:
+        said = json.loads(record.value)
+    except ValueError:
+        return None
+    version = said.get("version") if isinstance(said, dict) else None
+    return version if type(version) is int else None
+
+
+def kafka_record(topic: str, offset: int, key: bytes | None, value: bytes | None, headers: Headers) -> Any:
+    """A record as aiokafka returns it."""
+    return ConsumerRecord(
+        topic=topic,
+        partition=0,
+        offset=offset,
+        timestamp=1_767_225_600_000 + offset,
+        timestamp_type=1,
+        key=key,
+        value=value,
+        checksum=None,
+        serialized_key_size=len(key or b""),
+        serialized_value_size=len(value or b""),
+        headers=tuple(headers),
+    )
+
+
+def encoded(record: dict[str, Any]) -> bytes:
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _fields(kind: Kind, id: str, version: int, content: int | None) -> dict[str, Any]:
+    fields: dict[str, Any] = {ID_FIELDS[kind]: id, "version": version, "occurred_at": NOW.isoformat()}
+    if content is None:
+        return fields | {"op": "delete"}
+    fields |= {"op": "upsert", "locale": "en"}
+    if kind == "keyword":
+        # Two contents share a text, so that some updates keep the vector.
+        return fields | {"text": WORDS[content // 2], "popularity": content}
+    return fields | {
+        "title": WORDS[content // 2],
+        "price": 10.5 + content,
+        "attributes": {"size": content, "of": ["a", 1.5]},
+    }
