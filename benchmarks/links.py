@@ -68,11 +68,11 @@ class Bench:
         """Returns when every published record, and every record that follows from it, is consumed."""
         prefix, topics, model = self.settings.topic_prefix, self.settings.topics, self.settings.model
         walked = [
-            ("embed", topics.source("keyword")),
+            (f"embed.{model}", topics.source("keyword")),
             ("qdrant", topics.embedded("keyword", model)),
             ("qdrant", topics.embedded("product", model)),
-            ("link.receipts", topics.receipts),
-            *[("link", topics.relink)] * 3,
+            (f"link.{model}.receipts", topics.receipts),
+            *[(f"link.{model}", topics.relink)] * 3,
             ("elasticsearch", topics.product_links),
         ]
         for group, topic in walked:

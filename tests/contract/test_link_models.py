@@ -5,8 +5,10 @@ from dataclasses import replace
 
 import pytest
 from harness.link_sinks import LinkSink, link_set, link_sink_names, tombstone
+from harness.live_workers import running
 from harness.sinks import outcomes_of
 
+from headrace_worker.served_model import OtherModel, check_model
 from headrace_worker.stage import Applied, Superseded
 
 NewId = Callable[[str], str]
@@ -53,3 +55,21 @@ async def test_each_model_has_link_sets_of_its_own(models: list[LinkSink]) -> No
         assert {links.product_id: links async for links in store.scan_links()} == expected
         assert {product.product_id for product in await store.products_of("k1", 10)} == linked
         await store.close()
+
+
+async def test_a_worker_refuses_to_start_while_its_store_has_the_data_of_another_model(
+    link_sink: LinkSink, new_id: NewId
+) -> None:
+    namespace = f"m{new_id('')[:10]}"
+    ours, other = (
+        replace(link_sink, settings=link_sink.settings.model_copy(update={"namespace": namespace, "model": model}))
+        for model in ("minilm-l6-v2", "multilingual-e5-small")
+    )
+    await check_model(other.worker, other.settings)  # nothing is there
+    await prepared(ours)
+    await check_model(ours.worker, ours.settings)
+    with pytest.raises(OtherModel, match=r"data of minilm-l6-v2.*headrace migrate --model multilingual-e5-small"):
+        async with running(other.worker, other.settings):
+            pass
+    await prepared(other)
+    await check_model(other.worker, other.settings)

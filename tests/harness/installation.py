@@ -146,7 +146,7 @@ class Installation:
         for name in names:
             worker = load_worker(name)
             topics = worker.inputs(self.settings_of(worker))
-            consumer = AIOKafkaConsumer(**client_options(self.settings.kafka), group_id=self.prefix + name)
+            consumer = AIOKafkaConsumer(**client_options(self.settings.kafka), group_id=worker.group(self.settings))
             await consumer.start()
             partitions = await partitions_of(self.settings.kafka, topics)
             consumer.assign(partitions)

@@ -155,7 +155,7 @@ class Pipeline:
             await eventually(lambda worker=name: self._has_reported_all(worker), within=SETTLED_WITHIN)
 
     async def _has_read_receipts(self, ends: Ends) -> bool:
-        return await self._log_ends.left(f"{self.prefix}link.receipts", ends) == 0
+        return await self._log_ends.left(load_worker("link").listener_group(self.settings), ends) == 0
 
     async def outcomes(self, name: str) -> Counter[str]:
         """Returns how many records of each outcome a worker has reported. A redelivery counts once."""

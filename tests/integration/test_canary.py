@@ -23,6 +23,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_cli.kafka_topics import apply_topics
+from headrace_clients.group_lag import installed_groups
 from headrace_local.ports import free_ports
 from headrace_schemas.canary import CANARY_ID, CANARY_WORDS
 from headrace_worker.settings import CommonSettings
@@ -193,7 +194,7 @@ async def test_the_lag_in_seconds_and_the_delay_grow_while_a_worker_is_stopped(r
     group = f"{running.settings.topic_prefix}elasticsearch"
     of_topic = {"group": group, "topic": running.settings.topics.source("product")}
     groups = {labels[0] for labels in running.samples("headrace_group_lag")}
-    assert {f"{running.settings.topic_prefix}{name}" for name in (*WORKERS, "link.receipts", "dead_letters")} == groups
+    assert groups == {group.name for group in installed_groups(running.settings)}
 
     def slow(least: str) -> float:
         upserts = {"store": "elasticsearch", "kind": "product", "change": "upsert"}

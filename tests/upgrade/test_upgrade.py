@@ -20,6 +20,7 @@ from upgrade.make_data import FIRST, SECOND, keyword, product
 
 from headrace_demo.current_embeddings import read_embeddings
 from headrace_demo.link_comparison import compare_links
+from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.links import ProductLinks
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import CommonSettings
@@ -28,6 +29,7 @@ from headrace_worker.worker import load_worker
 HEADRACE = Path(sys.executable).with_name("headrace")
 REJECTED = ("p5", "p6", "p7")
 """The products of which the change with version 2 is a dead letter."""
+WORKERS = ("embed", "elasticsearch", "qdrant", "pgvector", "link")
 UPDATE = {
     "products": [product(0, 2, title="A lamp of glass"), product(6, 3)],
     "keywords": [keyword(9, 1, text="glass")],
@@ -68,7 +70,13 @@ async def test_the_stores_topics_and_letters_of_the_release_before_are_upgraded_
     assert not any(headrace(environment, "stores", "apply").values())
     # Nothing is lost before a worker has started.
     await check(own_servers, newest(FIRST, valid(SECOND)))
+    told = {worker: await receipts(settings, worker) for worker in WORKERS}
     with working(environment):
+        # The groups that are named by model continue where those of the release before stopped.
+        headrace(environment, "wait", "--timeout", "240")
+        for worker in WORKERS:
+            more = (await receipts(settings, worker)).keys() - told[worker].keys()
+            assert {one.id for at, one in (await receipts(settings, worker)).items() if at in more} <= {CANARY_ID}
         await publish(environment, UPDATE)
         await publish(environment, REDELIVERED)
         await publish(environment, OTHER_CONTENT)

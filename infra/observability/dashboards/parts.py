@@ -112,7 +112,8 @@ LINKS = Dashboard(
             "Age of the oldest request, receipt or link set that is not settled.",
             [
                 Query(
-                    'headrace:lag_seconds{topic=~".*(relink|receipts|product-links)"}', "{{group}}{{worker}} {{topic}}"
+                    'headrace:lag_seconds{topic=~".*(relink.*|receipts|product-links)"}',
+                    "{{group}}{{worker}} {{topic}}",
                 )
             ],
         ),

@@ -14,9 +14,10 @@ FRAMING_BYTES = 65_536
 
 
 class Topics(NamedTuple):
-    """The names of the topics with one prefix."""
+    """The names of the topics with one prefix. `model`: whose link requests are meant."""
 
     prefix: str = DEFAULT_PREFIX
+    model: str = ""
 
     def source(self, kind: Kind) -> str:
         return self.prefix + SOURCE_NAMES[kind]
@@ -30,6 +31,12 @@ class Topics(NamedTuple):
 
     @property
     def relink(self) -> str:
+        """The link requests of the model: the worker `link` of each model answers its own."""
+        return f"{self.former_relink}.{self.model}" if self.model else self.former_relink
+
+    @property
+    def former_relink(self) -> str:
+        """The requests of releases that named the topic without a model."""
         return self.prefix + "relink"
 
     @property

@@ -93,12 +93,12 @@ async def test_keywords_are_on_their_way_until_the_receipt_of_the_last_one_was_r
     client = producer(settings.kafka)
     await client.start()
     try:
-        backlog = Backlog(ends, topics, settings.model)
+        backlog = Backlog(ends, settings)
         assert await backlog.empty()
         ways = {
-            "embed": topics.source("keyword"),
+            f"embed.{settings.model}": topics.source("keyword"),
             "qdrant": topics.embedded("keyword", settings.model),
-            "link.receipts": topics.receipts,
+            f"link.{settings.model}.receipts": topics.receipts,
         }
         for group, topic in ways.items():
             await client.send_and_wait(topic, b"{}", key=b"k")

@@ -97,7 +97,7 @@ class Listener:
         now = int(time.time() * 1000)
         record = kafka_record(json.dumps(value).encode(), topic=TOPIC, offset=5, timestamp=now)
         async with build(listening, settings).start_lifespan_context():
-            group = await consumers.group("headrace.link.receipts")
+            group = await consumers.group(f"headrace.link.{settings.model}.receipts")
             assert await group.deliver(record) == "committed"
 
     def requests(self) -> dict[str, TraceContext | None]:

@@ -159,7 +159,7 @@ async def test_link_sets_that_expired_are_asked_for_once_before_anything_else_is
         assert await worker.inputs.deliver(kafka_record(product("a", 1))) == "given back"
         published.down = False
         assert await worker.inputs.deliver(kafka_record(product("a", 1))) == "committed"
-        assert published.topics() == ["headrace.relink", "headrace.receipts"]
+        assert published.topics() == ["headrace.relink.minilm-l6-v2", "headrace.receipts"]
         sweep = Sweep.model_validate_json(published.records[0].value)
         assert sweep == Sweep(republish=True, expired={0: 9, 1: 9})
 

@@ -144,6 +144,7 @@ async def _read(settings: CommonSettings) -> Workers:
         seconds = time.monotonic() - began
         after = {reader.name: sum((await offsets.committed(reader.name)).values()) for reader in readers}
         to_go = {reader.name: await _to_go(offsets, reader) for reader in readers}
+    roles = {reader.name: reader.role for reader in readers}
     topics = {reader.name: reader.all_topics for reader in readers}
     ages = {one.group: lag_seconds(one, topics[one.group], of_canary.metrics) for one in states}
     return Workers(
@@ -151,15 +152,11 @@ async def _read(settings: CommonSettings) -> Workers:
         to_go | {of_canary.group: 0},
         {group: max(0, after[group] - before[group]) / seconds for group in before},
         {group: age for group, age in ages.items() if age is not None},
-        {one.group: delays_of(one) for one in states if not _is_listener(one)},
+        # A listener shares the metrics of its worker.
+        {one.group: delays_of(one) for one in states if roles[one.group] != "listener"},
         found,
         transactions,
     )
-
-
-def _is_listener(state: WorkerState) -> bool:
-    """A listener shares the metrics of its worker, whose group has the worker's name at its end."""
-    return not state.group.endswith(state.worker)
 
 
 async def _to_go(offsets: KafkaOffsets, reader: ConsumerGroup) -> int:

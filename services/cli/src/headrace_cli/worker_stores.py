@@ -7,6 +7,8 @@ from typing import Any
 
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_worker.opened_stores import opened, workers
+from headrace_worker.served_model import OtherModel
+from headrace_worker.settings import CommonSettings
 from headrace_worker.store import LinkStore, ServesModel, Store, Tables
 from headrace_worker.worker import Worker, load_worker
 
@@ -64,6 +66,9 @@ async def prepare_stores() -> dict[str, list[str]]:
     Raises Unavailable, CommandError if what exists does not fit the settings.
     """
     async with _each_opened() as stores:
+        for name, store in stores.items():
+            if isinstance(store, ServesModel) and (stored := await store.other_model()) is not None:
+                raise CommandError(str(OtherModel(name, stored, CommonSettings().model)), WRONG_CALL)
         try:
             lines = await asyncio.gather(*(store.prepare() for store in stores.values()))
         except ValueError as error:

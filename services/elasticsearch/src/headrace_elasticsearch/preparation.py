@@ -8,6 +8,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 from headrace_elasticsearch.errors import STORE, error_type
 from headrace_elasticsearch.indices import Index
 from headrace_worker.stage import Unavailable
+from headrace_worker.store_names import model_in
 
 # One replica if there is a second node. With one node there is none, so that the index is green.
 SETTINGS = {"index.auto_expand_replicas": "0-1"}
@@ -42,6 +43,17 @@ async def serve(client: AsyncElasticsearch, index: Index) -> list[str]:
     add = {"index": physical, "alias": index.public, **index.alias_settings}
     await client.indices.update_aliases(actions=[*remove, {"add": add}])
     return [f"alias {index.public} on {physical}"]
+
+
+async def other_model(client: AsyncElasticsearch, index: Index) -> str | None:
+    """The model of the index behind the public alias, if this model has none. The index of an earlier release has no
+    model.
+    """
+    physical = await write_index(client, index.public) if index.public else None
+    if physical is None or await write_index(client, index.alias) is not None:
+        return None
+    aliases = (await client.indices.get_alias(index=physical)).body[physical]["aliases"]
+    return next((model_in(name) for name in aliases if name.startswith(f"{index.public}__")), None)
 
 
 async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:

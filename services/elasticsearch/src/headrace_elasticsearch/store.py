@@ -11,7 +11,7 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
-from headrace_elasticsearch.preparation import prepare, serve, write_index
+from headrace_elasticsearch.preparation import other_model, prepare, serve, write_index
 from headrace_elasticsearch.queries import (
     by_score_of,
     canary,
@@ -50,6 +50,10 @@ class ElasticsearchStore:
         """Moves the public alias of the link sets to the index of this model."""
         async with _answering():
             return [line for index in self._indices.values() for line in await serve(self._client, index)]
+
+    async def other_model(self) -> str | None:
+        async with _answering():
+            return await other_model(self._client, self._indices["product_links"])
 
     async def refresh(self) -> None:
         """Makes every acknowledged write visible to a search."""

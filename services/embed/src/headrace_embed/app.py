@@ -39,4 +39,5 @@ worker = Worker(
     step="embed",
     metrics=metrics.ALL,
     takes_canary=True,
+    by_model=True,
 )

@@ -30,4 +30,5 @@ worker = Worker(
     step="link",
     metrics=metrics.ALL,
     database="qdrant",
+    by_model=True,
 )

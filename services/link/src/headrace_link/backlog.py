@@ -1,7 +1,8 @@
 """The published keywords whose receipts link has not read yet. Only the cost of linking depends on it."""
 
 from headrace_link.log_ends import Ends, LogEnds
-from headrace_schemas.topics import Topics
+from headrace_worker.settings import CommonSettings
+from headrace_worker.worker import group_of_model
 
 
 class Backlog:
@@ -9,13 +10,14 @@ class Backlog:
     receipts.
     """
 
-    def __init__(self, ends: LogEnds, topics: Topics, model: str) -> None:
+    def __init__(self, ends: LogEnds, settings: CommonSettings) -> None:
+        topics = settings.topics
         self._ends = ends
         self._receipts = topics.receipts
-        self._receipts_group = f"{topics.prefix}link.receipts"
+        self._receipts_group = f"{group_of_model(settings, 'link')}.receipts"
         self._upstream = (
-            (f"{topics.prefix}embed", topics.source("keyword")),
-            (f"{topics.prefix}qdrant", topics.embedded("keyword", model)),
+            (group_of_model(settings, "embed"), topics.source("keyword")),
+            (f"{settings.topic_prefix}qdrant", topics.embedded("keyword", settings.model)),
         )
         self._pinned: Ends | None = None
 

@@ -11,6 +11,7 @@ from headrace_link.catalogue import Catalogue
 from headrace_link.collection import collection_name
 from headrace_link.coverage import Coverage
 from headrace_link.expired_sets import ExpiredSets
+from headrace_link.former_requests import FormerRequests
 from headrace_link.log_ends import LogEnds
 from headrace_link.open_points import OpenPoints
 from headrace_link.point_queries import PointQueries
@@ -38,14 +39,18 @@ class Access:
 
 @asynccontextmanager
 async def open_stage(settings: LinkSettings) -> AsyncIterator[LinkStage]:
-    """The stage of requests with its clients; no server need be up. Meanwhile points that stay open are looked for."""
+    """The stage of requests with its clients; no server need be up. Meanwhile points that stay open are looked for, and
+    requests of an earlier release.
+    """
     async with open_access(settings) as access:
-        looking = asyncio.create_task(open_points(settings, access).run())
+        meanwhile = [open_points(settings, access).run(), FormerRequests(settings, access.publish).run()]
+        tasks = [asyncio.create_task(running) for running in meanwhile]
         try:
             yield link_stage(settings, access)
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
 
 
 @asynccontextmanager
@@ -98,4 +103,4 @@ def receipt_stage(settings: LinkSettings, access: Access) -> ReceiptStage:
 
 
 def _backlog(settings: LinkSettings, access: Access) -> Backlog:
-    return Backlog(access.ends, settings.topics, settings.model)
+    return Backlog(access.ends, settings)

@@ -9,6 +9,7 @@ from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE
 from headrace_pgvector.links import LINKS, SETS, LinkTables
 from headrace_schemas.canary import CANARY_ID
+from headrace_worker.store_names import model_in
 
 KIND = "SELECT relkind FROM pg_class WHERE oid = to_regclass(quote_ident($1))"
 TABLE = b"r"
@@ -59,6 +60,14 @@ async def serve_link_tables(connection: Connection, tables: LinkTables) -> list[
         for public, of_model in names(tables).items()
         if await connection.fetchval(SHOWN, public) != of_model
     ]
+
+
+async def other_model(connection: Connection, tables: LinkTables) -> str | None:
+    """The model that the views show, if this one has no tables. A table of an earlier release has no model."""
+    if await connection.fetchval(KIND, tables.sets.name) is not None:
+        return None
+    shown = await connection.fetchval(SHOWN, SETS)
+    return model_in(shown) if shown else None
 
 
 def names(tables: LinkTables) -> Mapping[str, str]:

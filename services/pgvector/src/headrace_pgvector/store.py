@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from headrace_clients.postgres import Connection, close_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
-from headrace_pgvector.link_tables import serve_link_tables
+from headrace_pgvector.link_tables import other_model, serve_link_tables
 from headrace_pgvector.links import LinkTables, stored_sets
 from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
@@ -48,6 +48,10 @@ class PgvectorStore:
     async def serve(self) -> list[str]:
         async with self._transaction() as connection:
             return await serve_link_tables(connection, self._links)
+
+    async def other_model(self) -> str | None:
+        async with self._transaction() as connection:
+            return await other_model(connection, self._links)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""

@@ -13,6 +13,7 @@ from headrace_clients.qdrant_collections import (
     create_collection,
     create_indexes,
     move_alias,
+    other_model,
 )
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_schemas.canary import CANARY_ID
@@ -54,6 +55,10 @@ class QdrantStore:
                 await move_alias(self._client, alias, self._collections[kind]) for kind, alias in self._aliases.items()
             ]
         return [line for lines in moved for line in lines]
+
+    async def other_model(self) -> str | None:
+        with qdrant_errors():
+            return await other_model(self._client, self._aliases["product"], self._collections["product"])
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is searchable at once."""

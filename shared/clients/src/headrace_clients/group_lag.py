@@ -109,7 +109,7 @@ def installed_groups(
     for name in worker_names():
         worker = load_worker(name)
         of_worker = settings_of(worker)
-        group = f"{settings.topic_prefix}{name}"
+        group = worker.group(settings)
         if name == DEAD_LETTERS:
             letters = frozenset({settings.topics.receipts, *map(settings.topics.dead, rejecting_names())})
             groups.append(ConsumerGroup(name, group, letters, role="letters"))
@@ -118,7 +118,7 @@ def installed_groups(
             groups.append(ConsumerGroup(name, group, inputs, settings.topics.replay(name)))
         if worker.listener is not None:
             reports = frozenset(worker.listener.inputs(of_worker))
-            groups.append(ConsumerGroup(name, f"{group}.{worker.listener.name}", reports, role="listener"))
+            groups.append(ConsumerGroup(name, worker.listener_group(settings), reports, role="listener"))
     return groups
 
 

@@ -6,6 +6,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import check_completed, vector_size
 from headrace_clients.settings import QdrantSettings
+from headrace_worker.store_names import model_in
 
 
 class WrongCollection(ValueError):
@@ -54,6 +55,14 @@ async def move_alias(client: AsyncQdrantClient, alias: str, collection: str) -> 
     create = models.CreateAlias(collection_name=collection, alias_name=alias)
     await client.update_collection_aliases([remove, models.CreateAliasOperation(create_alias=create)])
     return [f"alias {alias} -> {collection}"]
+
+
+async def other_model(client: AsyncQdrantClient, alias: str, collection: str) -> str | None:
+    """The model of the collection behind the alias, if there is no such `collection`; None without an alias."""
+    if await client.collection_exists(collection):
+        return None
+    aliased = await aliased_collection(client, alias)
+    return model_in(aliased) if aliased else None
 
 
 async def aliased_collection(client: AsyncQdrantClient, alias: str) -> str | None:

@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from headrace_runtime.breaker import Breaker
 from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import Decoded, Decoder
+from headrace_runtime.group_succession import take_over
 from headrace_runtime.health import Health
 from headrace_runtime.holds import Holds
 from headrace_runtime.kafka_start import KafkaStart
@@ -34,8 +35,9 @@ from headrace_runtime.routes import routes
 from headrace_runtime.stopping import Stopping
 from headrace_runtime.trace_context import TRACEPARENT, TraceContext, carried, new_span_id, trace_headers, trace_id_of
 from headrace_schemas.headers import PUBLISHED_AT
+from headrace_worker.served_model import check_model
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.stage import Output, RawStage, Record, Stage
+from headrace_worker.stage import Output, RawStage, Record, Stage, Unavailable
 from headrace_worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ together; with Python's default of 700 the search for cycles took a tenth of the
 """
 
 READY_POLL = 0.1
+MODEL_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,7 @@ class Group:
     """A consumer group of a worker. It reads `topics`, or every topic that matches `pattern`.
 
     `inputs`: topic to the model of its records; empty if they are not decoded. `receipts`: whether it publishes any.
+    `former`: the group of earlier releases whose offsets it takes over.
     """
 
     name: str
@@ -66,6 +70,7 @@ class Group:
     topics: Sequence[str] = ()
     pattern: str | None = None
     receipts: bool = False
+    former: str | None = None
 
 
 class Paths:
@@ -166,12 +171,20 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     traces = _traces(worker, settings, metrics)
     paths = Paths(worker, settings, publisher, metrics, traces)
     pauses = Pauses(worker.name, settings)
-    kafka = KafkaStart(settings.kafka, [group.health for group in groups], pauses.known)
+
+    async def before_joining(name: str) -> None:
+        (group,) = (one for one in groups if one.name == name)
+        if group.former is not None:
+            await take_over(settings, group.former, name, group.topics)
+        await pauses.known()
+
+    kafka = KafkaStart(settings.kafka, [group.health for group in groups], before_joining)
     broker = worker_broker(worker.name, settings, new_topics=worker.raw is not None)
 
     @asynccontextmanager
     async def lifespan() -> AsyncIterator[None]:
         gc.set_threshold(GC_THRESHOLD)
+        await refuse_other_model(worker, settings)
         consumers: dict[str, Callable[..., PartitionConsumer]] = {}
         async with AsyncExitStack() as stack:
             if traces is not None:
@@ -222,6 +235,13 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     )
 
 
+async def refuse_other_model(worker: Worker, settings: WorkerSettings) -> None:
+    """Raises OtherModel. A store that does not answer is no reason not to start: nothing of two models ever mixes."""
+    with suppress(Unavailable, TimeoutError):
+        async with asyncio.timeout(MODEL_SECONDS):
+            await check_model(worker, settings)
+
+
 async def log_when_ready(healths: Sequence[Health]) -> None:
     """Writes one line, when /readyz answers 200 for the first time."""
     while True:
@@ -245,7 +265,7 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
 
 def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
     """The group of the worker's inputs, and that of its listener if it has one."""
-    name, size = f"{settings.topic_prefix}{worker.name}", settings.batch.max_records
+    name, size = worker.group(settings), settings.batch.max_records
 
     def health() -> Health:
         return Health(alive_within=3 * settings.batch.give_back_after)
@@ -255,11 +275,13 @@ def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
     assert worker.stage is not None, "a worker has a stage or takes raw records"
     inputs = worker.inputs(settings)
     topics = (*inputs, settings.topics.replay(worker.name))
-    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True)]
+    former = worker.former_group(settings)
+    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True, former=former)]
     if (listener := worker.listener) is not None:
         reports = listener.inputs(settings)
         size = listener.max_records(settings)
-        groups.append(Group(f"{name}.{listener.name}", listener.stage, size, health(), reports, tuple(reports)))
+        name, former = worker.listener_group(settings), former and f"{former}.{listener.name}"
+        groups.append(Group(name, listener.stage, size, health(), reports, tuple(reports), former=former))
     return groups
 
 

@@ -29,17 +29,17 @@ NOT_YET = (*NO_GROUPS_YET, CoordinatorLoadInProgressError)
 
 
 class KafkaStart:
-    """The wait of all consumer groups of a worker; `healths`: theirs, which report it. `afterwards`: what else a group
-    waits for.
+    """The wait of all consumer groups of a worker; `healths`: theirs, which report it. `before_joining`: what else
+    a group needs, by its name; may raise Unavailable.
     """
 
     def __init__(
         self,
         settings: KafkaSettings,
         healths: Sequence[Health],
-        afterwards: Callable[[], Awaitable[None]] | None = None,
+        before_joining: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
-        self._afterwards = afterwards
+        self._before_joining = before_joining
         self._settings = settings
         self._healths = healths
 
@@ -57,8 +57,8 @@ class KafkaStart:
             ):
                 with attempt:
                     await self._check(group, wanted)
-            if self._afterwards is not None:
-                await self._afterwards()
+                    if self._before_joining is not None:
+                        await self._before_joining(group)
         finally:
             beating.cancel()
         for health in self._healths:

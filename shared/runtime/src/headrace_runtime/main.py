@@ -16,6 +16,7 @@ from pydantic_settings import SettingsError
 
 from headrace_runtime import logs
 from headrace_runtime.app import build
+from headrace_worker.served_model import OtherModel
 from headrace_worker.settings import ProcessSettings, unknown_variables
 from headrace_worker.work_thread import busy_threads
 from headrace_worker.worker import Observer, Worker, known_variables, load_observer, load_worker
@@ -91,6 +92,9 @@ class _Server(uvicorn.Server):
             return
         try:
             await self._application(scope, receive, send)
+        except OtherModel as error:
+            self.failed = True
+            log.error("other_model", advice=str(error))
         except Exception as error:
             self.failed = True
             log.error("worker_failed", error=type(error).__name__, exc_info=error)

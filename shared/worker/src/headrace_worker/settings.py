@@ -142,8 +142,8 @@ class CommonSettings(BaseSettings):
 
     @property
     def topics(self) -> Topics:
-        """The names of the topics, with this prefix."""
-        return Topics(self.topic_prefix)
+        """The names of the topics, with this prefix and model."""
+        return Topics(self.topic_prefix, self.model)
 
     @property
     def names(self) -> StoreNames:

@@ -62,6 +62,10 @@ class ServesModel(Protocol):
         """Moves the public names to the model of the settings; one line for each that moved. Raises Unavailable."""
         ...
 
+    async def other_model(self) -> str | None:
+        """The model that the public names lead to, if nothing of the settings' model is there. Raises Unavailable."""
+        ...
+
 
 class Tables(Protocol):
     """Tables, indices or collections of a worker, as `stores apply` uses them. Every method raises Unavailable."""

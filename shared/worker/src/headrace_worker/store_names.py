@@ -36,6 +36,11 @@ class StoreNames:
         return f"{self.prefix}{name}__{self.model}"
 
 
+def model_in(name: str) -> str | None:
+    """The model id in the name of an object of one model; None if the name has none."""
+    return name.partition("__")[2] or None
+
+
 def checked_namespace(namespace: str) -> str:
     """The namespace. Raises ValueError if it is neither empty nor a name of the allowed form."""
     if namespace and not NAMESPACE.fullmatch(namespace):

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from prometheus_client.registry import Collector
 
-from headrace_worker.settings import ProcessSettings, WorkerSettings, variable_names
+from headrace_worker.settings import CommonSettings, ProcessSettings, WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
 from headrace_worker.store import LinkStore, Store, Tables
 
@@ -32,8 +32,8 @@ Step = Literal["embed", "write", "link"]
 class Listener:
     """A second consumer group of a worker, which reads reports and turns them into records for the worker's inputs.
 
-    The group is named `<worker>.<name>` and has its own stage and poll size; the path of a batch is the same. It
-    publishes no receipts, because a receipt about a receipt would be one more report to read.
+    The group is named `<group of the worker>.<name>` and has its own stage and poll size; the path of a batch is the
+    same. It publishes no receipts, because a receipt about a receipt would be one more report to read.
     """
 
     name: str
@@ -65,7 +65,8 @@ class Worker:
     stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
     of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
     of metrics has them beside those of every worker. `takes_canary`: whether the stage keeps the canary from users
-    (`headrace_schemas.canary`); a worker that knows nothing of it never gets it.
+    (`headrace_schemas.canary`); a worker that knows nothing of it never gets it. `by_model`: its consumer groups are
+    those of the model, because the workers of two models read the same topics.
     """
 
     name: str
@@ -81,6 +82,20 @@ class Worker:
     metrics: Sequence[Collector] = ()
     database: str | None = None
     takes_canary: bool = False
+    by_model: bool = False
+
+    def group(self, settings: CommonSettings) -> str:
+        """The name of its consumer group."""
+        return group_of_model(settings, self.name) if self.by_model else f"{settings.topic_prefix}{self.name}"
+
+    def former_group(self, settings: CommonSettings) -> str | None:
+        """The name of its group in releases without models in the names; None if the name is the same."""
+        return f"{settings.topic_prefix}{self.name}" if self.by_model else None
+
+    def listener_group(self, settings: CommonSettings) -> str:
+        """The name of its listener's consumer group."""
+        assert self.listener is not None, f"{self.name} has no listener"
+        return f"{self.group(settings)}.{self.listener.name}"
 
 
 @dataclass(frozen=True)
@@ -94,6 +109,11 @@ class Observer:
     name: str
     settings: type[ProcessSettings]
     application: Callable[[Any], Callable[[Any, Any, Any], Awaitable[None]]]
+
+
+def group_of_model(settings: CommonSettings, worker: str) -> str:
+    """The consumer group of a worker whose groups are named by model."""
+    return f"{settings.topic_prefix}{worker}.{settings.model}"
 
 
 def worker_names() -> list[str]:

@@ -57,12 +57,14 @@ async def unanswered(
         return found
     topics, deadline = settings.topics, time.monotonic() + within
     kinds = {kind for kind, _ in letters}
-    readers = {name: frozenset(stores.target(name).inputs) for name in worker_names() if load_worker(name).stage}
+    workers = [worker for name in worker_names() if (worker := load_worker(name)).stage]
+    readers = {worker.name: frozenset(stores.target(worker.name).inputs) for worker in workers}
+    groups = {worker.name: worker.group(settings) for worker in workers}
     async with open_clients(settings.kafka) as (consumer, admin):
         sources = {topics.source(kind): kind for kind in ID_FIELDS}
         ends: Offsets = await consumer.end_offsets(await partitions_of(settings.kafka, sources))
         found.sources = frozenset(ends)
-        reading = _Reading(settings.topic_prefix, readers, consumer, admin, deadline)
+        reading = _Reading(groups, readers, consumer, admin, deadline)
         for at, why in (await reading.until(_needed(letters, sources, ends))).items():
             found.partitions[at] = why
             found.anywhere[sources[at.topic]] = why
@@ -96,17 +98,17 @@ def _needed(
 
 
 class _Reading:
-    """The committed offsets of the workers, until a deadline."""
+    """The committed offsets of the workers, until a deadline. `groups`: their consumer groups, by worker."""
 
     def __init__(
         self,
-        prefix: str,
+        groups: Mapping[str, str],
         readers: Readers,
         consumer: AIOKafkaConsumer,
         admin: AIOKafkaAdminClient,
         deadline: float,
     ) -> None:
-        self._prefix = prefix
+        self._groups = groups
         self._readers = readers
         self._consumer = consumer
         self._admin = admin
@@ -125,7 +127,7 @@ class _Reading:
         behind: dict[TopicPartition, str] = {}
         for name, topics in self._readers.items():
             own = {partition: offset for partition, offset in needed.items() if partition.topic in topics}
-            committed = await committed_offsets(self._admin, self._prefix + name) if own else {}
+            committed = await committed_offsets(self._admin, self._groups[name]) if own else {}
             for at, offset in own.items():
                 left = offset - max(starts.get(at, 0), committed.get(at, 0))
                 if left > 0:
