@@ -1,5 +1,6 @@
 """The worker `elasticsearch`: changes from the source topics, and link sets, into their indices."""
 
+from headrace_elasticsearch.scan import ElasticsearchScan
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import open_stage
 from headrace_elasticsearch.store import open_store
@@ -23,4 +24,5 @@ worker = Worker(
     store=open_store,
     links=open_store,
     takes_canary=True,
+    scan=ElasticsearchScan,
 )

@@ -1,5 +1,6 @@
 """The worker `pgvector`: changes with vectors, and link sets, into PostgreSQL."""
 
+from headrace_pgvector.scan import PgvectorScan
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import open_stage
 from headrace_pgvector.store import PgvectorStore
@@ -25,4 +26,5 @@ worker = Worker(
     store=PgvectorStore,
     links=PgvectorStore,
     takes_canary=True,
+    scan=PgvectorScan,
 )

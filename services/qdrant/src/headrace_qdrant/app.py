@@ -1,5 +1,6 @@
 """The worker `qdrant`: changes with vectors into Qdrant."""
 
+from headrace_qdrant.scan import QdrantScan
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import open_stage
 from headrace_qdrant.store import open_store
@@ -21,4 +22,5 @@ worker = Worker(
     store=open_store,
     database="qdrant",
     takes_canary=True,
+    scan=QdrantScan,
 )

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from prometheus_client.registry import Collector
 
+from headrace_worker.scan import Scan
 from headrace_worker.settings import CommonSettings, ProcessSettings, WorkerSettings, variable_names
 from headrace_worker.stage import RawStage, Record, Stage
 from headrace_worker.store import LinkStore, Store, Tables
@@ -66,7 +67,8 @@ class Worker:
     of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
     of metrics has them beside those of every worker. `takes_canary`: whether the stage keeps the canary from users
     (`headrace_schemas.canary`); a worker that knows nothing of it never gets it. `by_model`: its consumer groups are
-    those of the model, because the workers of two models read the same topics.
+    those of the model, because the workers of two models read the same topics. `scan`: opens the ordered scan of the
+    products and keywords, by which the store is compared with the topics; a store without one is not compared.
     """
 
     name: str
@@ -83,6 +85,7 @@ class Worker:
     database: str | None = None
     takes_canary: bool = False
     by_model: bool = False
+    scan: Callable[[Any], Scan] | None = None
 
     def group(self, settings: CommonSettings) -> str:
         """The name of its consumer group."""
