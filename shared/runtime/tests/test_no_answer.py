@@ -15,6 +15,7 @@ from harness.memory import MemoryStage
 from harness.records import product
 
 from headrace_runtime.attempts import Attempts
+from headrace_runtime.no_answer import pieces
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_worker.stage import Applied, NoAnswer, Outcome, Rejected, Unavailable
 
@@ -307,3 +308,79 @@ def test_every_call_in_a_search_is_a_heartbeat() -> None:
         assert max(later - earlier for earlier, later in itertools.pairwise(beats)) <= TIMEOUT + 0.1
 
     run(main())
+
+
+def test_each_try_of_a_change_that_is_known_to_hang_costs_the_whole_time_once() -> None:
+    async def main() -> list[float]:
+        now = asyncio.get_running_loop().time
+        attempts = Attempts(Takes(hangs_with("p3")), timeout=TIMEOUT, poison_tries=TRIES)
+        taken = []
+        for _ in range(1 + TRIES):
+            began = now()
+            await attempts.apply(products(9))
+            taken.append(now() - began)
+        return taken
+
+    assert max(run(main())[2:]) < TIMEOUT + TIMEOUT / 6 + 1
+
+
+def test_each_search_probes_other_changes() -> None:
+    """The first nine hang. A search that begins with the same three each time never finds a change that proves that the
+    store works.
+    """
+    bad = {f"p{n}" for n in range(9)}
+    found = run(handled(Takes(hangs_with(*bad)), products(40), 7))
+    assert sum(isinstance(outcome, Applied) for outcome in found[-1].values()) == 40 - len(bad)
+
+
+def test_the_others_of_each_batch_prove_that_the_store_works() -> None:
+    async def main() -> list[Outcome]:
+        attempts = Attempts(Takes(hangs_with("p3")), timeout=TIMEOUT, poison_tries=TRIES)
+        return [(await attempts.apply([*products(4)[3:], *_others(number)]))[0] for number in range(1 + TRIES)]
+
+    assert list(map(type, run(main()))) == [*[NoAnswer] * TRIES, Rejected]
+
+
+def test_others_that_are_applied_slowly_prove_nothing() -> None:
+    """First one answer in time, so that each change is tried alone; from then on each needs half of the time."""
+
+    def seconds(changes: Sequence[Any]) -> float:
+        if any(change.id == "p3" for change in changes):
+            return 1e9
+        return 0.1 if changes[0].id.endswith("of 0") else TIMEOUT / 2
+
+    async def main() -> set[type[Outcome]]:
+        attempts = Attempts(Takes(seconds), timeout=TIMEOUT, poison_tries=TRIES)
+        return {type((await attempts.apply([*products(4)[3:], *_others(n)]))[0]) for n in range(4 * TRIES)}
+
+    assert run(main()) == {NoAnswer}
+
+
+def test_a_replay_of_a_change_that_hung_needs_one_more_try() -> None:
+    async def main() -> list[Outcome]:
+        attempts = Attempts(Takes(hangs_with("p3")), timeout=TIMEOUT, poison_tries=TRIES)
+        outcomes = [(await attempts.apply(products(9)))[3] for _ in range(1 + TRIES)]
+        assert isinstance(outcomes[-1], Rejected)
+        replay = products(9)[3:4]
+        return [(await attempts.apply([*replay, *_others(number)]))[0] for number in range(2)]
+
+    assert list(map(type, run(main()))) == [NoAnswer, Rejected]
+
+
+def test_many_changes_that_hang_are_each_found_and_the_others_do_not_wait_for_that() -> None:
+    """The parts of a search do not fit into one attempt, so each attempt goes on where the last one ended."""
+    bad = {f"p{n}" for n in range(0, 500, 20)}
+    found = run(handled(Takes(hangs_with(*bad)), products(500), 100))
+    assert rejected(found) == bad
+    assert set(map(type, found[-1].values())) == {Applied, Rejected}
+    others = [sum(isinstance(outcome, Applied) for outcome in outcomes.values()) for outcomes in found]
+    assert others.index(500 - len(bad)) <= 20
+
+
+def test_the_parts_of_a_step_are_of_equal_size_and_leave_nothing_out() -> None:
+    assert pieces(range(16)) == [range(n, n + 2) for n in range(0, 16, 2)]
+    assert pieces(range(3)) == [range(1), range(1, 2), range(2, 3)]
+
+
+def _others(number: int) -> list[Any]:
+    return [ProductChange.model_validate(product(f"other {n} of {number}", 1)) for n in range(3)]

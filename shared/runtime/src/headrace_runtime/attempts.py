@@ -210,7 +210,7 @@ class Attempts:
             outcomes = await apply(changes)
             self._always_answered = NoAnswer not in set(map(type, outcomes))
             if not self._always_answered:
-                self._slow.note(changes, outcomes)
+                self._slow.note(changes, outcomes, quick=False)
             return outcomes
         return await self._slow.apply(changes, apply, self._until)
 

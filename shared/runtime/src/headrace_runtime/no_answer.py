@@ -6,7 +6,7 @@ one alone in the whole time. Every sign that the store itself was slow resets th
 """
 
 import asyncio
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Sequence
 
 from headrace_schemas.fields import RecordKind
@@ -49,7 +49,7 @@ class NoAnswerSearch:
         self._proofs: Counter[RecordKind] = Counter()
         self._unanswered: dict[Name, int] = {}
         """The proofs for its kind when the change last counted, or when it first had no answer."""
-        self._hung: list[set[Name]] = []
+        self._hung: deque[set[Name]] = deque()
         """The changes of each call without an answer, less those that have an answer now."""
         self._verdicts: dict[Name, Rejected] = {}
         self._searches = 0
@@ -78,7 +78,7 @@ class NoAnswerSearch:
             self._verdicts.clear()
         return search.outcomes
 
-    def note(self, changes: Sequence[Record], outcomes: Sequence[Outcome], *, quick: bool = False) -> None:
+    def note(self, changes: Sequence[Record], outcomes: Sequence[Outcome], *, quick: bool) -> None:
         """Remembers what had no answer, and forgets what has one. `quick`: whether the call took the short time."""
         hung: set[Name] = set()
         answered: set[Name] = set()
@@ -97,7 +97,7 @@ class NoAnswerSearch:
         if not all(left):
             # All of them have an answer now: the store was slow.
             self._counts.clear()
-        self._hung = [group for group in left if group][-MOST_HUNG:] + [hung] * bool(hung)
+        self._hung = deque(filter(None, [*left, hung]), MOST_HUNG)
 
     async def _apply_others(self, changes: Sequence[Record], others: Apply) -> list[Outcome]:
         started = _now()
@@ -108,15 +108,17 @@ class NoAnswerSearch:
 
     async def _search(self, search: "_Search", waiting: Sequence[int]) -> None:
         self._searches += 1
-        for kind in sorted({search.changes[i].kind for i in waiting}):
-            of_kind = [i for i in waiting if search.changes[i].kind == kind]
+        by_kind: dict[RecordKind, list[int]] = {}
+        for index in waiting:
+            by_kind.setdefault(search.changes[index].kind, []).append(index)
+        for of_kind in by_kind.values():
             await self._probe(search, of_kind)
             await self._narrow(search, of_kind)
         for index in filter(search.is_unanswered, waiting):
             if not self._is_proved(search.changes[index]):
                 # The store may need more than the short time for every change: the next attempt has the whole time.
                 del self._unanswered[_name(search.changes[index])]
-            elif _now() <= search.until:
+            elif _now() <= search.until - self._short:
                 await self._try_alone(search, index)
 
     async def _probe(self, search: "_Search", waiting: Sequence[int]) -> None:
@@ -124,20 +126,35 @@ class NoAnswerSearch:
         for number in range(min(PROBES, len(waiting))):
             if len(waiting) == 1 or any(self._is_proved(search.changes[i]) for i in waiting):
                 return
-            await self._try_parts(search, [[waiting[(self._searches * PROBES + number) % len(waiting)]]])
+            await self._try_parts(search, [[waiting[(self._searches * PROBES + number) % len(waiting)]]], search.until)
 
     async def _narrow(self, search: "_Search", waiting: Sequence[int]) -> None:
-        """Tries ever smaller parts, down to one change, if there is a proof that the store works."""
-        parts: list[Sequence[int]] = [waiting]
+        """Tries ever smaller parts, down to one change, if there is a proof that the store works. Ends early enough to
+        try one change alone, and the next search goes on from there.
+        """
+        parts = self._known_parts(search, waiting)
         while any(self._is_proved(search.changes[i]) for part in parts for i in part):
-            left = [list(filter(search.is_unanswered, part)) for part in parts]
-            parts = await self._try_parts(search, [piece for part in left if len(part) > 1 for piece in pieces(part)])
+            smaller = [piece for part in parts for piece in pieces(part)]
+            hung = await self._try_parts(search, smaller, search.until - self._timeout - self._short)
+            left = [list(filter(search.is_unanswered, part)) for part in hung]
+            parts = [part for part in left if len(part) > 1]
 
-    async def _try_parts(self, search: "_Search", parts: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+    def _known_parts(self, search: "_Search", waiting: Sequence[int]) -> list[list[int]]:
+        """The waiting changes by the smallest call without an answer that they were in, less those that were alone."""
+        smallest = {name: call for call in sorted(self._hung, key=len, reverse=True) for name in call}
+        parts: dict[int, list[int]] = {}
+        for index in waiting:
+            # None: another change is a dead letter now, which explains the call without an answer.
+            call = smallest.get(_name(search.changes[index]))
+            if call is None or len(call) > 1:
+                parts.setdefault(id(call), []).append(index)
+        return list(parts.values())
+
+    async def _try_parts(self, search: "_Search", parts: Sequence[Sequence[int]], until: float) -> list[Sequence[int]]:
         """Tries each part within the short time. Returns those without an answer."""
         hung = []
         for part in parts:
-            if _now() > search.until:
+            if _now() > until:
                 break
             await self._call_apart(search, part, self._short)
             if any(map(search.is_unanswered, part)):
@@ -147,7 +164,10 @@ class NoAnswerSearch:
     async def _try_alone(self, search: "_Search", index: int) -> None:
         change = search.changes[index]
         name = _name(change)
-        await self._call_apart(search, [index], self._timeout)
+        # A store that drops calls now and then answers one of the two.
+        await self._call_apart(search, [index], self._short)
+        if search.is_unanswered(index):
+            await self._call_apart(search, [index], self._timeout)
         outcome = search.outcomes[index]
         if not isinstance(outcome, NoAnswer):
             return
@@ -162,12 +182,11 @@ class NoAnswerSearch:
         except Unavailable as error:
             search.outcomes[index] = error
             return
-        # After a replay, or if the batch comes again after all, one more try without an answer is enough.
-        self._counts[name] = self._tries - 1
+        # The count stays: after a replay, or if the batch comes again, one more try without an answer is enough.
         detail = f"no answer {self._tries} times alone, while the store applied other changes: {outcome.detail}"
         self._verdicts[name] = search.outcomes[index] = Rejected("poison", detail, (outcome.store, "no answer"))
         del self._unanswered[name]
-        self._hung = [group for group in self._hung if name not in group]
+        self._hung = deque((group for group in self._hung if name not in group), MOST_HUNG)
 
     async def _call_apart(self, search: "_Search", part: Sequence[int], seconds: float) -> None:
         changes = [search.changes[i] for i in part]
