@@ -8,7 +8,7 @@ import asyncpg
 import numpy as np
 from pydantic_core import from_json
 
-from headrace_clients.postgres import Connection, close_pool, transaction
+from headrace_clients.postgres import Connection, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
 from headrace_pgvector.link_tables import other_model, serve_link_tables
 from headrace_pgvector.links import LinkTables, stored_sets
@@ -50,8 +50,15 @@ class PgvectorStore:
             return await serve_link_tables(connection, self._links)
 
     async def other_model(self) -> str | None:
-        async with self._transaction() as connection:
-            return await other_model(connection, self._links)
+        # The other connections need the extension, which an empty database does not have yet.
+        pool = new_pool(self._settings.postgres, self._settings.names.schema, 1)
+        try:
+            with postgres_errors("transaction"):
+                await pool
+                async with transaction(pool, self._settings.postgres.timeout) as connection:
+                    return await other_model(connection, self._links)
+        finally:
+            await close_pool(pool)
 
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""
