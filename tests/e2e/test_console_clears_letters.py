@@ -199,6 +199,14 @@ async def test_chosen_letters_are_parked_and_discarded_with_a_reason(deploy: Bad
     await expect(page.get_by_role("heading", level=1)).to_have_text("Park 1 letter?")
     assert (await deploy.statuses())["waiting"] == 1
 
+    await operator.visit("/discard?worker=pgvector")
+    of_discarding = await page.locator("input[name=counted]").get_attribute("value")
+    await operator.visit("/park?worker=pgvector")
+    await page.locator("input[name=counted]").evaluate("(field, id) => field.value = id", of_discarding)
+    await page.get_by_role("button", name="Park").click()
+    await expect(page.get_by_role("alert")).to_contain_text("Check the new number")
+    assert (await deploy.statuses())["waiting"] == 1
+
 
 async def test_a_console_that_is_killed_in_a_replay_loses_nothing_and_counts_nothing_twice(
     deploy: BadDeploy, console: ConsoleProcess, browser: Browser

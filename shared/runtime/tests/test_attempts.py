@@ -2,6 +2,7 @@
 fails alone on a healthy store is poison."""
 
 import asyncio
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -150,6 +151,32 @@ async def test_failures_from_before_the_first_success_count() -> None:
         assert kinds(await attempt.narrow_down(changes(1))) == [Unavailable]
     assert kinds(await attempt.narrow_down(changes(4))) == [Unavailable, Applied, Applied, Applied]
     assert kinds(await attempt.narrow_down(changes(4))) == [Rejected, Applied, Applied, Applied]
+
+
+async def test_many_changes_that_break_the_store_are_found_although_their_batch_is_given_back_again_and_again() -> None:
+    """Each time the whole batch is read again, and the verdicts of the time before still hold."""
+    stage = MemoryStage()
+    stage.break_on = {f"p{n}" for n in range(30)}
+    search, found = attempts(stage), list[set[str]]()
+    for _ in range(15):
+        waiting, rejected = changes(120), set[str]()
+        for number in range(8):
+            outcomes = await (search.narrow_down if number else search.apply)(waiting)
+            answered = list(zip(waiting, outcomes, strict=True))
+            rejected |= {change.id for change, outcome in answered if isinstance(outcome, Rejected)}
+            waiting = [change for change, outcome in answered if isinstance(outcome, Unavailable)]
+            if not waiting:
+                break
+        found.append(rejected)
+        if not waiting:
+            break
+    assert found[-1] == stage.break_on
+    assert all(before <= after for before, after in itertools.pairwise(found))
+    stage.break_on = set()
+    assert set(kinds(await search.apply(changes(120)))) == {Applied}
+    stage.break_on = {"p0"}
+    outcomes = await search.narrow_down(changes(120, version=1))
+    assert kinds(outcomes[:2]) == [Unavailable, Applied]
 
 
 async def test_a_success_resets_the_failures_of_a_change() -> None:

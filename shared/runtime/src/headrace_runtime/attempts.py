@@ -243,7 +243,7 @@ class Attempts:
         self._poison.successes.update(
             change.kind for change, outcome in zip(changes, outcomes, strict=True) if type(outcome) in ANSWERS
         )
-        if self._poison.lone_failures:
+        if self._poison.lone_failures or self._poison.verdicts:
             self._poison.forget_answered(changes, outcomes)
         return outcomes
 

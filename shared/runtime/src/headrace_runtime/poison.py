@@ -43,18 +43,30 @@ class PoisonSearch:
         self.successes: Counter[RecordKind] = Counter()
         self.lone_failures: Counter[tuple[str, str, int]] = Counter()
         self._successes_before: dict[tuple[str, str, int], int] = {}
+        self.verdicts: dict[tuple[str, str, int], Rejected] = {}
 
     async def narrow_down(self, changes: Sequence[Record]) -> list[Outcome]:
-        """An outcome for each change, in order; Unavailable where the store failed or has not answered."""
-        return await self._narrow(changes, _Round(self.successes.copy()))
+        """An outcome for each change, in order; Unavailable where the store failed or has not answered.
+
+        A verdict is remembered until the whole batch has its outcomes. If the batch is given back before, and read
+        again, only the others are tried.
+        """
+        known = self.verdicts.copy()
+        rest = [change for change in changes if _name(change) not in known]
+        found = iter(await self._narrow(rest, _Round(self.successes.copy())) if rest else ())
+        outcomes = [known.get(_name(change)) or next(found) for change in changes]
+        if not any(isinstance(outcome, Unavailable) for outcome in outcomes):
+            self.verdicts.clear()
+        return outcomes
 
     def forget_answered(self, changes: Sequence[Record], outcomes: Sequence[Outcome]) -> None:
         """Drops the failures of every change that has an answer now."""
         for change, outcome in zip(changes, outcomes, strict=True):
             if not isinstance(outcome, Unavailable):
-                name = (change.kind, change.id, change.version)
+                name = _name(change)
                 self.lone_failures.pop(name, None)
                 self._successes_before.pop(name, None)
+                self.verdicts.pop(name, None)
 
     async def _narrow(self, changes: Sequence[Record], search: _Round) -> list[Outcome]:
         outcomes = await self._apply(changes)
@@ -75,7 +87,7 @@ class PoisonSearch:
 
     async def _verdict(self, change: Record, outcome: Outcome, search: _Round) -> Outcome:
         assert isinstance(outcome, Unavailable)
-        name = (change.kind, change.id, change.version)
+        name = _name(change)
         before = self._successes_before.setdefault(name, search.successes[change.kind])
         self.lone_failures[name] += 1
         if self.lone_failures[name] < self._poison_tries or self.successes[change.kind] == before:
@@ -86,4 +98,9 @@ class PoisonSearch:
             return error
         detail = f"failed alone {self.lone_failures.pop(name)} times on a healthy store: {outcome.detail}"
         del self._successes_before[name]
-        return Rejected("poison", detail, (outcome.store,))
+        self.verdicts[name] = Rejected("poison", detail, (outcome.store,))
+        return self.verdicts[name]
+
+
+def _name(change: Record) -> tuple[str, str, int]:
+    return change.kind, change.id, change.version
