@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup prerequisites browser demo test test-long histories mutants mutants-deciders check check-dashboards format bench lock clean
+.PHONY: help setup prerequisites browser demo test test-long histories mutants mutants-deciders check check-dashboards format bench bench-freshness lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ format: setup ## Format the code, and write the settings page and the dashboards
 
 bench: setup ## Compare with raw clients, both in one run
 	$(BIN)/python -m benchmarks
+
+bench-freshness: setup ## Time until a search finds a change, at half of the capacity (MINUTES=10, PLOT=FILE)
+	$(BIN)/python -m benchmarks.freshness $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PLOT),--plot $(PLOT))
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	$(foreach member,$(MEMBERS),$(member)/pyproject.toml --no-emit-package headrace-$(notdir $(member)))

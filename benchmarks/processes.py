@@ -11,7 +11,9 @@ COMMAND = (sys.executable, "-m", "headrace_cli")
 
 async def headrace(*arguments: str, variables: Mapping[str, str]) -> None:
     """Runs a command to its end. Raises CalledProcessError if it fails."""
-    await asyncio.to_thread(subprocess.run, [*COMMAND, *arguments], env=dict(variables), check=True)
+    await asyncio.to_thread(
+        subprocess.run, [*COMMAND, *arguments], env=dict(variables), check=True, stdout=subprocess.DEVNULL
+    )
 
 
 @asynccontextmanager
