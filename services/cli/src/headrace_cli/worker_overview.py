@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from headrace_cli.output import inert, table
 from headrace_cli.worker_measures import Measures, delays_of, lag_seconds, measures, spoken_delay
@@ -24,17 +25,20 @@ from headrace_worker.settings import CommonSettings
 STYLES = {"ready": "green", "not known": "yellow", "not ready": "red", "not running": "red"}
 ANSWER_SECONDS = 20.0
 RATE_SECONDS = 1.0
+LONG = 100.0
+"""Seconds that are shown without a decimal."""
 CANARY = "canary"
 """The process that measures when a search finds a change. It is listed if it runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """`to_go`: by consumer group, the records that it has not committed. `rates`: records a second that it commits;
-    `ages`: seconds since the oldest record that it has not settled was published to its topic. `delays`: by group, from
-    publication to applied. What is not known is missing.
+    """`prefix`: of every consumer group. `to_go`: by consumer group, the records that it has not committed. `rates`:
+    records a second that it commits; `ages`: seconds since the oldest record that it has not settled was published to
+    its topic. `delays`: by group, from publication to applied. What is not known is missing.
     """
 
+    prefix: str
     states: Sequence[WorkerState]
     to_go: Mapping[str, int]
     rates: Mapping[str, float]
@@ -91,24 +95,43 @@ def _finite(seconds: float | None) -> float | None:
 
 
 def worker_table(workers: Workers) -> Table:
-    """A row for each consumer group."""
-    numbers = ("copies", "records/s", "lag", "lag s", "p50 / p99 s", "dead", "conflicts")
-    shown = table("consumer group", "state", *numbers, "problems and notes", right=numbers)
+    """A row for each consumer group, named without the prefix that all of them have."""
+    numbers = ("copies", "per s", "lag", "lag s", "p50 / p99 s", "dead")
+    shown = table("worker", "state", *numbers, right=numbers)
     for one in workers.states:
-        conflicts = f"{one.conflicts:,}" if one.answering else "–"
-        says = inert("; ".join([*one.problems, *one.notes]))
-        state = f"[{STYLES[one.state]}]{one.state}[/]"
-        waiting = _number(workers.measures.waiting.get(one.worker), ",")
         shown.add_row(
-            one.group, state, str(one.copies), _number(workers.rates.get(one.group), ",.0f"),
-            f"{workers.to_go[one.group]:,}", _number(workers.ages.get(one.group), ",.1f"),
-            spoken_delay(workers.delays.get(one.group, {})), waiting, conflicts, says,
-        )  # fmt: skip
+            _name(one, workers),
+            f"[{STYLES[one.state]}]{one.state}[/]",
+            str(one.copies),
+            _number(workers.rates.get(one.group), ",.0f"),
+            f"{workers.to_go[one.group]:,}",
+            _age(workers.ages.get(one.group)),
+            spoken_delay(workers.delays.get(one.group, {})),
+            _number(workers.measures.waiting.get(one.worker), ","),
+        )
     shown.caption = (
-        "lag: records not committed; lag s: age of the oldest; p50 / p99: from publication to applied; "
-        "dead: letters that wait; –: not known"
+        "per s: records committed in a second; lag: records not committed; lag s: age of the oldest; "
+        "p50 / p99: from publication to applied; dead: letters that wait; –: not known"
     )
     return shown
+
+
+def remarks(workers: Workers) -> list[Text]:
+    """A line for each problem and note of a worker, for its conflicts, and for each open transaction."""
+    lines = []
+    for one in workers.states:
+        conflicts = [f"{one.conflicts:,} conflict{'s' * (one.conflicts > 1)}"] if one.conflicts else []
+        lines += [inert(f"{_name(one, workers)}: {text}") for text in (*one.problems, *one.notes, *conflicts)]
+    return lines + [
+        inert(
+            f"{one.topic}-{one.partition}: {one.records:,} records cannot be read until a producer ends its transaction"
+        )
+        for one in workers.transactions
+    ]
+
+
+def _name(one: WorkerState, workers: Workers) -> str:
+    return one.group.removeprefix(workers.prefix)
 
 
 def store_table(workers: Workers) -> Table:
@@ -119,16 +142,12 @@ def store_table(workers: Workers) -> Table:
     return shown
 
 
+def _age(seconds: float | None) -> str:
+    return _number(seconds, ",.1f" if seconds is None or seconds < LONG else ",.0f")
+
+
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
-
-
-def transaction_lines(workers: Workers) -> list[str]:
-    """A line for each open transaction."""
-    return [
-        f"{one.topic}-{one.partition}: {one.records:,} records cannot be read until a producer ends its transaction"
-        for one in workers.transactions
-    ]
 
 
 async def _read(settings: CommonSettings) -> Workers:
@@ -148,6 +167,7 @@ async def _read(settings: CommonSettings) -> Workers:
     topics = {reader.name: reader.all_topics for reader in readers}
     ages = {one.group: lag_seconds(one, topics[one.group], of_canary.metrics) for one in states}
     return Workers(
+        settings.topic_prefix,
         [*states, *([of_canary] if of_canary.copies else [])],
         to_go | {of_canary.group: 0},
         {group: max(0, after[group] - before[group]) / seconds for group in before},

@@ -71,10 +71,10 @@ def _watch(data_dir: Path) -> None:
 def _shown(data_dir: Path, found: Sequence[ServerStatus], workers: "Workers | str") -> Group:
     servers: RenderableType = Text(f"no servers in {data_dir}: start them with `headrace up`")
     if found:
-        log_path = stack(data_dir).log_path
-        servers = table("server", "state", "pid", "ports", "log")
+        servers = table("server", "state", "pid", "ports")
         for server in found:
-            servers.add_row(*_row(server), str(log_path(server.name)))
+            servers.add_row(*_row(server))
+        servers.caption = f"logs: {stack(data_dir).log_path('SERVER')}"
     return Group(servers, *_shown_workers(workers))
 
 
@@ -111,9 +111,9 @@ def _worker_objects(workers: "Workers | str") -> list[dict[str, Any]]:
 def _shown_workers(workers: "Workers | str") -> list[RenderableType]:
     if isinstance(workers, str):
         return [inert(f"nothing is known of the workers: {workers}")]
-    from headrace_cli.worker_overview import store_table, transaction_lines, worker_table
+    from headrace_cli.worker_overview import remarks, store_table, worker_table
 
-    return [worker_table(workers), store_table(workers), *map(inert, transaction_lines(workers))]
+    return [worker_table(workers), *remarks(workers), store_table(workers)]
 
 
 def _object(server: ServerStatus) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from headrace_cli.environment import DEFAULT_DATA_DIR, WithoutSettings
 from headrace_cli.options import AsJson, DataDir
 from headrace_cli.output import messages, print_json, screen
 from headrace_cli.servers import stack, state_lines
+from headrace_local.ports import HOST
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 
@@ -35,6 +36,9 @@ def up(
         print_json({"data_dir": str(servers.data_dir), "variables": sorted(settings)})
     else:
         screen().print(f"Everything runs; its addresses are in {_shown(servers.settings_path)}", soft_wrap=True)
+        for server in servers.status():
+            if server.name == "prometheus":
+                screen().print(f"Prometheus, with the alerts, is at http://{HOST}:{server.ports['http']}/alerts")
 
 
 def _shown(path: Path) -> str:
