@@ -48,12 +48,13 @@ class Group:
 @dataclass(frozen=True, slots=True)
 class Report:
     """What a copy reports, in lines for a person. `problems`: why it is not ready. `metrics`: its outcomes, its delays
-    and its lag.
+    and its lag. `ready`: whether /readyz answers 200.
     """
 
     problems: Sequence[str] = ()
     notes: Sequence[str] = ()
     metrics: WorkerMetrics = field(default_factory=WorkerMetrics, compare=False)
+    ready: bool = False
 
     @property
     def conflicts(self) -> int:
@@ -81,6 +82,15 @@ async def reports_of(addresses: Iterable[str | None]) -> Mapping[str, Report]:
     async with httpx.AsyncClient(timeout=ANSWER_SECONDS, trust_env=False) as http:
         reports = await asyncio.gather(*(_report(http, address) for address in known))
     return {address: report for address, report in zip(known, reports, strict=True) if report is not None}
+
+
+async def report_of(http: httpx.AsyncClient, address: str) -> Report:
+    """The answers of /readyz and /metrics of one copy. Raises httpx.HTTPError if it does not answer, and ValueError if
+    the answers are not a worker's.
+    """
+    status, body = await read_route(http, f"{address}/readyz")
+    _, metrics = await read_route(http, f"{address}/metrics")
+    return replace(report_in(body), ready=status == 200, metrics=read_metrics(metrics))
 
 
 async def read_route(http: httpx.AsyncClient, url: str) -> tuple[int, bytes]:
@@ -114,9 +124,7 @@ def _problems(part: Any) -> list[str]:
 
 async def _report(http: httpx.AsyncClient, address: str) -> Report | None:
     try:
-        _, body = await read_route(http, f"{address}/readyz")
-        _, metrics = await read_route(http, f"{address}/metrics")
-        return replace(report_in(body), metrics=read_metrics(metrics))
+        return await report_of(http, address)
     except (httpx.HTTPError, ValueError):
         return None
 

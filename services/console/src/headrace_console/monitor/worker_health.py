@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import httpx
 
-from headrace_clients.worker_copies import MOST_ASKED, read_route, report_in
-from headrace_clients.worker_metrics import WorkerMetrics, read_metrics
+from headrace_clients.worker_copies import MOST_ASKED, report_of
+from headrace_clients.worker_metrics import WorkerMetrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,16 +29,12 @@ class WorkerHealth:
 async def health_of(http: httpx.AsyncClient, address: str) -> WorkerHealth:
     """Never raises: a worker that does not answer is a problem."""
     try:
-        status, body = await read_route(http, f"{address}/readyz")
-        _, metrics = await read_route(http, f"{address}/metrics")
-    except (httpx.HTTPError, ValueError) as error:
+        report = await report_of(http, address)
+    except httpx.HTTPError as error:
         return WorkerHealth(False, [f"{address} does not answer ({type(error).__name__})"], answered=False)
-    try:
-        report = report_in(body)
-        read = read_metrics(metrics)
     except ValueError as error:
         return WorkerHealth(False, [str(error)])
-    return WorkerHealth(status == 200, report.problems, report.notes, read.settled, metrics=read)
+    return WorkerHealth(report.ready, report.problems, report.notes, report.metrics.settled, metrics=report.metrics)
 
 
 async def health_of_copies(http: httpx.AsyncClient, addresses: Iterable[str]) -> WorkerHealth | None:
