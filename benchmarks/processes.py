@@ -10,10 +10,12 @@ COMMAND = (sys.executable, "-m", "headrace_cli")
 
 
 async def headrace(*arguments: str, variables: Mapping[str, str]) -> None:
-    """Runs a command to its end. Raises CalledProcessError if it fails."""
-    await asyncio.to_thread(
-        subprocess.run, [*COMMAND, *arguments], env=dict(variables), check=True, stdout=subprocess.DEVNULL
-    )
+    """Runs a command to its end. Raises CalledProcessError, and prints what the command has printed, if it fails."""
+    line = [*COMMAND, *arguments]
+    done = await asyncio.to_thread(subprocess.run, line, env=dict(variables), stdout=subprocess.PIPE, text=True)
+    if done.returncode:
+        print(done.stdout)
+    done.check_returncode()
 
 
 @asynccontextmanager

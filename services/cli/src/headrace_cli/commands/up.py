@@ -37,7 +37,7 @@ def up(
     else:
         screen().print(f"Everything runs; its addresses are in {_shown(servers.settings_path)}", soft_wrap=True)
         for server in servers.status():
-            if server.name == "prometheus":
+            if server.name == "prometheus" and server.state == "running":
                 screen().print(f"Prometheus, with the alerts, is at http://{HOST}:{server.ports['http']}/alerts")
 
 
