@@ -24,6 +24,8 @@ PATHS = (
     "/entities/receipts?kind=product&id=dear", "/audit", "/nothing/here",
 )  # fmt: skip
 WIDTHS = "[document.documentElement.scrollWidth, window.innerWidth]"
+BROKEN = "[...document.querySelectorAll('.rows .chip')].filter(c => c.offsetHeight > 40).map(c => c.innerText)"
+"""The words for states that do not stand on one line."""
 
 
 async def violations(operator: Operator, rules: Sequence[str]) -> list[str]:
@@ -38,7 +40,9 @@ async def violations(operator: Operator, rules: Sequence[str]) -> list[str]:
 
 async def test_axe_finds_no_violation_on_any_page(deploy: BadDeploy, console: ConsoleProcess, browser: Browser) -> None:
     await deploy.add_constraint()
-    await deploy.publish({f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, "dear too": 999.0})
+    await deploy.publish(
+        {f"cheap-{number}": 1.0 for number in range(20)} | {"dear": DEAREST + 1.0, f"dear-{'x' * 200}": 999.0}
+    )
     await deploy.waiting(2)
     (first, *_) = (await deploy.installation.index.page(Selection())).letters
     looks: list[tuple[Literal["light", "dark"], dict[str, int], list[str]]] = [
@@ -63,6 +67,7 @@ async def everywhere(operator: Operator, console: ConsoleProcess, letter: Letter
         found += await violations(operator, rules)
         needed, there = await page.evaluate(WIDTHS)
         found += [f"{path} is wider than the screen"] if needed > there else []
+        found += [f"{path} breaks {words!r}" for words in await page.evaluate(BROKEN)]
     await operator.visit("/letters")
     await page.get_by_role("button", name="Preview a replay").click()
     await page.get_by_role("link", name="Replay these…").wait_for()

@@ -20,9 +20,9 @@ from headrace_clients.worker_metrics import (
     WorkerMetrics,
 )
 from headrace_console.formats.charts import delay_columns
-from headrace_console.freshness import NO_CANARY, NO_CHANGE, Freshness, freshness
+from headrace_console.freshness import NO_CANARY, NO_CHANGE, Freshness, freshness, partition_lags
 from headrace_console.monitor.worker_health import WorkerHealth
-from headrace_console.monitor.worker_monitor import CANARY, WorkerMonitor
+from headrace_console.monitor.worker_monitor import CANARY, Watched, WorkerMonitor
 from headrace_worker.settings import KafkaSettings
 
 INF = math.inf
@@ -113,6 +113,19 @@ def test_a_partition_that_is_behind_and_an_open_problem_are_late_with_their_word
     found = view(monitor({"qdrant": qdrant(), CANARY: canary(0)}, late, lag=behind(120)))
     assert [one.text for one in found.late] == [f"qdrant: {problem}", "qdrant: embedded-3 is 42 s behind, 120 records"]
     assert (found.state, found.stores[0].why) == ("late", "because of qdrant: see below")
+
+
+def test_the_partitions_of_all_groups_are_in_one_order_by_their_age() -> None:
+    def of(age: float, group: str, number: int) -> tuple[Watched, WorkerHealth]:
+        lag = GroupLag("Stable", 1, copies=RUNS.copies, partitions={TopicPartition("t", number): 1})
+        read = WorkerMetrics({}, {series(LAG_SECONDS, topic="t", partition=str(number)): age} if age else {})
+        made = Watched(ConsumerGroup(group, f"p.{group}", frozenset()), lag)
+        return made, WorkerHealth(True, copies={"http://a": WorkerHealth(True, metrics=read)})
+
+    groups = {group: of(age, group, number) for group, age, number in (("a", 1.0, 1), ("b", 30.0, 2), ("c", 0.0, 3))}
+    made = monitor({group: health for group, (_, health) in groups.items()})
+    found = partition_lags(made, *(watched for watched, _ in groups.values()))
+    assert [(one.group, one.number, one.age) for one in found] == [("p.c", 3, None), ("p.b", 2, 30.0), ("p.a", 1, 1.0)]
 
 
 def test_no_running_copy_and_a_silent_copy_are_named() -> None:

@@ -1,9 +1,10 @@
 """Whether every store is fresh, and if not, what is late and where it stands. From the monitor's last reading."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from headrace_clients.worker_metrics import (
     DELAY,
@@ -161,14 +162,25 @@ def delays(buckets: Buckets) -> Delay:
     return Delay(int(max(buckets.values(), default=0)), quantile(buckets, 0.5), quantile(buckets, 0.99))
 
 
-def partition_lags(monitor: WorkerMonitor, watched: Watched) -> list[tuple[str, int, int, float | None]]:
-    """The partitions with unsettled records: topic, number, records, and age of the oldest in seconds, None if it is
-    not known; the oldest first, and those of unknown age at the start.
-    """
-    ages = lag_ages(monitor, watched.group.worker)
-    lags = watched.now.partitions if watched.now else {}
-    found = [(one.topic, one.partition, records, ages.get((one.topic, one.partition))) for one, records in lags.items()]
-    return sorted(found, key=lambda one: (-(one[3] if one[3] is not None else float("inf")), one[0], one[1]))
+class PartitionLag(NamedTuple):
+    """Unsettled records of a partition. `age`: seconds, of the oldest of them; None if it is not known."""
+
+    topic: str
+    number: int
+    records: int
+    age: float | None
+    group: str
+
+
+def partition_lags(monitor: WorkerMonitor, *groups: Watched) -> list[PartitionLag]:
+    """The partitions with unsettled records of all these groups; those of unknown age first, then the oldest first."""
+    found = []
+    for watched in groups:
+        ages = lag_ages(monitor, watched.group.worker)
+        for one, records in (watched.now.partitions if watched.now else {}).items():
+            age = ages.get((one.topic, one.partition))
+            found.append(PartitionLag(one.topic, one.partition, records, age, watched.group.name))
+    return sorted(found, key=lambda one: (-math.inf if one.age is None else -one.age, *one[:2], one.group))
 
 
 def lag_ages(monitor: WorkerMonitor, worker: str) -> dict[tuple[str, int], float]:
@@ -217,12 +229,13 @@ def _state_of(monitor: WorkerMonitor, watched: Watched) -> Iterator[Late]:
 def _lag_of(monitor: WorkerMonitor, watched: Watched, limit: float) -> Iterator[Late]:
     worker, group = watched.group.worker, watched.group.name
     found = partition_lags(monitor, watched)
-    late = [one for one in found if one[3] is not None and one[3] > limit]
-    for topic, number, records, age in late[:MOST_PARTITIONS]:
-        yield Late(worker, f"{worker}: {topic}-{number} is {delay(age or 0.0)} behind, {records:,} records")
+    late = [one for one in found if one.age is not None and one.age > limit]
+    for one in late[:MOST_PARTITIONS]:
+        said = f"{one.topic}-{one.number} is {delay(one.age or 0.0)} behind, {one.records:,} records"
+        yield Late(worker, f"{worker}: {said}")
     if len(late) > MOST_PARTITIONS:
         yield Late(worker, f"{worker}: {len(late) - MOST_PARTITIONS} more partitions are behind")
-    unknown = [one for one in found if one[3] is None]
+    unknown = [one for one in found if one.age is None]
     if unknown and worker not in monitor.health:
         seconds = _seen_by_canary(monitor, group)
         records = sum(one[2] for one in unknown)

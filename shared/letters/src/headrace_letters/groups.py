@@ -29,8 +29,9 @@ SAMPLES = f"""
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """The letters of one cause. `workers`: letters by worker, most first. `records`: source records, each of which has
-    a letter of every worker that rejected it. `counts`: letters by status; a status without letters is missing.
+    """The letters of one cause. `workers`: letters by worker, most first, then by name. `records`: source records, each
+    of which has a letter of every worker that rejected it. `counts`: letters by status; a status without letters is
+    missing.
     `series`: the number of newest failures in equal steps of time; the last step ends now.
     """
 
@@ -145,7 +146,7 @@ async def _with_samples(
     for place, (cause, total) in enumerate(totals.items(), start=1):
         sample = samples.get(place, {"dead_id": "", "error": ""})
         counts, series = dict(total.counts), tuple(total.series)
-        workers = dict(total.workers.most_common())
+        workers = dict(sorted(total.workers.items(), key=lambda one: (-one[1], one[0])))
         seen = min(total.first_seen), max(total.last_seen)
         number = records.get(cause, total.counts.total())
         groups.append(Group(*cause, workers, number, counts, *seen, sample["dead_id"], sample["error"], series))

@@ -9,8 +9,13 @@ from headrace_console.page_templates import page
 
 router = APIRouter()
 
+MOST_SHOWN = 20
+"""Partitions that are behind."""
+
 
 @router.get("/workers")
 async def workers(request: Request, backend: CurrentBackend) -> Response:
     """The last result of the monitor; the page does not wait for workers."""
-    return page(request, "workers.html", monitor=backend.monitor, partition_lags=partition_lags)
+    behind = partition_lags(backend.monitor, *backend.monitor.watched)
+    first, others = behind[:MOST_SHOWN], len(behind[MOST_SHOWN:])
+    return page(request, "workers.html", monitor=backend.monitor, behind=first, others=others)
