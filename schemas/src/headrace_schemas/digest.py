@@ -36,7 +36,24 @@ def digest_of(record: object) -> str | None:
         return record.digest
     if not isinstance(record, Change):
         return None
-    return f"{FORM}:{record.version}:{sha256(to_json(_content(record))).hexdigest()}"
+    return digest_of_content(record, content_json(record))
+
+
+def digest_of_content(change: Change, content: bytes) -> str:
+    """The digest of a change whose `content_json` is at hand."""
+    hashed = sha256(b'{"op":"%b",' % change.op.encode())
+    hashed.update(memoryview(content)[1:])
+    return f"{FORM}:{change.version}:{hashed.hexdigest()}"
+
+
+def content_json(change: Change) -> bytes:
+    """The hashed fields after `op` as a JSON object, which a store may keep as it is."""
+    own = vars(change)
+    names = change.field_names[:1] if change.deleted else change.field_names
+    content = {name: value for name in names if (value := own[name]) is not None}
+    if attributes := content.get("attributes"):
+        content["attributes"] = _in_order(attributes)
+    return to_json(content)
 
 
 def differ(one: str | None, other: str | None) -> bool:
@@ -44,15 +61,6 @@ def differ(one: str | None, other: str | None) -> bool:
     if one is None or other is None or one == other:
         return False
     return one.rpartition(":")[0] == other.rpartition(":")[0]
-
-
-def _content(change: Change) -> dict[str, object]:
-    own = vars(change)
-    names = change.field_names[:1] if change.deleted else change.field_names
-    content = {"op": change.op} | {name: value for name in names if (value := own[name]) is not None}
-    if attributes := content.get("attributes"):
-        content["attributes"] = _in_order(attributes)
-    return content
 
 
 def _in_order(value: Any) -> Any:

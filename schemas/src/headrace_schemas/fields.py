@@ -5,7 +5,7 @@ otherwise the stores would differ.
 """
 
 import re
-from collections.abc import Iterator
+from math import isfinite
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, StrictInt
@@ -40,10 +40,11 @@ MAX_ATTRIBUTE_KEY_BYTES = 512
 def _storable_text(text: str) -> str:
     if "\x00" in text:
         raise ValueError("contains U+0000, which PostgreSQL cannot store: remove it at the source")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise ValueError("contains half of a surrogate pair, which is not text: remove it at the source") from None
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("contains half of a surrogate pair, which is not text: remove it at the source") from None
     return text
 
 
@@ -55,29 +56,27 @@ def _entity_id(text: str) -> str:
 
 
 def _storable_object(value: dict[str, Any]) -> dict[str, Any]:
-    for leaf in _leaves(value, 1):
-        if isinstance(leaf, str):
-            _storable_text(leaf)
-        elif isinstance(leaf, int) and not -(2**63) <= leaf < 2**63:
-            raise ValueError("contains an integer that does not fit 64 bits: send it as text")
-        elif isinstance(leaf, float) and leaf - leaf != 0.0:
-            raise ValueError("contains a number that is not finite")
+    _check_nested(value, 1)
     return value
 
 
-def _leaves(value: object, depth: int) -> Iterator[object]:
-    if depth > MAX_DEPTH:
+def _check_nested(value: dict[str, Any] | list[Any], depth: int) -> None:
+    """Raises ValueError for a key or value that a store refuses. `depth`: of this object or list, from 1."""
+    if depth + bool(value) > MAX_DEPTH:
         raise ValueError(f"is nested deeper than {MAX_DEPTH} levels")
     if isinstance(value, dict):
-        for key, item in value.items():
+        for key in value:
             if not 1 <= len(_storable_text(key).encode()) <= MAX_ATTRIBUTE_KEY_BYTES:
                 raise ValueError(f"has a key of more than {MAX_ATTRIBUTE_KEY_BYTES} bytes, or an empty one")
-            yield from _leaves(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _leaves(item, depth + 1)
-    else:
-        yield value
+    for item in value.values() if isinstance(value, dict) else value:
+        if isinstance(item, str):
+            _storable_text(item)
+        elif isinstance(item, dict | list):
+            _check_nested(item, depth + 1)
+        elif isinstance(item, int) and not -(2**63) <= item < 2**63:
+            raise ValueError("contains an integer that does not fit 64 bits: send it as text")
+        elif isinstance(item, float) and not isfinite(item):
+            raise ValueError("contains a number that is not finite")
 
 
 def _no_lenient_number(value: object) -> object:

@@ -9,7 +9,7 @@ from pydantic_core import to_json
 from headrace_elasticsearch.indices import Index
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, KeywordChange, ProductChange
-from headrace_schemas.digest import digest_of
+from headrace_schemas.digest import content_json, digest_of_content
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import Link, ProductLinks
 from headrace_worker.store import LinkedProduct, Stored
@@ -26,26 +26,30 @@ class Action(NamedTuple):
 
 def action(change: Indexed, index: Index, now: datetime) -> Action:
     """The change as an index action, which Elasticsearch refuses unless its version is the newest."""
-    fenced = {"_index": index.alias, "_id": change.id, "version": change.version, "version_type": "external"}
-    lines = to_json({"index": fenced}) + b"\n" + to_json(document(change, index, now)) + b"\n"
-    return Action(change, lines)
+    version = change.version
+    fence = b'{"index":{"_index":"%b","_id":%b,"version":%d,"version_type":"external"}}'
+    head = fence % (index.alias.encode(), to_json(change.id), version)
+    return Action(change, b"%b\n%b\n" % (head, document(change, index, now)))
 
 
-def document(change: Indexed, index: Index, now: datetime) -> dict[str, Any]:
-    """The document of a change: the record's fields that are not null, or a tombstone. The document of the canary has
-    fields, and is marked as deleted, so that the filter of the aliases hides it.
+def document(change: Indexed, index: Index, now: datetime) -> bytes:
+    """The JSON of a change's document: the record's fields that are not null, or a tombstone, and then what the fence
+    and the aliases read. The document of the canary has fields, and is marked as deleted, so that the filter of the
+    aliases hides it.
 
     `deleted_at` of a tombstone is the time of the write, so that its age starts when this store receives it.
     """
-    if change.deleted:
-        own = {index.id_field: change.id, "deleted": True, "deleted_at": now.isoformat(timespec="milliseconds")}
+    if isinstance(change, ProductLinks):
+        content, digest = to_json(_fields_of_links(change, index), exclude_none=True), b""
     else:
-        own = {name: value for name, value in _fields(change).items() if value is not None}
-        own["deleted"] = change.id == CANARY_ID
-    own["version"] = change.version
-    if digest := digest_of(change):
-        own["digest"] = digest
-    return own
+        # The digest hashes the same fields: they are written once for both.
+        content = content_json(change)
+        digest = b',"digest":"%b"' % digest_of_content(change, content).encode()
+    if change.deleted:
+        state = b'true,"deleted_at":"%b"' % now.isoformat(timespec="milliseconds").encode()
+    else:
+        state = b"true" if change.id == CANARY_ID else b"false"
+    return b'%b,"deleted":%b,"version":%d%b}' % (content[:-1], state, change.version, digest)
 
 
 def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
@@ -75,8 +79,8 @@ def linked_product(hit: Mapping[str, Any]) -> LinkedProduct:
     return LinkedProduct(hit["_id"], hit["_source"]["title"], link["rank"], link["score"])
 
 
-def _fields(change: Indexed) -> dict[str, Any]:
-    if isinstance(change, ProductLinks):
-        keywords = [link.model_dump() for link in change.links]
-        return {"product_id": change.product_id, "title": change.title, "keywords": keywords}
-    return change.fields()
+def _fields_of_links(change: ProductLinks, index: Index) -> dict[str, Any]:
+    if change.deleted:
+        return {index.id_field: change.id}
+    keywords = [link.model_dump() for link in change.links]
+    return {"product_id": change.product_id, "title": change.title, "keywords": keywords}
