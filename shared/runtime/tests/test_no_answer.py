@@ -15,7 +15,7 @@ from harness.memory import MemoryStage
 from harness.records import product
 
 from headrace_runtime.attempts import Attempts
-from headrace_runtime.no_answer import pieces
+from headrace_runtime.no_answer import NoAnswerSearch, pieces
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_worker.stage import Applied, NoAnswer, Outcome, Rejected, Unavailable
 
@@ -375,6 +375,39 @@ def test_many_changes_that_hang_are_each_found_and_the_others_do_not_wait_for_th
     assert set(map(type, found[-1].values())) == {Applied, Rejected}
     others = [sum(isinstance(outcome, Applied) for outcome in outcomes.values()) for outcomes in found]
     assert others.index(500 - len(bad)) <= 20
+
+
+def test_a_change_that_needs_long_alone_proves_nothing_for_the_others() -> None:
+    """`bad` has one try, and needs a new proof for the next one; without a proof it costs no call."""
+    bad, slow, quick = products(3)
+    calls: list[tuple[str, float]] = []
+
+    async def call(changes: Sequence[Any], seconds: float) -> list[Outcome]:
+        (change,) = changes
+        calls.append((change.id, seconds))
+        needed = {bad.id: 1e9, slow.id: TIMEOUT / 2, quick.id: 0.1}[change.id]
+        await asyncio.sleep(min(needed, seconds))
+        return [Applied() if needed < seconds else NoAnswer("memory", "no answer in time")]
+
+    async def check() -> None:
+        pass
+
+    async def others(changes: Sequence[Any]) -> list[Outcome]:
+        return [Applied() for _ in changes]
+
+    async def main() -> list[type[Outcome]]:
+        search = NoAnswerSearch(call, check, timeout=TIMEOUT, tries=2)
+        search.note([bad, slow], [NoAnswer("memory", "no answer in time")] * 2, quick=False)
+        first = await search.apply([bad, slow, quick], others, until=2 * TIMEOUT)
+        before = list(calls)
+        second = await search.apply([bad], others, until=10 * TIMEOUT)
+        assert calls == before
+        return list(map(type, [*first, *second]))
+
+    assert run(main()) == [NoAnswer, Applied, Applied, NoAnswer]
+    short = TIMEOUT / 6
+    alone = [(bad.id, short), (bad.id, TIMEOUT), (slow.id, short), (slow.id, TIMEOUT)]
+    assert calls == [(bad.id, short), (slow.id, short), *alone]
 
 
 def test_the_parts_of_a_step_are_of_equal_size_and_leave_nothing_out() -> None:
