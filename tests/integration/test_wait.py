@@ -119,7 +119,7 @@ class Workers:
     def _reader(self, name: str) -> ConsumerGroup:
         worker, topics = load_worker(name), self.settings.topics
         inputs = worker.inputs(self.installation.settings_of(worker))
-        return ConsumerGroup(name, f"{self.settings.topic_prefix}{name}", frozenset(inputs), topics.replay(name))
+        return ConsumerGroup(name, worker.group(self.settings), frozenset(inputs), topics.replay(name))
 
 
 @pytest.fixture
