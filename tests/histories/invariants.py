@@ -5,6 +5,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from harness.source_records import change_of, changes_of, said_version
+
 from headrace_expected.differences import Comparison, Difference, StoredEntity, digest_of_fields
 from headrace_expected.entities import Entity, Expected, Letter, Rejected, fold, rejected_by
 from headrace_schemas.changes import ID_FIELDS, Change, KeywordChange
@@ -14,7 +16,7 @@ from headrace_schemas.receipts import Receipt
 from headrace_schemas.topics import Topics
 from headrace_worker.store import Stored
 from histories.execution import Execution, Running, stored_entities
-from histories.records import LARGEST, change_of, changes_of, said_version
+from histories.records import LARGEST
 from histories.topics import is_replay, origin_of
 from histories.workers import HistoryWorker
 

@@ -1,16 +1,13 @@
 """The Kafka records of a history, and what they say by the rules of docs/topics-and-records.md."""
 
 import json
-from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from aiokafka.structs import ConsumerRecord
-from pydantic import ValidationError
 
 from headrace_demo.catalogue.malformed_records import malformed_record
-from headrace_expected.entities import Position
-from headrace_schemas.changes import CHANGES, ID_FIELDS, Change
+from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.headers import VERSION
 from histories.generator import OVERSIZED
@@ -54,42 +51,6 @@ def sent(history: History, step: Publish | Malformed) -> Sent:
 def edited(kind: Kind, id: str, version: int) -> Sent:
     """The valid change by which an operator replaces a letter."""
     return Sent(kind, id.encode(), encoded(_fields(kind, id, version, 5)), [])
-
-
-def change_of(kind: Kind, record: Any) -> Change | None:
-    """The change that a source record is, if it is one. A null record with a version is a delete."""
-    fields: dict[str, Any]
-    if record.value is None:
-        version = dict(record.headers).get(VERSION)
-        if version is None:
-            return None
-        fields = {"op": "delete", ID_FIELDS[kind]: record.key.decode(), "version": int(version), "occurred_at": NOW}
-        return CHANGES[kind].model_validate(fields)
-    try:
-        change = CHANGES[kind].model_validate_json(record.value)
-    except ValidationError:
-        return None
-    return change if change.id.encode() == record.key else None
-
-
-def changes_of(kind: Kind, records: Iterable[Any]) -> Iterator[tuple[Change, Position]]:
-    """The changes among the source records of a kind, as the model takes them."""
-    for record in records:
-        if (change := change_of(kind, record)) is not None:
-            yield change, Position(record.partition, record.offset)
-
-
-def said_version(record: Any) -> int | None:
-    """The version that a record names, although it may be malformed."""
-    if record.value is None:
-        version = dict(record.headers).get(VERSION)
-        return int(version) if version else None
-    try:
-        said = json.loads(record.value)
-    except ValueError:
-        return None
-    version = said.get("version") if isinstance(said, dict) else None
-    return version if type(version) is int else None
 
 
 def kafka_record(topic: str, offset: int, key: bytes | None, value: bytes | None, headers: Headers) -> Any:

@@ -1,5 +1,6 @@
 """Runs groups of histories, and finds the smallest history that fails."""
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -13,6 +14,8 @@ from histories.workers import HistoryWorker, Refused
 
 FIRST_OUTAGE, LAST_OUTAGE = 2, 9
 """Rounds of a group, between which a store is killed."""
+SMALLER_WITHIN = 120.0
+"""Seconds."""
 TRIES = 3
 """A history that fails by a race does not fail each time."""
 
@@ -54,7 +57,8 @@ class Runner:
         if not said:
             return failing, []
         found = next(iter(said.values()))
-        while candidates := smaller(failing):
+        until = time.monotonic() + SMALLER_WITHIN
+        while (candidates := smaller(failing)) and time.monotonic() < until:
             result = await self.run([one for one in candidates for _ in range(TRIES)], "shrink")
             if not result.failed:
                 break

@@ -28,7 +28,7 @@ from histories.topics import BatchPublisher, MemoryTopics
 
 NEVER = "1000000"
 """Live changes that the breaker needs: a single history rejects too large a share of its changes."""
-GIVE_BACK_AFTER = 60.0
+GIVE_BACK_AFTER = 15.0
 Refused = set[tuple[str, str, int]]
 """Worker, id and version of the changes that a store refuses."""
 
