@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup prerequisites browser demo test test-long histories mutants mutants-deciders check check-dashboards format bench bench-freshness lock clean
+.PHONY: help setup prerequisites browser demo test test-long histories chaos mutants mutants-deciders check check-dashboards format bench bench-freshness lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,6 +46,9 @@ test-long: setup browser ## Run the full-size tests as well
 
 histories: setup ## Run random histories on real stores, and compare with the model (ARGS="--count 10000 --seed 1")
 	@PYTHONPATH=tests $(BIN)/python -m histories $(ARGS)
+
+chaos: setup ## Break everything under a steady stream, and compare with the model (ARGS="--minutes 30 --seed 1")
+	@PYTHONPATH=tests $(BIN)/python -m chaos $(ARGS)
 
 mutants mutants-deciders: export GRPC_ENABLE_FORK_SUPPORT = 0
 

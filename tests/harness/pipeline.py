@@ -44,13 +44,13 @@ RECORDS_A_POLL = "40"
 class Pipeline:
     """Every installed worker as a process, on a topic prefix of its own.
 
-    `variables`: further settings, without the prefix HEADRACE_.
+    `variables`: further settings, without the prefix HEADRACE_. `directory`: of the logs.
     """
 
     def __init__(self, servers: Servers, directory: Path, **variables: str) -> None:
         self.prefix = f"c{uuid.uuid4().hex[:8]}."
         self._servers = servers
-        self._directory = directory
+        self.directory = directory
         self.variables = {
             "TOPIC_PREFIX": self.prefix,
             "BATCH__MAX_RECORDS": RECORDS_A_POLL,
@@ -67,7 +67,7 @@ class Pipeline:
 
     def process(self, name: str, copy: str = "") -> WorkerProcess:
         """Makes a process of that worker and does not start it."""
-        return WorkerProcess(name, self.environment, self._directory, copy)
+        return WorkerProcess(name, self.environment, self.directory, copy)
 
     @property
     def environment(self) -> dict[str, str]:
