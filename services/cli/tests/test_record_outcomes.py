@@ -92,6 +92,17 @@ def test_a_range_without_an_end_is_counted_once_it_has_one() -> None:
     assert only(found).records == 10
 
 
+def test_a_receipt_beyond_the_end_counts_when_the_end_moves_up() -> None:
+    """A topic may belong to several levels: what is read between two of them is not read again."""
+    found = outcomes(end=12)
+    found.put(ES, [(10, "applied"), (11, "applied"), (12, "applied"), (13, "superseded")])
+    assert (only(found).records, only(found).applied) == (2, 2)
+    found.pin("elasticsearch", {FIRST: 14})
+    assert (only(found).records, only(found).applied, only(found).superseded) == (4, 3, 1)
+    found.pin("elasticsearch", {FIRST: 13})
+    assert (only(found).records, only(found).unanswered) == (4, 0)
+
+
 def test_offsets_without_a_record_do_not_count() -> None:
     found = outcomes()
     found.put(ES, [(12, "applied")])

@@ -25,8 +25,8 @@ CODES: Mapping[str, int] = {
     "conflict": CONFLICT,
     "dead": DEAD,
 }
-LONGEST_OPEN_RANGE = 2**28
-"""Offsets. A receipt that is further behind the beginning of a range without an end is wrong."""
+LONGEST_RANGE = 2**28
+"""Offsets. A receipt that is further behind the beginning of a range is wrong."""
 
 
 class Part(NamedTuple):
@@ -79,36 +79,39 @@ class Counts:
 
 
 class Range:
-    """The offsets from `begin` up to `end`, exclusive; without an end it grows with what is put."""
+    """The offsets from `begin` up to `end`, exclusive. What is put beyond the end counts when the end moves up."""
 
     def __init__(self, begin: int) -> None:
         self.begin = begin
         self.end: int | None = None
-        self.codes = bytearray()
+        self._put = bytearray()
+
+    @property
+    def codes(self) -> bytearray:
+        """The outcomes up to the end; without an end those that were put."""
+        return self._put if self.end is None else self._put[: self.end - self.begin]
 
     def pin(self, end: int) -> None:
         """The range ends here. A later call may move the end up, not down."""
         self.end = max(end, self.begin, self.end or 0)
-        self._resize(self.end - self.begin)
+        self._grow(self.end - self.begin)
 
     def put(self, offset: int, code: int) -> None:
-        """The outcome of one record; without effect outside of the range."""
+        """The outcome of one record; without effect before the range, or very far behind its beginning."""
         place = offset - self.begin
-        if place < 0 or (place >= len(self.codes) and (self.end is not None or place >= LONGEST_OPEN_RANGE)):
-            return
-        if place >= len(self.codes):
-            self._resize(place + 1)
-        self.codes[place] = max(code, self.codes[place])
+        if 0 <= place < LONGEST_RANGE:
+            self._grow(place + 1)
+            self._put[place] = max(code, self._put[place])
 
     def unanswered(self) -> tuple[int, int] | None:
         """The first unanswered offset and the one after the last; None if all are answered."""
-        first = self.codes.find(UNANSWERED)
-        return None if first < 0 else (self.begin + first, self.begin + self.codes.rfind(UNANSWERED) + 1)
+        codes = self.codes
+        first = codes.find(UNANSWERED)
+        return None if first < 0 else (self.begin + first, self.begin + codes.rfind(UNANSWERED) + 1)
 
-    def _resize(self, size: int) -> None:
-        if size > len(self.codes):
-            self.codes.extend(bytes(size - len(self.codes)))
-        del self.codes[size:]
+    def _grow(self, size: int) -> None:
+        if size > len(self._put):
+            self._put.extend(bytes(size - len(self._put)))
 
 
 class RecordOutcomes:
