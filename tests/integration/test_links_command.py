@@ -7,7 +7,6 @@ import subprocess
 import sys
 import uuid
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,7 @@ from headrace_worker.worker import load_worker
 
 HEADRACE = Path(sys.executable).with_name("headrace")
 STORES = ("elasticsearch", "pgvector", "link")
-SEED, PRODUCTS, KEYWORDS, CHANGES = 3, 150, 60, 80
+SEED, PRODUCTS, KEYWORDS, CHANGES = 3, 100, 40, 60
 K, FEWER = 5, 2
 
 
@@ -128,23 +127,30 @@ def check_reads(environment: Mapping[str, str], sets: Sequence[ProductLinks]) ->
     keyword = live.links[0].keyword_id
     holders = {links.id for links in sets if keyword in {link.keyword_id for link in links.links}}
 
-    def check_store(name: str) -> None:
-        printed = headrace(environment, "links", live.id, "--in", name, "--json")
-        assert [link["keyword_id"] for link in printed["links"]] == [link.keyword_id for link in live.links]
-        assert printed["title"] == live.title
-        assert headrace(environment, "links", gone.id, "--in", name, "--json")["deleted"]
-
-        found = headrace(environment, "links", "--keyword", keyword, "--in", name, "--limit", "1000", "--json")
+    calls = [
+        call
+        for name in STORES
+        for call in (
+            ("links", live.id, "--in", name, "--json"),
+            ("links", gone.id, "--in", name, "--json"),
+            ("links", "--keyword", keyword, "--in", name, "--limit", "1000", "--json"),
+            ("links", "--keyword", keyword, "--in", name, "--limit", "3", "--json"),
+        )
+    ]
+    words = [("links", live.id), ("links", "--keyword", keyword, "--limit", "1000"), ("links", "never-seen")]
+    answers = called_together(environment, [*calls, *words])
+    assert [status for status, _ in answers] == [0] * (len(answers) - 1) + [1]
+    read = [json.loads(printed) for _, printed in answers[: len(calls)]]
+    for start in range(0, len(calls), 4):
+        of_product, of_gone, found, best = read[start : start + 4]
+        assert [link["keyword_id"] for link in of_product["links"]] == [link.keyword_id for link in live.links]
+        assert of_product["title"] == live.title
+        assert of_gone["deleted"]
         assert {product["product_id"] for product in found} == holders
         assert found == sorted(found, key=lambda product: (-product["score"], product["product_id"]))
-        best = headrace(environment, "links", "--keyword", keyword, "--in", name, "--limit", "3", "--json")
         assert best == found[:3]
-
-    with ThreadPoolExecutor() as threads:
-        list(threads.map(check_store, STORES))
-    assert live.links[0].text in called(environment, "links", live.id).stdout
-    assert live.id in called(environment, "links", "--keyword", keyword, "--limit", "1000").stdout
-    assert called(environment, "links", "never-seen").returncode == 1
+    assert live.links[0].text in answers[len(calls)][1]
+    assert live.id in answers[len(calls) + 1][1]
 
 
 @contextmanager
@@ -169,3 +175,28 @@ def called(environment: Mapping[str, str], *arguments: str) -> "subprocess.Compl
     return subprocess.run(
         [HEADRACE, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
     )
+
+
+TOGETHER = """
+import json, sys
+from typer.testing import CliRunner
+from headrace_cli.main import app
+answers = [CliRunner().invoke(app, call) for call in json.load(sys.stdin)]
+print(json.dumps([[answer.exit_code, answer.stdout] for answer in answers]))
+"""
+
+
+def called_together(environment: Mapping[str, str], calls: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
+    """The exit status and the standard output of each command. One process runs all: most of the time of a command is
+    the import of the workers.
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", TOGETHER],
+        env=environment,
+        input=json.dumps(calls),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return [(status, printed) for status, printed in json.loads(done.stdout)]
