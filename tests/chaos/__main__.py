@@ -11,12 +11,13 @@ import asyncio
 import json
 import logging
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
 
 from chaos.cluster import Cluster
-from chaos.faults import faults_of
+from chaos.kinds import faults_of
 from chaos.picture import picture
 from chaos.report import as_json, as_text
 from chaos.run import Run
@@ -36,6 +37,8 @@ def main() -> int:
     chosen = parser.parse_args()
     # The client writes a line for each attempt to reach a broker that is down.
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # So that an end by `kill` also stops the servers.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     folder: Path = chosen.out.absolute() / f"seed-{chosen.seed}"
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

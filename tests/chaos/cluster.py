@@ -16,6 +16,7 @@ from harness.processes import WorkerProcess
 from chaos.proxies import HOST, FaultyProxy
 from headrace_cli.kafka_topics import apply_topics
 from headrace_local.stack import Stack
+from headrace_local.system_user import home, unprivileged
 from headrace_worker.settings import ENV_PREFIX, CommonSettings, WorkerSettings
 from headrace_worker.worker import load_worker, rejecting_names, worker_names
 
@@ -211,9 +212,9 @@ class Cluster:
 
     def _mount_disks(self) -> None:
         """A small file system for each store, where the system allows one: it can be filled."""
+        self.stack.data_dir.mkdir(parents=True, exist_ok=True)
         for store, size in DISKS.items():
-            folder = self.directory / "stack" / store
-            folder.mkdir(parents=True, exist_ok=True)
+            folder = home(self.stack.data_dir, store, None if store == "qdrant" else unprivileged())
             command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=755", "tmpfs", str(folder)]
             if subprocess.run(command, check=False, capture_output=True).returncode == 0:
                 self.disks[store] = folder

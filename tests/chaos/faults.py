@@ -6,40 +6,17 @@ A fault returns when what it broke runs again; how long the pipeline takes to re
 import asyncio
 import contextlib
 import os
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from subprocess import TimeoutExpired
 
 from aiokafka.admin import AIOKafkaAdminClient
-from harness.catch_up import CatchUp
-from harness.processes import WorkerProcess
 
-from chaos.cluster import BROKERS, FAKETIME, STORES, WITH_OWN_CLOCK, Cluster
-from chaos.stream import Stream
+from chaos.cluster import BROKERS, STORES, WITH_OWN_CLOCK, Cluster
+from chaos.scene import Fault, Scene, stopped
 from headrace_clients.kafka import client_options
 from headrace_schemas.topics import SOURCE_NAMES
 
 HOUR = 3600
 POISON_WITHIN = 120.0
-
-
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """What a fault works on. Every choice of a fault comes from `random`."""
-
-    cluster: Cluster
-    stream: Stream
-    random: Random
-    follow: CatchUp
-
-    async def wait(self, least: float, most: float) -> None:
-        await asyncio.sleep(self.random.uniform(least, most))
-
-
-Fault = Callable[[Scene], Awaitable[str]]
-"""Returns what it did, in words."""
 
 
 async def kill_worker(scene: Scene) -> str:
@@ -213,13 +190,6 @@ async def _restarted(scene: Scene, name: str, **variables: str) -> None:
         await scene.cluster.start(scene.cluster.workers[name, copy])
 
 
-async def stopped(worker: WorkerProcess) -> None:
-    """SIGTERM, and SIGKILL for a worker that does not end in time, as a supervisor does."""
-    with contextlib.suppress(TimeoutExpired):
-        await asyncio.to_thread(worker.stop)
-    worker.end()
-
-
 async def _leader(cluster: Cluster, topic: str, partition: int) -> str:
     admin = AIOKafkaAdminClient(**client_options(cluster.settings.kafka))
     await admin.start()
@@ -257,17 +227,3 @@ SLOW: dict[str, Fault] = {
     "rolling restart": rolling_restart,
     "poison stream": poison,
 }
-
-
-def faults_of(cluster: Cluster) -> dict[str, Fault]:
-    """Every fault that this machine allows."""
-    from chaos.losses import LOSSES
-
-    found = QUICK | SLOW | LOSSES
-    if cluster.disks:
-        found["full disk"] = fill_disk
-    if FAKETIME.exists():
-        found["clock step"] = step_clock
-    else:
-        cluster.without.append("no clock step: Debian's package libfaketime is not installed")
-    return found

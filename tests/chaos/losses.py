@@ -15,7 +15,7 @@ from elasticsearch import AsyncElasticsearch
 from qdrant_client import AsyncQdrantClient, models
 
 from chaos.cluster import Cluster
-from chaos.faults import Scene, stopped
+from chaos.scene import Scene, stopped
 from headrace_clients.kafka import client_options
 from headrace_clients.qdrant import collection_of, connect
 from headrace_schemas.topics import SOURCE_NAMES

@@ -15,7 +15,8 @@ from harness.catch_up import CatchUp
 from harness.verdict import Verdict, judge
 
 from chaos.cluster import Cluster
-from chaos.faults import Fault, Scene, faults_of
+from chaos.kinds import faults_of
+from chaos.scene import Fault, Scene
 from chaos.stream import Stream
 
 SAMPLE_SECONDS = 2.0

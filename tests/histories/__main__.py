@@ -8,6 +8,7 @@ made as small as possible, printed, and stored in a file for `--run`.
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from pathlib import Path
@@ -35,6 +36,8 @@ def main() -> int:
     parser.add_argument("--fresh", action="store_true", help="forget the results of earlier runs of this seed")
     parser.add_argument("--run", type=Path, help="a file with one history, which runs several times")
     chosen = parser.parse_args()
+    # So that an end by `kill` also stops the servers.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory(prefix="headrace-histories-") as directory:
         servers = Servers(Path(directory) / "stack")
         try:
