@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, SecretStr
 from pydantic.fields import FieldInfo
 
+from headrace_worker.secret_files import SUFFIX, is_secret
 from headrace_worker.settings import ENV_PREFIX, CommonSettings
 from headrace_worker.worker import SETTINGS_GROUP, worker_names
 
@@ -24,6 +25,10 @@ Every setting is an environment variable. `headrace up` writes the variables of 
 which every command reads; a variable of the environment itself takes precedence. After a wrong value a command or a
 worker ends with exit status 2 and one line, which names the variable and not its value. A `HEADRACE_` variable that
 nothing reads causes a warning with the most similar name of a setting.
+
+A secret can come from a file instead, as orchestrators mount them: its variable with `_FILE` at the end names the file.
+It is read when a process starts, and a line end after the secret is ignored. [connections.md](connections.md) says what
+to set for servers with TLS and accounts.
 
 A default of "none" means that the setting is off until it has a value. The commands `stores apply` and `search` read
 the settings of the store's worker; `topics apply`, `publish` and `wait` read the settings of every worker.
@@ -63,7 +68,8 @@ def row(variable: Variable, workers: set[str]) -> str:
     default, *others = (f"{', '.join(names)}: {value}" for value, names in variable.defaults.items())
     default = "<br>".join([default, *others]) if others else next(iter(variable.defaults))
     read_by = ", ".join(["every worker", *sorted(readers - workers)] if readers >= workers else sorted(readers))
-    about = f"{variable.described.description or ''}{accepted(variable.described)}"
+    secret = f"; `{variable.name}{SUFFIX}` names a file with it" if is_secret(variable.described) else ""
+    about = f"{variable.described.description or ''}{accepted(variable.described)}{secret}"
     return f"| `{variable.name}` | {default} | {read_by} | {about} |"
 
 

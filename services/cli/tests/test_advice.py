@@ -98,7 +98,8 @@ async def test_a_server_of_another_machine(
         (
             401,
             b'{"error": {"type": "security_exception", "reason": "missing credentials"}}',
-            "401 security_exception: check HEADRACE_ELASTICSEARCH__API_KEY",
+            "401 security_exception: check HEADRACE_ELASTICSEARCH__API_KEY, "
+            "or HEADRACE_ELASTICSEARCH__USERNAME and __PASSWORD",
         ),
         (
             403,

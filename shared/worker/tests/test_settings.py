@@ -2,10 +2,12 @@
 
 import json
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import BaseModel, SecretStr, TypeAdapter, ValidationError
+from pydantic_settings import SettingsError
 
 from headrace_clients.settings import PostgresSettings, QdrantSettings
 from headrace_elasticsearch.settings import ElasticsearchSettings
@@ -15,7 +17,13 @@ from headrace_worker.worker import SETTINGS_GROUP, known_variables
 SECRET = "s3cr3t-value-of-some-length"
 NESTED = [ElasticsearchSettings, KafkaSettings, PostgresSettings, QdrantSettings]
 CLASSES = [WorkerSettings, *[entry_point.load() for entry_point in entry_points(group=SETTINGS_GROUP)]]
-SECRETS = {"KAFKA__SASL_PASSWORD", "ELASTICSEARCH__API_KEY", "QDRANT__API_KEY", "POSTGRES__DSN", "CONSOLE__TOKEN"}
+SECRETS = {
+    "KAFKA__SASL_PASSWORD", "ELASTICSEARCH__API_KEY", "ELASTICSEARCH__PASSWORD", "QDRANT__API_KEY", "POSTGRES__DSN",
+    "CONSOLE__TOKEN",
+}  # fmt: skip
+VALUES = {"POSTGRES__DSN": f"postgresql://user:{SECRET}@db.example/headrace"}
+BESIDE = {"ELASTICSEARCH__PASSWORD": {"HEADRACE_ELASTICSEARCH__USERNAME": "user"}}
+"""What must be set beside a secret."""
 
 
 class PostgresHolder(WorkerSettings):
@@ -42,20 +50,91 @@ def secret_fields(settings: type[BaseModel], prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("settings", CLASSES, ids=lambda one: one.__name__)
 def test_no_settings_show_a_secret(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in secret_fields(settings):
-        monkeypatch.setenv(f"HEADRACE_{name}", SECRET)
-    made = settings()
-    dumped = TypeAdapter(dict[str, Any]).dump_json(made.model_dump())
-    shown = [repr(made), str(made), f"{made}", made.model_dump_json(), str(made.model_dump()), dumped.decode()]
-    assert not [text for text in shown if SECRET in text]
+        with monkeypatch.context() as environment:
+            for variable, value in {**BESIDE.get(name, {}), f"HEADRACE_{name}": VALUES.get(name, SECRET)}.items():
+                environment.setenv(variable, value)
+            made = settings()
+        dumped = TypeAdapter(dict[str, Any]).dump_json(made.model_dump())
+        shown = [repr(made), str(made), f"{made}", made.model_dump_json(), str(made.model_dump()), dumped.decode()]
+        assert not [text for text in shown if SECRET in text]
+
+
+@pytest.mark.parametrize("name", sorted(SECRETS))
+def test_every_secret_can_come_from_a_file(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    value = VALUES.get(name, SECRET)
+    file = tmp_path / "secret"
+    file.write_text(f"{value}\n")
+    for variable, beside in BESIDE.get(name, {}).items():
+        monkeypatch.setenv(variable, beside)
+    monkeypatch.setenv(f"HEADRACE_{name}_FILE", str(file))
+    readers = [settings for settings in CLASSES if name in secret_fields(settings)]
+    assert readers
+    assert f"HEADRACE_{name}_FILE" in known_variables()
+    for settings in readers:
+        read: Any = settings()
+        for step in name.lower().split("__"):
+            read = getattr(read, step)
+        assert read.get_secret_value() == value
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "No such file or directory"),
+        (b"", "is empty"),
+        (b"\r\n", "is empty"),
+        (b"\xff\xfe", "is not UTF-8"),
+    ],
+)
+def test_a_file_without_a_secret_is_named(
+    content: bytes | None, words: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "secret"
+    if content is not None:
+        file.write_bytes(content)
+    monkeypatch.setenv("HEADRACE_KAFKA__SASL_PASSWORD_FILE", str(file))
+    with pytest.raises(SettingsError, match=f"HEADRACE_KAFKA__SASL_PASSWORD_FILE: {file}: {words}"):
+        WorkerSettings()
+
+
+def test_a_secret_and_a_file_for_it_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text(SECRET)
+    monkeypatch.setenv("HEADRACE_KAFKA__SASL_PASSWORD_FILE", str(tmp_path / "secret"))
+    monkeypatch.setenv("HEADRACE_KAFKA__SASL_PASSWORD", SECRET)
+    with pytest.raises(SettingsError, match="are both set") as raised:
+        WorkerSettings()
+    assert SECRET not in str(raised.value)
+
+
+def test_a_file_for_a_setting_that_is_no_secret_is_unknown() -> None:
+    assert "HEADRACE_KAFKA__SASL_USERNAME_FILE" not in known_variables()
+
+
+def kafka_with(**values: Any) -> KafkaSettings:
+    return KafkaSettings.model_validate({"security_protocol": "SASL_SSL", **values})
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ({}, "SASL_SSL needs SASL_USERNAME and SASL_PASSWORD"),
+        ({"sasl_mechanism": "PLAIN", "sasl_username": "u"}, "needs SASL_USERNAME and SASL_PASSWORD"),
+        ({"sasl_mechanism": "OAUTHBEARER"}, "needs SASL_TOKEN_URL or SASL_TOKEN_FILE"),
+        ({"sasl_mechanism": "OAUTHBEARER", "sasl_token_url": "https://a/t"}, "the client id and its secret"),
+        ({"sasl_token_url": "https://user:pw@a/t"}, "put the credentials into their own settings"),
+        ({"security_protocol": "SSL", "ssl_ca_file": "/nowhere/ca.pem"}, "/nowhere/ca.pem: No such file"),
+        ({"security_protocol": "SSL", "ssl_ca_file": __file__}, "is not a PEM file of certificates"),
+        ({"security_protocol": "SSL", "ssl_cert_file": __file__}, "is not a PEM file of certificates"),
+    ],
+)
+def test_a_connection_to_kafka_that_cannot_be_made_is_refused_at_the_start(values: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValidationError, match=words):
+        kafka_with(**values)
 
 
 def test_every_secret_setting_has_a_secret_type() -> None:
     assert set().union(*map(secret_fields, CLASSES)) == SECRETS
-    suspicious = {
-        name
-        for name in known_variables()
-        if {"PASSWORD", "KEY", "DSN", "SECRET", "TOKEN"} & set(name.split("_")) and not name.endswith("_FILE")
-    }
+    suspicious = {name for name in known_variables() if name.endswith(("PASSWORD", "KEY", "DSN", "SECRET", "TOKEN"))}
     assert suspicious == {f"HEADRACE_{name}" for name in SECRETS}
 
 

@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import ClassVar
@@ -34,10 +34,14 @@ class Node:
 
 @dataclass(frozen=True)
 class Kafka:
+    """`properties`: further ones of the broker, which replace those here. `format_options`: of the first start."""
+
     name: str
     home: Path
     node: Node
     nodes: Sequence[Node]
+    properties: Mapping[str, object] = field(default_factory=dict)
+    format_options: Sequence[str] = ()
     port_names: ClassVar[tuple[str, ...]] = ("client", "controller")
     refuses_root: ClassVar[bool] = False
 
@@ -55,6 +59,7 @@ class Kafka:
         shutil.rmtree(fresh, ignore_errors=True)
         config = self._write("format.properties", self._properties(fresh))
         argv = [*self._java("-Xmx128m"), "kafka.tools.StorageTool", "format", "-t", CLUSTER, "-c", str(config)]
+        argv += self.format_options
         done = subprocess.run(argv, capture_output=True, text=True, env=base_environment(self.home), check=False)
         if done.returncode != 0:
             reason = (done.stderr or done.stdout).strip().splitlines()[-1:]
@@ -128,5 +133,6 @@ class Kafka:
             "log.cleaner.backoff.ms": 1000,
             "log.retention.check.interval.ms": 1000,
             "log.initial.task.delay.ms": 1000,
+            **self.properties,
         }
         return "".join(f"{name}={value}\n" for name, value in values.items())

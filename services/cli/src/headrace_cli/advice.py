@@ -15,21 +15,11 @@ ADDRESSES = {
     "triton": ("HEADRACE_TRITON__URL", "127.0.0.1:8001"),
 }
 """For each server the variable of its address, and the default of that variable."""
-CREDENTIALS = {
-    "kafka": "HEADRACE_KAFKA__SASL_USERNAME and HEADRACE_KAFKA__SASL_PASSWORD",
-    "elasticsearch": "HEADRACE_ELASTICSEARCH__API_KEY",
-    "qdrant": "HEADRACE_QDRANT__API_KEY",
-    "postgres": "the user and the password in HEADRACE_POSTGRES__DSN",
-}
 
 
 def advice(error: Unavailable) -> str | None:
-    """What to do about the error; None if only the server's own words help, as after a request that it refused."""
-    if error.kind == "unreachable" and error.store in ADDRESSES:
-        return unreachable(error.store)
-    if error.kind == "credentials" and error.store in CREDENTIALS:
-        return f"check {CREDENTIALS[error.store]}"
-    return None
+    """What to do about a server that cannot be reached; None after any other error, which says it itself."""
+    return unreachable(error.store) if error.kind == "unreachable" and error.store in ADDRESSES else None
 
 
 def unreachable(server: str) -> str:

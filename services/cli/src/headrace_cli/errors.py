@@ -1,5 +1,6 @@
 """Errors that a user can correct, each as one line with the action to take."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -29,10 +30,12 @@ def explained(error: Exception) -> Problem | None:
     """The lines and the status for an error; None if it is a fault of the program, which needs its traceback."""
     # Imported only after an error, so that the process of a worker does not import them.
     from aiokafka.errors import KafkaConnectionError, KafkaError
+    from pydantic_settings import SettingsError
 
     from headrace_cli.advice import advice, unreachable
     from headrace_cli.files.rows import UnreadableFile
     from headrace_cli.kafka_topics import TopicsDiffer
+    from headrace_clients.kafka_obstacle import obstacle
     from headrace_clients.topic_reader import UnknownTopic
     from headrace_local.errors import StackError
     from headrace_worker.settings import CommonSettings
@@ -49,9 +52,15 @@ def explained(error: Exception) -> Problem | None:
             return Problem([": ".join(filter(None, (_first_line(error), advice(error))))])
         case UnreadableFile():
             return Problem([str(error)], WRONG_CALL)
+        case SettingsError():
+            return Problem([f"a setting cannot be read: {error}"], WRONG_CALL)
         case KafkaConnectionError():
-            servers = CommonSettings().kafka.bootstrap_servers
-            return Problem([f"no Kafka at {servers}: {unreachable('kafka')}"])
+            kafka = CommonSettings().kafka
+            # aiokafka has only written to its log why there is no connection.
+            why = asyncio.run(obstacle(kafka))
+            if why is not None and why.kind != "unreachable":
+                return Problem([f"kafka: {why.detail}"])
+            return Problem([f"no Kafka at {kafka.bootstrap_servers}: {unreachable('kafka')}"])
         case KafkaError():
             return Problem([f"Kafka answered {type(error).__name__}: {_first_line(error)}"])
     return None

@@ -38,12 +38,18 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
     """A client that does not retry: the runtime retries, and reports which store is unavailable."""
     return MeasuredElasticsearch(
         settings.url,
-        api_key=settings.api_key.get_secret_value() if settings.api_key else None,
+        **_account(settings),
         request_timeout=settings.timeout,
         max_retries=0,
         retry_on_timeout=False,
         **_trust(settings),
     )
+
+
+def _account(settings: ElasticsearchSettings) -> dict[str, Any]:
+    if settings.username and settings.password:
+        return {"basic_auth": (settings.username, settings.password.get_secret_value())}
+    return {"api_key": settings.api_key.get_secret_value()} if settings.api_key else {}
 
 
 def _trust(settings: ElasticsearchSettings) -> dict[str, Any]:

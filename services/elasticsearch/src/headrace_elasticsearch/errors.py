@@ -7,14 +7,22 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from elastic_transport import TlsError
 from elasticsearch import ApiError, ConnectionTimeout, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_calls import counted
 from headrace_worker.store_names import StoreNames
+from headrace_worker.tls_faults import TlsSettings, tls_fault
 
 STORE = "elasticsearch"
+TLS = TlsSettings(
+    address="HEADRACE_ELASTICSEARCH__URL",
+    switch="whether it begins with https://",
+    authority="HEADRACE_ELASTICSEARCH__CA_FILE, or HEADRACE_ELASTICSEARCH__CA_FINGERPRINT",
+)
+CREDENTIALS = "HEADRACE_ELASTICSEARCH__API_KEY, or HEADRACE_ELASTICSEARCH__USERNAME and __PASSWORD"
 CONFLICT = 409
 TOO_LARGE = 413
 TIMED_OUT = 408
@@ -67,7 +75,10 @@ def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: b
         return rejected(kind, reason)
     suspect = status not in STATES_STATUS and kind not in STATES
     trouble: UnavailableKind = "overloaded" if status == OVERLOADED else "other"
-    return Unavailable(STORE, _state(status, kind, reason), suspect=suspect, kind=trouble)
+    detail = _state(status, kind, reason)
+    if kind == "security_exception":
+        trouble, detail = "credentials", detail + _sign_in(status)
+    return Unavailable(STORE, detail, suspect=suspect, kind=trouble)
 
 
 def request_error(error: ApiError | TransportError, size: int) -> Unavailable | BatchRejected:
@@ -113,10 +124,22 @@ def unavailable(error: ApiError | TransportError) -> Unavailable:
         if kind == "index_not_found_exception":
             detail += "; has `headrace stores apply` been run?"
         trouble: UnavailableKind = "overloaded" if status == OVERLOADED else "other"
-        trouble = "credentials" if status == 401 or kind == "security_exception" else trouble
+        if status == 401 or kind == "security_exception":
+            trouble, detail = "credentials", detail + _sign_in(status)
         return counted(STORE, Unavailable(STORE, detail, suspect=status not in STATES_STATUS, kind=trouble))
     failure = NoAnswer if isinstance(error, ConnectionTimeout) else Unavailable
+    if fault := tls_fault(error, TLS):
+        return counted(STORE, Unavailable(STORE, fault, kind="tls"))
+    if isinstance(error, TlsError):
+        # PinnedNode raises it, and its words say what to check.
+        return counted(STORE, Unavailable(STORE, str(error.message), kind="tls"))
     return counted(STORE, failure(STORE, type(error).__name__, kind="unreachable"))
+
+
+def _sign_in(status: int) -> str:
+    if status == 401:
+        return f": check {CREDENTIALS}"
+    return f": give the rights that are missing to the owner of {CREDENTIALS}"
 
 
 def rejected(kind: str, reason: str) -> Rejected:

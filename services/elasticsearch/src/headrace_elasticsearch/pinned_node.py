@@ -18,11 +18,14 @@ from typing import Any
 
 from cryptography.hazmat.primitives.serialization import Encoding
 from elastic_transport import AiohttpHttpNode, HttpHeaders, NodeConfig, TlsError
+from elastic_transport import ConnectionError as ConnectionFailed
 from elastic_transport.client_utils import DEFAULT, DefaultType
 from OpenSSL import SSL
 
 HANDSHAKE_SECONDS = 10.0
 CHUNK = 65_536
+SETTING = "HEADRACE_ELASTICSEARCH__CA_FINGERPRINT"
+ADDRESS = "HEADRACE_ELASTICSEARCH__URL"
 
 
 class PinnedNode(AiohttpHttpNode):
@@ -53,11 +56,12 @@ class PinnedNode(AiohttpHttpNode):
         for certificate in await certificate_chain(self.host, self.port):
             if hashlib.sha256(certificate).hexdigest() == self._fingerprint:
                 return certificate
-        raise TlsError(f"{self.base_url} sends no certificate with the fingerprint that is set")
+        raise TlsError(f"{self.base_url} sends no certificate of that fingerprint: check {SETTING}")
 
 
 async def certificate_chain(host: str, port: int) -> list[bytes]:
-    """Every certificate that a server sends in its handshake, DER, unverified. Raises TlsError.
+    """Every certificate that a server sends in its handshake, DER, unverified. Raises TlsError, and ConnectionError of
+    elastic_transport.
 
     pyOpenSSL makes the handshake, because Python's own `ssl` gives only the first certificate before Python 3.13.
     """
@@ -73,8 +77,10 @@ async def certificate_chain(host: str, port: int) -> list[bytes]:
                 await _handshake(connection, reader, writer)
             finally:
                 writer.close()
-    except (OSError, TimeoutError, SSL.Error) as error:
-        raise TlsError(f"no handshake with {host}:{port}: {type(error).__name__}") from None
+    except (OSError, TimeoutError) as error:
+        raise ConnectionFailed(f"{host}:{port}: {type(error).__name__}") from None
+    except SSL.Error as error:
+        raise TlsError(f"no handshake with {host}:{port} ({type(error).__name__}): check {ADDRESS}") from None
     chain = connection.get_peer_cert_chain(as_cryptography=True) or []
     return [certificate.public_bytes(Encoding.DER) for certificate in chain]
 
@@ -95,7 +101,7 @@ async def _handshake(connection: SSL.Connection, reader: asyncio.StreamReader, w
             writer.write(_to_send(connection))
             received = await reader.read(CHUNK)
             if not received:
-                raise ConnectionError from None
+                raise SSL.Error from None
             connection.bio_write(received)
         else:
             writer.write(_to_send(connection))

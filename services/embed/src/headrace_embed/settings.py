@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, Field
 
-from headrace_worker.settings import BatchSettings, CommonSettings, WorkerSettings
+from headrace_worker.settings import BatchSettings, CertificateFile, CommonSettings, WorkerSettings
 
 
 class TritonSettings(BaseModel):
@@ -15,8 +15,10 @@ class TritonSettings(BaseModel):
     model: str | None = Field(None, description="name of the model on the server; default: the id of the model")
     deadline: float = Field(30.0, gt=0, description="longest wait for one batch, seconds")
     tls: bool = Field(False, description="use TLS, with the authorities in ca_file or else the system's")
-    ca_file: str | None = Field(None, description="PEM file of the authorities to trust; default: the system's")
-    cert_file: str | None = Field(None, description="PEM file of the client's certificate")
+    ca_file: CertificateFile | None = Field(
+        None, description="PEM file of the authorities to trust; default: the system's"
+    )
+    cert_file: CertificateFile | None = Field(None, description="PEM file of the client's certificate")
     key_file: str | None = Field(None, description="PEM file of the client's key")
 
 

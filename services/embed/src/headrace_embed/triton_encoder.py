@@ -15,12 +15,19 @@ from headrace_embed.model_files import WEIGHTS, ModelFiles
 from headrace_embed.settings import TritonSettings
 from headrace_worker.stage import NoAnswer, Unavailable, UnavailableKind
 from headrace_worker.store_calls import CALL_SECONDS, counted
+from headrace_worker.tls_faults import TlsSettings, grpc_tls_fault
 
 STORE = "triton"
 WEIGHTS_PARAMETER = "weights_sha256"
 """The parameter in the model's configuration with the digest of the weights that the server runs."""
 
 KINDS: Mapping[str, UnavailableKind] = {"UNAVAILABLE": "unreachable", "RESOURCE_EXHAUSTED": "overloaded"}
+TLS = TlsSettings(
+    address="HEADRACE_TRITON__URL",
+    switch="HEADRACE_TRITON__TLS",
+    authority="HEADRACE_TRITON__CA_FILE",
+    certificate="HEADRACE_TRITON__CERT_FILE",
+)
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
 """gRPC's own back-off grows to two minutes, during which a restarted server would still be unavailable."""
 
@@ -85,6 +92,8 @@ class TritonEncoder:
         if status == "DEADLINE_EXCEEDED":
             return counted(STORE, NoAnswer(STORE, f"{status}: {error.message()}"))
         kind, suspect = KINDS.get(status, "other"), status in ("INTERNAL", "UNKNOWN")
+        if kind == "unreachable" and (fault := grpc_tls_fault(str(error.message()), TLS)):
+            return counted(STORE, Unavailable(STORE, fault, kind="tls"))
         return counted(STORE, Unavailable(STORE, f"{status}: {error.message()}", suspect=suspect, kind=kind))
 
 

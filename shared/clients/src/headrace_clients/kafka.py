@@ -9,17 +9,15 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from headrace_clients.header_names import read_any_header_name
+from headrace_clients.kafka_tokens import Tokens, notice_refused_tokens
 from headrace_schemas.topics import FRAMING_BYTES
-from headrace_worker.settings import KafkaSettings
+from headrace_worker.settings import KafkaSettings, load_client_certificate
 
 READ_COMMITTED: Final = "read_committed"
 
 
 def client_options(settings: KafkaSettings) -> dict[str, Any]:
-    """The options of every aiokafka client (consumer, producer, admin).
-
-    Raises ValueError if the connection needs a user and a password and they are not set.
-    """
+    """The options of every aiokafka client (consumer, producer, admin): the one place that says how to connect."""
     read_any_header_name()
     return {
         "bootstrap_servers": settings.bootstrap_servers.split(","),
@@ -73,20 +71,19 @@ def _security(settings: KafkaSettings) -> dict[str, Any]:
     }
     if not settings.security_protocol.startswith("SASL"):
         return options
-    if settings.sasl_username is None or settings.sasl_password is None:
-        raise ValueError(
-            f"HEADRACE_KAFKA__SECURITY_PROTOCOL={settings.security_protocol} needs HEADRACE_KAFKA__SASL_USERNAME "
-            "and HEADRACE_KAFKA__SASL_PASSWORD"
-        )
+    if settings.sasl_mechanism == "OAUTHBEARER":
+        notice_refused_tokens()
+        return options | {"sasl_mechanism": "OAUTHBEARER", "sasl_oauth_token_provider": Tokens(settings)}
+    password = settings.sasl_password
     return options | {
         "sasl_mechanism": settings.sasl_mechanism,
         "sasl_plain_username": settings.sasl_username,
-        "sasl_plain_password": settings.sasl_password.get_secret_value(),
+        "sasl_plain_password": password and password.get_secret_value(),
     }
 
 
 def _ssl_context(settings: KafkaSettings) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=settings.ssl_ca_file)
     if settings.ssl_cert_file:
-        context.load_cert_chain(settings.ssl_cert_file, settings.ssl_key_file)
+        load_client_certificate(context, settings.ssl_cert_file, settings.ssl_key_file)
     return context

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import re
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, TypeAlias
@@ -19,9 +18,6 @@ CLOSE_SECONDS = 5.0
 GONE_MS = 1000
 """How often the server looks whether the client is gone while a statement runs, milliseconds (PostgreSQL 14)."""
 
-HOST = r"(\[[^\]]*\]|[^:,/@?#]*)(:\d+)?"
-DSN = re.compile(rf"postgres(ql)?://([^@/?#]*@)?{HOST}(,{HOST})*(/[^#]*|\?[^#]*)?")
-
 
 def new_pool(
     settings: PostgresSettings,
@@ -33,10 +29,10 @@ def new_pool(
     """A pool, to be awaited once before use. It connects when a connection is acquired: the server may be down.
 
     `schema`: that of every table that a statement names without a schema. `session`: further settings of PostgreSQL for
-    each connection. Raises ValueError if the DSN is malformed.
+    each connection.
     """
     return asyncpg.create_pool(
-        checked_dsn(settings),
+        settings.dsn.get_secret_value(),
         min_size=0,
         max_size=connections,
         timeout=settings.timeout,
@@ -44,19 +40,6 @@ def new_pool(
         init=on_connect,
         server_settings={"search_path": schema, **session_settings(settings.timeout), **(session or {})},
     )
-
-
-def checked_dsn(settings: PostgresSettings) -> str:
-    """The DSN. Raises ValueError if it is malformed, without quoting it: asyncpg's own errors quote a part of the DSN,
-    which may be the password.
-    """
-    dsn = settings.dsn.get_secret_value()
-    if not DSN.fullmatch(dsn):
-        raise ValueError(
-            "HEADRACE_POSTGRES__DSN is not of the form postgresql://user:password@host:port/database"
-            " (percent-encode / ? # @ in a password)"
-        )
-    return dsn
 
 
 async def close_pool(pool: Pool) -> None:

@@ -11,6 +11,7 @@ import asyncpg
 
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_calls import CALL_SECONDS, Operation, counted
+from headrace_worker.tls_faults import TlsSettings, tls_fault
 
 STORE = "postgres"
 DATA_CLASSES = ("22", "23")
@@ -20,7 +21,19 @@ INTERNAL_CLASS = "XX"
 COPIED_COLUMN = re.compile(r"^COPY [^,]+, line \d+, column (\w+)")
 RESOURCES = "53"
 """The class of errors such as too many connections, a full disk, or no memory."""
-CREDENTIALS = ("28000", "28P01")
+DSN = "HEADRACE_POSTGRES__DSN"
+CREDENTIALS = {
+    "28000": f"check the user, the password and sslmode in {DSN}",
+    "28P01": f"check the user and the password in {DSN}",
+    "3D000": f"check the database in {DSN}",
+    "42501": f"grant it to the user in {DSN}",
+}
+"""What to do about a connection or a statement that the server does not allow."""
+TLS = TlsSettings(
+    address=DSN, switch="sslmode in it", authority=f"sslrootcert in {DSN}", certificate=f"sslcert in {DSN}"
+)
+REFUSES_TLS = "rejected SSL upgrade"
+"""In asyncpg's error about a server without TLS; asyncpg has no class for it."""
 CANCELED = "57014"
 """query_canceled: of the time limit of a statement, or of an operator."""
 NOT_PREPARED = ("3F000", "42P01", "42703", "42704")
@@ -40,10 +53,20 @@ def postgres_errors(operation: Operation | None = None) -> Iterator[None]:
     except TimeoutError as error:
         raise counted(STORE, NoAnswer(STORE, "no answer in time", kind="unreachable")) from error
     except OSError as error:
-        detail = f"cannot be reached: {error.strerror or type(error).__name__}"
-        raise counted(STORE, Unavailable(STORE, detail, kind="unreachable")) from error
+        raise counted(STORE, _not_connected(error)) from error
+    except asyncpg.ClientConfigurationError as error:
+        detail = f"the connection cannot be made: check sslmode, sslrootcert and the other options in {DSN}"
+        raise counted(STORE, Unavailable(STORE, detail)) from error
     except asyncpg.InterfaceError as error:
         raise counted(STORE, Unavailable(STORE, f"the connection failed: {type(error).__name__}")) from error
+
+
+def _not_connected(error: OSError) -> Unavailable:
+    if fault := tls_fault(error, TLS):
+        return Unavailable(STORE, fault, kind="tls")
+    if REFUSES_TLS in str(error):
+        return Unavailable(STORE, f"the server has no TLS: check sslmode in {DSN}, or switch TLS on", kind="tls")
+    return Unavailable(STORE, f"cannot be reached: {error.strerror or type(error).__name__}", kind="unreachable")
 
 
 def _meaning(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
@@ -54,7 +77,8 @@ def _meaning(error: asyncpg.PostgresError) -> BatchRejected | Unavailable:
         return NoAnswer(STORE, f"{code} {error.args[0]}")
     hint = "; has `headrace stores apply` been run?" if code in NOT_PREPARED else ""
     kind: UnavailableKind = "overloaded" if code.startswith(RESOURCES) else "other"
-    kind = "credentials" if code in CREDENTIALS else kind
+    if code in CREDENTIALS:
+        kind, hint = "credentials", f": {CREDENTIALS[code]}"
     return Unavailable(STORE, f"{code} {error.args[0]}{hint}", suspect=code.startswith(INTERNAL_CLASS), kind=kind)
 
 

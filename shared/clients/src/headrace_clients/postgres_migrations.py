@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import asyncpg
 
-from headrace_clients.postgres import Connection, checked_dsn
+from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_clients.settings import PostgresSettings
 
@@ -49,7 +49,7 @@ async def migrate(
     """
     with postgres_errors():
         connection = await asyncpg.connect(
-            checked_dsn(settings),
+            settings.dsn.get_secret_value(),
             timeout=settings.timeout,
             command_timeout=LONGEST_MIGRATION,
             server_settings={"search_path": schema},

@@ -1,9 +1,11 @@
 """Qdrant as the workers use it: the connection, the ids of points, the fence of a write, and what an error means."""
 
+import ssl
 import uuid
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -21,6 +23,7 @@ from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_calls import CALL_SECONDS, Operation, counted
 from headrace_worker.store_names import StoreNames
+from headrace_worker.tls_faults import TlsSettings, grpc_tls_fault, tls_fault
 
 STORE = "qdrant"
 VECTOR = "dense"
@@ -38,6 +41,12 @@ REFUSED_CODE: dict[grpc.StatusCode, DeadReason] = {
 }
 """The same over gRPC. The server's gRPC library answers OUT_OF_RANGE to a message above its size limit."""
 STATUS_KINDS: Mapping[int, UnavailableKind] = {401: "credentials", 403: "credentials", 429: "overloaded"}
+CREDENTIALS = ": check HEADRACE_QDRANT__API_KEY"
+TLS = TlsSettings(
+    address="HEADRACE_QDRANT__URL",
+    switch="whether it begins with https://",
+    authority="HEADRACE_QDRANT__CA_FILE",
+)
 BROKEN_CODES = (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNKNOWN)
 CALL_KINDS: Mapping[grpc.StatusCode, UnavailableKind] = {
     grpc.StatusCode.UNAVAILABLE: "unreachable",
@@ -68,9 +77,20 @@ def connect(settings: QdrantSettings) -> AsyncQdrantClient:
         timeout=settings.timeout,
         check_compatibility=False,
         limits=httpx.Limits(keepalive_expiry=IDLE_SECONDS),
+        **_trust(settings),
     )
     client.http.client.add_middleware(_freed)
     return client
+
+
+def _trust(settings: QdrantSettings) -> dict[str, Any]:
+    """The authorities of the settings, for REST and for gRPC; without a setting, the public ones of the client."""
+    if settings.ca_file is None:
+        return {}
+    return {
+        "verify": ssl.create_default_context(cafile=settings.ca_file),
+        "grpc_options": {"root_certificates": Path(settings.ca_file).read_bytes()},
+    }
 
 
 def collection_of(kind: Kind, names: StoreNames) -> str:
@@ -155,8 +175,9 @@ def _response_error(error: UnexpectedResponse) -> BatchRejected | Unavailable:
     status, message = error.status_code or 0, _message(error.content)
     if reason := REFUSED_STATUS.get(status):
         return BatchRejected(_rejected(reason, str(status), message, error))
-    detail = f"{status} {message or error.reason_phrase}{_hint(status == 404)}"
-    return Unavailable(STORE, detail, suspect=status == 500, kind=STATUS_KINDS.get(status, "other"))
+    kind = STATUS_KINDS.get(status, "other")
+    detail = f"{status} {message or error.reason_phrase}{_hint(status == 404)}{CREDENTIALS * (kind == 'credentials')}"
+    return Unavailable(STORE, detail, suspect=status == 500, kind=kind)
 
 
 def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
@@ -167,9 +188,12 @@ def _call_error(error: grpc.RpcError) -> BatchRejected | Unavailable:
         return BatchRejected(_rejected(reason, code.name, message, error))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return NoAnswer(STORE, f"{code.name} {message}", kind=CALL_KINDS.get(code, "other"))
+    kind = CALL_KINDS.get(code, "other")
+    if kind == "unreachable" and (fault := grpc_tls_fault(message, TLS)):
+        return Unavailable(STORE, fault, kind="tls")
     missing = code is grpc.StatusCode.NOT_FOUND
-    detail = f"{code.name} {message}{_hint(missing)}"
-    return Unavailable(STORE, detail, suspect=code in BROKEN_CODES, kind=CALL_KINDS.get(code, "other"))
+    detail = f"{code.name} {message}{_hint(missing)}{CREDENTIALS * (kind == 'credentials')}"
+    return Unavailable(STORE, detail, suspect=code in BROKEN_CODES, kind=kind)
 
 
 def _rejected(reason: DeadReason, code: str, message: str, error: Exception) -> Rejected:
@@ -194,4 +218,6 @@ def _no_response(source: Exception) -> Unavailable:
         return Unavailable(STORE, "the response is not Qdrant's")
     if isinstance(source, httpx.ReadTimeout):
         return NoAnswer(STORE, "no answer in time", kind="unreachable")
+    if fault := tls_fault(source, TLS):
+        return Unavailable(STORE, fault, kind="tls")
     return Unavailable(STORE, f"cannot be reached: {type(source).__name__}", kind="unreachable")

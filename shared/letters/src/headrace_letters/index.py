@@ -8,7 +8,7 @@ from typing import Any
 
 from aiokafka import TopicPartition
 
-from headrace_clients.postgres import Connection, Pool, checked_dsn, close_pool, new_pool, transaction
+from headrace_clients.postgres import Connection, Pool, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
 from headrace_clients.postgres_migrations import migrate
 from headrace_clients.settings import PostgresSettings
@@ -73,7 +73,7 @@ async def open_index(settings: IndexSettings) -> AsyncIterator["LetterIndex"]:
 class LetterIndex:
     """Each method raises Unavailable if PostgreSQL does not answer or `headrace stores apply` has not been run.
 
-    The constructor does not connect. It raises ValueError if it cannot read the DSN.
+    The constructor does not connect.
     """
 
     def __init__(
@@ -84,7 +84,6 @@ class LetterIndex:
         replaying_for: timedelta = REPLAYING_FOR,
         connections: int = 4,
     ) -> None:
-        checked_dsn(settings)
         self._settings = settings
         self._schema = schema
         self._replaying_for = replaying_for

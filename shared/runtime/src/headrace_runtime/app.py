@@ -221,7 +221,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
             stack.push_async_callback(cancelled, asyncio.create_task(pauses.run()))
             ready = asyncio.create_task(log_when_ready([group.health for group in groups]))
             stack.push_async_callback(cancelled, ready)
-            await consume_with(broker, consumers)
+            await consume_with(broker, consumers, settings.kafka)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])
             yield
         log.info("worker_stopped")

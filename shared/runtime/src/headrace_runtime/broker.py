@@ -3,6 +3,7 @@
 All of it is FastStream's public interface, except `consume_with`.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
@@ -10,15 +11,16 @@ from functools import partial
 from typing import Any, Protocol
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker, KafkaMessage
-from faststream.security import BaseSecurity, SASLPlaintext, SASLScram256, SASLScram512
 
 from headrace_clients.copy_address import assignors
 from headrace_clients.kafka import READ_COMMITTED, client_options
+from headrace_clients.kafka_obstacle import obstacle
 from headrace_runtime.consumer import PartitionConsumer
 from headrace_runtime.decoder import KafkaRecord
-from headrace_worker.settings import WorkerSettings
+from headrace_worker.settings import KafkaSettings, WorkerSettings
 
 MAX_POLL_INTERVAL_MS = 300_000
 FETCH_BYTES = 16 * 2**20
@@ -26,7 +28,8 @@ FETCH_BYTES = 16 * 2**20
 GRACE_SECONDS = 9.0
 """How long a worker may take to finish its batch after SIGTERM; a supervisor usually allows 10 s."""
 METADATA_MAX_AGE_MS = 300_000
-SASL = {"PLAIN": SASLPlaintext, "SCRAM-SHA-256": SASLScram256, "SCRAM-SHA-512": SASLScram512}
+CHECK_SECONDS = 2.0
+"""Within which brokers answer a check, or else a new connection finds out why they do not."""
 NEW_TOPICS_WITHIN_MS = 30_000
 """After this time a consumer that subscribes by a pattern reads a new topic."""
 
@@ -41,11 +44,8 @@ class Path(Protocol):
 
 def worker_broker(worker: str, settings: WorkerSettings, *, new_topics: bool = False) -> KafkaBroker:
     """The broker of a worker. It only consumes. `new_topics`: whether a subscriber waits for topics still to come."""
-    options = client_options(settings.kafka)
     return KafkaBroker(
-        options["bootstrap_servers"],
         consumer_only=True,
-        security=_security(options),
         client_id=f"headrace-{worker}",
         allow_auto_create_topics=False,
         metadata_max_age_ms=NEW_TOPICS_WITHIN_MS if new_topics else METADATA_MAX_AGE_MS,
@@ -69,7 +69,7 @@ def subscribe(
     settings: WorkerSettings,
 ) -> Callable[[], Awaitable[object]]:
     """Gives each batch of the topics, or of all topics that match `pattern`, to the path and commits it if the path
-    returns. Returns a check of Kafka: `PartitionConsumer.check`, once there is a consumer.
+    returns. Returns a check of Kafka: one small request, once there is a consumer. It raises Unavailable or KafkaError.
     """
     session_timeout_ms = int(settings.kafka.session_timeout * 1000)
     subscriber = broker.subscriber(
@@ -91,36 +91,40 @@ def subscribe(
     subscriber(path.handle)
 
     async def check() -> None:
-        if isinstance(subscriber.consumer, PartitionConsumer):
-            await subscriber.consumer.check()
+        if not isinstance(subscriber.consumer, PartitionConsumer):
+            return
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await subscriber.consumer.check()
+        except (KafkaError, OSError, TimeoutError):
+            # aiokafka raises the same error whatever is wrong with a connection.
+            if (why := await obstacle(settings.kafka)) is not None:
+                raise why from None
+            raise
 
     return check
 
 
-async def consume_with(broker: KafkaBroker, consumers: Mapping[str, Callable[..., PartitionConsumer]]) -> None:
+async def consume_with(
+    broker: KafkaBroker, consumers: Mapping[str, Callable[..., PartitionConsumer]], settings: KafkaSettings
+) -> None:
     """Makes the subscribers consume with PartitionConsumers. `consumers`: consumer group to the maker of its consumer.
 
     FastStream has no public way to choose the consumer's class: this replaces the function that its subscribers call
-    when they start, `config.builder`, which `connect` has set to AIOKafkaConsumer with the connection's options.
+    when they start, `config.builder`, which `connect` has set to AIOKafkaConsumer with its options. How to connect to
+    Kafka is not among these: it comes from the same place as for every other client.
     """
     await broker.connect()
     config = broker.config.broker_config
     assert isinstance(config.builder, partial)
-    options = config.builder.keywords
+    connection = client_options(settings)
+    client_id = config.builder.keywords["client_id"]
+    options = config.builder.keywords | connection | {"client_id": client_id}
 
     def build(*, group_id: str, **subscriber_options: Any) -> PartitionConsumer:
         return consumers[group_id](group_id=group_id, **options | subscriber_options)
 
     config.builder = build
-
-
-def _security(options: Mapping[str, Any]) -> BaseSecurity:
-    """FastStream's description of the security in the options of an aiokafka client."""
-    connection = {"ssl_context": options["ssl_context"], "use_ssl": options["security_protocol"].endswith("SSL")}
-    if "sasl_mechanism" not in options:
-        return BaseSecurity(**connection)
-    user = {"username": options["sasl_plain_username"], "password": options["sasl_plain_password"]}
-    return SASL[options["sasl_mechanism"]](**user, **connection)
 
 
 async def _parsed(

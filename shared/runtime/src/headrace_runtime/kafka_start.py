@@ -66,7 +66,7 @@ class KafkaStart:
 
     async def _check(self, group: str, topics: Sequence[str]) -> None:
         if (why := await obstacle(self._settings)) is not None:
-            raise Unavailable("kafka", why)
+            raise why
         try:
             if topics:
                 await partitions_of(self._settings, topics)

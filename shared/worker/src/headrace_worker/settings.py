@@ -1,18 +1,56 @@
 """Settings from the environment: prefix `HEADRACE_`, nested by `__`, secrets kept out of every repr."""
 
 import difflib
+import ssl
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import AfterValidator, BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from headrace_schemas.topics import DEFAULT_PREFIX, Topics
 from headrace_worker.model_catalogue import catalogue_model
+from headrace_worker.secret_files import SUFFIX, SecretFiles, secret_paths
 from headrace_worker.store_names import StoreNames, checked_namespace
 
 ENV_PREFIX = "HEADRACE_"
+
+
+def _without_credentials(url: str) -> str:
+    if "@" in urlsplit(url).netloc:
+        raise ValueError("a URL appears in logs and errors: put the credentials into their own settings")
+    return url
+
+
+Url = Annotated[str, AfterValidator(_without_credentials)]
+
+
+def with_certificates(path: str) -> str:
+    """The path. Raises ValueError unless the file has certificates."""
+    try:
+        ssl.create_default_context(cafile=path)
+    except ssl.SSLError:
+        raise ValueError(f"{path}: is not a PEM file of certificates") from None
+    except OSError as error:
+        raise ValueError(f"{path}: {error.strerror}") from None
+    return path
+
+
+CertificateFile = Annotated[str, AfterValidator(with_certificates)]
+"""The path of a PEM file with certificates."""
+
+
+def load_client_certificate(context: ssl.SSLContext, certificate: str, key: str | None) -> None:
+    """Raises ValueError if the files cannot be read. OpenSSL would ask the terminal for the password of a key."""
+    try:
+        context.load_cert_chain(certificate, key, password="")
+    except ssl.SSLError:
+        raise ValueError(
+            f"{certificate} and {key or 'the key in it'} are not a certificate in PEM and its key without a password"
+        ) from None
+    except OSError as error:
+        raise ValueError(f"{certificate} or {key}: {error.strerror}") from None
 
 
 class KafkaSettings(BaseModel):
@@ -24,13 +62,29 @@ class KafkaSettings(BaseModel):
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
         "PLAINTEXT", description="security protocol, named as in Kafka's own clients"
     )
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER"] = Field(
         "SCRAM-SHA-512", description="SASL mechanism, with SASL_PLAINTEXT or SASL_SSL"
     )
-    sasl_username: str | None = Field(None, description="user, with SASL_PLAINTEXT or SASL_SSL")
-    sasl_password: SecretStr | None = Field(None, description="password, with SASL_PLAINTEXT or SASL_SSL")
-    ssl_ca_file: str | None = Field(None, description="PEM file of the authorities to trust; default: the system's")
-    ssl_cert_file: str | None = Field(None, description="PEM file of the client's certificate")
+    sasl_username: str | None = Field(
+        None, description="user, with SASL_PLAINTEXT or SASL_SSL; the client id, with SASL_TOKEN_URL"
+    )
+    sasl_password: SecretStr | None = Field(
+        None, description="password, with SASL_PLAINTEXT or SASL_SSL; the client secret, with SASL_TOKEN_URL"
+    )
+    sasl_token_url: Url | None = Field(
+        None, description="URL where an OAuth 2 server gives tokens for the client id and secret, with OAUTHBEARER"
+    )
+    sasl_token_scope: str | None = Field(None, description="scope to ask of SASL_TOKEN_URL; default: the server's")
+    sasl_token_file: str | None = Field(
+        None, description="file with the token, instead of SASL_TOKEN_URL; read again for each connection"
+    )
+    sasl_token_extensions: str = Field(
+        "", description="SASL extensions to send with the token: name=value, separated by commas"
+    )
+    ssl_ca_file: CertificateFile | None = Field(
+        None, description="PEM file of the authorities to trust; default: the system's"
+    )
+    ssl_cert_file: CertificateFile | None = Field(None, description="PEM file of the client's certificate")
     ssl_key_file: str | None = Field(None, description="PEM file of the client's key")
     session_timeout: float = Field(
         45.0, ge=6, description="seconds without a heartbeat until a consumer's partitions go to another"
@@ -44,14 +98,25 @@ class KafkaSettings(BaseModel):
         description="largest value of a source record, unpacked, bytes; records of derived topics have twice as much",
     )
 
+    @model_validator(mode="after")
+    def _signs_in(self) -> Self:
+        if not self.security_protocol.startswith("SASL"):
+            return self
+        user = self.sasl_username is not None and self.sasl_password is not None
+        if self.sasl_mechanism == "OAUTHBEARER":
+            if (self.sasl_token_url is None) == (self.sasl_token_file is None):
+                raise ValueError("OAUTHBEARER needs SASL_TOKEN_URL or SASL_TOKEN_FILE, and not both")
+            if self.sasl_token_url and not user:
+                raise ValueError("SASL_TOKEN_URL needs SASL_USERNAME and SASL_PASSWORD: the client id and its secret")
+        elif not user:
+            raise ValueError(f"{self.security_protocol} needs SASL_USERNAME and SASL_PASSWORD")
+        return self
 
-def _without_credentials(url: str) -> str:
-    if "@" in urlsplit(url).netloc:
-        raise ValueError("a URL appears in logs and errors: put the credentials into their own settings")
-    return url
-
-
-Url = Annotated[str, AfterValidator(_without_credentials)]
+    @model_validator(mode="after")
+    def _client_certificate_can_be_read(self) -> Self:
+        if self.ssl_cert_file:
+            load_client_certificate(ssl.create_default_context(), self.ssl_cert_file, self.ssl_key_file)
+        return self
 
 
 class HttpSettings(BaseModel):
@@ -140,6 +205,18 @@ class CommonSettings(BaseSettings):
         "minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id of the model in the model catalogue"
     )
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The arguments, the environment, and the files that it names for secrets."""
+        return init_settings, env_settings, SecretFiles(settings_cls)
+
     @property
     def topics(self) -> Topics:
         """The names of the topics, with this prefix and model."""
@@ -190,6 +267,11 @@ def variable_names(settings: type[BaseModel], prefix: str = ENV_PREFIX) -> Itera
             yield from variable_names(nested, f"{prefix}{name.upper()}__")
         else:
             yield f"{prefix}{name.upper()}"
+
+
+def secret_file_names(settings: type[BaseModel]) -> Iterator[str]:
+    """The variables that name a file with a secret of a settings class."""
+    return (f"{ENV_PREFIX}{'__'.join(path).upper()}{SUFFIX}" for path in secret_paths(settings))
 
 
 def unknown_variables(environ: Mapping[str, str], known: Iterable[str]) -> list[str]:

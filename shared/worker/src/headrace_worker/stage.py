@@ -95,7 +95,7 @@ class Rejected:
     words: str = field(default="", compare=False)
 
 
-UnavailableKind = Literal["unreachable", "credentials", "overloaded", "other"]
+UnavailableKind = Literal["unreachable", "tls", "credentials", "overloaded", "other"]
 
 
 class Unavailable(Exception):
@@ -103,8 +103,8 @@ class Unavailable(Exception):
 
     If it is raised, it is about the whole batch; if it is returned as an outcome, about one change. `suspect`: the
     store answered with an internal error (a 500), so a single change of the batch may be its cause. `kind`: whether the
-    store could not be reached, refused the credentials, or has too much to do; the advice for an operator and the
-    metric of failed calls depend on it.
+    store could not be reached, has no certificate that is trusted, refused the credentials, or has too much to do; the
+    advice for an operator and the metric of failed calls depend on it.
     """
 
     def __init__(self, store: str, detail: str, *, suspect: bool = False, kind: UnavailableKind = "other") -> None:

@@ -20,7 +20,7 @@ CALL_SECONDS = Histogram(
     registry=None,
 )
 ERRORS = Counter("headrace_store_errors", "Failed calls of a store", ["store", "kind"], registry=None)
-"""Kinds: unreachable, credentials, timeout, overloaded, rejected, other."""
+"""Kinds: unreachable, tls, credentials, timeout, overloaded, rejected, other."""
 
 F = TypeVar("F", bound=Unavailable | BatchRejected)
 

@@ -12,7 +12,13 @@ from typing import Any, Literal
 from prometheus_client.registry import Collector
 
 from headrace_worker.scan import Scan
-from headrace_worker.settings import CommonSettings, ProcessSettings, WorkerSettings, variable_names
+from headrace_worker.settings import (
+    CommonSettings,
+    ProcessSettings,
+    WorkerSettings,
+    secret_file_names,
+    variable_names,
+)
 from headrace_worker.stage import RawStage, Record, Stage
 from headrace_worker.store import LinkStore, Store, Tables
 
@@ -160,5 +166,5 @@ def load_observer(name: str) -> Observer | None:
 
 def known_variables() -> set[str]:
     """Every environment variable that an installed worker reads."""
-    classes = [entry_point.load() for entry_point in entry_points(group=SETTINGS_GROUP)]
-    return {name for settings in [WorkerSettings, *classes] for name in variable_names(settings)}
+    classes = [WorkerSettings, *(entry_point.load() for entry_point in entry_points(group=SETTINGS_GROUP))]
+    return {name for settings in classes for name in (*variable_names(settings), *secret_file_names(settings))}
