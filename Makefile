@@ -12,7 +12,7 @@ READY := $(VENV)/.ready
 # If the user's environment forbids Python to write bytecode, each start of a process compiles everything it imports.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup prerequisites browser demo test test-long histories chaos mutants mutants-deciders check check-dashboards format bench bench-freshness lock clean
+.PHONY: help setup prerequisites browser demo test test-long histories chaos mutants mutants-deciders fuzz check check-dashboards format bench bench-freshness lock clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ mutants: setup ## Weaken each guarantee in a copy, and show that the tests fail
 
 mutants-deciders: setup ## Mutate every line of the pure functions that decide, with cosmic-ray
 	PYTHONPATH=tests $(BIN)/python -m mutation.deciders $(ARGS)
+
+fuzz: setup ## Try hostile records and files, ARGS="--minutes 10"
+	PYTHONPATH=tests $(BIN)/python -m fuzz $(ARGS)
 
 check: setup ## Lint, format, types and the direction of imports
 	$(BIN)/ruff check .
