@@ -5,6 +5,9 @@ import ssl
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import grpc  # type: ignore[import-untyped]
 
 NEW_KEY = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes"
 
@@ -44,6 +47,13 @@ class Authority:
         pem = self.home / f"{name}.pem"
         pem.write_text((self.home / f"{name}.crt").read_text() + (self.home / f"{name}.key").read_text())
         return pem
+
+    def grpc_credentials(self, name: str, days: int = 30) -> Any:
+        """For a gRPC server with such a certificate."""
+        self.sign(name, days=days)
+        return grpc.ssl_server_credentials(
+            [((self.home / f"{name}.key").read_bytes(), (self.home / f"{name}.crt").read_bytes())]
+        )
 
     def server_context(self, name: str, host: str = "IP:127.0.0.1", days: int = 30) -> ssl.SSLContext:
         """For a server with such a certificate."""

@@ -3,6 +3,8 @@
 import base64
 import json
 import logging
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from harness.authority import Authority
 from harness.live_workers import readiness, running
 from harness.memory import MemoryStage, memory_worker
+from harness.processes import inherited
 from harness.records import eventually, product, publish, read_all
 from harness.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
 
@@ -107,6 +110,26 @@ async def test_what_is_wrong_is_one_line_that_names_the_setting(kafka: SecuredKa
         assert (found.kind, words in found.detail) == (kind, True), found
         assert "\n" not in found.detail
         assert WRONG not in repr(found) + str(found)
+
+
+def test_a_command_with_a_wrong_password_says_so_in_one_line(kafka: SecuredKafka, tmp_path: Path) -> None:
+    (tmp_path / "password").write_text(f"{WRONG}\n")
+    environment = {
+        "HEADRACE_KAFKA__BOOTSTRAP_SERVERS": kafka.sasl,
+        "HEADRACE_KAFKA__SECURITY_PROTOCOL": "SASL_SSL",
+        "HEADRACE_KAFKA__SSL_CA_FILE": str(kafka.authority.file),
+        "HEADRACE_KAFKA__SASL_USERNAME": USER,
+        "HEADRACE_KAFKA__SASL_PASSWORD_FILE": str(tmp_path / "password"),
+    }
+    line = [sys.executable, "-m", "headrace_cli", "topics", "apply"]
+    done = subprocess.run(
+        line, env=inherited() | environment, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"headrace: kafka: Kafka at {kafka.sasl} refuses the credentials: check HEADRACE_KAFKA__SASL_USERNAME and "
+        "HEADRACE_KAFKA__SASL_PASSWORD"
+    ]
 
 
 async def test_a_worker_waits_for_a_token_that_is_renewed_and_loses_nothing(

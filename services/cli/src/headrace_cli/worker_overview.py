@@ -15,6 +15,7 @@ from headrace_cli.worker_measures import Measures, delays_of, lag_seconds, measu
 from headrace_cli.worker_states import WorkerState, worker_states
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions, unread
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
+from headrace_clients.kafka_obstacle import obstacle
 from headrace_clients.kafka_offsets import NO_ANSWER, KafkaOffsets, open_offsets
 from headrace_clients.topic_graph import levels
 from headrace_clients.topic_reader import UnknownTopic
@@ -52,7 +53,12 @@ def read_workers(settings: CommonSettings) -> Workers | str:
     """The workers, or why nothing is known of them. It takes a second, in which it measures the rates."""
     try:
         return asyncio.run(_read(settings))
-    except (*NO_ANSWER, UnknownTopic) as error:
+    except UnknownTopic as error:
+        return f"Kafka at {settings.kafka.bootstrap_servers}: {error}"
+    except NO_ANSWER as error:
+        why = asyncio.run(obstacle(settings.kafka))
+        if why is not None and why.kind != "unreachable":
+            return why.detail
         return f"Kafka at {settings.kafka.bootstrap_servers}: {error or type(error).__name__}"
 
 

@@ -14,6 +14,7 @@ from starlette.middleware.body_limit import RequestBodyLimitMiddleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from headrace_clients.kafka_obstacle import obstacle
 from headrace_console.backend import Backend, open_backend
 from headrace_console.console_metrics import ConsoleMetrics
 from headrace_console.guard.admission import Admission
@@ -50,7 +51,7 @@ def create_app(
 
     application = FastAPI(lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     options, state = settings.console, application.state
-    state.options, state.token = options, Token(token)
+    state.options, state.token, state.kafka = options, Token(token), settings.kafka
     state.sessions = Sessions(options.session_hours * 3600)
     # Browsers send a cookie to every port of a host. Without the port in its name, the operators of two consoles on one
     # machine would sign each other out.
@@ -93,7 +94,9 @@ def _explain_errors(application: FastAPI) -> None:
         return _problem(request, 503, f"{error}. The page works again when it answers.")
 
     async def no_kafka(request: Request, error: Exception) -> Response:
-        return _problem(request, 503, f"Kafka does not answer ({type(error).__name__}).")
+        why = await obstacle(request.app.state.kafka)
+        words = why.detail if why is not None else f"Kafka does not answer ({type(error).__name__})"
+        return _problem(request, 503, f"{words}. The page works again when it answers.")
 
     async def fault(request: Request, error: Exception) -> Response:
         return _problem(request, 500, "This is an error in the console. See its log.")

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodecError
 
 from headrace_clients.kafka import consumer_options
+from headrace_clients.kafka_obstacle import obstacle
 from headrace_letters.failure_report import failure_report, headers_of
 from headrace_letters.letter import Letter, is_record_of
 from headrace_letters.plain_record import PlainRecord
@@ -170,6 +171,9 @@ async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterRea
             await consumer.start()
     except (KafkaError, OSError) as error:
         await consumer.stop()
+        why = await obstacle(settings)
+        if why is not None and why.kind != "unreachable":
+            raise why from error
         raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}", kind="unreachable") from error
     try:
         yield LetterReader(consumer, 2 * settings.max_record_bytes)

@@ -62,8 +62,9 @@ class Pauses:
 
     async def _follow(self) -> None:
         partitions = await partitions_of(self._settings.kafka, [self._settings.topics.pauses])
-        options = consumer_options(self._settings.kafka)
-        consumer = AIOKafkaConsumer(**options, auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_MS)
+        consumer = AIOKafkaConsumer(
+            **consumer_options(self._settings.kafka), auto_offset_reset="earliest", fetch_max_wait_ms=FETCH_MS
+        )
         consumer.assign(partitions)
         try:
             await consumer.start()

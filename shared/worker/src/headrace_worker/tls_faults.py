@@ -9,9 +9,9 @@ HOST_NAME_CODES = (62, 64)
 """OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH (openssl/x509_vfy.h)."""
 DATE_CODES = (9, 10)
 """X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
-IN_GRPC = re.compile(
-    r"CERTIFICATE_VERIFY_FAILED: ([\w ]{1,80})|(Hostname Verification Check failed)|SSL_ERROR|[Ss][Ss][Ll] handshake"
-)
+GRPC_CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED: ([\w -]{1,80})")
+GRPC_HOST_NAME = "Hostname Verification Check failed"
+GRPC_HANDSHAKE = re.compile(r"SSL_ERROR|\b(tls|ssl) handshake", re.I)
 """What gRPC's own TLS says in the details of a call."""
 EXPIRED = "certificate has expired"
 
@@ -43,15 +43,12 @@ def tls_fault(error: BaseException, settings: TlsSettings) -> str | None:
 
 def grpc_tls_fault(details: str, settings: TlsSettings) -> str | None:
     """What the details of a gRPC call say of TLS; None if they say nothing."""
-    found = IN_GRPC.search(details)
-    if found is None:
-        return None
-    if found[2]:
-        return _not_accepted("another host name", HOST_NAME_CODES[0], settings)
-    if found[1]:
+    if found := GRPC_CERTIFICATE.search(details):
         why = found[1].strip().lower()
         return _not_accepted(why, DATE_CODES[1] if EXPIRED in why else 0, settings)
-    return _no_tls("", settings)
+    if GRPC_HOST_NAME in details:
+        return _not_accepted("another host name", HOST_NAME_CODES[0], settings)
+    return _no_tls("", settings) if GRPC_HANDSHAKE.search(details) else None
 
 
 def _not_accepted(why: str, code: int, settings: TlsSettings) -> str:
