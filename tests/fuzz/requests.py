@@ -25,9 +25,11 @@ NEVER_ENDS = "/events"
 
 def routes_of(application: Any) -> list[tuple[str, str]]:
     """The method and the path of each route."""
+    parts = [part.original_router for part in application.routes if hasattr(part, "original_router")]
     found = {
         (method, route.path)
-        for route in application.routes
+        for part in parts
+        for route in part.routes
         for method in getattr(route, "methods", None) or ()
         if method in ("GET", "POST") and not route.path.endswith(NEVER_ENDS) and "sign" not in route.path
     }

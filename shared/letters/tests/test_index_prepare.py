@@ -4,9 +4,7 @@ import asyncio
 
 import pytest
 from harness.letters import letter
-from pydantic import SecretStr
 
-from headrace_clients.settings import PostgresSettings
 from headrace_letters.index import LetterIndex
 from headrace_letters.index_settings import IndexSettings
 from headrace_letters.selection import EVERYTHING
@@ -33,10 +31,3 @@ async def test_an_error_about_missing_tables_names_the_command_that_creates_them
         with pytest.raises(Unavailable, match="headrace stores apply"):
             await call
     await index.close()
-
-
-def test_a_dsn_that_cannot_be_read_is_refused_at_once_and_is_not_repeated() -> None:
-    settings = PostgresSettings(dsn=SecretStr("postgresql://me:hunter2#x@127.0.0.1/db"))
-    with pytest.raises(ValueError, match="HEADRACE_POSTGRES__DSN") as raised:
-        LetterIndex(settings, "headrace")
-    assert "hunter2" not in str(raised.value)

@@ -7,9 +7,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError, RecordListTooLargeError
 
 from headrace_clients.kafka import max_message_bytes, producer
+from headrace_clients.kafka_obstacle import obstacle
 from headrace_worker.settings import KafkaSettings
 from headrace_worker.stage import Output, Unavailable
 
@@ -105,7 +106,14 @@ class Publisher:
         # Concurrent calls share one producer: the first call starts it.
         async with self._starting:
             if self._producer is None:
-                self._producer = await _start(self._producer_of())
+                client = self._producer_of()
+                try:
+                    self._producer = await _start(client)
+                except BaseException as error:
+                    await _stop(client)
+                    # aiokafka raises the same error whatever is wrong with a connection.
+                    why = await obstacle(self._settings) if isinstance(error, KafkaConnectionError) else None
+                    raise why or error from None
             return self._producer
 
     def _producer_of(self, **options: Any) -> AIOKafkaProducer:
