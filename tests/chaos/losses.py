@@ -12,26 +12,27 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from aiokafka.structs import OffsetAndMetadata
 from elasticsearch import AsyncElasticsearch
-from qdrant_client import AsyncQdrantClient, models
+from qdrant_client import AsyncQdrantClient
 
 from chaos.cluster import Cluster
 from chaos.scene import Scene, stopped
 from headrace_clients.kafka import client_options
 from headrace_clients.qdrant import collection_of, connect
 from headrace_schemas.topics import SOURCE_NAMES
+from headrace_worker.worker import load_worker
 
 
 async def empty_elasticsearch(scene: Scene) -> str:
-    """The index of a kind loses its documents; then Elasticsearch's worker reads the source topics again."""
+    """The index of a kind is lost; a new one is filled from the source topics."""
     kind = scene.random.choice(list(SOURCE_NAMES))
     index = SOURCE_NAMES[kind]
     async with AsyncElasticsearch(scene.cluster.direct["HEADRACE_ELASTICSEARCH__URL"]) as client:
         (physical,) = list(await client.indices.get_alias(name=index))
-        answer = await client.delete_by_query(
-            index=physical, query={"match_all": {}}, conflicts="proceed", refresh=True, wait_for_completion=True
-        )
+        count = (await client.count(index=physical))["count"]
+        await client.indices.delete(index=physical)
+    await scene.cluster.run("stores", "apply")
     await read_again(scene.cluster, "elasticsearch")
-    return f"Elasticsearch lost {answer['deleted']:,} {index}"
+    return f"Elasticsearch lost {count:,} {index}"
 
 
 async def empty_postgres(scene: Scene) -> str:
@@ -54,15 +55,16 @@ async def empty_postgres(scene: Scene) -> str:
 
 
 async def empty_qdrant(scene: Scene) -> str:
-    """A collection loses its points; then embed reads the source topics again."""
+    """The collection of a kind is lost; a new one is filled from the source topics, through embed."""
     kind = scene.random.choice(list(SOURCE_NAMES))
     client: AsyncQdrantClient = connect(scene.cluster.settings_of("qdrant").qdrant)
     try:
         collection = collection_of(kind, scene.cluster.settings.names)
         count = (await client.count(collection)).count
-        await client.delete(collection, models.FilterSelector(filter=models.Filter(must=[])), wait=True)
+        await client.delete_collection(collection)
     finally:
         await client.close()
+    await scene.cluster.run("stores", "apply")
     await read_again(scene.cluster, "embed")
     return f"Qdrant lost {count:,} {SOURCE_NAMES[kind]}"
 
@@ -91,7 +93,7 @@ async def read_again(cluster: Cluster, worker: str) -> None:
     """Stops every copy of the worker, sets its group back to the start of the source topics, and starts them."""
     await asyncio.gather(*(stopped(copy) for copy in cluster.copies_of(worker)))
     settings = cluster.settings
-    consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=settings.topic_prefix + worker)
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=load_worker(worker).group(settings))
     partitions = [
         TopicPartition(settings.topics.source(kind), number)
         for kind in SOURCE_NAMES

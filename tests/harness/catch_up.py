@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from headrace_link.log_ends import LogEnds
 from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
+from headrace_worker.worker import load_worker
 
-POLL_SECONDS = 0.2
+POLL_SECONDS = 0.4
 
 Wave = tuple[Sequence[str], Sequence[str]]
-"""Groups, without their prefix, and the topics that they read."""
+"""Workers, or `link.receipts` for the listener of link, and the topics that they read."""
 
 
 def waves(settings: CommonSettings) -> list[Wave]:
@@ -29,6 +30,12 @@ def waves(settings: CommonSettings) -> list[Wave]:
         (["elasticsearch", "pgvector"], [topics.product_links]),
         (["dead_letters"], [topics.receipts]),
     ]
+
+
+def group_of(settings: CommonSettings, name: str) -> str:
+    """The consumer group of a worker, or of its listener."""
+    worker = load_worker(name.partition(".")[0])
+    return worker.listener_group(settings) if "." in name else worker.group(settings)
 
 
 class CatchUp:
@@ -61,7 +68,7 @@ class CatchUp:
         try:
             for group, of_group in read.items():
                 ends = {end: offset for topic in of_group for end, offset in (await self._ends.of_topic(topic)).items()}
-                found[group] = await self._ends.left(self._settings.topic_prefix + group, ends)
+                found[group] = await self._ends.left(group_of(self._settings, group), ends)
         except Unavailable:
             return None
         return found
@@ -81,7 +88,7 @@ class CatchUp:
                 if ends is None:
                     found = [await self._ends.of_topic(topic) for topic in topics]
                     ends = {partition: end for of_topic in found for partition, end in of_topic.items()}
-                if not any([await self._ends.left(self._settings.topic_prefix + group, ends) for group in groups]):
+                if not any([await self._ends.left(group_of(self._settings, group), ends) for group in groups]):
                     return
             except Unavailable:
                 pass
