@@ -9,9 +9,7 @@ import typer
 from headrace_cli.dead.selection_options import actor_name
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.output import print_json, screen
-from headrace_clients.kafka import producer
-from headrace_clients.topic_reader import partitions_of
-from headrace_schemas.headers import schema_pair
+from headrace_clients.pauses import publish_pause
 from headrace_schemas.pauses import Pause
 from headrace_worker.settings import CommonSettings
 from headrace_worker.worker import worker_names
@@ -31,18 +29,10 @@ def change(worker: str, *, paused: bool, reason: str, actor: str | None, as_json
     if worker not in worker_names():
         raise CommandError(f"there is no worker {worker!r}; installed are: {', '.join(worker_names())}", WRONG_CALL)
     record = Pause(worker=worker, paused=paused, actor=actor_name(actor), reason=reason, at=datetime.now(UTC))
-    asyncio.run(_publish(CommonSettings(), record))
+    asyncio.run(publish_pause(CommonSettings(), record))
     if as_json:
         print_json({"worker": worker, "paused": paused})
     elif paused:
         screen().print(f"{worker} takes no further record; `headrace status` shows it as paused", markup=False)
     else:
         screen().print(f"{worker} goes on", markup=False)
-
-
-async def _publish(settings: CommonSettings, record: Pause) -> None:
-    topic = settings.topics.pauses
-    await partitions_of(settings.kafka, [topic])
-    async with producer(settings.kafka) as client:
-        value = record.model_dump_json().encode()
-        await client.send_and_wait(topic, value, record.worker.encode(), headers=[schema_pair(record)])

@@ -1,5 +1,6 @@
 """The worker `elasticsearch`: changes from the source topics, and link sets, into their indices."""
 
+from headrace_elasticsearch.beside import open_beside
 from headrace_elasticsearch.scan import ElasticsearchScan
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_elasticsearch.stage import open_stage
@@ -24,5 +25,6 @@ worker = Worker(
     store=open_store,
     links=open_store,
     takes_canary=True,
+    beside=open_beside,
     scan=ElasticsearchScan,
 )

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import VECTOR, collection_of, point_id, qdrant_errors
+from headrace_clients.qdrant import VECTOR, current_collection, point_id, qdrant_errors
 from headrace_link.link_set import SHOWN, LinkSet, Neighbour, content_key
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.fields import Kind
@@ -47,8 +47,8 @@ class Catalogue:
 
     def __init__(self, client: AsyncQdrantClient, names: StoreNames, k: int, min_score: float) -> None:
         self._client = client
-        self._products = collection_of("product", names)
-        self._keywords = collection_of("keyword", names)
+        self._products = current_collection("product", names)
+        self._keywords = current_collection("keyword", names)
         self._k = k
         self._min_score = min_score
 

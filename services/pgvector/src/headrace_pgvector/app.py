@@ -1,5 +1,6 @@
 """The worker `pgvector`: changes with vectors, and link sets, into PostgreSQL."""
 
+from headrace_pgvector.beside import open_beside
 from headrace_pgvector.scan import PgvectorScan
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.stage import open_stage
@@ -26,5 +27,6 @@ worker = Worker(
     store=PgvectorStore,
     links=PgvectorStore,
     takes_canary=True,
+    beside=open_beside,
     scan=PgvectorScan,
 )

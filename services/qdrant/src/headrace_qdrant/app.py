@@ -1,5 +1,6 @@
 """The worker `qdrant`: changes with vectors into Qdrant."""
 
+from headrace_qdrant.beside import open_beside
 from headrace_qdrant.scan import QdrantScan
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.stage import open_stage
@@ -22,5 +23,6 @@ worker = Worker(
     store=open_store,
     database="qdrant",
     takes_canary=True,
+    beside=open_beside,
     scan=QdrantScan,
 )

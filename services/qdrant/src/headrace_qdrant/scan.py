@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from qdrant_client import models
 
-from headrace_clients.qdrant import VECTOR, collection_of, connect, point_id, qdrant_errors
+from headrace_clients.qdrant import VECTOR, connect, current_collection, point_id, qdrant_errors
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.store import entity_fields
 from headrace_schemas.canary import CANARY_ID
@@ -27,7 +27,7 @@ class QdrantScan:
 
     def __init__(self, settings: QdrantWorkerSettings) -> None:
         self._client = connect(settings.qdrant)
-        self._collections = {kind: collection_of(kind, settings.names) for kind in SOURCE_NAMES}
+        self._collections = {kind: current_collection(kind, settings.names) for kind in SOURCE_NAMES}
 
     def key(self, id: str) -> bytes:
         return point_id(id).encode()

@@ -11,8 +11,8 @@ from headrace_clients.qdrant import (
     STORE,
     VECTOR,
     check_completed,
-    collection_of,
     connect,
+    current_collection,
     point_id,
     qdrant_errors,
     vector_size,
@@ -60,7 +60,7 @@ class QdrantStage:
     def __init__(self, client: AsyncQdrantClient, names: StoreNames) -> None:
         self._client = client
         self._model = names.model
-        self._collections = {kind: collection_of(kind, names) for kind in SOURCE_NAMES}
+        self._collections = {kind: current_collection(kind, names) for kind in SOURCE_NAMES}
         self._dimensions: dict[Kind, int] = {}
         self._slots = asyncio.Semaphore(IN_FLIGHT)
 

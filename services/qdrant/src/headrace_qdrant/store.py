@@ -5,7 +5,7 @@ from typing import Any
 
 from qdrant_client import AsyncQdrantClient, models
 
-from headrace_clients.qdrant import VECTOR, collection_of, connect, point_id, qdrant_errors
+from headrace_clients.qdrant import VECTOR, collection_of, connect, current_collection, point_id, qdrant_errors
 from headrace_clients.qdrant_collections import (
     WrongCollection,
     aliased_collection,
@@ -21,6 +21,7 @@ from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.store import Hit, Query, Stored
+from headrace_worker.store_names import model_in
 
 PAGE = 1000
 """Points of one request of a scan."""
@@ -38,7 +39,7 @@ class QdrantStore:
     def __init__(self, client: AsyncQdrantClient, settings: QdrantWorkerSettings) -> None:
         self._client = client
         self._settings = settings
-        self._collections = {kind: collection_of(kind, settings.names) for kind in SOURCE_NAMES}
+        self._collections = {kind: current_collection(kind, settings.names) for kind in SOURCE_NAMES}
         self._aliases = {kind: settings.names.public(name) for kind, name in SOURCE_NAMES.items()}
 
     async def prepare(self) -> list[str]:
@@ -52,13 +53,14 @@ class QdrantStore:
     async def serve(self) -> list[str]:
         with qdrant_errors():
             moved = [
-                await move_alias(self._client, alias, self._collections[kind]) for kind, alias in self._aliases.items()
+                await move_alias(self._client, alias, await self._physical(kind))
+                for kind, alias in self._aliases.items()
             ]
         return [line for lines in moved for line in lines]
 
     async def other_model(self) -> str | None:
         with qdrant_errors():
-            return await other_model(self._client, self._aliases["product"], self._collections["product"])
+            return await other_model(self._client, self._aliases["product"], await self._physical("product"))
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is searchable at once."""
@@ -143,19 +145,25 @@ class QdrantStore:
 
     async def _create_missing(self, kind: Kind) -> list[str]:
         """Creates the collection, its payload indexes and its alias where they are missing; one line for each."""
-        collection = self._collections[kind]
+        collection = await self._physical(kind)
         vectors = models.VectorParams(size=self._settings.vector_size, distance=models.Distance.COSINE)
         indexes = {"deleted": models.PayloadSchemaType.BOOL, ID_FIELDS[kind]: models.PayloadSchemaType.KEYWORD}
         return [
             *await create_collection(self._client, collection, VECTOR, vectors, self._settings.qdrant),
             *await create_indexes(self._client, collection, indexes),
+            *await create_alias(self._client, self._collections[kind], collection),
             *await create_alias(self._client, self._aliases[kind], collection),
         ]
 
+    async def _physical(self, kind: Kind) -> str:
+        """The collection behind the alias of the workers; the name of the first one without an alias."""
+        aliased = await aliased_collection(self._client, self._collections[kind])
+        return aliased or collection_of(kind, self._settings.names)
+
     async def _check_alias(self, kind: Kind) -> None:
-        alias, wanted = self._aliases[kind], self._collections[kind]
+        alias = self._aliases[kind]
         aliased = await aliased_collection(self._client, alias)
-        if aliased not in (None, wanted):
+        if aliased is not None and model_in(aliased) != self._settings.model:
             raise WrongCollection(
                 f"the alias {alias} points to {aliased}, which is not of model {self._settings.model}: "
                 "set HEADRACE_MODEL to the model of that collection, or move the alias"

@@ -94,8 +94,15 @@ def _trust(settings: QdrantSettings) -> dict[str, Any]:
 
 
 def collection_of(kind: Kind, names: StoreNames) -> str:
-    """The physical collection of a kind."""
+    """The physical collection of a kind, until `headrace rebuild` makes another one."""
     return names.of_model(SOURCE_NAMES[kind])
+
+
+def current_collection(kind: Kind, names: StoreNames) -> str:
+    """The alias of the physical collection of a kind, through which workers read and write; `headrace rebuild` moves
+    it.
+    """
+    return f"{collection_of(kind, names)}__current"
 
 
 @lru_cache(maxsize=8192)

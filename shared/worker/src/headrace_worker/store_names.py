@@ -38,7 +38,7 @@ class StoreNames:
 
 def model_in(name: str) -> str | None:
     """The model id in the name of an object of one model; None if the name has none."""
-    return name.partition("__")[2] or None
+    return name.partition("__")[2].partition("__")[0] or None
 
 
 def checked_namespace(namespace: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from prometheus_client.registry import Collector
 
+from headrace_worker.beside import Beside
 from headrace_worker.scan import Scan
 from headrace_worker.settings import (
     CommonSettings,
@@ -75,6 +76,7 @@ class Worker:
     (`headrace_schemas.canary`); a worker that knows nothing of it never gets it. `by_model`: its consumer groups are
     those of the model, because the workers of two models read the same topics. `scan`: opens the ordered scan of the
     products and keywords, by which the store is compared with the topics; a store without one is not compared.
+    `beside`: opens a second set of the objects of its store, for a rebuild.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Worker:
     takes_canary: bool = False
     by_model: bool = False
     scan: Callable[[Any], Scan] | None = None
+    beside: Callable[[Any], Beside] | None = None
 
     def group(self, settings: CommonSettings) -> str:
         """The name of its consumer group."""

@@ -1,0 +1,108 @@
+"""A second set of indices, which `headrace rebuild` fills beside the set in use."""
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+
+from headrace_elasticsearch.client import connect
+from headrace_elasticsearch.errors import STORE, unavailable
+from headrace_elasticsearch.indices import Indices, indices
+from headrace_elasticsearch.preparation import prepare, write_index
+from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
+from headrace_worker.beside import State, generation_of, of_generation
+from headrace_worker.stage import Unavailable
+
+
+def open_beside(settings: ElasticsearchWorkerSettings) -> "ElasticsearchBeside":
+    """Both sets, with their client; the server may be down."""
+    return ElasticsearchBeside(connect(settings.elasticsearch), settings)
+
+
+class ElasticsearchBeside:
+    """The aliases decide which set is in use, for searches and for writes."""
+
+    def __init__(self, client: AsyncElasticsearch, settings: ElasticsearchWorkerSettings) -> None:
+        self._client = client
+        self._settings = settings
+
+    async def state(self) -> State:
+        async with _answering():
+            current = await self._current()
+            if await self._existing(current + 1):
+                return "building"
+            return "switched" if current > 1 and await self._existing(current - 1) else "none"
+
+    async def target(self) -> ElasticsearchWorkerSettings:
+        async with _answering():
+            return self._of(await self._current() + 1)
+
+    async def create(self) -> list[str]:
+        async with _answering():
+            of_target = self._indices(await self._current() + 1)
+            return [line for index in of_target.values() for line in await prepare(self._client, index)]
+
+    async def switch(self) -> list[str]:
+        """All aliases in one request. A public alias that leads to another model stays there."""
+        async with _answering():
+            target = self._indices(await self._current() + 1)
+            actions: list[dict[str, Any]] = []
+            for kind, index in self._indices(1).items():
+                former, new = await self._physical(index.alias), target[kind].physical
+                aliases = [index.alias]
+                if index.public is not None and await write_index(self._client, index.public) in (None, former):
+                    aliases.append(index.public)
+                for alias in aliases:
+                    actions.append({"remove": {"index": former, "alias": alias, "must_exist": False}})
+                    actions.append({"add": {"index": new, "alias": alias, **index.alias_settings}})
+            await self._client.indices.update_aliases(actions=actions)
+        return [f"alias {one['add']['alias']} on {one['add']['index']}" for one in actions if "add" in one]
+
+    async def drop_new(self) -> list[str]:
+        async with _answering():
+            return await self._drop(await self._current() + 1)
+
+    async def drop_old(self) -> list[str]:
+        async with _answering():
+            return await self._drop(await self._current() - 1)
+
+    async def close(self) -> None:
+        await self._client.close()
+
+    async def _drop(self, number: int) -> list[str]:
+        existing = await self._existing(number)
+        for physical in existing:
+            await self._client.options(ignore_status=404).indices.delete(index=physical)
+        return [f"index {physical} removed" for physical in existing]
+
+    async def _existing(self, number: int) -> list[str]:
+        """An early release named the index of link sets without a model: it is removed with those of its set."""
+        of_set = self._indices(number).values()
+        names = [*(index.physical for index in of_set), *(f"{index.public}-v1" for index in of_set if index.public)]
+        return [name for name in names if await self._client.indices.exists(index=name)]
+
+    async def _physical(self, alias: str) -> str:
+        physical = await write_index(self._client, alias)
+        if physical is None:
+            raise Unavailable(STORE, f"there is no alias {alias}: create it with `headrace stores apply`")
+        return physical
+
+    async def _current(self) -> int:
+        return generation_of(await self._physical(self._indices(1)["product"].alias))
+
+    def _indices(self, number: int) -> Indices:
+        return indices(self._of(number).names, self._settings.elasticsearch.analyzer)
+
+    def _of(self, number: int) -> ElasticsearchWorkerSettings:
+        found: ElasticsearchWorkerSettings = of_generation(self._settings, number)
+        return found
+
+
+@asynccontextmanager
+async def _answering() -> AsyncGenerator[None]:
+    """Turns every failure of a request into Unavailable."""
+    try:
+        yield
+    except (ApiError, TransportError) as error:
+        raise unavailable(error) from None
