@@ -270,3 +270,12 @@ def test_a_worker_that_does_not_take_the_canary_ignores_it_whatever_it_contains(
         Ignored(record, "product") for record in (canary, deleted, damaged)
     ]
     assert change(kafka_record(product("p1", 7)), unaware).version == change(canary).version == 7
+
+
+@pytest.mark.parametrize(("model", "ignored"), [(b"minilm", False), (b"other", True), (None, False)])
+def test_a_link_set_of_another_model_is_ignored(model: bytes | None, ignored: bool) -> None:
+    links = ProductLinks(product_id="a", version=1, title="A")
+    named = [] if model is None else [(headers.MODEL, model)]
+    record = kafka_record(links.model_dump_json().encode(), b"a", topic="links", headers=named)
+    found = Decoder({"links": ProductLinks}, REPLAY_TOPIC, model="minilm").decode(record)
+    assert isinstance(found, Ignored if ignored else Decoded)

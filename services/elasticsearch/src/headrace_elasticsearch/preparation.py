@@ -8,6 +8,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 from headrace_elasticsearch.errors import STORE, error_type
 from headrace_elasticsearch.indices import Index
 from headrace_worker.stage import Unavailable
+from headrace_worker.store import InUse
 from headrace_worker.store_names import model_in
 
 # One replica if there is a second node. With one node there is none, so that the index is green.
@@ -54,6 +55,17 @@ async def other_model(client: AsyncElasticsearch, index: Index) -> str | None:
         return None
     aliases = (await client.indices.get_alias(index=physical)).body[physical]["aliases"]
     return next((model_in(name) for name in aliases if name.startswith(f"{index.public}__")), None)
+
+
+async def drop_model(client: AsyncElasticsearch, index: Index) -> list[str]:
+    """Removes the index of one model. Raises InUse."""
+    physical = await write_index(client, index.alias)
+    if physical is None:
+        return []
+    if index.public and await write_index(client, index.public) == physical:
+        raise InUse(f"the alias {index.public} leads to {physical}")
+    await client.indices.delete(index=physical)
+    return [f"index {physical} removed"]
 
 
 async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:

@@ -11,7 +11,7 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
-from headrace_elasticsearch.preparation import other_model, prepare, serve, write_index
+from headrace_elasticsearch.preparation import drop_model, other_model, prepare, serve, write_index
 from headrace_elasticsearch.queries import (
     by_score_of,
     canary,
@@ -54,6 +54,10 @@ class ElasticsearchStore:
     async def other_model(self) -> str | None:
         async with _answering():
             return await other_model(self._client, self._indices["product_links"])
+
+    async def drop_model(self) -> list[str]:
+        async with _answering():
+            return await drop_model(self._client, self._indices["product_links"])
 
     async def refresh(self) -> None:
         """Makes every acknowledged write visible to a search."""

@@ -78,7 +78,9 @@ async def open_access(settings: LinkSettings) -> AsyncIterator[Access]:
 def link_stage(settings: LinkSettings, access: Access) -> LinkStage:
     """The stage of requests. A process has one: what its reads cover is kept in memory."""
     coverage = Coverage(access.ends)
-    topic = ProductLinksTopic(settings.topics.product_links, 2 * settings.kafka.max_record_bytes, access.publish)
+    topic = ProductLinksTopic(
+        settings.topics.product_links, settings.model, 2 * settings.kafka.max_record_bytes, access.publish
+    )
     sweeps = Sweeps(
         access.catalogue,
         access.queries,

@@ -16,8 +16,9 @@ SHOWN_IF_TOO_LARGE = (SHOWN, Shown(1000, 100), Shown(100, 20))
 class ProductLinksTopic:
     """Makes and publishes records of link sets. `max_bytes`: of the largest record that the topic accepts."""
 
-    def __init__(self, name: str, max_bytes: int, publish: Publish) -> None:
+    def __init__(self, name: str, model: str, max_bytes: int, publish: Publish) -> None:
         self._name = name
+        self._model = model
         self._max_bytes = max_bytes
         self._publish = publish
 
@@ -27,7 +28,7 @@ class ProductLinksTopic:
         `carried`: of the request that the set answers.
         """
         for shown in SHOWN_IF_TOO_LARGE:
-            output = records.links(self._name, links.published(version, shown), carried)
+            output = records.links(self._name, links.published(version, shown), self._model, carried)
             if len(output.key) + len(output.value) <= self._max_bytes:
                 return output
         size = len(output.key) + len(output.value)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, PrivateAttr
 
 from headrace_runtime.trace_context import TraceContext, parsed, trace_headers
 from headrace_schemas.fields import MAX_VERSION, RecordKind
-from headrace_schemas.headers import OCCURRED_AT, PUBLISHED_AT, schema_pair
+from headrace_schemas.headers import MODEL, OCCURRED_AT, PUBLISHED_AT, schema_pair
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.stage import Arrival, Output
@@ -143,9 +143,9 @@ def sweep(
     return _output(topic, marker.id, marker, carried, also_from)
 
 
-def links(topic: str, links: ProductLinks, carried: Carried = ()) -> Output:
-    """The record of a link set. `carried`: of the request that it answers."""
-    return _output(topic, links.product_id, links, carried)
+def links(topic: str, links: ProductLinks, model: str, carried: Carried = ()) -> Output:
+    """The record of a link set of this model. `carried`: of the request that it answers."""
+    return _output(topic, links.product_id, links, ((MODEL, model.encode()), *carried))
 
 
 def _output(

@@ -3,12 +3,13 @@
 The migrations create the tables without a model, as earlier releases wrote them. The first model takes them over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from headrace_clients.postgres import Connection
 from headrace_clients.postgres_errors import STORE
 from headrace_pgvector.links import LINKS, SETS, LinkTables
 from headrace_schemas.canary import CANARY_ID
+from headrace_worker.store import InUse
 from headrace_worker.store_names import model_in
 
 KIND = "SELECT relkind FROM pg_class WHERE oid = to_regclass(quote_ident($1))"
@@ -68,6 +69,19 @@ async def other_model(connection: Connection, tables: LinkTables) -> str | None:
         return None
     shown = await connection.fetchval(SHOWN, SETS)
     return model_in(shown) if shown else None
+
+
+async def drop_tables(connection: Connection, tables: LinkTables, vectors: Sequence[str]) -> list[str]:
+    """Removes the tables of a model's link sets and these tables of its vectors. Raises InUse."""
+    for public, of_model in names(tables).items():
+        if await connection.fetchval(SHOWN, public) == of_model:
+            raise InUse(f"the view {public} shows {of_model}")
+    dropped = []
+    for table in (*names(tables).values(), *vectors):
+        if await connection.fetchval(KIND, table) == TABLE:
+            await connection.execute(f'DROP TABLE "{table}"')
+            dropped.append(f"{STORE}: table {table} removed")
+    return dropped
 
 
 def names(tables: LinkTables) -> Mapping[str, str]:

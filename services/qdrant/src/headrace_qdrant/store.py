@@ -12,6 +12,7 @@ from headrace_clients.qdrant_collections import (
     create_alias,
     create_collection,
     create_indexes,
+    drop_collections,
     move_alias,
     other_model,
 )
@@ -61,6 +62,11 @@ class QdrantStore:
     async def other_model(self) -> str | None:
         with qdrant_errors():
             return await other_model(self._client, self._aliases["product"], await self._physical("product"))
+
+    async def drop_model(self) -> list[str]:
+        with qdrant_errors():
+            collections = {alias: await self._physical(kind) for kind, alias in self._aliases.items()}
+            return await drop_collections(self._client, collections)
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is searchable at once."""

@@ -14,7 +14,7 @@ from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.forget_records import in_turn
 from headrace_runtime.stopping import Stopping
 from headrace_schemas.fields import RecordKind
-from headrace_worker.settings import WorkerSettings
+from headrace_worker.settings import CommonSettings, WorkerSettings
 from headrace_worker.stage import Stage, Unavailable
 
 POLL_RECORDS = 500
@@ -87,7 +87,7 @@ async def open_feed(settings: WorkerSettings, group: str, inputs: Mapping[str, t
     """`inputs`: topic to the model of its records. Raises UnknownTopic."""
     partitions = await partitions_of(settings.kafka, inputs)
     limit = settings.kafka.max_record_bytes
-    decoder = Decoder(inputs, "", on_null="ignore", accept_newer=True, max_record_bytes=limit)
+    decoder = Decoder(inputs, "", on_null="ignore", accept_newer=True, max_record_bytes=limit, model=settings.model)
     consumer = _consumer(settings, group)
     consumer.assign(partitions)
     await consumer.start()
@@ -97,7 +97,7 @@ async def open_feed(settings: WorkerSettings, group: str, inputs: Mapping[str, t
         await consumer.stop()
 
 
-async def begin_anew(settings: WorkerSettings, group: str, topics: Sequence[str]) -> None:
+async def begin_anew(settings: CommonSettings, group: str, topics: Sequence[str]) -> None:
     """Sets the group to the first records that the topics have."""
     partitions = await partitions_of(settings.kafka, topics)
     consumer = _consumer(settings, group)
@@ -109,7 +109,7 @@ async def begin_anew(settings: WorkerSettings, group: str, topics: Sequence[str]
         await consumer.stop()
 
 
-def _consumer(settings: WorkerSettings, group: str) -> AIOKafkaConsumer:
+def _consumer(settings: CommonSettings, group: str) -> AIOKafkaConsumer:
     return AIOKafkaConsumer(
         **consumer_options(settings.kafka),
         group_id=group,

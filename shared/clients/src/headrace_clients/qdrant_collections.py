@@ -6,6 +6,7 @@ from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import check_completed, vector_size
 from headrace_clients.settings import QdrantSettings
+from headrace_worker.store import InUse
 from headrace_worker.store_names import model_in
 
 
@@ -63,6 +64,19 @@ async def other_model(client: AsyncQdrantClient, alias: str, collection: str) ->
         return None
     aliased = await aliased_collection(client, alias)
     return model_in(aliased) if aliased else None
+
+
+async def drop_collections(client: AsyncQdrantClient, collections: Mapping[str, str]) -> list[str]:
+    """Removes each collection that exists. `collections`: the public alias to the collection. Raises InUse."""
+    for alias, collection in collections.items():
+        if await aliased_collection(client, alias) == collection:
+            raise InUse(f"the alias {alias} leads to {collection}")
+    dropped = []
+    for collection in collections.values():
+        if await client.collection_exists(collection):
+            await client.delete_collection(collection)
+            dropped.append(f"collection {collection} removed")
+    return dropped
 
 
 async def aliased_collection(client: AsyncQdrantClient, alias: str) -> str | None:

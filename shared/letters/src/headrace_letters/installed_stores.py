@@ -41,6 +41,7 @@ class ReplayTarget:
             self.replay_topic,
             on_null=settings.null_without_version,
             max_record_bytes=settings.kafka.max_record_bytes,
+            model=settings.model,
         )
 
 

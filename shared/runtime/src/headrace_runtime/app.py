@@ -126,6 +126,7 @@ class Paths:
             accept_newer=settings.breaker.allow_rejects,
             max_record_bytes=max_record_bytes,
             without_canary=not self._worker.takes_canary,
+            model=settings.model,
         )
         results = ResultPublisher(
             worker, settings.topics, self._publisher, max_record_bytes=max_record_bytes, receipts=group.receipts

@@ -13,6 +13,7 @@ from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, Change
 from headrace_schemas.fields import MAX_VERSION, Kind, RecordKind
 from headrace_schemas.forget_record import Forget
+from headrace_schemas.links import ProductLinks
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Arrival, Record, Rejected
 
@@ -87,7 +88,9 @@ class Undecoded(NamedTuple):
 
 
 class Ignored(NamedTuple):
-    """A null record without a version, or a record of the canary, where the worker ignores them."""
+    """A null record without a version, a record of the canary where the worker ignores them, or a link set of another
+    model.
+    """
 
     record: KafkaRecord
     kind: RecordKind
@@ -114,7 +117,8 @@ class Decoder:
     A record of an older schema major, live or replayed, is converted to the major of its model. The headers of a replay
     count only on `replay_topic`: on a source topic anybody may write them. `max_record_bytes`: largest value of a
     source record, and largest sum of its key and headers; other topics have twice as much. `without_canary`: ignores
-    the changes of the canary, because the worker cannot keep them from users.
+    the changes of the canary, because the worker cannot keep them from users. `model`: ignores the link sets of another
+    model.
     """
 
     def __init__(
@@ -126,7 +130,9 @@ class Decoder:
         accept_newer: bool = False,
         max_record_bytes: int = 2**20,
         without_canary: bool = False,
+        model: str | None = None,
     ) -> None:
+        self._of_model = model.encode() if model is not None else None
         self._inputs = inputs
         self._replay_topic = replay_topic
         self._on_null = on_null
@@ -150,6 +156,8 @@ class Decoder:
             return Undecoded(record, rejection, "product", True)
         replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
         if self._without_canary and record.key == CANARY_KEY:
+            return Ignored(record, model.kind, replayed)
+        if model is ProductLinks and self._of_model and header(record, headers.MODEL) not in (None, self._of_model):
             return Ignored(record, model.kind, replayed)
         if fault := self._undecodable(record, model, to_replay):
             return Undecoded(record, fault, model.kind, replayed)

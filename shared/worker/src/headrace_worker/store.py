@@ -54,6 +54,10 @@ class LinkedProduct:
     score: float
 
 
+class InUse(Exception):
+    """Objects of a model cannot be removed: a public name leads to them."""
+
+
 @runtime_checkable
 class ServesModel(Protocol):
     """A store with objects of each model, and one public name for those of the model that readers are to find."""
@@ -64,6 +68,12 @@ class ServesModel(Protocol):
 
     async def other_model(self) -> str | None:
         """The model that the public names lead to, if nothing of the settings' model is there. Raises Unavailable."""
+        ...
+
+    async def drop_model(self) -> list[str]:
+        """Removes the objects of the settings' model; one line for each. Raises Unavailable, and InUse, before it
+        removes anything, if a public name leads to one of them.
+        """
         ...
 
 
