@@ -107,10 +107,12 @@ async def installed(request: pytest.FixtureRequest, servers: Servers, tmp_path: 
         worker.end()
 
 
-async def stream(installed: Installed) -> None:
-    """Publishes new versions of some products until it is cancelled."""
+async def stream(installed: Installed, stop: asyncio.Event) -> None:
+    """Publishes new versions of some products until it is stopped."""
     async with producer(installed.settings.kafka, linger_ms=0) as client:
         for id in itertools.cycle(MOVING):
+            if stop.is_set():
+                return
             version = next(installed.versions)
             record = product(id, version)
             await client.send_and_wait(
@@ -120,11 +122,12 @@ async def stream(installed: Installed) -> None:
             await asyncio.sleep(0.02)
 
 
-async def watch(installed: Installed, seen: dict[str, int]) -> None:
-    """Searches until it is cancelled: every product that lives is found, and no version is older than one before."""
+async def watch(installed: Installed, stop: asyncio.Event) -> None:
+    """Searches until it is stopped: every product that lives is found, and no version is older than one before."""
+    seen: dict[str, int] = {}
     async with installed.opened() as store:
         assert isinstance(store, Observable)
-        while True:
+        while not stop.is_set():
             found = await store.searchable("product", [*MOVING, *STILL])
             assert found.keys() == {*MOVING, *STILL[10:]}
             for id in MOVING:
@@ -135,15 +138,12 @@ async def watch(installed: Installed, seen: dict[str, int]) -> None:
 
 @asynccontextmanager
 async def live(installed: Installed) -> AsyncIterator[None]:
-    tasks = [asyncio.create_task(stream(installed)), asyncio.create_task(watch(installed, {}))]
-    try:
+    stop = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(stream(installed, stop))
+        tasks.create_task(watch(installed, stop))
         yield
-        for task in tasks:
-            assert not task.done(), task.exception()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        stop.set()
 
 
 async def write_forgotten(installed: Installed) -> None:
