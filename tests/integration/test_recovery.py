@@ -28,6 +28,7 @@ from headrace_local.downloads import cached
 from headrace_local.kafka import VERSION
 from headrace_local.prerequisites import java_home
 from headrace_worker.stage import Unavailable
+from headrace_worker.worker import load_worker
 
 pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.servers]
 
@@ -89,7 +90,7 @@ class Installation(Pipeline):
     async def has_committed(self, worker: str, *topics: str) -> bool:
         """Whether the worker has read all of these topics."""
         ends = {place: end for topic in topics for place, end in (await self.ends(topic)).items()}
-        return await self._log_ends.left(f"{self.prefix}{worker}", ends) == 0
+        return await self._log_ends.left(load_worker(worker).group(self.settings), ends) == 0
 
     async def follow(self, heading: str) -> None:
         """Does what a section of the page says: it stops and starts the workers, and runs the commands."""

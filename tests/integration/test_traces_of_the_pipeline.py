@@ -151,6 +151,7 @@ def steps(worker: str, topic: str, parent: str, *children: str) -> Tree:
 
 def story(kind: str, embedded: str) -> Tree:
     """The trace of a change up to the worker that links its product."""
+    relink = f"relink.{embedded.partition('.embedded.')[2]}"
     source = f"publish publish {kind}s"
     embed = f"embed process {kind}s"
     return (
@@ -160,9 +161,9 @@ def story(kind: str, embedded: str) -> Tree:
         | steps("qdrant", embedded, embed, "write")
         | steps("pgvector", embedded, embed, "write")
         | steps("link", "receipts", f"qdrant process {embedded}", "link", "publish")
-        | steps("link", "relink", "link process receipts", "link")
-        | steps("elasticsearch", "product-links", "link process relink", "write")
-        | steps("pgvector", "product-links", "link process relink", "write")
+        | steps("link", relink, "link process receipts", "link")
+        | steps("elasticsearch", "product-links", f"link process {relink}", "write")
+        | steps("pgvector", "product-links", f"link process {relink}", "write")
     )
 
 
@@ -206,9 +207,8 @@ async def test_changes_that_concern_one_product_are_linked_and_all_are_in_their_
 
     await eventually(all_reported, within=60)
     await asyncio.sleep(2)
-    requested = {
-        trace for trace in traces if any(_name(s, prefix) == "process relink" for s in pipeline.receiver.of(trace))
-    }
+    process = f"process {pipeline.settings.topics.relink.removeprefix(prefix)}"
+    requested = {trace for trace in traces if any(_name(s, prefix) == process for s in pipeline.receiver.of(trace))}
     assert requested
     for trace in set(traces) - requested:
         # Its receipt was handled with that of another keyword, whose trace the request continues.

@@ -114,6 +114,8 @@ def _lines(store: str, report: Report) -> list[str]:
             *([f"and {more:,} more"] if more else []),
             f"{len(report.wrong):,} differences: nothing is switched. Call it again, or end it with --abort",
         ]
+    if not report.built:
+        return [f"{store} was switched before; for another rebuild run `headrace rebuild {store} --drop-old` first"]
     taken = report.taken
     return [
         *report.lines,
@@ -127,6 +129,7 @@ def _object(report: Report) -> dict[str, Any]:
     taken = report.taken
     return {
         "switched": report.switched,
+        "built": report.built,
         "records": dict(report.outcomes),
         "links": report.links,
         "taken_over": {"tombstones": taken.tombstones, "versions": taken.versions},

@@ -38,9 +38,13 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Report:
-    """`outcomes`: of the records that filled the new set. `wrong`: why it was not switched."""
+    """`built`: whether this run has filled a new set, and did not only finish one that was switched before.
+
+    `outcomes`: of the records that filled it. `wrong`: why it was not switched.
+    """
 
     switched: bool = False
+    built: bool = False
     outcomes: Counter[str] = field(default_factory=Counter)
     links: int = 0
     taken: TakenOver = field(default_factory=TakenOver)
@@ -78,6 +82,7 @@ class Rebuild:
             # A create that was killed is completed.
             report.lines += await self._beside.create() if state == "building" else []
             await self._build(report, switch_anyway)
+            report.built = True
         if report.wrong and not switch_anyway:
             return report
         self._say("catch up")
