@@ -19,7 +19,7 @@ from chaos.kinds import faults_of
 from chaos.scene import Fault, Scene
 from chaos.stream import Stream
 
-SAMPLE_SECONDS = 2.0
+SAMPLE_SECONDS = 5.0
 NOT_MADE = "could not be made"
 RECOVERED_WITHIN = 180.0
 SETTLED_WITHIN = 600.0

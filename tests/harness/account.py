@@ -12,7 +12,7 @@ from headrace_expected.entities import Letter, Position, Rejected, rejected_by
 from headrace_schemas.changes import Change
 from headrace_schemas.embedded import EMBEDDED
 from headrace_schemas.fields import Kind
-from headrace_schemas.headers import CONNECT_OFFSET, CONNECT_PARTITION, CONNECT_TOPIC
+from headrace_schemas.headers import CONNECT_OFFSET, CONNECT_PARTITION, CONNECT_TOPIC, DEAD_ID, REPLAY_OF
 from headrace_schemas.receipts import Receipts
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import CommonSettings, WorkerSettings
@@ -28,6 +28,7 @@ class Account:
     """`changes`: in the order of each partition. `wrong`: places of source records that no worker may apply. `places`:
     by worker, of the records that it has to settle. `outcomes`: by worker and place, the last one. `stored`: by worker,
     the versions that it has reported as stored. `letters`: by worker, the place of the original and the letter.
+    `replays`: of each replay, the id of its letter.
     """
 
     changes: list[tuple[Change, Position]] = field(default_factory=list)
@@ -36,11 +37,24 @@ class Account:
     outcomes: dict[str, dict[Place, str]] = field(default_factory=dict)
     stored: dict[str, set[tuple[str, str, int]]] = field(default_factory=dict)
     letters: dict[str, list[tuple[Place, Any]]] = field(default_factory=dict)
+    replays: dict[Place, bytes] = field(default_factory=dict)
 
     def counts(self, worker: str) -> Counter[str]:
         """How many records of each outcome a worker has reported, and how many none."""
         outcomes = self.outcomes.get(worker, {})
         return Counter(outcomes.get(place, "unaccounted") for place in self.places.get(worker, ()))
+
+    def without_letter(self, worker: str) -> set[Place]:
+        """The records that a worker has reported as dead and not put aside. A failed replay makes its letter again."""
+        letters = self.letters.get(worker, ())
+        originals = {place for place, _ in letters}
+        failures = Counter(dict(record.headers).get(DEAD_ID) for _, record in letters)
+        dead = {place for place, outcome in self.outcomes.get(worker, {}).items() if outcome == "dead"}
+        return {
+            place
+            for place in dead & self.places.get(worker, set())
+            if (failures[self.replays[place]] < 2 if place in self.replays else place not in originals)
+        }
 
     def rejected(self, workers: Iterable[str]) -> Rejected:
         """The versions that the letters of these workers excuse, without those that it has stored since."""
@@ -81,6 +95,8 @@ async def read_account(installed: Installed, largest: int | None = None) -> Acco
             place = (record.topic, record.partition, record.offset)
             for name in read_by[record.topic]:
                 account.places.setdefault(name, set()).add(place)
+            if (letter := dict(record.headers).get(REPLAY_OF)) is not None:
+                account.replays[place] = letter
             if (kind := sources.get(record.topic)) is not None:
                 change = change_of(kind, record)
                 if change is None or (largest is not None and len(record.value or b"") > largest):

@@ -9,7 +9,7 @@ from headrace_worker.settings import CommonSettings
 from headrace_worker.stage import Unavailable
 from headrace_worker.worker import load_worker
 
-POLL_SECONDS = 0.4
+POLL_SECONDS = 0.5
 
 Wave = tuple[Sequence[str], Sequence[str]]
 """Workers, or `link.receipts` for the listener of link, and the topics that they read."""

@@ -71,11 +71,9 @@ def _of_records(account: Account) -> list[str]:
     for name in sorted(account.places):
         if missing := account.counts(name)["unaccounted"]:
             said.append(f"{name}: {missing} records have no outcome")
-        dead = {place for place, outcome in account.outcomes.get(name, {}).items() if outcome == "dead"}
-        letters = {place for place, _ in account.letters.get(name, ())}
-        if lost := (dead & account.places[name]) - letters:
+        if lost := account.without_letter(name):
             said.append(f"{name}: {len(lost)} records are reported as dead and have no letter")
-        if needless := letters - account.wrong:
+        if needless := {place for place, _ in account.letters.get(name, ())} - account.wrong:
             said.append(f"{name}: {len(needless)} letters of records that can be applied, such as {min(needless)}")
     return said
 

@@ -1,14 +1,17 @@
 """Random histories end with the stores that the model expects, and a failing one is found and made small."""
 
 from collections.abc import AsyncIterator, Collection
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from harness.pipeline import Pipeline
 from harness.servers import Servers
 
 from headrace_schemas.fields import Kind
 from headrace_worker.store import Stored
-from histories.generator import history
+from histories.generator import history, named
+from histories.on_kafka import VARIABLES, OnKafka
 from histories.run import Runner
 from histories.steps import Publish, printed, to_json
 from histories.workers import HistoryWorker, open_workers
@@ -17,6 +20,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 SEED = 1
 IN_CI, AT_ONCE = 500, 250
+ON_KAFKA = 300
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
@@ -66,3 +70,20 @@ async def test_a_failing_history_is_found_and_made_as_small_as_possible(
     assert isinstance(step, Publish)
     assert step.content is None
     assert any("missing: is missing" in line for line in said)
+
+
+@pytest.mark.long
+@pytest.mark.alone
+@pytest.mark.timeout(1800)
+async def test_hundreds_of_histories_through_the_whole_pipeline(tmp_path: Path) -> None:
+    servers = Servers(tmp_path / "stack")
+    pipeline = Pipeline(servers, tmp_path, **VARIABLES)
+    try:
+        await pipeline.open()
+        chosen = named(history(SEED, number) for number in range(ON_KAFKA))
+        verdict = await OnKafka(pipeline, servers, chosen, SEED).run()
+        assert verdict.said == []
+        assert verdict.entities > ON_KAFKA
+    finally:
+        await pipeline.close()
+        servers.destroy()
