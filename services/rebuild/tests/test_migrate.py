@@ -43,7 +43,8 @@ class Installed:
 
     def environment(self, model: str) -> dict[str, str]:
         own = {f"HEADRACE_{name}": value for name, value in self.variables.items()}
-        folder = {"HEADRACE_MODEL_DIR": self.weights} if model == OTHER else {}
+        second = {"HEADRACE_MODEL_DIR": self.weights, "HEADRACE_GROUPS_BY_MODEL": "true"}
+        folder = second if model == OTHER else {}
         return dict(self.servers.need()) | own | folder | {"HEADRACE_MODEL": model}
 
     def start(self, model: str) -> None:

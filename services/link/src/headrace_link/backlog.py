@@ -12,12 +12,13 @@ class Backlog:
 
     def __init__(self, ends: LogEnds, settings: CommonSettings) -> None:
         topics = settings.topics
+        qdrant = group_of_model(settings, "qdrant") if settings.groups_by_model else f"{settings.topic_prefix}qdrant"
         self._ends = ends
         self._receipts = topics.receipts
         self._receipts_group = f"{group_of_model(settings, 'link')}.receipts"
         self._upstream = (
             (group_of_model(settings, "embed"), topics.source("keyword")),
-            (f"{settings.topic_prefix}qdrant", topics.embedded("keyword", settings.model)),
+            (qdrant, topics.embedded("keyword", settings.model)),
         )
         self._pinned: Ends | None = None
 

@@ -29,11 +29,11 @@ def migrate(
     """Change the embedding model without an outage.
 
     Without an option it creates the topics of the model, and its objects in every store beside those that are served.
-    Then start its workers: `embed`, `qdrant`, `pgvector`, `elasticsearch` and `link`, with this HEADRACE_MODEL, beside
-    those of the other model. `embed` reads the source topics from their start.
+    Then start its workers: `embed`, `qdrant`, `pgvector`, `elasticsearch` and `link`, with this HEADRACE_MODEL and
+    with HEADRACE_GROUPS_BY_MODEL=true, beside those of the other model. `embed` reads the topics from their start.
 
-    `--switch` waits until they have read what is published, compares the stores with the topics, and moves the public
-    names. `--abort` removes what it created, and after the switch, for the former model, what is left of that.
+    `--switch` waits until they have read what is published, compares the stores with the topics, and moves the
+    public names. `--abort` removes what it created, and after the switch, for the former model, what is left of that.
     """
     try:
         catalogue_model(model)
@@ -61,9 +61,8 @@ def migrate(
     for line in lines or ["nothing to do"]:
         typer.echo(line)
     if not switch and not abort:
-        typer.echo(
-            f"start the workers with HEADRACE_MODEL={model}, then run `headrace migrate --model {model} --switch`"
-        )
+        typer.echo(f"start its workers with HEADRACE_MODEL={model} HEADRACE_GROUPS_BY_MODEL=true, then run")
+        typer.echo(f"`headrace migrate --model {model} --switch`")
 
 
 async def _switch(settings: CommonSettings, timeout: float, as_json: bool) -> list[str]:

@@ -38,7 +38,7 @@ class NotReady(Exception):
 
 def choose(model: str) -> CommonSettings:
     """The settings of every worker are those of this model from now on, in this process."""
-    os.environ["HEADRACE_MODEL"] = model
+    os.environ |= {"HEADRACE_MODEL": model, "HEADRACE_GROUPS_BY_MODEL": "true"}
     return CommonSettings()
 
 

@@ -19,6 +19,8 @@ from headrace_worker.stage import Arrival, Record, Rejected
 
 NullPolicy = Literal["dead-letter", "ignore"]
 CANARY_KEY = CANARY_ID.encode()
+OF_EMBED = b".embedded."
+"""In the name of a topic with vectors: those of another model are no input of the worker."""
 _, FORGET = headers.schema_pair(Forget)
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MAX_DIGITS = len(str(MAX_VERSION))
@@ -151,6 +153,9 @@ class Decoder:
         """
         to_replay = record.topic == self._replay_topic
         model = self._model(record) if to_replay else self._inputs[record.topic]
+        if model is None and self._of_model and OF_EMBED in (header(record, headers.CONNECT_TOPIC) or b""):
+            # The worker of another model reads it as well.
+            return Ignored(record, "product", True)
         if model is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", True)

@@ -204,6 +204,9 @@ class CommonSettings(BaseSettings):
     model: str = Field(
         "minilm-l6-v2", pattern=r"^[a-z0-9][a-z0-9.-]*$", description="id of the model in the model catalogue"
     )
+    groups_by_model: bool = Field(
+        False, description="name the consumer groups of every worker by model: for the workers of a second model"
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -98,7 +98,8 @@ class Worker:
 
     def group(self, settings: CommonSettings) -> str:
         """The name of its consumer group."""
-        return group_of_model(settings, self.name) if self.by_model else f"{settings.topic_prefix}{self.name}"
+        by_model = self.by_model or settings.groups_by_model
+        return group_of_model(settings, self.name) if by_model else f"{settings.topic_prefix}{self.name}"
 
     def former_group(self, settings: CommonSettings) -> str | None:
         """The name of its group in releases without models in the names; None if the name is the same."""
