@@ -279,3 +279,13 @@ def test_a_link_set_of_another_model_is_ignored(model: bytes | None, ignored: bo
     record = kafka_record(links.model_dump_json().encode(), b"a", topic="links", headers=named)
     found = Decoder({"links": ProductLinks}, REPLAY_TOPIC, model="minilm").decode(record)
     assert isinstance(found, Ignored if ignored else Decoded)
+
+
+@pytest.mark.parametrize(("model", "outcome"), [("other", "ignored"), ("minilm", "dead")])
+def test_a_replay_for_the_worker_of_another_model_is_ignored(model: str, outcome: str) -> None:
+    origin = (headers.CONNECT_TOPIC, f"headrace.products.embedded.{model}".encode())
+    record = kafka_record(b"{}", b"a", topic=REPLAY_TOPIC, headers=[origin])
+    inputs = {"headrace.products.embedded.minilm": ProductChange}
+    found = Decoder(inputs, REPLAY_TOPIC, model="minilm").decode(record)
+    assert isinstance(found, Ignored | Undecoded)
+    assert found.outcome == outcome
