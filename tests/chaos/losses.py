@@ -93,7 +93,9 @@ async def read_again(cluster: Cluster, worker: str) -> None:
     """Stops every copy of the worker, sets its group back to the start of the source topics, and starts them."""
     await asyncio.gather(*(stopped(copy) for copy in cluster.copies_of(worker)))
     settings = cluster.settings
-    consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=load_worker(worker).group(settings))
+    group = load_worker(worker).group(settings)
+    # Otherwise its end commits the positions that it had before.
+    consumer = AIOKafkaConsumer(**client_options(settings.kafka), group_id=group, enable_auto_commit=False)
     partitions = [
         TopicPartition(settings.topics.source(kind), number)
         for kind in SOURCE_NAMES
