@@ -57,6 +57,11 @@ class Installed:
         for worker in self.workers.pop(model, []):
             worker.end()
 
+    async def leave(self, model: str) -> None:
+        """Ends the workers of a model. Kafka has forgotten them afterwards."""
+        self.end(model)
+        await asyncio.sleep(10)
+
     async def headrace(self, model: str, *arguments: str, fails: bool = False) -> str:
         done = await asyncio.to_thread(
             subprocess.run,
@@ -158,7 +163,7 @@ async def test_another_model_is_served_without_an_outage_and_the_former_one_is_r
     assert await installed.scores(FORMER, "link") != await installed.scores(OTHER, "link")
 
     assert "is served" in await installed.headrace(OTHER, "migrate", "--model", OTHER, "--abort", fails=True)
-    installed.end(FORMER)
+    await installed.leave(FORMER)
     assert "removed" in await installed.headrace(OTHER, "migrate", "--model", FORMER, "--abort")
     assert await installed.linked(OTHER, "pgvector")
     assert "headrace migrate" in await installed.headrace(FORMER, "stores", "apply", fails=True)
@@ -172,7 +177,7 @@ async def test_a_migration_that_is_ended_leaves_the_served_model_and_can_begin_a
     await installed.headrace(FORMER, "migrate", "--model", OTHER)
     installed.start(OTHER)
     await asyncio.sleep(5)
-    installed.end(OTHER)
+    await installed.leave(OTHER)
     assert "removed" in await installed.headrace(FORMER, "migrate", "--model", OTHER, "--abort")
     assert await installed.linked(FORMER, "elasticsearch")
     await installed.headrace(FORMER, "migrate", "--model", OTHER)
