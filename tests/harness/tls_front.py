@@ -15,30 +15,29 @@ POSTGRES_SSL_REQUEST = bytes.fromhex("0000000804d2162f")
 @asynccontextmanager
 async def tls_front(port: int, context: ssl.SSLContext, *, postgres: bool = False) -> AsyncIterator[int]:
     """The port of the front. `postgres`: TLS begins after PostgreSQL's SSLRequest; a client without it is refused."""
-    tasks: set[asyncio.Task[None]] = set()
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if postgres:
-            if await reader.readexactly(len(POSTGRES_SSL_REQUEST)) != POSTGRES_SSL_REQUEST:
-                writer.close()
-                return
-            writer.write(b"S")
-            with contextlib.suppress(OSError):
+            try:
+                assert await reader.readexactly(len(POSTGRES_SSL_REQUEST)) == POSTGRES_SSL_REQUEST
+                writer.write(b"S")
                 await writer.start_tls(context)
+            except (AssertionError, OSError):
+                writer.transport.abort()
+                return
         server_reader, server_writer = await asyncio.open_connection(HOST, port)
         back = asyncio.create_task(_forward(server_reader, writer))
-        tasks.add(back)
-        await _forward(reader, server_writer)
-        await back
-        server_writer.close()
-        writer.close()
+        try:
+            await _forward(reader, server_writer)
+        finally:
+            back.cancel()
+            for end in (writer, server_writer):
+                end.transport.abort()
 
     listening = await asyncio.start_server(connected, HOST, 0, ssl=None if postgres else context)
     async with listening:
         yield listening.sockets[0].getsockname()[1]
         listening.close()
-        for task in tasks:
-            task.cancel()
 
 
 async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -46,4 +45,3 @@ async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
         while chunk := await reader.read(CHUNK):
             writer.write(chunk)
             await writer.drain()
-        writer.close()

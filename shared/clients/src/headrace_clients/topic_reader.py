@@ -67,8 +67,8 @@ async def open_topics(settings: KafkaSettings, topics: Iterable[str]) -> AsyncIt
         max_partition_fetch_bytes=2 * settings.max_record_bytes,
     )
     consumer.assign(partitions)
-    await consumer.start()
     try:
+        await consumer.start()
         yield TopicReader(consumer, partitions)
     finally:
         await consumer.stop()

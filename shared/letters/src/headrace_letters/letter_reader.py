@@ -167,15 +167,18 @@ async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterRea
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
     try:
+        await _started(consumer, settings)
+        yield LetterReader(consumer, 2 * settings.max_record_bytes)
+    finally:
+        await consumer.stop()
+
+
+async def _started(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:
+    try:
         async with asyncio.timeout(ANSWER_WITHIN):
             await consumer.start()
     except (KafkaError, OSError) as error:
-        await consumer.stop()
         why = await obstacle(settings)
         if why is not None and why.kind != "unreachable":
             raise why from error
         raise Unavailable("kafka", f"cannot be reached: {type(error).__name__}", kind="unreachable") from error
-    try:
-        yield LetterReader(consumer, 2 * settings.max_record_bytes)
-    finally:
-        await consumer.stop()

@@ -39,10 +39,11 @@ class ReplayAnswers:
 @asynccontextmanager
 async def open_replay_answers(settings: CommonSettings) -> AsyncIterator[ReplayAnswers]:
     """The answers that are published from now on. Raises UnknownTopic, KafkaError."""
+    partitions = await partitions_of(settings.kafka, [settings.topics.receipts])
     consumer = AIOKafkaConsumer(**consumer_options(settings.kafka))
-    consumer.assign(await partitions_of(settings.kafka, [settings.topics.receipts]))
-    await consumer.start()
+    consumer.assign(partitions)
     try:
+        await consumer.start()
         await consumer.seek_to_end()
         for partition in consumer.assignment():
             await consumer.position(partition)
