@@ -27,7 +27,11 @@ from headrace_runtime import readiness as checks
 from headrace_worker.settings import WorkerSettings
 
 # aiokafka leaves a connection behind that is stopped while it signs in.
-pytestmark = [pytest.mark.servers, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = [
+    pytest.mark.long,
+    pytest.mark.servers,
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
 WRONG = "canary-of-a-wrong-password"
 
 
