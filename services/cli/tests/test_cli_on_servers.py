@@ -261,6 +261,7 @@ def test_a_list_of_ids_is_deleted_everywhere(running: Cli) -> None:
         assert id not in {hit["id"] for hit in hits}
 
 
+@pytest.mark.long
 def test_a_wrong_version_is_taken_back_in_every_store_and_on_the_topic(running: Cli) -> None:
     id, wrong = new_id(), 9_999_999_999
     for version in (1, wrong, 2):
