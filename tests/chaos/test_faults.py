@@ -137,6 +137,7 @@ async def test_a_rebalance_with_two_copies_of_every_worker(pipeline: Pipeline) -
             copy.end()
 
 
+@pytest.mark.long
 async def test_a_rolling_restart_under_load(pipeline: Pipeline) -> None:
     """Two workers at a time."""
 
