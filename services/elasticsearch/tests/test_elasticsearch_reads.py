@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from headrace_elasticsearch import store as store_module
+from headrace_elasticsearch import reading
 from headrace_elasticsearch.stage import ElasticsearchStage
 from headrace_elasticsearch.store import ElasticsearchStore
 from headrace_schemas.digest import digest_of
@@ -81,7 +81,7 @@ async def test_keywords_are_searched_by_their_text(
 async def test_a_scan_gives_everything_once_tombstones_included_over_many_pages(
     stage: ElasticsearchStage, store: ElasticsearchStore, product: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "PAGE", 7)
+    monkeypatch.setattr(reading, "PAGE", 7)
     changes = [product(f"p{n}", n + 1, op="delete" if n % 10 == 0 else "upsert") for n in range(100)]
     await stage.apply(changes)
     await store.refresh()

@@ -1,18 +1,15 @@
 """A second set of indices, which `headrace rebuild` fills beside the set in use."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+from elasticsearch import AsyncElasticsearch
 
 from headrace_elasticsearch.client import connect
-from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Indices, indices
-from headrace_elasticsearch.preparation import prepare, write_index
+from headrace_elasticsearch.preparation import existing_index, prepare, write_index
+from headrace_elasticsearch.reading import answering
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_worker.beside import State, generation_of, of_generation
-from headrace_worker.stage import Unavailable
 
 
 def open_beside(settings: ElasticsearchWorkerSettings) -> "ElasticsearchBeside":
@@ -28,28 +25,28 @@ class ElasticsearchBeside:
         self._settings = settings
 
     async def state(self) -> State:
-        async with _answering():
+        async with answering():
             current = await self._current()
             if await self._existing(current + 1):
                 return "building"
             return "switched" if current > 1 and await self._existing(current - 1) else "none"
 
     async def target(self) -> ElasticsearchWorkerSettings:
-        async with _answering():
+        async with answering():
             return self._of(await self._current() + 1)
 
     async def create(self) -> list[str]:
-        async with _answering():
+        async with answering():
             of_target = self._indices(await self._current() + 1)
             return [line for index in of_target.values() for line in await prepare(self._client, index)]
 
     async def switch(self) -> list[str]:
         """All aliases in one request. A public alias that leads to another model stays there."""
-        async with _answering():
+        async with answering():
             target = self._indices(await self._current() + 1)
             actions: list[dict[str, Any]] = []
             for kind, index in self._indices(1).items():
-                former, new = await self._physical(index.alias), target[kind].physical
+                former, new = await existing_index(self._client, index), target[kind].physical
                 aliases = [index.alias]
                 if index.public is not None and await write_index(self._client, index.public) in (None, former):
                     aliases.append(index.public)
@@ -60,11 +57,11 @@ class ElasticsearchBeside:
         return [f"alias {one['add']['alias']} on {one['add']['index']}" for one in actions if "add" in one]
 
     async def drop_new(self) -> list[str]:
-        async with _answering():
+        async with answering():
             return await self._drop(await self._current() + 1)
 
     async def drop_old(self) -> list[str]:
-        async with _answering():
+        async with answering():
             return await self._drop(await self._current() - 1)
 
     async def close(self) -> None:
@@ -82,14 +79,8 @@ class ElasticsearchBeside:
         names = [*(index.physical for index in of_set), *(f"{index.public}-v1" for index in of_set if index.public)]
         return [name for name in names if await self._client.indices.exists(index=name)]
 
-    async def _physical(self, alias: str) -> str:
-        physical = await write_index(self._client, alias)
-        if physical is None:
-            raise Unavailable(STORE, f"there is no alias {alias}: create it with `headrace stores apply`")
-        return physical
-
     async def _current(self) -> int:
-        return generation_of(await self._physical(self._indices(1)["product"].alias))
+        return generation_of(await existing_index(self._client, self._indices(1)["product"]))
 
     def _indices(self, number: int) -> Indices:
         return indices(self._of(number).names, self._settings.elasticsearch.analyzer)
@@ -97,12 +88,3 @@ class ElasticsearchBeside:
     def _of(self, number: int) -> ElasticsearchWorkerSettings:
         found: ElasticsearchWorkerSettings = of_generation(self._settings, number)
         return found
-
-
-@asynccontextmanager
-async def _answering() -> AsyncGenerator[None]:
-    """Turns every failure of a request into Unavailable."""
-    try:
-        yield
-    except (ApiError, TransportError) as error:
-        raise unavailable(error) from None

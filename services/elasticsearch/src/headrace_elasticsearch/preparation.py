@@ -34,9 +34,7 @@ async def serve(client: AsyncElasticsearch, index: Index) -> list[str]:
     """Moves the public alias to this index, in one step; one line if it moved. Raises Unavailable without an index."""
     if index.public is None:
         return []
-    physical = await write_index(client, index.alias)
-    if physical is None:
-        raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
+    physical = await existing_index(client, index)
     before = await write_index(client, index.public)
     if physical == before:
         return []
@@ -78,6 +76,14 @@ async def write_index(client: AsyncElasticsearch, alias: str) -> str | None:
     if len(candidates) != 1:
         raise Unavailable(STORE, f"the alias {alias} has {len(behind)} indices and none is marked as its write index")
     return candidates[0]
+
+
+async def existing_index(client: AsyncElasticsearch, index: Index) -> str:
+    """The physical index to which writes go. Raises Unavailable if there is no alias."""
+    physical = await write_index(client, index.alias)
+    if physical is None:
+        raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
+    return physical
 
 
 async def _create(client: AsyncElasticsearch, index: Index) -> bool:

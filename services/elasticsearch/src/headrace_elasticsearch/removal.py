@@ -4,7 +4,7 @@ from elasticsearch import ApiError, AsyncElasticsearch
 
 from headrace_elasticsearch.errors import CONFLICT, STORE
 from headrace_elasticsearch.indices import Index
-from headrace_elasticsearch.preparation import write_index
+from headrace_elasticsearch.preparation import existing_index
 from headrace_schemas.forget_record import Forget
 from headrace_worker.stage import Unavailable
 
@@ -18,9 +18,7 @@ async def forget(client: AsyncElasticsearch, index: Index, record: Forget) -> in
     The version of a removed document is forgotten at once: no other document is ever removed, so that nobody else needs
     it. Raises Unavailable without the index, and what the client raises.
     """
-    physical = await write_index(client, index.alias)
-    if physical is None:
-        raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
+    physical = await existing_index(client, index)
     found = (await client.options(ignore_status=404).get(index=physical, id=record.id, source=False)).body
     version: int | None = found["_version"] if found.get("found") else None
     if version is not None and version != record.version:

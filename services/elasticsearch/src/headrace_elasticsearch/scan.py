@@ -1,26 +1,21 @@
 """A scan of the indices by id, for the comparison with the topics."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from elasticsearch import ApiError, TransportError
-
+from headrace_elasticsearch import reading
 from headrace_elasticsearch.client import connect
-from headrace_elasticsearch.errors import STORE, unavailable
-from headrace_elasticsearch.indices import Index, indices
-from headrace_elasticsearch.preparation import write_index
+from headrace_elasticsearch.indices import indices
+from headrace_elasticsearch.preparation import existing_index
+from headrace_elasticsearch.reading import answering, documents, page, point_in_time
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.scan import Page, Scanned
-from headrace_worker.stage import Unavailable
 from headrace_worker.store import Stored
 
-PAGE = 1000
-KEEP_ALIVE = "5m"
 BEYOND_ALL = b"\xff"
 """Above every id in UTF-8. Documents without an id come last."""
 
@@ -37,64 +32,32 @@ class ElasticsearchScan:
 
     async def pages(self, kind: Kind, after: bytes = b"", upto: bytes | None = None) -> AsyncIterator[Page]:
         index = self._indices[kind]
-        async with _answering():
-            opened = await self._client.open_point_in_time(index=await self._physical(index), keep_alive=KEEP_ALIVE)
-        pit, last = opened["id"], None
-        try:
+        async with answering():
+            physical = await existing_index(self._client, index)
+        query, sort, last = between(index.id_field, after, upto), [{index.id_field: "asc"}], None
+        async with point_in_time(self._client, physical) as pit:
             while True:
-                hits = await self._page(pit, index, between(index.id_field, after, upto), last)
+                hits = await page(self._client, pit, last, sort=sort, query=query)
                 rows = [scanned(kind, hit) for hit in hits if hit["_id"] != CANARY_ID]
-                if len(hits) < PAGE:
+                if len(hits) < reading.PAGE:
                     yield Page(rows, None)
                     return
                 last = hits[-1]["sort"]
                 yield Page(rows, BEYOND_ALL if last[0] is None else last[0].encode())
-        finally:
-            async with _answering():
-                await self._client.close_point_in_time(id=pit)
 
     async def read(self, kind: Kind, keys: Sequence[bytes]) -> dict[bytes, Scanned]:
-        found: dict[bytes, Scanned] = {}
-        async with _answering():
-            physical = await self._physical(self._indices[kind])
-            for start in range(0, len(keys), PAGE):
-                ids = [key.decode(errors="replace") for key in keys[start : start + PAGE]]
-                answer = await self._client.mget(index=physical, ids=ids)
-                for document in answer["docs"]:
-                    if "error" in document:
-                        raise Unavailable(STORE, str(document["error"]["type"]))
-                    if document["found"]:
-                        found[document["_id"].encode()] = scanned(kind, document)
-        return found
+        ids = [key.decode(errors="replace") for key in keys]
+        async with answering():
+            physical = await existing_index(self._client, self._indices[kind])
+            found = await documents(self._client, physical, ids)
+        return {document["_id"].encode(): scanned(kind, document) for document in found}
 
     async def refresh(self) -> None:
-        async with _answering():
+        async with answering():
             await self._client.indices.refresh(index=[self._indices[kind].alias for kind in SOURCE_NAMES])
 
     async def close(self) -> None:
         await self._client.close()
-
-    async def _page(
-        self, pit: str, index: Index, query: dict[str, Any], after: list[Any] | None
-    ) -> list[dict[str, Any]]:
-        async with _answering():
-            answer = await self._client.search(
-                pit={"id": pit, "keep_alive": KEEP_ALIVE},
-                query=query,
-                sort=[{index.id_field: "asc"}],
-                search_after=after,
-                size=PAGE,
-                version=True,
-                track_total_hits=False,
-            )
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
-        return hits
-
-    async def _physical(self, index: Index) -> str:
-        physical = await write_index(self._client, index.alias)
-        if physical is None:
-            raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
-        return physical
 
 
 def scanned(kind: Kind, hit: Mapping[str, Any]) -> Scanned:
@@ -122,12 +85,3 @@ def between(field: str, after: bytes, upto: bytes | None) -> dict[str, Any]:
     if upto is not None:
         return {"range": {field: limits}}
     return {"bool": {"should": [{"range": {field: limits}}, {"bool": {"must_not": {"exists": {"field": field}}}}]}}
-
-
-@asynccontextmanager
-async def _answering() -> AsyncGenerator[None]:
-    """Turns every failure of a request into Unavailable."""
-    try:
-        yield
-    except (ApiError, TransportError) as error:
-        raise unavailable(error) from None

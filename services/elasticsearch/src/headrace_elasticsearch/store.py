@@ -1,17 +1,15 @@
 """The read side: what the indices store, and what a search finds."""
 
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
-from elasticsearch import ApiError, AsyncElasticsearch, TransportError
+from elasticsearch import AsyncElasticsearch
 
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
-from headrace_elasticsearch.errors import STORE, unavailable
 from headrace_elasticsearch.indices import Index, Indices, indices
-from headrace_elasticsearch.preparation import drop_model, other_model, prepare, serve, write_index
+from headrace_elasticsearch.preparation import drop_model, existing_index, other_model, prepare, serve
 from headrace_elasticsearch.queries import (
     by_score_of,
     canary,
@@ -20,15 +18,13 @@ from headrace_elasticsearch.queries import (
     linked_to,
     matching,
 )
+from headrace_elasticsearch.reading import answering, documents, page, parts, point_in_time
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
 from headrace_schemas.canary import CANARY_ID, version_in
 from headrace_schemas.fields import Kind, RecordKind
 from headrace_schemas.links import ProductLinks
-from headrace_worker.stage import Unavailable
 from headrace_worker.store import Hit, LinkedProduct, Query, Stored
 
-PAGE = 1000
-KEEP_ALIVE = "5m"
 PHYSICAL_SECONDS = 30.0
 
 
@@ -43,25 +39,25 @@ class ElasticsearchStore:
 
     async def prepare(self) -> list[str]:
         """Creates or migrates the indices and aliases; one line for each thing that it created."""
-        async with _answering():
+        async with answering():
             return [line for index in self._indices.values() for line in await prepare(self._client, index)]
 
     async def serve(self) -> list[str]:
         """Moves the public alias of the link sets to the index of this model."""
-        async with _answering():
+        async with answering():
             return [line for index in self._indices.values() for line in await serve(self._client, index)]
 
     async def other_model(self) -> str | None:
-        async with _answering():
+        async with answering():
             return await other_model(self._client, self._indices["product_links"])
 
     async def drop_model(self) -> list[str]:
-        async with _answering():
+        async with answering():
             return await drop_model(self._client, self._indices["product_links"])
 
     async def refresh(self) -> None:
         """Makes every acknowledged write visible to a search."""
-        async with _answering():
+        async with answering():
             await self._client.indices.refresh(index=[index.alias for index in self._indices.values()])
 
     async def scan(self, kind: Kind) -> AsyncIterator[Stored]:
@@ -85,7 +81,7 @@ class ElasticsearchStore:
     async def search(self, query: Query) -> list[Hit]:
         """The best live entities for the query's text; its vector is not used."""
         index = self._indices[query.kind]
-        async with _answering():
+        async with answering():
             answer = await self._client.search(
                 index=index.alias, query=matching(query.text, index.searched), size=query.limit, version=True
             )
@@ -95,7 +91,7 @@ class ElasticsearchStore:
     async def products_of(self, keyword_id: str, limit: int) -> list[LinkedProduct]:
         """The live products linked to a keyword: by score, highest first, then by id."""
         alias = self._indices["product_links"].alias
-        async with _answering():
+        async with answering():
             answer = await self._client.search(
                 index=alias,
                 query=linked_to(keyword_id),
@@ -108,11 +104,10 @@ class ElasticsearchStore:
     async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
         """The versions of these entities that a search finds: those before the last refresh."""
         found: dict[str, int] = {}
-        for start in range(0, len(ids), PAGE):
-            some = list(ids[start : start + PAGE])
-            async with _answering():
+        for some in parts(ids):
+            async with answering():
                 answer = await self._client.search(
-                    index=self._indices[kind].alias, query={"ids": {"values": some}}, size=PAGE, version=True,
+                    index=self._indices[kind].alias, query={"ids": {"values": some}}, size=len(some), version=True,
                     source=False,
                 )  # fmt: skip
             found |= {hit["_id"]: hit["_version"] for hit in answer["hits"]["hits"]}
@@ -120,13 +115,13 @@ class ElasticsearchStore:
 
     async def live_count(self, kind: Kind) -> int:
         """The entities that are not deleted, as of the last refresh."""
-        async with _answering():
+        async with answering():
             answer = await self._client.count(index=self._indices[kind].alias)
         return int(answer["count"])
 
     async def product_count(self, keyword_id: str) -> int:
         """The live products linked to a keyword, as of the last refresh."""
-        async with _answering():
+        async with answering():
             answer = await self._client.count(index=self._indices["product_links"].alias, query=has_link_to(keyword_id))
         return int(answer["count"])
 
@@ -148,11 +143,11 @@ class ElasticsearchStore:
 
     async def _search_canary(self, index: Index, query: dict[str, Any], field: str | None) -> list[dict[str, Any]]:
         """Searches behind the alias, whose filter hides the canary. The physical index is looked up every 30 s."""
-        async with _answering():
+        async with answering():
             if time.monotonic() > self._physical_until:
                 self._physical_of, self._physical_until = {}, time.monotonic() + PHYSICAL_SECONDS
             if index.alias not in self._physical_of:
-                self._physical_of[index.alias] = await self._physical(index)
+                self._physical_of[index.alias] = await existing_index(self._client, index)
             answer = await self._client.search(
                 index=self._physical_of[index.alias],
                 query=query,
@@ -167,65 +162,22 @@ class ElasticsearchStore:
 
     async def _get(self, kind: RecordKind, ids: Sequence[str]) -> list[dict[str, Any]]:
         """The documents with these ids."""
-        found: list[dict[str, Any]] = []
-        async with _answering():
-            physical = await self._physical(self._indices[kind])
-            for start in range(0, len(ids), PAGE):
-                answer = await self._client.mget(index=physical, ids=list(ids[start : start + PAGE]))
-                found += [document for document in answer["docs"] if _found(document)]
-        return found
+        async with answering():
+            physical = await existing_index(self._client, self._indices[kind])
+            return await documents(self._client, physical, ids)
 
     async def _scan(self, kind: RecordKind) -> AsyncIterator[dict[str, Any]]:
-        async with _answering():
-            physical = await self._physical(self._indices[kind])
-            opened = await self._client.open_point_in_time(index=physical, keep_alive=KEEP_ALIVE)
-            pit = opened["id"]
-        try:
+        async with answering():
+            physical = await existing_index(self._client, self._indices[kind])
+        async with point_in_time(self._client, physical) as pit:
             after: list[Any] | None = None
-            while hits := await self._page(pit, after):
+            while hits := await page(self._client, pit, after, sort=["_shard_doc"]):
                 for hit in hits:
                     if hit["_id"] != CANARY_ID:
                         yield hit
                 after = hits[-1]["sort"]
-        finally:
-            async with _answering():
-                await self._client.close_point_in_time(id=pit)
-
-    async def _page(self, pit: str, after: list[Any] | None) -> list[dict[str, Any]]:
-        async with _answering():
-            answer = await self._client.search(
-                pit={"id": pit, "keep_alive": KEEP_ALIVE},
-                sort=["_shard_doc"],
-                search_after=after,
-                size=PAGE,
-                version=True,
-                track_total_hits=False,
-            )
-        hits: list[dict[str, Any]] = answer["hits"]["hits"]
-        return hits
-
-    async def _physical(self, index: Index) -> str:
-        physical = await write_index(self._client, index.alias)
-        if physical is None:
-            raise Unavailable(STORE, f"there is no alias {index.alias}: create it with `headrace stores apply`")
-        return physical
 
 
 def open_store(settings: ElasticsearchWorkerSettings) -> ElasticsearchStore:
     """The store with its client, which `close` closes."""
     return ElasticsearchStore(connect(settings.elasticsearch), indices(settings.names, settings.elasticsearch.analyzer))
-
-
-def _found(document: dict[str, Any]) -> bool:
-    if "error" in document:
-        raise Unavailable(STORE, str(document["error"]["type"]))
-    return bool(document["found"])
-
-
-@asynccontextmanager
-async def _answering() -> AsyncGenerator[None]:
-    """Turns every failure of a request into Unavailable."""
-    try:
-        yield
-    except (ApiError, TransportError) as error:
-        raise unavailable(error) from None
