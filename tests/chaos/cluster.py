@@ -9,9 +9,9 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import pytest
 from harness.account import read_vectors
 from harness.processes import WorkerProcess
+from harness.servers import settings_in
 
 from chaos.proxies import HOST, FaultyProxy
 from headrace_cli.kafka_topics import apply_topics
@@ -142,13 +142,7 @@ class Cluster:
 
     def settings_for(self, kind: type[S], **variables: str) -> S:
         """Settings that go past the proxies, for the test itself."""
-        environment = self.direct | {ENV_PREFIX + name: value for name, value in variables.items()}
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
-                patch.delenv(name)
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            return kind()
+        return settings_in(self.direct, kind, **variables)
 
     def settings_of(self, name: str) -> Any:
         """A worker's settings, past the proxies."""

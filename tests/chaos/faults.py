@@ -49,27 +49,15 @@ async def pause_worker(scene: Scene) -> str:
 
 
 async def kill_store(scene: Scene) -> str:
-    store = scene.random.choice(STORES)
-    await asyncio.to_thread(scene.cluster.stack.kill, store)
-    await scene.wait(1, 5)
-    await asyncio.to_thread(scene.cluster.stack.start, store)
-    return store
+    return await _killed(scene, scene.random.choice(STORES), 1, 5)
 
 
 async def pause_store(scene: Scene) -> str:
-    store = scene.random.choice(STORES)
-    await asyncio.to_thread(scene.cluster.stack.pause, store)
-    await scene.wait(4, 14)
-    await asyncio.to_thread(scene.cluster.stack.resume, store)
-    return store
+    return await _paused(scene, scene.random.choice(STORES), 4, 14)
 
 
 async def kill_broker(scene: Scene) -> str:
-    broker = scene.random.choice(BROKERS)
-    await asyncio.to_thread(scene.cluster.stack.kill, broker)
-    await scene.wait(2, 6)
-    await asyncio.to_thread(scene.cluster.stack.start, broker)
-    return broker
+    return await _killed(scene, scene.random.choice(BROKERS), 2, 6)
 
 
 async def kill_leader(scene: Scene) -> str:
@@ -77,18 +65,12 @@ async def kill_leader(scene: Scene) -> str:
     topic = scene.cluster.settings.topics.source(scene.random.choice(list(SOURCE_NAMES)))
     partition = scene.random.randrange(scene.cluster.settings.kafka.partitions)
     broker = await _leader(scene.cluster, topic, partition)
-    await asyncio.to_thread(scene.cluster.stack.kill, broker)
-    await scene.wait(3, 8)
-    await asyncio.to_thread(scene.cluster.stack.start, broker)
+    await _killed(scene, broker, 3, 8)
     return f"{broker}, leader of {topic} {partition}"
 
 
 async def pause_broker(scene: Scene) -> str:
-    broker = scene.random.choice(BROKERS)
-    await asyncio.to_thread(scene.cluster.stack.pause, broker)
-    await scene.wait(4, 12)
-    await asyncio.to_thread(scene.cluster.stack.resume, broker)
-    return broker
+    return await _paused(scene, scene.random.choice(BROKERS), 4, 12)
 
 
 async def cut_connections(scene: Scene) -> str:
@@ -180,6 +162,22 @@ async def open_transaction(scene: Scene) -> str:
     """Everything behind it waits for its end."""
     await scene.stream.leave_open(scene.random.uniform(4, 10))
     return "a producer that was silent in its transaction"
+
+
+async def _killed(scene: Scene, server: str, least: float, most: float) -> str:
+    """A server is down for so many seconds."""
+    await asyncio.to_thread(scene.cluster.stack.kill, server)
+    await scene.wait(least, most)
+    await asyncio.to_thread(scene.cluster.stack.start, server)
+    return server
+
+
+async def _paused(scene: Scene, server: str, least: float, most: float) -> str:
+    """A server is silent for so many seconds."""
+    await asyncio.to_thread(scene.cluster.stack.pause, server)
+    await scene.wait(least, most)
+    await asyncio.to_thread(scene.cluster.stack.resume, server)
+    return server
 
 
 async def _restarted(scene: Scene, name: str, **variables: str) -> None:

@@ -14,6 +14,17 @@ S = TypeVar("S", bound=CommonSettings)
 SERVERS = ("kafka", "elasticsearch", "postgres", "qdrant")
 
 
+def settings_in(environment: Mapping[str, str], kind: type[S], **variables: str) -> S:
+    """Makes settings of these HEADRACE_ variables alone. `variables`: further ones, without that prefix."""
+    own = {**environment, **{ENV_PREFIX + name: value for name, value in variables.items()}}
+    with pytest.MonkeyPatch.context() as patch:
+        for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
+            patch.delenv(name)
+        for name, value in own.items():
+            patch.setenv(name, value)
+        return kind()
+
+
 class Servers:
     """Starts each of `SERVERS` when it is first needed.
 
@@ -42,13 +53,7 @@ class Servers:
 
         The developer's own HEADRACE_ variables have no effect.
         """
-        environment = {**self.need(*names), **{ENV_PREFIX + name: value for name, value in variables.items()}}
-        with pytest.MonkeyPatch.context() as patch:
-            for name in [name for name in os.environ if name.startswith(ENV_PREFIX)]:
-                patch.delenv(name)
-            for name, value in environment.items():
-                patch.setenv(name, value)
-            return kind()
+        return settings_in(self.need(*names), kind, **variables)
 
     def kill(self, name: str) -> None:
         """Sends SIGKILL and returns once the server is gone. Raises AssertionError if it did not run before."""

@@ -4,7 +4,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from aiokafka.structs import ConsumerRecord
+from harness import kafka_record as records
 
 from headrace_demo.catalogue.malformed_records import malformed_record
 from headrace_schemas.changes import ID_FIELDS
@@ -55,18 +55,8 @@ def edited(kind: Kind, id: str, version: int) -> Sent:
 
 def kafka_record(topic: str, offset: int, key: bytes | None, value: bytes | None, headers: Headers) -> Any:
     """A record as aiokafka returns it."""
-    return ConsumerRecord(
-        topic=topic,
-        partition=0,
-        offset=offset,
-        timestamp=1_767_225_600_000 + offset,
-        timestamp_type=1,
-        key=key,
-        value=value,
-        checksum=None,
-        serialized_key_size=len(key or b""),
-        serialized_value_size=len(value or b""),
-        headers=tuple(headers),
+    return records.kafka_record(
+        value, key, topic=topic, offset=offset, timestamp=1_767_225_600_000 + offset, headers=headers
     )
 
 
