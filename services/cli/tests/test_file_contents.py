@@ -136,8 +136,8 @@ def test_no_row_is_read_beyond_a_wrong_quote(written: Written, rest: str, line: 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.jsonl", gzip.compress(b'{"product_id": "a"}\n' * 99), "is gzip inside: name it a.jsonl.gz"),
-        ("a.csv", gzip.compress(b"a,b\n" * 99), "is gzip inside: name it a.csv.gz"),
+        ("a.jsonl", gzip.compress(b'{"product_id": "a"}\n' * 99, mtime=0), "is gzip inside: name it a.jsonl.gz"),
+        ("a.csv", gzip.compress(b"a,b\n" * 99, mtime=0), "is gzip inside: name it a.csv.gz"),
         ("a.jsonl", '{"product_id": "a"}'.encode("utf-16"), "is UTF-16 inside: save it as UTF-8"),
         ("a.csv", b"\xfe\xff" + "product_id,version".encode("utf-16-be"), "is UTF-16 inside: save it as UTF-8"),
         ("a.csv", b"PK\x03\x04 a workbook", "is a zip archive or an Excel workbook inside"),
