@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from typing import Any
 
 import pytest
@@ -174,6 +175,13 @@ def test_a_number_is_a_json_number_or_an_ascii_decimal(json_number: str, number:
 def test_nothing_else_is_a_number(text: str) -> None:
     with pytest.raises(ValidationError):
         numbers.validate_json(text)
+
+
+@pytest.mark.parametrize("digits", ["1" * 20_000, "0." + "1" * 20_000, "." + "1" * 20_000, "1e" + "1" * 20_000])
+def test_a_long_text_that_is_almost_a_number_is_refused_at_once(digits: str) -> None:
+    started = time.process_time()
+    refused(numbers, digits + "x")
+    assert time.process_time() - started < 0.5
 
 
 @given(st.text(st.characters(categories=["Nd", "Pc", "Po", "Zs", "Pd"]), max_size=8))

@@ -31,8 +31,11 @@ MAX_KEYWORD_TEXT = 1000
 """Characters. Each product's link set contains the texts of its keywords, and must fit into one record."""
 MAX_DEPTH = 20
 """Elasticsearch's `flattened` type refuses an object that is nested deeper."""
-DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
-"""Text that is a number: ASCII digits, optionally with a sign, a fraction and an exponent, and nothing around them."""
+DECIMAL = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
+"""Text that is a number: ASCII digits, optionally with a sign, a fraction and an exponent, and nothing around them.
+Each digit can be matched in one way only: a text that is no number is refused in a time that grows with its length, and
+not with the square of it.
+"""
 MAX_ATTRIBUTE_KEY_BYTES = 512
 """Far below Lucene's limit of 32,766 bytes for a term, which includes the key of a flattened field."""
 
