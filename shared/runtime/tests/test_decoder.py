@@ -8,8 +8,9 @@ from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, TOPIC, kafka_record
 from harness.records import product
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded
+from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded, invalid
 from headrace_schemas import headers
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import KeywordChange, ProductChange
@@ -289,3 +290,36 @@ def test_a_replay_for_the_worker_of_another_model_is_ignored(model: str, outcome
     found = Decoder(inputs, REPLAY_TOPIC, model="minilm").decode(record)
     assert isinstance(found, Ignored | Undecoded)
     assert found.outcome == outcome
+
+
+LENIENT = (
+    "true",
+    '"1_000"',
+    '"٣"',
+    '" 1"',
+    "NaN",
+    "1e400",
+    "9" * 400,
+    '"\\ud83d"',
+    '"\\u0000"',
+    "[]",
+    '{"a": 1, "a": 2}',
+)
+
+
+@pytest.mark.parametrize("text", LENIENT)
+@pytest.mark.parametrize("field", ["version", "price", "title", "attributes", "occurred_at", "product_id", "unknown"])
+def test_a_record_is_accepted_if_its_model_accepts_it_and_else_has_the_models_reason(field: str, text: str) -> None:
+    row = json.dumps(product("p1", 1) | {field: "@"}).replace('"@"', text).encode()
+    decoded = decoder.decode(kafka_record(row, b"p1"))
+    reason, expected = None, None
+    try:
+        expected = ProductChange.model_validate_json(row)
+    except ValidationError as error:
+        reason = invalid(error)
+    if expected is not None and expected.id == "p1":
+        assert isinstance(decoded, Decoded)
+        assert decoded.change == expected
+    else:
+        assert isinstance(decoded, Undecoded)
+        assert decoded.rejection == reason or decoded.rejection.reason == "key_mismatch"

@@ -8,12 +8,12 @@ from pydantic import BaseModel, ValidationError
 
 from headrace_clients.header_names import EscapedName
 from headrace_runtime.conversion import converted
+from headrace_runtime.inputs import SOURCES, Input
 from headrace_schemas import headers
 from headrace_schemas.canary import CANARY_ID
-from headrace_schemas.changes import CHANGES, Change
+from headrace_schemas.changes import Change
 from headrace_schemas.fields import MAX_VERSION, Kind, RecordKind
 from headrace_schemas.forget_record import Forget
-from headrace_schemas.links import ProductLinks
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Arrival, Record, Rejected
 
@@ -135,15 +135,12 @@ class Decoder:
         model: str | None = None,
     ) -> None:
         self._of_model = model.encode() if model is not None else None
-        self._inputs = inputs
+        found = {model: Input.of(model, max_record_bytes) for model in inputs.values()}
+        self._inputs = {topic: found[model] for topic, model in inputs.items()}
         self._replay_topic = replay_topic
         self._on_null = on_null
         self._accept_newer = accept_newer
         self._without_canary = without_canary
-        sources = set(CHANGES.values())
-        self._limits = {model: max_record_bytes * (1 if model in sources else 2) for model in inputs.values()}
-        # The others use the arrival as their version. Its tuple takes as long as a tenth of the validation.
-        self._versioned = {model for model in inputs.values() if issubclass(model, Change)}
 
     def decode(self, record: KafkaRecord) -> Decoded | Undecoded | Ignored:
         """The record's change, or why the record cannot be decoded.
@@ -152,54 +149,60 @@ class Decoder:
         rejected. A replay is always rejected, because it must not hold the worker for all other records.
         """
         to_replay = record.topic == self._replay_topic
-        model = self._model(record) if to_replay else self._inputs[record.topic]
-        if model is None and self._of_model and OF_EMBED in (header(record, headers.CONNECT_TOPIC) or b""):
+        of = self._replayed(record) if to_replay else self._inputs[record.topic]
+        if of is None and self._of_model and OF_EMBED in (header(record, headers.CONNECT_TOPIC) or b""):
             # The worker of another model reads it as well.
             return Ignored(record, "product", True)
-        if model is None:
+        if of is None:
             rejection = Rejected("unknown_schema", "a replay does not say which topic it came from", ("replay",))
             return Undecoded(record, rejection, "product", True)
-        replayed = to_replay or (_takes_replays(model) and header(record, headers.REPLAY_OF) is not None)
+        replayed = to_replay or (of.takes_replays and header(record, headers.REPLAY_OF) is not None)
         if self._without_canary and record.key == CANARY_KEY:
-            return Ignored(record, model.kind, replayed)
-        if model is ProductLinks and self._of_model and header(record, headers.MODEL) not in (None, self._of_model):
-            return Ignored(record, model.kind, replayed)
-        if fault := self._undecodable(record, model, to_replay):
-            return Undecoded(record, fault, model.kind, replayed)
-        model = _of_schema(record, model)
-        major = self._major(record, model, replayed)
+            return Ignored(record, of.kind, replayed)
+        if of.is_link_set and self._of_model and header(record, headers.MODEL) not in (None, self._of_model):
+            return Ignored(record, of.kind, replayed)
+        if fault := self._undecodable(record, of, to_replay):
+            return Undecoded(record, fault, of.kind, replayed)
+        if of.beside:
+            name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
+            of = of.beside.get(name, of)
+        major = self._major(record, of, replayed)
         if isinstance(major, Rejected):
-            if issubclass(model, Change) and header(record, headers.SCHEMA) == FORGET:
-                return _forget(record, model.kind, replayed)
-            return Undecoded(record, major, model.kind, replayed)
+            if of.is_change and header(record, headers.SCHEMA) == FORGET:
+                return _forget(record, of.model.kind, replayed)
+            return Undecoded(record, major, of.kind, replayed)
         if record.value is None:
-            return self._null(record, model, replayed)
-        newest = major_of(model)
-        value = record.value if major == newest else converted(record.value, model.schema_name, major, newest)
+            return self._null(record, of.model, replayed)
+        newest = of.newest
+        value = record.value if major == newest else converted(record.value, of.model.schema_name, major, newest)
         if isinstance(value, Rejected):
-            return Undecoded(record, value, model.kind, replayed)
-        context = None if model in self._versioned else Arrival(*position(record), to_replay, record.headers)
-        try:
-            change = model.model_validate_json(value, context=context)
-        except ValidationError as error:
-            return Undecoded(record, invalid(error), model.kind, replayed)
-        if getattr(model, "keyed", True) and record.key != change.id.encode():
+            return Undecoded(record, value, of.kind, replayed)
+        change = of.quick(value) if of.quick is not None else None
+        if change is None:
+            # The others use the arrival as their version.
+            context = None if of.is_change else Arrival(*position(record), to_replay, record.headers)
+            try:
+                change = of.model.model_validate_json(value, context=context)
+            except ValidationError as error:
+                return Undecoded(record, invalid(error), of.kind, replayed)
+        if of.is_keyed and record.key != change.id.encode():
             detail = "the record's key is not the id in its value"
             rejection = Rejected("key_mismatch", detail, ("key",), words=detail)
-            return Undecoded(record, rejection, model.kind, replayed)
+            return Undecoded(record, rejection, of.kind, replayed)
         return Decoded(record, change, replayed)
 
-    def _model(self, record: KafkaRecord) -> type[Any] | None:
+    def _replayed(self, record: KafkaRecord) -> Input | None:
+        """The input that a replay comes from."""
         original = header(record, headers.CONNECT_TOPIC) or b""
         return self._inputs.get(original.decode(errors="replace"))
 
-    def _undecodable(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Rejected | None:
+    def _undecodable(self, record: KafkaRecord, of: Input, replayed: bool) -> Rejected | None:
         """Why a record is rejected before it is decoded: a header's name is not UTF-8, or it is too large, unpacked.
 
         The broker compares the compressed size, and stores accept different sizes: with one limit for all workers, a
         record is in every store or in none. A replay has the headers of its letter in addition.
         """
-        limit = self._limits[model]
+        limit = of.limit
         value = record.value
         size = value.size if isinstance(value, Omitted) else len(value or b"")
         beside = len(record.key or b"")
@@ -210,19 +213,19 @@ class Decoder:
         if size <= limit and beside <= (2 * limit if replayed else limit):
             return None
         what, size = ("value", size) if size > limit else ("key and headers", beside)
-        setting = f"{'' if model in CHANGES.values() else 'twice '}HEADRACE_KAFKA__MAX_RECORD_BYTES"
+        setting = f"{'' if of.model in SOURCES else 'twice '}HEADRACE_KAFKA__MAX_RECORD_BYTES"
         return Rejected("too_large", f"{what}: {size} bytes unpacked are more than {setting}, {limit}", (what,))
 
-    def _major(self, record: KafkaRecord, model: type[Any], replayed: bool) -> int | Rejected:
+    def _major(self, record: KafkaRecord, of: Input, replayed: bool) -> int | Rejected:
         """The record's schema major, from 1 to the model's, or why the record cannot be decoded."""
         value = header(record, headers.SCHEMA)
-        newest = major_of(model)
         if value is None:
             return headers.SCHEMA_MAJOR
-        if value == headers.schema_header(model.schema_name, newest):
+        newest, expected = of.newest, of.model.schema_name
+        if value == of.schema:
             return newest
         name, _, major = value.decode(errors="replace").partition("/")
-        readable = name == model.schema_name and major.isascii() and major.isdecimal() and len(major) <= MAX_DIGITS
+        readable = name == expected and major.isascii() and major.isdecimal() and len(major) <= MAX_DIGITS
         if readable and 1 <= int(major) <= newest:
             return int(major)
         if readable and int(major) > newest:
@@ -234,7 +237,7 @@ class Decoder:
                 )
             return Rejected("unknown_schema", f"schema major {int(major)} is newer than this worker", ("newer",))
         return Rejected(
-            "unknown_schema", f"the header has {name[:80]!r}, the topic has records of {model.schema_name}", ("name",)
+            "unknown_schema", f"the header has {name[:80]!r}, the topic has records of {expected}", ("name",)
         )
 
     def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Decoded | Undecoded | Ignored:
@@ -308,25 +311,6 @@ def invalid(error: ValidationError) -> Rejected:
     reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
     words = f"{where or 'the record'}: {first['msg']}"
     return Rejected(reason, words + more, (first["type"], where), words=words)
-
-
-def major_of(model: type[Any]) -> int:
-    """The schema major of a record's model."""
-    major: int = getattr(model, "schema_major", headers.SCHEMA_MAJOR)
-    return major
-
-
-def _of_schema(record: KafkaRecord, model: type[Any]) -> type[Any]:
-    """The topic's model, or the model beside it that the record's header names."""
-    beside: tuple[type[Any], ...] = getattr(model, "beside", ())
-    if not beside:
-        return model
-    name, _, _ = (header(record, headers.SCHEMA) or b"").partition(b"/")
-    return next((other for other in beside if name == other.schema_name.encode()), model)
-
-
-def _takes_replays(model: type[Any]) -> bool:
-    return bool(getattr(model, "takes_replays", False))
 
 
 def _id_field(model: type[BaseModel]) -> str:

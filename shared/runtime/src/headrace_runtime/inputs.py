@@ -1,0 +1,57 @@
+"""What the decoder must know of each model of records. It is found once, because a look at a model takes longer than
+many of the decoder's steps.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Self
+
+from headrace_schemas.changes import CHANGES, Change
+from headrace_schemas.fields import RecordKind
+from headrace_schemas.headers import SCHEMA_MAJOR, schema_header
+from headrace_schemas.links import ProductLinks
+from headrace_schemas.quick_decoder import QuickDecoder
+
+SOURCES = frozenset(CHANGES.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """The records of one model.
+
+    `limit`: bytes of the largest value. `schema`: the header `headrace-schema` of its newest major. `beside`: the other
+    records of the topic, by the name in that header. `quick`: decodes most of its records, None for a model that has no
+    version of its own or few records.
+    """
+
+    model: type[Any]
+    kind: RecordKind
+    limit: int
+    newest: int
+    schema: bytes
+    quick: QuickDecoder[Any] | None
+    is_change: bool
+    is_link_set: bool
+    is_keyed: bool
+    takes_replays: bool
+    beside: Mapping[bytes, "Input"]
+
+    @classmethod
+    def of(cls, model: type[Any], max_record_bytes: int) -> Self:
+        """`max_record_bytes`: of a source record; the others have twice as much."""
+        is_change = issubclass(model, Change)
+        newest = getattr(model, "schema_major", SCHEMA_MAJOR)
+        others: tuple[type[Any], ...] = getattr(model, "beside", ())
+        return cls(
+            model=model,
+            kind=model.kind,
+            limit=max_record_bytes * (1 if model in SOURCES else 2),
+            newest=newest,
+            schema=schema_header(model.schema_name, newest),
+            quick=QuickDecoder(model) if is_change else None,
+            is_change=is_change,
+            is_link_set=model is ProductLinks,
+            is_keyed=getattr(model, "keyed", True),
+            takes_replays=getattr(model, "takes_replays", False),
+            beside={other.schema_name.encode(): cls.of(other, max_record_bytes) for other in others},
+        )
