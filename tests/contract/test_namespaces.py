@@ -15,7 +15,7 @@ from headrace_worker.store import Query
 
 NewId = Callable[[str], str]
 S = TypeVar("S", Sink, LinkSink)
-NAMESPACES = ("", "product", "product_keywords")
+NAMESPACES = ("", "products__x", "product_keywords")
 """The first is that of all other tests. The others are chosen to give names that begin as names of the first."""
 
 

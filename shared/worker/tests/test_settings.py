@@ -241,7 +241,10 @@ def test_a_namespace_is_in_every_name(namespace: str, monkeypatch: pytest.Monkey
     assert names.schema == schema
 
 
-@pytest.mark.parametrize("namespace", ["A", "1a", "_a", "a-b", "a.b", "a b", "ä", "a" * 22, "a\n", 'a"; DROP', " a"])
+@pytest.mark.parametrize(
+    "namespace",
+    ["A", "1a", "_a", "a-b", "a.b", "a b", "ä", "a" * 22, "a\n", 'a"; DROP', " a", "a__old", "shop__rebuild"],
+)
 def test_a_wrong_namespace_is_an_error_with_the_value_and_the_rule(
     namespace: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

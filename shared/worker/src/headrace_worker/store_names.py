@@ -4,6 +4,10 @@ import re
 from dataclasses import dataclass
 
 NAMESPACE = re.compile(r"[a-z][a-z0-9_]{0,20}")
+RESERVED = ("__rebuild", "__old")
+"""Ends of the schemas that `headrace rebuild` creates in PostgreSQL, and removes with all that is in them."""
+_OF_MODEL = re.compile(r"(?:.*-)?[a-z]+(?:_[a-z]+)*__([a-z0-9][a-z0-9.-]*)")
+"""The last hyphen before a name ends the namespace, which may contain two underscores itself. A model has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +42,15 @@ class StoreNames:
 
 def model_in(name: str) -> str | None:
     """The model id in the name of an object of one model; None if the name has none."""
-    return name.partition("__")[2].partition("__")[0] or None
+    found = _OF_MODEL.match(name)
+    return found[1] if found else None
 
 
 def checked_namespace(namespace: str) -> str:
-    """The namespace. Raises ValueError if it is neither empty nor a name of the allowed form."""
-    if namespace and not NAMESPACE.fullmatch(namespace):
+    """The namespace. Raises ValueError if it is neither empty nor a name of the allowed form, or has a reserved end."""
+    if (namespace and not NAMESPACE.fullmatch(namespace)) or namespace.endswith(RESERVED):
         raise ValueError(
             f"{namespace!r} is not a namespace: it begins with a letter from a to z, and has at most 20 more letters "
-            "from a to z, digits and underscores"
+            f"from a to z, digits and underscores; it does not end with {' or '.join(RESERVED)}"
         )
     return namespace
