@@ -1,9 +1,11 @@
 """The headers of a replay count on the topic of replays. On any other topic they are a record's own."""
 
+from datetime import UTC, datetime
+
 import pytest
 from harness.live_workers import has_problem, running
 from harness.memory import MemoryStage, memory_worker
-from harness.records import eventually, product, publish, read_all
+from harness.records import eventually, product, publish, read_all, receipts
 
 from headrace_cli.kafka_topics import apply_topics
 from headrace_letters.letter import Letter, read_letter
@@ -31,11 +33,14 @@ async def test_a_letter_that_another_tool_sends_to_its_source_topic_is_a_new_rec
         (sent,) = await read_all(settings, settings.topics.dead(names[0]))
         own = [(name, bytes(value)) for name, value in sent.headers]
         # As a tool does that copies a dead letter with its headers.
-        await publish(settings, source, [product("p1", 1)], headers=[*own, (headers.REPLAY_OF, b"any")])
+        long_ago = [(headers.PUBLISHED_AT, b"1000")]
+        await publish(settings, source, [product("p1", 1)], headers=[*long_ago, *own, (headers.REPLAY_OF, b"any")])
         await eventually(lambda: _letters(settings, names, 2))
     letters = [letter for name in names for letter in await _read(settings, name)]
     assert len({letter.id for letter in letters}) == 4
     assert [letter.attempts for letter in letters] == [1] * 4
+    found = [receipt for name in names for receipt in (await receipts(settings, name)).values()]
+    assert [receipt.published_at > datetime(2020, 1, 1, tzinfo=UTC) for receipt in found] == [True] * 4
     positions = {letter.failed for letter in letters}
     assert {where.topic for where in positions if where} == {source}
     assert len(positions) == 2

@@ -7,7 +7,7 @@ from headrace_schemas.fields import Kind
 DEFAULT_PREFIX = "headrace."
 DAY_MS = 24 * 60 * 60 * 1000
 SOURCE_NAMES: dict[Kind, str] = {"product": "products", "keyword": "keywords"}
-
+_SOURCES = tuple(SOURCE_NAMES.values())
 
 FRAMING_BYTES = 65_536
 """Room for a record's headers and the framing of its batch, added to the limit of the record itself."""
@@ -52,6 +52,11 @@ class Topics(NamedTuple):
 
     def replay(self, worker: str) -> str:
         return f"{self.prefix}replay.{worker}"
+
+
+def is_source(topic: str) -> bool:
+    """Whether the topic is one that the catalogue writes. Whatever the prefix is, no other topic ends like these."""
+    return topic.endswith(_SOURCES)
 
 
 class TopicSpec(NamedTuple):

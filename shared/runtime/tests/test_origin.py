@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, kafka_record
+from harness.kafka_record import REPLAY_TOPIC, TIMESTAMP_MS, TOPIC, kafka_record
 from harness.records import product
 
 from headrace_runtime.answers import Answered
@@ -24,7 +24,8 @@ LINKS = ProductLinks(product_id="p", version=1, title="Bottle")
 
 def carrying(**headers: bytes) -> Any:
     names = {"published": PUBLISHED_AT, "occurred": OCCURRED_AT}
-    return kafka_record(b"{}", headers=[(names[name], value) for name, value in headers.items()])
+    topic = "headrace.products.embedded.m" if headers else TOPIC
+    return kafka_record(b"{}", topic=topic, headers=[(names[name], value) for name, value in headers.items()])
 
 
 def test_a_source_record_was_published_at_its_own_timestamp_and_a_derived_one_at_that_of_its_source() -> None:
@@ -32,6 +33,12 @@ def test_a_source_record_was_published_at_its_own_timestamp_and_a_derived_one_at
     assert published_at(carrying(published=b"1699999990000"), "product") == TIMESTAMP_MS - 10_000
     assert published_at(carrying(), "product_links") is None
     assert published_at(carrying(published=b"5"), "product_links") == 5
+
+
+@pytest.mark.parametrize("topic", ["headrace.products", "shop-keywords", "keywords"])
+def test_a_source_record_that_carries_another_publication_was_published_at_its_own_timestamp(topic: str) -> None:
+    sent_again = kafka_record(b"{}", topic=topic, headers=[(PUBLISHED_AT, b"1699999990000")])
+    assert published_at(sent_again, "product") == TIMESTAMP_MS
 
 
 @pytest.mark.parametrize("value", [b"", b"-1", b"soon", b"1e9", "٣".encode(), b"9" * 15, b"9" * 5000])

@@ -1,7 +1,8 @@
 """When the change that a record is, or was made from, was published and occurred.
 
 A record that a worker makes carries both in headers. A source record carries neither: its own timestamp is the time of
-its publication, and its value has the time when it occurred.
+its publication, and its value has the time when it occurred. Such headers of a source record count for nothing: it may
+be a dead letter that another tool has sent to its topic again.
 """
 
 from datetime import UTC, datetime
@@ -9,6 +10,7 @@ from datetime import UTC, datetime
 from headrace_runtime.decoder import KafkaRecord, header
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import OCCURRED_AT, PUBLISHED_AT
+from headrace_schemas.topics import is_source
 
 MOST_DIGITS = 14
 LATEST = 10**MOST_DIGITS
@@ -19,7 +21,7 @@ def published_at(record: KafkaRecord, kind: RecordKind) -> int | None:
     """The publication of the change, milliseconds since 1970. None if no change is known: a link set or a request may
     be made without one.
     """
-    if (carried := carried_publication(record)) is not None:
+    if not is_source(record.topic) and (carried := carried_publication(record)) is not None:
         return carried
     timestamp = record.timestamp
     return timestamp if 0 <= timestamp < LATEST and (kind == "product" or kind == "keyword") else None
