@@ -1,7 +1,7 @@
 """The journey of an entity says what is missing and why, and never that all is well when it is not known."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 from headrace_clients.worker_conditions import WorkerCondition
@@ -189,3 +189,9 @@ def test_what_cannot_be_read_is_missing() -> None:
 def test_a_store_that_does_not_answer_is_not_known() -> None:
     found = of(stored=[StoreAnswer("elasticsearch", problem="does not answer: refused"), stored("qdrant")])
     assert found.missing == ["elasticsearch: does not answer: refused"]
+
+
+def test_a_time_that_is_in_no_year_of_utc_is_not_known() -> None:
+    before_year_1 = datetime(1, 1, 1, tzinfo=timezone(timedelta(hours=14)))
+    assert of(published=published(occurred_at=before_year_1)).occurred_at is None
+    assert of(published=published()).occurred_at == PUBLISHED - timedelta(seconds=2)

@@ -52,4 +52,8 @@ def _origin(causes: Sequence[Cause]) -> Carried:
     published = (PUBLISHED_AT, str(round(published_at.timestamp() * 1000)).encode())
     if occurred_at is None:
         return (published,)
-    return published, (OCCURRED_AT, occurred_at.astimezone(UTC).isoformat().encode())
+    try:
+        return published, (OCCURRED_AT, occurred_at.astimezone(UTC).isoformat().encode())
+    except OverflowError:
+        # In UTC it is outside the years 1 to 9999. Only a measure is lost; an error here would stop all links.
+        return (published,)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from headrace_letters.journey import InStore, Journey, Passage, Sources, Stop
 from headrace_letters.last_receipts import EntityReceipt
@@ -32,7 +32,7 @@ def journey(kind: Kind, id: str, stops: Sequence[Stop], link: Stop | None, sourc
     at = [one.version == version and one.deleted for one in sources.stored]
     deleted = record.deleted if record else any(at)
     published_at = record.published_at if record else _first(one.receipt.published_at for one in receipts)
-    occurred_at = record.occurred_at if record else _first(one.receipt.occurred_at for one in receipts)
+    occurred_at = _in_utc(record.occurred_at if record else _first(one.receipt.occurred_at for one in receipts))
     passages: list[Passage] = []
     stores = [InStore(answer, answer.problem) for answer in sources.stored]
     links = [InStore(answer, answer.problem) for answer in sources.links]
@@ -212,3 +212,11 @@ def _first(times: Iterable[datetime | None]) -> datetime | None:
 def _trace_id(receipts: Sequence[EntityReceipt]) -> str | None:
     contexts = [parsed((one.receipt.traceparent or "").encode()) for one in receipts]
     return next((f"{context.trace_id:032x}" for context in contexts if context), None)
+
+
+def _in_utc(moment: datetime | None) -> datetime | None:
+    """The same moment; None if it is outside the years 1 to 9999 in UTC, so that nobody can show it."""
+    try:
+        return None if moment is None else moment.astimezone(UTC)
+    except OverflowError:
+        return None
