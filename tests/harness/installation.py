@@ -145,7 +145,7 @@ class Installation:
         """Commits for workers that do not run that they have read all of their topics."""
         for name in names:
             worker = load_worker(name)
-            topics = worker.inputs(self.settings_of(worker))
+            topics = [*worker.inputs(self.settings_of(worker)), self.settings.topics.replay(name)]
             consumer = AIOKafkaConsumer(**client_options(self.settings.kafka), group_id=worker.group(self.settings))
             await consumer.start()
             partitions = await partitions_of(self.settings.kafka, topics)

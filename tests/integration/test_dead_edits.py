@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -20,6 +21,8 @@ from headrace_cli.dead.edit_lines import exported
 from headrace_cli.dead.edits import Edit, Refused, Unchanged, edits, publish_edits
 from headrace_clients.consumer_groups import open_clients
 from headrace_clients.topic_reader import partitions_of
+from headrace_letters.actions import Action
+from headrace_letters.index import LetterIndex
 from headrace_letters.selection import Selection
 from headrace_schemas import headers
 from headrace_worker.settings import TelemetrySettings
@@ -259,6 +262,18 @@ async def test_an_edit_waits_until_every_worker_has_answered_for_its_record(
             assert await _says(decided, "pgvector has 1 record of")
             await other.read_by("pgvector")
             assert (await decided(within=10)).version == 5
+        # A replay that has had no answer for long counts as waiting, and may be read after the edit.
+        (found,) = (await other.index.get([line["dead_id"]])).values()
+        number = await other.index.begin(Action("on-call", "replay", Selection(ids=(found.letter.id,))))
+        await other.index.mark_replaying(number, [found.letter])
+        await publish(other.settings, other.settings.topics.replay("elasticsearch"), [b"replay"])
+        other.index = LetterIndex(
+            other.settings.postgres, other.settings.names.schema, replaying_for=timedelta(microseconds=1)
+        )
+        assert await _says(decided, f"elasticsearch has 1 record of {other.settings.topics.replay('elasticsearch')}")
+        await other.read_by("elasticsearch")
+        assert (await decided(within=10)).version == 5
+        await other.index.close()
 
 
 async def _says(decided: Any, what: str) -> bool:

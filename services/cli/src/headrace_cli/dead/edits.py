@@ -90,7 +90,7 @@ async def edits(
     read = [_read(line, id, letters.get(id), now) for line, id in zip(lines, ids, strict=True)]
     edited = [one for one in read if isinstance(one, _Line)]
     try:
-        waiting = await unanswered(settings, stores, [(one.kind, one.letter.letter) for one in edited], answer_within)
+        waiting = await unanswered(settings, stores, [(one.kind, one.letter) for one in edited], answer_within)
     except (KafkaError, OSError) as error:
         raise Unavailable("kafka", f"the workers' offsets cannot be read: {type(error).__name__}") from error
     stored: dict[Kind, dict[str, Mapping[str, Any]]] = {}
@@ -106,7 +106,7 @@ async def edits(
             continue
         letter = one.letter.letter
         record = record_of(letter) or letter.id
-        why = waiting.why(one.kind, letter) or (EDITED_BEFORE if record in records else None)
+        why = waiting.why(one.kind, one.letter) or (EDITED_BEFORE if record in records else None)
         result = Refused(letter.id, why) if why else _edit(one, stored, settings, version, taken)
         if isinstance(result, Edit):
             records.add(record)

@@ -2,7 +2,8 @@
 
 An edit gets its version by what the stores contain. Before that, a worker may still have the record, or newer changes
 of its entity, to read. The check follows the records: first the workers that read the catalogue's topics, then, up to
-the ends of that time, those that read what embed publishes.
+the ends of that time, those that read what embed publishes. A letter that was replayed without an answer counts as
+waiting after some time; its replay may still be unread.
 """
 
 import asyncio
@@ -16,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from headrace_clients.consumer_groups import Offsets, committed_offsets, open_clients
 from headrace_clients.topic_reader import partitions_of
 from headrace_letters.installed_stores import InstalledStores
-from headrace_letters.letter import Letter
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_worker.settings import CommonSettings
@@ -30,23 +31,25 @@ Readers = Mapping[str, frozenset[str]]
 @dataclass(slots=True)
 class Unanswered:
     """The workers that have records to read: by partition of the catalogue's topics, which are `sources`; by kind, in
-    any of these; and by kind, in what embed publishes.
+    any of these; by kind, in what embed publishes; and by worker, in its replays.
     """
 
     sources: frozenset[TopicPartition] = frozenset()
     partitions: dict[TopicPartition, str] = field(default_factory=dict)
     anywhere: dict[Kind, str] = field(default_factory=dict)
     kinds: dict[Kind, str] = field(default_factory=dict)
+    replays: dict[str, str] = field(default_factory=dict)
 
-    def why(self, kind: Kind, letter: Letter) -> str | None:
+    def why(self, kind: Kind, found: IndexedLetter) -> str | None:
         """Why no edit of the letter can be decided yet; None if every worker has answered."""
+        letter = found.letter
         at = None if letter.failed is None else TopicPartition(*letter.failed[:2])
         own = self.partitions.get(at) if at in self.sources else self.anywhere.get(kind)
-        return own or self.kinds.get(kind)
+        return own or self.kinds.get(kind) or (self.replays.get(letter.worker) if found.replayed_at else None)
 
 
 async def unanswered(
-    settings: CommonSettings, stores: InstalledStores, letters: Sequence[tuple[Kind, Letter]], within: float
+    settings: CommonSettings, stores: InstalledStores, letters: Sequence[tuple[Kind, IndexedLetter]], within: float
 ) -> Unanswered:
     """Waits up to `within` seconds until every worker has answered for these letters' records.
 
@@ -58,7 +61,9 @@ async def unanswered(
     topics, deadline = settings.topics, time.monotonic() + within
     kinds = {kind for kind, _ in letters}
     workers = [worker for name in worker_names() if (worker := load_worker(name)).stage]
-    readers = {worker.name: frozenset(stores.target(worker.name).inputs) for worker in workers}
+    inputs = {worker.name: frozenset(stores.target(worker.name).inputs) for worker in workers}
+    readers = {name: of_worker | {topics.replay(name)} for name, of_worker in inputs.items()}
+    replayed = {topics.replay(one.letter.worker): one.letter.worker for _, one in letters if one.replayed_at}
     groups = {worker.name: worker.group(settings) for worker in workers}
     async with open_clients(settings.kafka) as (consumer, admin):
         sources = {topics.source(kind): kind for kind in ID_FIELDS}
@@ -72,6 +77,9 @@ async def unanswered(
         known = await partitions_of(settings.kafka, embedded)
         for at, why in (await reading.until(await consumer.end_offsets(known))).items():
             found.kinds.setdefault(embedded[at.topic], why)
+        known = await partitions_of(settings.kafka, replayed) if replayed else []
+        for at, why in (await reading.until(await consumer.end_offsets(known) if known else {})).items():
+            found.replays[replayed[at.topic]] = why
     return found
 
 
@@ -81,14 +89,14 @@ def _embedded(prefix: str, readers: Readers) -> list[str]:
 
 
 def _needed(
-    letters: Iterable[tuple[Kind, Letter]], sources: Mapping[str, Kind], ends: Offsets
+    letters: Iterable[tuple[Kind, IndexedLetter]], sources: Mapping[str, Kind], ends: Offsets
 ) -> dict[TopicPartition, int]:
     """The offsets that the workers must have reached: those after the letters' records. A letter of a later topic does
     not say where its record was: then the present ends count.
     """
     needed: dict[TopicPartition, int] = {}
-    for kind, letter in letters:
-        at = letter.failed
+    for kind, found in letters:
+        at = found.letter.failed
         own = TopicPartition(at.topic, at.partition) if at is not None else None
         if at is not None and own in ends:
             needed[own] = max(needed.get(own, 0), min(at.offset + 1, ends[own]))
