@@ -17,8 +17,9 @@ from aiokafka.structs import ConsumerRecord
 from benchmarks.measurement import WITHIN, Comparison, compared, rate
 from benchmarks.topics import changes, fill_letters, fresh_topics
 from headrace_clients.settings import PostgresSettings
-from headrace_dead_letters.app import LetterStage, topic_pattern, worker
+from headrace_dead_letters.app import topic_pattern, worker
 from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_dead_letters.stage import LetterStage
 from headrace_letters.index import LetterIndex
 from headrace_letters.letter import Letter, read_letter
 from headrace_letters.letter_rows import letter_row

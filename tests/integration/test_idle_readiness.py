@@ -9,8 +9,9 @@ from harness.records import eventually
 from harness.servers import Servers
 
 from headrace_cli.kafka_topics import apply_topics
-from headrace_dead_letters.app import letter_index, worker
+from headrace_dead_letters.app import worker
 from headrace_dead_letters.settings import DeadLettersSettings
+from headrace_dead_letters.stage import letter_index
 from headrace_runtime import readiness as checks
 
 pytestmark = pytest.mark.servers

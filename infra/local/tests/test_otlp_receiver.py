@@ -20,7 +20,7 @@ from opentelemetry.trace import Link, SpanContext, SpanKind, StatusCode, TraceFl
 
 from headrace_local.otlp import ENDPOINT
 from headrace_local.otlp_receiver.spans import SpanFile
-from headrace_local.record import read_settings
+from headrace_local.settings_file import read_settings
 from headrace_local.stack import Stack
 
 

@@ -10,7 +10,8 @@ import pytest
 from headrace_local import system_user
 from headrace_local.errors import StackError
 from headrace_local.ports import HIGHEST, LOWEST, free_ports
-from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
+from headrace_local.record import Entry, Record, read_record, write_record
+from headrace_local.settings_file import read_settings, write_settings
 from headrace_local.stack import Stack
 from headrace_local.system_user import SystemUser
 

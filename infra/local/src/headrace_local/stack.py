@@ -26,8 +26,9 @@ from headrace_local.otlp import ENDPOINT
 from headrace_local.ports import free_ports, is_free
 from headrace_local.prerequisites import missing_prerequisites
 from headrace_local.process import Process
-from headrace_local.record import Entry, Record, read_record, read_settings, write_record, write_settings
+from headrace_local.record import Entry, Record, read_record, write_record
 from headrace_local.server import Server
+from headrace_local.settings_file import read_settings, write_settings
 from headrace_local.startup import Ended, await_ready, launch_server
 from headrace_local.system_user import forget
 

@@ -6,10 +6,6 @@ from pathlib import Path
 import typer
 from typer.core import TyperCommand
 
-from headrace_local.record import read_settings
-from headrace_worker.settings import unknown_variables
-from headrace_worker.worker import known_variables
-
 DATA_DIR = "HEADRACE_DATA_DIR"
 """Names the directory of `headrace up`. Only the command reads it, no worker does."""
 DEFAULT_DATA_DIR = Path(".headrace")
@@ -26,6 +22,9 @@ class WithoutSettings(TyperCommand):
 
 def read() -> None:
     """Adds the variables of `stack.env` to the environment of this process, which its child processes inherit."""
+    # The list of the commands needs no settings.
+    from headrace_local.settings_file import read_settings
+
     directory = Path(os.environ.pop(DATA_DIR, DEFAULT_DATA_DIR))
     for name, value in read_settings(directory / "stack.env").items():
         os.environ.setdefault(name, value)
@@ -33,5 +32,8 @@ def read() -> None:
 
 def warn_of_unknown() -> None:
     """Writes one line to standard error for each `HEADRACE_` variable that nothing reads."""
+    from headrace_worker.settings import unknown_variables
+    from headrace_worker.worker import known_variables
+
     for warning in unknown_variables(os.environ, {DATA_DIR, ACTOR, *known_variables()}):
         typer.echo(f"headrace: {warning}", err=True)

@@ -1,47 +1,71 @@
 """The command `headrace`. Each of its commands is a module of its own, which is imported when the command is called."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from headrace_cli import environment
-from headrace_cli.errors import explained
+from headrace_cli.command_help import help_text
 
 COMMANDS = (
     "up", "down", "status", "targets", "topics", "stores", "work", "publish", "wait", "where", "search", "links",
     "relink", "pause", "resume", "forget", "dead",
 )  # fmt: skip
 ENTRY_POINT_GROUP = "headrace.commands"
-"""Maps the name of a command to the Typer application of the installed service that provides it."""
+"""Maps the name of a command to the Typer application of the installed service that provides it: `module:app`."""
 
 
 class Commands(TyperGroup):
-    """Imports only the command that is called, so that the process of a worker imports little beside its worker."""
+    """Imports only the command that is called, so that the process of a worker imports little beside its worker.
+
+    A list of the commands, for the help or for the shell, imports none.
+    """
+
+    _listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*COMMANDS, *installed_commands()]
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        if cmd_name in COMMANDS:
-            application = import_module(f"headrace_cli.commands.{cmd_name}").app
-        elif cmd_name in installed_commands():
-            (entry_point,) = entry_points(group=ENTRY_POINT_GROUP, name=cmd_name)
-            application = entry_point.load()
-        else:
+        module = _module(cmd_name)
+        if module is None:
             return None
-        command = typer.main.get_command(application)
+        if self._listing:
+            return TyperCommand(cmd_name, help=help_text(module))
+        command = typer.main.get_command(import_module(module).app)
         command.name = cmd_name
         return command
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        with self._as_list():
+            super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> Any:
+        with self._as_list():
+            return super().shell_complete(ctx, incomplete)
+
+    @contextmanager
+    def _as_list(self) -> Iterator[None]:
+        self._listing = True
+        try:
+            yield
+        finally:
+            self._listing = False
 
     def invoke(self, ctx: Any) -> Any:
         """Prints an error that a user can correct as one line; any other error keeps its traceback."""
         try:
             return super().invoke(ctx)
         except Exception as error:
+            # Imported only after an error, so that the process of a worker does not import it.
+            from headrace_cli.errors import explained
+
             problem = explained(error)
             if problem is None:
                 raise
@@ -52,6 +76,13 @@ class Commands(TyperGroup):
 def installed_commands() -> list[str]:
     """The names of the commands that other installed services provide, sorted."""
     return sorted(entry_point.name for entry_point in entry_points(group=ENTRY_POINT_GROUP))
+
+
+def _module(command: str) -> str | None:
+    """The module whose `app` is the command; None if there is no such command."""
+    if command in COMMANDS:
+        return f"headrace_cli.commands.{command}"
+    return next((found.module for found in entry_points(group=ENTRY_POINT_GROUP, name=command)), None)
 
 
 app = typer.Typer(

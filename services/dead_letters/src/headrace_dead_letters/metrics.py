@@ -2,17 +2,20 @@
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import structlog
 from prometheus_client import Counter, Gauge
 
-from headrace_letters.index import LetterIndex
-from headrace_letters.reason_counts import Alike
-from headrace_letters.replay_answers import ReplayAnswer
 from headrace_schemas.headers import DEAD_REASONS
 from headrace_schemas.receipts import ReceiptOutcome
 from headrace_worker.stage import Unavailable
 from headrace_worker.worker import rejecting_names
+
+if TYPE_CHECKING:
+    from headrace_letters.index import LetterIndex
+    from headrace_letters.reason_counts import Alike
+    from headrace_letters.replay_answers import ReplayAnswer
 
 log = structlog.get_logger(__name__)
 
@@ -32,13 +35,13 @@ OUTCOMES: dict[ReceiptOutcome, str] = {
 }
 
 
-def count_replays(answers: Iterable[ReplayAnswer]) -> None:
+def count_replays(answers: "Iterable[ReplayAnswer]") -> None:
     """Counts the answers of replays. An answer that is read again after a crash counts again."""
     for answer in answers:
         REPLAYS.labels(OUTCOMES[answer.outcome]).inc()
 
 
-async def count_letters_regularly(index: LetterIndex) -> None:
+async def count_letters_regularly(index: "LetterIndex") -> None:
     """Reads the numbers of letters now and every EVERY_SECONDS, until it is cancelled. While the index does not answer
     there are none: old numbers would look like the present ones.
     """
@@ -51,7 +54,7 @@ async def count_letters_regularly(index: LetterIndex) -> None:
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def show(counts: Mapping[Alike, int]) -> None:
+def show(counts: "Mapping[Alike, int]") -> None:
     """Sets both gauges. A worker that is not installed, or a reason that is none of ours, is "other": anybody may write
     these into a letter, and each would be a time series.
     """

@@ -1,12 +1,9 @@
 """The worker `elasticsearch`: changes from the source topics, and link sets, into their indices."""
 
-from headrace_elasticsearch.beside import open_beside
-from headrace_elasticsearch.scan import ElasticsearchScan
 from headrace_elasticsearch.settings import ElasticsearchWorkerSettings
-from headrace_elasticsearch.stage import open_stage
-from headrace_elasticsearch.store import open_store
 from headrace_schemas.changes import CHANGES
 from headrace_schemas.links import ProductLinks
+from headrace_worker.deferred import Deferred
 from headrace_worker.stage import Record
 from headrace_worker.worker import Worker
 
@@ -20,11 +17,11 @@ worker = Worker(
     name="elasticsearch",
     settings=ElasticsearchWorkerSettings,
     inputs=inputs,
-    stage=open_stage,
+    stage=Deferred("headrace_elasticsearch.stage:open_stage"),
     database="elasticsearch",
-    store=open_store,
-    links=open_store,
+    store=Deferred("headrace_elasticsearch.store:open_store"),
+    links=Deferred("headrace_elasticsearch.store:open_store"),
     takes_canary=True,
-    beside=open_beside,
-    scan=ElasticsearchScan,
+    beside=Deferred("headrace_elasticsearch.beside:open_beside"),
+    scan=Deferred("headrace_elasticsearch.scan:ElasticsearchScan"),
 )

@@ -3,10 +3,9 @@
 from collections.abc import Mapping
 
 from headrace_link import metrics
-from headrace_link.factory import open_receipt_stage, open_stage
 from headrace_link.records import Reported, Request
 from headrace_link.settings import LinkSettings
-from headrace_link.store import open_links
+from headrace_worker.deferred import Deferred
 from headrace_worker.stage import Record
 from headrace_worker.worker import Listener, Worker
 
@@ -23,10 +22,15 @@ worker = Worker(
     name="link",
     settings=LinkSettings,
     inputs=inputs,
-    stage=open_stage,
-    links=open_links,
+    stage=Deferred("headrace_link.factory:open_stage"),
+    links=Deferred("headrace_link.store:open_links"),
     takes_canary=True,
-    listener=Listener("receipts", receipts, open_receipt_stage, max_records=lambda settings: settings.link.receipts),
+    listener=Listener(
+        "receipts",
+        receipts,
+        Deferred("headrace_link.factory:open_receipt_stage"),
+        max_records=lambda settings: settings.link.receipts,
+    ),
     step="link",
     metrics=metrics.ALL,
     database="qdrant",

@@ -1,12 +1,9 @@
 """The worker `pgvector`: changes with vectors, and link sets, into PostgreSQL."""
 
-from headrace_pgvector.beside import open_beside
-from headrace_pgvector.scan import PgvectorScan
 from headrace_pgvector.settings import PgvectorSettings
-from headrace_pgvector.stage import open_stage
-from headrace_pgvector.store import PgvectorStore
 from headrace_schemas.embedded import EMBEDDED
 from headrace_schemas.links import ProductLinks
+from headrace_worker.deferred import Deferred
 from headrace_worker.stage import Record
 from headrace_worker.worker import Worker
 
@@ -22,11 +19,11 @@ worker = Worker(
     "pgvector",
     settings=PgvectorSettings,
     inputs=inputs,
-    stage=open_stage,
+    stage=Deferred("headrace_pgvector.stage:open_stage"),
     database="postgresql",
-    store=PgvectorStore,
-    links=PgvectorStore,
+    store=Deferred("headrace_pgvector.store:PgvectorStore"),
+    links=Deferred("headrace_pgvector.store:PgvectorStore"),
     takes_canary=True,
-    beside=open_beside,
-    scan=PgvectorScan,
+    beside=Deferred("headrace_pgvector.beside:open_beside"),
+    scan=Deferred("headrace_pgvector.scan:PgvectorScan"),
 )

@@ -1,11 +1,8 @@
 """The worker `qdrant`: changes with vectors into Qdrant."""
 
-from headrace_qdrant.beside import open_beside
-from headrace_qdrant.scan import QdrantScan
 from headrace_qdrant.settings import QdrantWorkerSettings
-from headrace_qdrant.stage import open_stage
-from headrace_qdrant.store import open_store
 from headrace_schemas.embedded import EMBEDDED
+from headrace_worker.deferred import Deferred
 from headrace_worker.stage import Record
 from headrace_worker.worker import Worker
 
@@ -19,10 +16,10 @@ worker = Worker(
     name="qdrant",
     settings=QdrantWorkerSettings,
     inputs=inputs,
-    stage=open_stage,
-    store=open_store,
+    stage=Deferred("headrace_qdrant.stage:open_stage"),
+    store=Deferred("headrace_qdrant.store:open_store"),
     database="qdrant",
     takes_canary=True,
-    beside=open_beside,
-    scan=QdrantScan,
+    beside=Deferred("headrace_qdrant.beside:open_beside"),
+    scan=Deferred("headrace_qdrant.scan:QdrantScan"),
 )

@@ -7,7 +7,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import httpx
 from aiokafka.abc import AbstractTokenProvider
 from aiokafka.conn import OAuthAuthenticator
 from aiokafka.errors import AuthenticationFailedError
@@ -107,6 +106,9 @@ class TokenServer:
         return self._token
 
     async def _asked(self) -> tuple[str, float]:
+        # A process whose settings name no such server does not import it.
+        import httpx
+
         try:
             async with httpx.AsyncClient(verify=self._trust, timeout=ANSWER_WITHIN) as client:
                 answer = await client.post(self._url, data=self._form, auth=self._credentials)

@@ -71,6 +71,7 @@ def _application(worker: Worker | Observer, settings: Any, allow_rejects: bool) 
         return worker.application(settings)
     if allow_rejects:
         settings.breaker.allow_rejects = True
+    worker.import_libraries()
     return build(worker, settings)
 
 

@@ -7,10 +7,11 @@ import hashlib
 import random
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from headrace_runtime.decoder import KafkaRecord
-from headrace_runtime.publisher import Headers
+if TYPE_CHECKING:
+    from headrace_runtime.decoder import KafkaRecord
+    from headrace_runtime.publisher import Headers
 
 TRACEPARENT, TRACESTATE = "traceparent", "tracestate"
 TRACE_HEADERS = (TRACEPARENT, TRACESTATE)
@@ -59,7 +60,7 @@ def parsed(value: bytes | None) -> TraceContext | None:
     return context if context.trace_id and context.span_id else None
 
 
-def carried(headers: Headers) -> TraceContext | None:
+def carried(headers: "Headers") -> TraceContext | None:
     """The context in the headers of a record. Of several headers the last one counts, which is the newest."""
     for name, value in reversed(headers):
         if name == TRACEPARENT:
@@ -67,7 +68,7 @@ def carried(headers: Headers) -> TraceContext | None:
     return None
 
 
-def spans_before(records: Iterable[KafkaRecord]) -> Mapping[int, TraceContext]:
+def spans_before(records: "Iterable[KafkaRecord]") -> Mapping[int, TraceContext]:
     """The sampled spans that records carry, by id of the record object."""
     found: dict[int, TraceContext] = {}
     for record in records:
@@ -82,24 +83,24 @@ def spans_before(records: Iterable[KafkaRecord]) -> Mapping[int, TraceContext]:
     return found
 
 
-def trace_headers(headers: Headers) -> Headers:
+def trace_headers(headers: "Headers") -> "Headers":
     """The headers that carry the trace, for every record made from the one that has them."""
     return [
         (name, value) for name, value in headers if name in TRACE_HEADERS and len(value or b"") <= LARGEST_TRACE_HEADER
     ]
 
 
-def continued(headers: Headers, context: TraceContext) -> Headers:
+def continued(headers: "Headers", context: TraceContext) -> "Headers":
     """The headers with this context instead of the one that they carry."""
     return [*(pair for pair in headers if pair[0] != TRACEPARENT), (TRACEPARENT, context.traceparent)]
 
 
-def trace_id_of(record: KafkaRecord) -> int:
+def trace_id_of(record: "KafkaRecord") -> int:
     """The trace of a record that carries none. Every worker that reads the record computes the same."""
     return int.from_bytes(trace_digest(record)[:16]) or 1
 
 
-def trace_digest(record: KafkaRecord) -> bytes:
+def trace_digest(record: "KafkaRecord") -> bytes:
     """The digest that a record's trace id is the start of."""
     name = b"%s\0%d\0%d\0%d" % (record.topic.encode(), record.partition, record.offset, record.timestamp)
     return hashlib.sha256(name).digest()

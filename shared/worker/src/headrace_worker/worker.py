@@ -12,6 +12,7 @@ from typing import Any, Literal
 from prometheus_client.registry import Collector
 
 from headrace_worker.beside import Beside
+from headrace_worker.deferred import Deferred
 from headrace_worker.scan import Scan
 from headrace_worker.settings import (
     CommonSettings,
@@ -95,6 +96,13 @@ class Worker:
     by_model: bool = False
     scan: Callable[[Any], Scan] | None = None
     beside: Callable[[Any], Beside] | None = None
+
+    def import_libraries(self) -> None:
+        """Imports what its stages and its store need. A process calls this before it limits the time of anything."""
+        inputs = (self, self.raw, self.listener)
+        for opener in (*(one.stage for one in inputs if one is not None), self.store, self.links):
+            if isinstance(opener, Deferred):
+                opener.resolve()
 
     def group(self, settings: CommonSettings) -> str:
         """The name of its consumer group."""

@@ -18,7 +18,7 @@ from headrace_cli.errors import NOT_DONE, WRONG_CALL, CommandError
 from headrace_cli.options import AsJson, DataDir
 from headrace_cli.output import inert, print_json, screen, table
 from headrace_cli.servers import stack
-from headrace_local.record import read_settings
+from headrace_local.settings_file import read_settings
 from headrace_local.stack import ServerStatus
 from headrace_worker.settings import CommonSettings
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from headrace_cli.files.csv_file import CsvFile
 from headrace_cli.files.id_list import IdList
 from headrace_cli.files.json_lines import JsonLinesFile
-from headrace_cli.files.parquet import ParquetFile
 from headrace_cli.files.rows import RowFile, UnreadableFile
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import Kind
@@ -46,6 +45,8 @@ def _file(path: Path, id_field: str | None) -> RowFile | None:
         case "tsv":
             return CsvFile(path, id_field, "\t")
         case "parquet":
+            from headrace_cli.files.parquet import ParquetFile
+
             return ParquetFile(path)
         case _:
             return None
