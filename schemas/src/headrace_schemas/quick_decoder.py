@@ -191,8 +191,10 @@ def _number_in_text(text: str) -> float:
 
 def _attributes(values: dict[str, Any], depth: int = 1) -> dict[str, Any]:
     """`depth`: of this object, from 1."""
-    if values and (depth == MAX_DEPTH or "" in values or max(map(len, values)) > MAX_KEY_LENGTH):
-        raise ValueError("an empty or a long key, or too deep")
+    if values and (depth == MAX_DEPTH or "" in values):
+        raise ValueError("an empty key, or too deep")
+    if len("".join(values)) > MAX_KEY_LENGTH and max(map(len, values)) > MAX_KEY_LENGTH:
+        raise ValueError("a long key")
     _items(values.values(), depth)
     return values
 

@@ -19,9 +19,9 @@ SOURCES = frozenset(CHANGES.values())
 class Input:
     """The records of one model.
 
-    `limit`: bytes of the largest value. `schema`: the header `headrace-schema` of its newest major. `beside`: the other
-    records of the topic, by the name in that header. `quick`: decodes most of its records, None for a model that has no
-    version of its own or few records.
+    `limit`: bytes of the largest value. `schema`: the header `headrace-schema` of its newest major; `unmarked`: that of
+    a record without one. `beside`: the other records of the topic, by the name in that header. `quick`: decodes most
+    changes; the records of other models are few, or have no version of their own.
     """
 
     model: type[Any]
@@ -29,6 +29,7 @@ class Input:
     limit: int
     newest: int
     schema: bytes
+    unmarked: bytes
     quick: QuickDecoder[Any] | None
     is_change: bool
     is_link_set: bool
@@ -48,6 +49,7 @@ class Input:
             limit=max_record_bytes * (1 if model in SOURCES else 2),
             newest=newest,
             schema=schema_header(model.schema_name, newest),
+            unmarked=schema_header(model.schema_name, SCHEMA_MAJOR),
             quick=QuickDecoder(model) if is_change else None,
             is_change=is_change,
             is_link_set=model is ProductLinks,
