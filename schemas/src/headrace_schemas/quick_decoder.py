@@ -14,9 +14,11 @@ from types import UnionType
 from typing import Annotated, Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import orjson
+import pybase64
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from headrace_schemas.embedded import VectorBytes
 from headrace_schemas.fields import (
     DECIMAL,
     MAX_ATTRIBUTE_KEY_BYTES,
@@ -214,6 +216,13 @@ def _items(items: Any, depth: int) -> None:
             _items(item, depth + 1)
 
 
+def _vector(text: str) -> bytes:
+    data = pybase64.b64decode(text, validate=True)
+    if not data or len(data) % 4:
+        raise ValueError("a vector of another size")
+    return data
+
+
 RULES: list[tuple[Any, Rule]] = [
     (Text, {str: None}),
     (Title, {str: _text(MAX_TITLE)}),
@@ -223,5 +232,6 @@ RULES: list[tuple[Any, Rule]] = [
     (Version, {int: _version}),
     (Number, {float: _number, int: _number, str: _number_in_text}),
     (Attributes, {dict: _attributes}),
+    (VectorBytes, {str: _vector}),
 ]
 """The types of `fields` in the form of the parsed JSON."""
