@@ -2,12 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from headrace_schemas.changes import KeywordChange, ProductChange
-from headrace_schemas.digest import differ, digest_of
+from headrace_schemas.digest import content_json, differ, digest_of
 from headrace_schemas.embedded import EmbeddedProduct
 from headrace_schemas.links import ProductLinks
 
@@ -89,3 +93,37 @@ def test_only_digests_of_one_form_and_version_differ() -> None:
     for one, other in (("1:7:a", "1:7:a"), ("1:7:a", "2:7:b"), ("1:7:a", "1:6:b"), (None, "1:7:a"), ("1:7:a", None)):
         assert not differ(one, other)
     assert not differ(None, None)
+
+
+texts = st.text(st.characters(exclude_categories=["Cs"]))
+numbers = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
+values = st.recursive(
+    st.none() | st.booleans() | numbers | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner),
+    max_leaves=8,
+)
+
+
+def in_order(value: Any) -> Any:
+    """The value with the keys of every object in the order of their code points."""
+    if isinstance(value, dict):
+        return {key: in_order(value[key]) for key in sorted(value)}
+    return [in_order(one) for one in value] if isinstance(value, list) else value
+
+
+@given(texts, st.floats(allow_nan=False, allow_infinity=False), values)
+@settings(max_examples=200)
+def test_the_canonical_form_is_the_one_that_pydantic_writes(title: str, price: float, value: Any) -> None:
+    """Stores contain the digests of what pydantic wrote."""
+    change = ProductChange.model_construct(
+        op="upsert",
+        version=1,
+        occurred_at=datetime.now(UTC),
+        product_id="p",
+        title=title,
+        price=price,
+        attributes={"b": value, "a": 1},
+    )
+    form = {"product_id": "p", "title": title, "price": price, "attributes": in_order({"b": value, "a": 1})}
+    assert content_json(change) == to_json(form)
+    assert digest_of(change) == f"1:1:{sha256(to_json({'op': 'upsert'} | form)).hexdigest()}"
