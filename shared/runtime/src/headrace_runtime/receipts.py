@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from pydantic_core import to_json
+from orjson import OPT_UTC_Z, dumps
 
 from headrace_runtime.answers import Answered, Result
 from headrace_runtime.dead_letters import attempts
@@ -49,7 +49,7 @@ def _records(
 ) -> Iterator[Outgoing]:
     if not receipts:
         return
-    value = to_json({"worker": worker, "applied_at": applied_at, "receipts": receipts})
+    value = dumps({"worker": worker, "applied_at": applied_at, "receipts": receipts}, option=OPT_UTC_Z)
     if len(value) <= max_bytes or len(receipts) == 1:
         yield Outgoing(topic, None, value, _HEADERS)
         return
