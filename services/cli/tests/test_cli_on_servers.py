@@ -272,6 +272,10 @@ def test_a_wrong_version_is_taken_back_in_every_store_and_on_the_topic(running: 
     assert planned["stores"] == {name: {"version": wrong, "deleted": False} for name in STORES}
     assert len(planned["records"]) == 1
     assert running("forget", id, "--version", "3", "--reason", "no such version").returncode == 1
+    unread = running("forget", "in no store", "--reason", "a wrong clock")
+    assert unread.stderr.strip().endswith(
+        "no store has the product 'in no store': give the wrong version with --version"
+    )
 
     assert running.json("forget", id, "--reason", "a wrong clock")["published"]
     running.json("wait")

@@ -62,7 +62,10 @@ async def _plan(settings: IndexSettings, kind: Kind, id: str, version: int | Non
     with messages().status("reading the source topic"):
         async with open_installed_stores() as stores:
             plan = await forget_plan(settings, stores, kind, id, version)
-    if plan is None or not plan.found:
+    if plan is None:
+        # The source topic was not read: without a version it is not known which of its records is meant.
+        raise CommandError(f"no store has the {kind} {id!r}: give the wrong version with --version")
+    if not plan.found:
         which = "" if version is None else f"version {version} of "
         raise CommandError(f"no store and no record of {settings.topics.source(kind)} has {which}the {kind} {id!r}")
     return plan

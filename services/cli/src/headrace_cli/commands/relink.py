@@ -50,7 +50,8 @@ def _request(product_ids: list[str], as_json: bool) -> None:
     if as_json:
         print_json({"requested": [request.product_id for request in requests]})
     else:
-        screen().print(f"asked for the links of {len(requests):,} products; `headrace wait` waits for them")
+        noun = "product" if len(requests) == 1 else "products"
+        screen().print(f"asked for the links of {len(requests):,} {noun}; `headrace wait` waits for them")
 
 
 def _sweep(timeout: float, as_json: bool) -> None:
