@@ -69,6 +69,18 @@ def test_a_value_above_the_limit_is_rejected_before_it_is_decoded() -> None:
     assert too_large(Omitted(5_000_000)).detail.startswith("value: 5000000 bytes")
 
 
+def test_a_value_that_grows_beyond_its_topics_when_it_is_written_again_is_rejected_by_every_worker() -> None:
+    def value(numbers: int) -> bytes:
+        row = json.dumps(product("p1", 1, title="t", attributes={"a": "numbers"}))
+        return row.replace('"numbers"', f"[{','.join(['1e15'] * numbers)}]").encode()
+
+    assert too_large(value(80)) is None
+    grown = too_large(value(150))
+    assert len(value(150)) < 1000
+    assert (grown.cause, grown.detail.endswith("are more than 1875")) == (("value",), True)
+    assert too_large(value(150), REPLAY_TOPIC, headers=[SOURCE]).cause == ("value",)
+
+
 def test_records_of_internal_topics_have_twice_the_limit() -> None:
     assert too_large(b"{" * 2000, "links") is None
     assert "twice HEADRACE_KAFKA__MAX_RECORD_BYTES" in too_large(b"{" * 2001, "links").detail

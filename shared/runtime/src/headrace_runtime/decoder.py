@@ -169,7 +169,7 @@ class Decoder:
             elif type(name) is not str:
                 return None
             beside += len(name) + len(content or b"")
-        if schema != of.schema or beside > of.limit or len(value) > of.limit:
+        if schema != of.schema or beside > of.limit or len(value) > of.may_grow_above:
             return None
         change = quick(value)
         return change if change is not None and change.id.encode() == key else None
@@ -214,6 +214,8 @@ class Decoder:
             detail = "the record's key is not the id in its value"
             rejection = Rejected("key_mismatch", detail, ("key",), words=detail)
             return Undecoded(record, rejection, of.kind, replayed)
+        if len(value) > of.may_grow_above and (fault := _grown(change, of)):
+            return Undecoded(record, fault, of.kind, replayed)
         return Decoded(record, change, replayed)
 
     def _replayed(self, record: KafkaRecord) -> Input | None:
@@ -314,6 +316,17 @@ def header(record: KafkaRecord, name: str) -> bytes | None:
         if key == name:
             return bytes(value) if value is not None else None
     return None
+
+
+def _grown(change: Change, of: Input) -> Rejected | None:
+    """The rejection of a change that is too large when a worker writes it again, with numbers in full length. `embed`
+    could not publish it, so a worker that reads the source must not apply it either.
+    """
+    size = len(change.model_dump_json(exclude_none=True).encode())
+    if size <= of.written_limit:
+        return None
+    detail = f"value: {size} bytes with its numbers in full length are more than {of.written_limit}"
+    return Rejected("too_large", detail, ("value",))
 
 
 def _forget(record: KafkaRecord, kind: Kind, replayed: bool) -> Decoded | Undecoded:

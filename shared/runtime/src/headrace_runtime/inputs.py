@@ -13,20 +13,25 @@ from headrace_schemas.links import ProductLinks
 from headrace_schemas.quick_decoder import QuickDecoder
 
 SOURCES = frozenset(CHANGES.values())
+MOST_GROWTH = 5
+"""How many times as large a worker may write a value again: 1e15 becomes 1000000000000000.0."""
 
 
 @dataclass(frozen=True, slots=True)
 class Input:
     """The records of one model.
 
-    `limit`: bytes of the largest value. `schema`: the header `headrace-schema` of its newest major; `unmarked`: that of
-    a record without one. `beside`: the other records of the topic, by the name in that header. `quick`: decodes most
-    changes; the records of other models are few, or have no version of their own.
+    `limit`: bytes of the largest value. `written_limit`: the same for a change as a worker writes it again, with room
+    for a vector; `may_grow_above` is the smallest value that can exceed it. `schema`: the header `headrace-schema` of
+    its newest major; `unmarked`: that of a record without one. `beside`: the other records of the topic, by the name in
+    that header. `quick`: decodes most changes; the records of other models are few, or have no version of their own.
     """
 
     model: type[Any]
     kind: RecordKind
     limit: int
+    written_limit: int
+    may_grow_above: int
     newest: int
     schema: bytes
     unmarked: bytes
@@ -42,11 +47,14 @@ class Input:
         """`max_record_bytes`: of a source record; the others have twice as much."""
         is_change = issubclass(model, Change)
         newest = getattr(model, "schema_major", SCHEMA_MAJOR)
+        written_limit = 2 * max_record_bytes - max_record_bytes // 8
         others: tuple[type[Any], ...] = getattr(model, "beside", ())
         return cls(
             model=model,
             kind=model.kind,
             limit=max_record_bytes * (1 if model in SOURCES else 2),
+            written_limit=written_limit,
+            may_grow_above=written_limit // MOST_GROWTH if model in SOURCES else 2 * max_record_bytes,
             newest=newest,
             schema=schema_header(model.schema_name, newest),
             unmarked=schema_header(model.schema_name, SCHEMA_MAJOR),
