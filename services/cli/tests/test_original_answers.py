@@ -12,6 +12,7 @@ from aiokafka import TopicPartition
 from headrace_cli.dead import original_answers
 from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.letter import Letter
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_runtime.decoder import Position
 from headrace_worker.settings import CommonSettings
 
@@ -39,10 +40,11 @@ class Targets:
         return SimpleNamespace(inputs=(SOURCE,) if name in ("embed", "elasticsearch") else (EMBEDDED,))
 
 
-def letter(topic: str, partition: int) -> Letter:
+def letter(topic: str, partition: int, replayed_at: datetime | None = None) -> IndexedLetter:
     failed = Position(topic, partition, 3)
     failure = ("refused_by_store", "f", "", 1, NOW, NOW)
-    return Letter(f"{failed}", "headrace", "any", *failure, b"p", failed, failed, "product", "p", 1, 2)
+    one = Letter(f"{failed}", "headrace", "qdrant", *failure, b"p", failed, failed, "product", "p", 1, 2)
+    return IndexedLetter(one, "waiting", replayed_at, None, ())
 
 
 async def test_a_letter_of_a_later_topic_waits_for_every_partition_of_the_source(
@@ -63,9 +65,11 @@ async def test_a_letter_of_a_later_topic_waits_for_every_partition_of_the_source
     monkeypatch.setattr(original_answers, "partitions_of", partitions)
     monkeypatch.setattr(original_answers, "committed_offsets", committed)
     behind, done, later = letter(SOURCE, 0), letter(SOURCE, 1), letter(EMBEDDED, 1)
-    chosen = [("product", one) for one in (behind, done, later)]
+    replayed = letter(SOURCE, 1, NOW)
+    chosen = [("product", one) for one in (behind, done, later, replayed)]
     stores = cast(InstalledStores, Targets())
     found = await original_answers.unanswered(SETTINGS, stores, cast(Any, chosen), 0.0)
     assert "elasticsearch has" in (found.why("product", behind) or "")
     assert "elasticsearch has" in (found.why("product", later) or "")
     assert found.why("product", done) is None
+    assert "qdrant has 10 records of headrace.replay.qdrant" in (found.why("product", replayed) or "")
