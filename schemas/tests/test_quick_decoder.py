@@ -112,6 +112,7 @@ def test_each_field_with_each_kind_of_json(model: type[BaseModel]) -> None:
         for fragment in FRAGMENTS:
             agrees(model, json_of(list((texts | {name: fragment}).items())))
             agrees(model, json_of([*texts.items(), (name, fragment)]))
+            agrees(model, json_of([(name, fragment), *texts.items()]))
         agrees(model, json_of([(other, text) for other, text in texts.items() if other != name]))
 
 

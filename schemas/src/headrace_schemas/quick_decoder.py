@@ -49,7 +49,7 @@ NUL = b"\\u0000"
 WIDEST_INTEGER = float(2**63)
 """orjson reads an integer of more than 64 bits as a float."""
 MAX_BRACKETS = 100
-"""Of a record with unknown fields: pydantic refuses JSON that is nested deeper than 200 levels."""
+"""pydantic refuses JSON that is nested deeper than 200 levels, also in a field that is unknown or comes again later."""
 MAX_KEY_LENGTH = MAX_ATTRIBUTE_KEY_BYTES // 4
 """Characters of a key that fits in any script."""
 
@@ -78,17 +78,19 @@ class QuickDecoder(Generic[R]):
         """The record, or None: the model decides."""
         if BACKSLASH in value and NUL in value:
             return None
+        if value.count(b"[") + value.count(b"{") > MAX_BRACKETS:
+            return None
         try:
             found = orjson.loads(value)
-            return self.record(found, value) if type(found) is dict else None
+            return self.record(found) if type(found) is dict else None
         except ValueError:
             return None
 
-    def record(self, found: dict[str, Any], value: bytes = b"") -> R:
-        """The record of a JSON object without U+0000. `value`: its bytes. Raises ValueError: the model decides."""
+    def record(self, found: dict[str, Any]) -> R:
+        """The record of a JSON object without U+0000. Raises ValueError: the model decides."""
         values = self._defaults | found
         if len(values) != len(self._rules):
-            values = self._known(values, value)
+            values = {name: values[name] for name in self._rules}
         shape = tuple(map(type, values.values()))
         plan = self._plans.get(shape)
         for name, read in self._plan(shape) if plan is None else plan:
@@ -101,12 +103,6 @@ class QuickDecoder(Generic[R]):
         for check in self._checks:
             check(record)
         return record
-
-    def _known(self, values: Mapping[str, Any], value: bytes) -> dict[str, Any]:
-        """The values of the model's fields, without those of unknown fields."""
-        if value.count(b"[") + value.count(b"{") > MAX_BRACKETS:
-            raise ValueError("may be nested deeper than pydantic allows")
-        return {name: values[name] for name in self._rules}
 
     def _plan(self, shape: tuple[type, ...]) -> list[tuple[str, Read]]:
         plan = []
