@@ -1,7 +1,6 @@
 """Workers under test as processes of their own, so that they can be killed."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -10,30 +9,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.forked_command import ForkedCommand, inherited
+
 START_WITHIN = 120.0
 """Seconds. A process needs two on a machine that does nothing else."""
 STOP_WITHIN = 10.0
 """Seconds that a supervisor waits before it sends SIGKILL."""
 
 
-def inherited() -> dict[str, str]:
-    """The environment of this process without the developer's own settings."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-
-
 class WorkerProcess:
-    """`headrace work NAME` with a log file. `copy` distinguishes a second process of the same worker."""
+    """`headrace work NAME` with a log file. `copy` distinguishes a second process of the same worker.
 
-    def __init__(self, name: str, environment: Mapping[str, str], logs: Path, copy: str = "") -> None:
+    `forked`: whether the process has its imports from another one. Then its memory is not that of a worker.
+    """
+
+    def __init__(
+        self, name: str, environment: Mapping[str, str], logs: Path, copy: str = "", *, forked: bool = True
+    ) -> None:
         self.name = name
+        self._forked = forked
         self._environment = environment
         self._log = logs / f"{name}{copy}.log"
         self._read_bytes = 0
         self._lines: list[dict[str, Any]] = []
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedCommand | None = None
 
     def start(self) -> None:
         """Starts the process; returns at once."""
+        if self._forked:
+            self._process = ForkedCommand(("work", self.name), self._environment, self._log, self._log, Path.cwd())
+            return
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "headrace_cli", "work", self.name],
@@ -45,7 +50,7 @@ class WorkerProcess:
     def kill(self) -> None:
         """Sends SIGKILL and returns once the process is gone. Raises AssertionError if anything else ended it."""
         assert self._process is not None
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         assert self._process.wait() == -signal.SIGKILL, f"{self.name} had ended before it was killed"
 
     def stop(self) -> int:
@@ -67,7 +72,7 @@ class WorkerProcess:
     def end(self) -> None:
         """Kills the process if it still runs."""
         if self._process is not None and self._process.poll() is None:
-            self._process.kill()
+            self._process.send_signal(signal.SIGKILL)
             self._process.wait()
 
     @property

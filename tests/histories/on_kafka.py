@@ -16,8 +16,9 @@ from subprocess import PIPE, STDOUT
 from aiokafka import AIOKafkaProducer
 from harness.account import read_account, read_vectors
 from harness.catch_up import CatchUp
+from harness.forked_command import inherited
 from harness.pipeline import Pipeline
-from harness.processes import WorkerProcess, inherited
+from harness.processes import WorkerProcess
 from harness.servers import Servers
 from harness.verdict import Verdict, judge
 

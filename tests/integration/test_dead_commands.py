@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import re
 import signal
 import subprocess
@@ -12,6 +11,7 @@ from typing import Any
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from harness.forked_command import headrace, inherited
 from harness.installation import Installation, in_memory, open_installation, prepared
 from harness.live_workers import running
 from harness.memory import MemoryStage
@@ -37,19 +37,9 @@ async def installation(servers: Servers) -> AsyncIterator[Installation]:
         yield opened
 
 
-def command(installation: Installation, *arguments: str) -> tuple[list[str], dict[str, str]]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    return [sys.executable, "-m", "headrace_cli", "dead", *arguments], inherited | installation.environment
-
-
 async def dead(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Runs `headrace dead …` in a thread, so that the workers in this process continue."""
-    line, environment = command(installation, *arguments)
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-    return await asyncio.to_thread(run)
+    return await asyncio.to_thread(headrace, "dead", *arguments, environment=installation.environment)
 
 
 async def printed(installation: Installation, *arguments: str, status: int = 0) -> Any:
@@ -114,7 +104,20 @@ async def test_kill_9_in_mid_replay_loses_nothing_and_counts_nothing_twice(insta
     await rejecting.fail(*ids)
     rejecting.stage.reject = set()
     async with running(rejecting.worker, rejecting.settings):
-        line, environment = command(installation, "replay", "--all", "--rate", "20", "--canary", "0", "--json")
+        line = [
+            sys.executable,
+            "-m",
+            "headrace_cli",
+            "dead",
+            "replay",
+            "--all",
+            "--rate",
+            "20",
+            "--canary",
+            "0",
+            "--json",
+        ]
+        environment = inherited() | dict(installation.environment)
         process = await asyncio.create_subprocess_exec(*line, env=environment, stdout=subprocess.DEVNULL)
         await eventually(lambda: _has_replays(installation, 20), within=60)
         process.kill()

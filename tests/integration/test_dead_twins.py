@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from harness.forked_command import headrace, inherited
 from harness.installation import Installation, in_memory, open_installation
 from harness.letters import letter
 from harness.live_workers import running
@@ -57,24 +58,15 @@ async def _has_letters(installation: Installation, name: str) -> bool:
 
 
 async def dead(installation: Installation, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    line = [sys.executable, "-m", "headrace_cli", "dead", *arguments]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            line, env=environment | installation.environment, capture_output=True, text=True, timeout=120, check=False
-        )
-
-    return await asyncio.to_thread(run)
+    return await asyncio.to_thread(headrace, "dead", *arguments, environment=installation.environment)
 
 
 async def asked(installation: Installation, *arguments: str, before_yes: Callable[[], Awaitable[None]]) -> str:
     """Runs `headrace dead …` in a terminal and answers its question with yes. Returns its standard output."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     terminal, of_command = pty.openpty()
     started = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "headrace_cli", "dead", *arguments,
-        stdin=of_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment | installation.environment,
+        stdin=of_command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=inherited() | installation.environment,
     )  # fmt: skip
     os.close(of_command)
     try:

@@ -6,9 +6,6 @@ made for vectors of another dimension, ids that are too long, truncated records.
 
 import asyncio
 import json
-import os
-import subprocess
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -19,6 +16,7 @@ from typing import Any
 
 import pytest
 from elasticsearch import AsyncElasticsearch
+from harness.forked_command import headrace
 from harness.installation import Installation, open_installation, prepared
 from harness.letters import set_aside
 from harness.live_workers import running
@@ -306,13 +304,6 @@ def parts(lines: list[Any]) -> Iterator[list[Any]]:
 
 async def printed(installation: Installation, *arguments: str) -> Any:
     """Returns the JSON that `headrace dead … --json` prints."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-    line = [sys.executable, "-m", "headrace_cli", "dead", *arguments, "--json"]
-
-    def run() -> subprocess.CompletedProcess[str]:
-        environment = inherited | installation.environment
-        return subprocess.run(line, env=environment, capture_output=True, text=True, timeout=120, check=False)
-
-    done = await asyncio.to_thread(run)
+    done = await asyncio.to_thread(headrace, "dead", *arguments, "--json", environment=installation.environment)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)

@@ -1,7 +1,6 @@
 """As soon as `wait` returns, every store has the links that the commands show."""
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from harness import forked_command
 from harness.records import publish
 from harness.servers import SERVERS, Servers
 
@@ -41,11 +41,10 @@ def variables() -> dict[str, str]:
 def environment(
     servers: Servers, variables: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, str]:
-    """Makes topics and stores; returns the environment of a terminal that uses them."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    """Makes topics and stores; returns the variables of a terminal that uses them."""
     own = {f"HEADRACE_{name}": value for name, value in variables.items()}
     own |= {"HEADRACE_CACHE_DIR": str(tmp_path_factory.mktemp("vectors")), "HEADRACE_LINK__K": str(K)}
-    made = kept | dict(servers.need(*SERVERS)) | own
+    made = dict(servers.need(*SERVERS)) | own
     headrace(made, "topics", "apply")
     headrace(made, "stores", "apply")
     return made
@@ -138,9 +137,9 @@ def check_reads(environment: Mapping[str, str], sets: Sequence[ProductLinks]) ->
         )
     ]
     words = [("links", live.id), ("links", "--keyword", keyword, "--limit", "1000"), ("links", "never-seen")]
-    answers = called_together(environment, [*calls, *words])
-    assert [status for status, _ in answers] == [0] * (len(answers) - 1) + [1]
-    read = [json.loads(printed) for _, printed in answers[: len(calls)]]
+    answers = [forked_command.headrace(*call, environment=environment) for call in [*calls, *words]]
+    assert [answer.returncode for answer in answers] == [0] * (len(answers) - 1) + [1]
+    read = [json.loads(answer.stdout) for answer in answers[: len(calls)]]
     for start in range(0, len(calls), 4):
         of_product, of_gone, found, best = read[start : start + 4]
         assert [link["keyword_id"] for link in of_product["links"]] == [link.keyword_id for link in live.links]
@@ -149,14 +148,19 @@ def check_reads(environment: Mapping[str, str], sets: Sequence[ProductLinks]) ->
         assert {product["product_id"] for product in found} == holders
         assert found == sorted(found, key=lambda product: (-product["score"], product["product_id"]))
         assert best == found[:3]
-    assert live.links[0].text in answers[len(calls)][1]
-    assert live.id in answers[len(calls) + 1][1]
+    assert live.links[0].text in answers[len(calls)].stdout
+    assert live.id in answers[len(calls) + 1].stdout
 
 
 @contextmanager
 def working(environment: Mapping[str, str]) -> Iterator[None]:
     """Runs all workers under one supervisor, and stops it as Ctrl-C does."""
-    process = subprocess.Popen([HEADRACE, "work"], env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT)
+    process = subprocess.Popen(
+        [HEADRACE, "work"],
+        env=forked_command.inherited() | environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.STDOUT,
+    )
     try:
         yield
     finally:
@@ -166,37 +170,6 @@ def working(environment: Mapping[str, str]) -> Iterator[None]:
 
 def headrace(environment: Mapping[str, str], *arguments: str) -> Any:
     """Returns the JSON that a command prints, or None without --json. Fails unless the exit status is 0."""
-    done = called(environment, *arguments)
+    done = forked_command.headrace(*arguments, environment=environment, timeout=300)
     assert done.returncode == 0, f"headrace {' '.join(arguments)}: {done.stderr}"
     return json.loads(done.stdout) if "--json" in arguments else None
-
-
-def called(environment: Mapping[str, str], *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [HEADRACE, *arguments], env=environment, capture_output=True, text=True, check=False, timeout=300
-    )
-
-
-TOGETHER = """
-import json, sys
-from typer.testing import CliRunner
-from headrace_cli.main import app
-answers = [CliRunner().invoke(app, call) for call in json.load(sys.stdin)]
-print(json.dumps([[answer.exit_code, answer.stdout] for answer in answers]))
-"""
-
-
-def called_together(environment: Mapping[str, str], calls: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
-    """The exit status and the standard output of each command. One process runs all: most of the time of a command is
-    the import of the workers.
-    """
-    done = subprocess.run(
-        [sys.executable, "-c", TOGETHER],
-        env=environment,
-        input=json.dumps(calls),
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=300,
-    )
-    return [(status, printed) for status, printed in json.loads(done.stdout)]

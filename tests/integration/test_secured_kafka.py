@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from harness.authority import Authority
+from harness.forked_command import inherited
 from harness.live_workers import readiness, running
 from harness.memory import MemoryStage, memory_worker
-from harness.processes import inherited
 from harness.records import eventually, product, publish, read_all
 from harness.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.processes import WorkerProcess, inherited
+from harness.forked_command import inherited
+from harness.processes import WorkerProcess
 from harness.records import eventually, product, publish, receipts
 from harness.servers import SERVERS, Servers
 
@@ -56,7 +57,7 @@ async def test_every_worker_stays_below_its_limit_with_records_of_the_largest_si
 
     peaks: dict[str, float] = {}
     for name in SMALL_RECORDS_MIB:
-        worker = WorkerProcess(name, environment, tmp_path)
+        worker = WorkerProcess(name, environment, tmp_path, forked=False)
         worker.start()
 
         async def reported(name: str = name) -> bool:

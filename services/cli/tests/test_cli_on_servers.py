@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import json
-import os
 import re
 import signal
 import socket
@@ -18,6 +17,7 @@ from typing import Any, NamedTuple
 
 import psutil
 import pytest
+from harness.forked_command import headrace, inherited
 from harness.records import publish, read_all
 from harness.servers import Servers
 
@@ -40,22 +40,14 @@ class Cli(NamedTuple):
             return subprocess.Popen(
                 [sys.executable, "-m", "headrace_cli", *arguments],
                 cwd=self.directory,
-                env=self.environment,
+                env=inherited() | self.environment,
                 stdout=log,
                 stderr=log,
                 text=True,
             )
 
     def __call__(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "headrace_cli", *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
+        return headrace(*arguments, environment=self.environment, directory=self.directory, timeout=240)
 
     def json(self, *arguments: str) -> Any:
         """What the command prints with --json; fails unless it succeeds."""
@@ -81,8 +73,7 @@ def make(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> Make:
         prefix = f"cli{uuid.uuid4().hex[:8]}."
         names = ("kafka", "elasticsearch", "postgres", "qdrant")
         settings = servers.settings(CommonSettings, *names, TOPIC_PREFIX=prefix)
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
-        environment = inherited | dict(servers.need()) | {"HEADRACE_TOPIC_PREFIX": prefix}
+        environment = dict(servers.need()) | {"HEADRACE_TOPIC_PREFIX": prefix}
         return Cli(tmp_path_factory.mktemp("cli"), environment, settings)
 
     return made

@@ -1,23 +1,27 @@
 """An error of the user is reported in one line with the action to take, with the right exit status and no traceback."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from harness import forked_command
 
 NO_KAFKA = {"HEADRACE_KAFKA__BOOTSTRAP_SERVERS": "127.0.0.1:1"}
 
 
 def headrace(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs the command in an empty directory, without the developer's own settings."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
+    """Runs the command in this directory, without the developer's own settings."""
+    return forked_command.headrace(*arguments, environment=environment, directory=directory, timeout=60)
+
+
+def python_headrace(directory: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The same in a new interpreter."""
     return subprocess.run(
         [sys.executable, "-m", "headrace_cli", *arguments],
         cwd=directory,
-        env=inherited | environment,
+        env=forked_command.inherited() | environment,
         capture_output=True,
         text=True,
         timeout=60,
@@ -109,6 +113,12 @@ def test_no_index(tmp_path: Path, call: list[str]) -> None:
     assert done.stderr.count("\n") == 1
     assert "headrace up" in done.stderr
     assert "s3cret" not in done.stderr
+
+
+def test_a_new_interpreter_says_the_same(tmp_path: Path, file: Path) -> None:
+    for call in (["topics", "apply"], ["publish", "none.csv", "--kind", "product"], ["status", "--json"]):
+        done, again = headrace(tmp_path, *call, **NO_KAFKA), python_headrace(tmp_path, *call, **NO_KAFKA)
+        assert (done.returncode, done.stdout, done.stderr) == (again.returncode, again.stdout, again.stderr)
 
 
 def test_no_servers(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.processes import WorkerProcess, inherited
+from harness.forked_command import inherited
+from harness.processes import WorkerProcess
 from harness.records import eventually, keyword, product, publish
 from harness.servers import SERVERS, Servers
 

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness.processes import WorkerProcess, inherited
+from harness.forked_command import headrace, inherited
+from harness.processes import WorkerProcess
 from harness.records import delete, eventually, product, publish
 from harness.servers import SERVERS, Servers
 
@@ -47,13 +48,7 @@ class Installed:
         self.newest: dict[str, int] = dict.fromkeys(MOVING, 1)
 
     def headrace(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "headrace_cli", *arguments],
-            env=inherited() | self.environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        return headrace(*arguments, environment=self.environment, timeout=300)
 
     def rebuild(self, *, kill_at: str | None = None) -> int:
         """Runs the command; kills it when it begins that step. Returns its exit status."""
