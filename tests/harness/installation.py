@@ -142,12 +142,13 @@ class Installation:
         await eventually(lambda: self._has_reported(worker, records), within=60)
 
     async def read_by(self, *names: str) -> None:
-        """Commits for workers that do not run that they have read all of their topics."""
+        """Commits for workers that do not run that they have read all of their topics that exist."""
         for name in names:
             worker = load_worker(name)
-            topics = [*worker.inputs(self.settings_of(worker)), self.settings.topics.replay(name)]
+            read = {*worker.inputs(self.settings_of(worker)), self.settings.topics.replay(name)}
             consumer = AIOKafkaConsumer(**client_options(self.settings.kafka), group_id=worker.group(self.settings))
             await consumer.start()
+            topics = sorted(read & await consumer.topics())
             partitions = await partitions_of(self.settings.kafka, topics)
             consumer.assign(partitions)
             await consumer.commit(await consumer.end_offsets(partitions))
