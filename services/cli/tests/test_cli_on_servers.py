@@ -52,7 +52,7 @@ class Cli(NamedTuple):
     def json(self, *arguments: str) -> Any:
         """What the command prints with --json; fails unless it succeeds."""
         done = self(*arguments, "--json")
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, (done.stdout, done.stderr)
         return json.loads(done.stdout)
 
     def write(self, name: str, *rows: dict[str, Any] | str) -> str:
