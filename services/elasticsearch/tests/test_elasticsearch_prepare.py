@@ -9,7 +9,7 @@ import pytest
 from elasticsearch import AsyncElasticsearch
 from harness.link_sinks import link_set
 
-from headrace_elasticsearch.documents import document
+from headrace_elasticsearch.documents import action
 from headrace_elasticsearch.indices import Indices, indices
 from headrace_elasticsearch.preparation import missing_fields
 from headrace_elasticsearch.stage import ElasticsearchStage
@@ -171,7 +171,7 @@ async def test_an_index_of_links_without_a_model_becomes_that_of_the_first_model
     await client.indices.create(index=old, mappings=index.mapping, aliases={index.public: index.alias_settings})
     store, stage = ElasticsearchStore(client, names), ElasticsearchStage(client, names)
     # A worker of the release before writes through the public alias.
-    written = json.loads(document(link_set("a", 3, ["x"]), index, datetime.now(UTC)))
+    written = json.loads(action(link_set("a", 3, ["x"]), index, datetime.now(UTC)).lines.splitlines()[1])
     await client.index(index=index.public, id="a", document=written, version=3, version_type="external")
     assert f"alias {index.alias} on {old}" in await store.prepare()
     assert await stage.apply([link_set("a", 2, ["y"]), link_set("b", 1, ["z"])]) == [Superseded(by=3), Applied()]

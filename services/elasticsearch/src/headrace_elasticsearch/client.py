@@ -3,8 +3,10 @@
 import logging
 from typing import Any
 
+import orjson
 from elastic_transport import ApiResponse
 from elasticsearch import AsyncElasticsearch
+from elasticsearch.serializer import JsonSerializer, NdjsonSerializer
 
 from headrace_elasticsearch.errors import STORE
 from headrace_elasticsearch.settings import ElasticsearchSettings
@@ -21,6 +23,20 @@ OPERATIONS: dict[str | None, Operation] = {
     "cluster.health": "check",
 }
 """What the client's calls do, by the name of Elasticsearch's API."""
+
+
+class Json(JsonSerializer):
+    """Reads answers with orjson: that to a bulk request has an object for each document."""
+
+    def json_loads(self, data: bytes) -> Any:
+        return orjson.loads(data)
+
+
+class Lines(NdjsonSerializer):
+    """Sends the body of a bulk request as it is: the client's own serializer copies it twice."""
+
+    def dumps(self, data: Any) -> bytes:
+        return data if isinstance(data, bytes) else super().dumps(data)
 
 
 class MeasuredElasticsearch(AsyncElasticsearch):
@@ -42,6 +58,7 @@ def connect(settings: ElasticsearchSettings) -> AsyncElasticsearch:
         request_timeout=settings.timeout,
         max_retries=0,
         retry_on_timeout=False,
+        serializers={serializer.mimetype: serializer for serializer in (Json(), Lines())},
         **_trust(settings),
     )
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from pydantic_core import to_json
+from orjson import dumps
 
 from headrace_elasticsearch.indices import Index
 from headrace_schemas.canary import CANARY_ID
@@ -17,6 +17,10 @@ from headrace_worker.store import LinkedProduct, Stored
 Indexed = ProductChange | KeywordChange | ProductLinks
 
 
+LINES = b'{"index":{"_index":"%b","_id":%b,"version":%d,"version_type":"external"}}\n%b,"deleted":%b,"version":%d%b}\n'
+"""The fence, and the document, which begins with the fields of the record."""
+
+
 class Action(NamedTuple):
     """One change and its two lines of a bulk request."""
 
@@ -25,22 +29,16 @@ class Action(NamedTuple):
 
 
 def action(change: Indexed, index: Index, now: datetime) -> Action:
-    """The change as an index action, which Elasticsearch refuses unless its version is the newest."""
-    version = change.version
-    fence = b'{"index":{"_index":"%b","_id":%b,"version":%d,"version_type":"external"}}'
-    head = fence % (index.alias.encode(), to_json(change.id), version)
-    return Action(change, b"%b\n%b\n" % (head, document(change, index, now)))
+    """The change as an index action, which Elasticsearch refuses unless its version is the newest.
 
-
-def document(change: Indexed, index: Index, now: datetime) -> bytes:
-    """The JSON of a change's document: the record's fields that are not null, or a tombstone, and then what the fence
-    and the aliases read. The document of the canary has fields, and is marked as deleted, so that the filter of the
-    aliases hides it.
+    The document has the record's fields that are not null, or is a tombstone, and then what the fence and the aliases
+    read. The document of the canary has fields, and is marked as deleted, so that the filter of the aliases hides it.
 
     `deleted_at` of a tombstone is the time of the write, so that its age starts when this store receives it.
     """
+    version = change.version
     if isinstance(change, ProductLinks):
-        content, digest = to_json(_fields_of_links(change, index), exclude_none=True), b""
+        content, digest = dumps(_fields_of_links(change, index)), b""
     else:
         # The digest hashes the same fields: they are written once for both.
         content = content_json(change)
@@ -49,7 +47,8 @@ def document(change: Indexed, index: Index, now: datetime) -> bytes:
         state = b'true,"deleted_at":"%b"' % now.isoformat(timespec="milliseconds").encode()
     else:
         state = b"true" if change.id == CANARY_ID else b"false"
-    return b'%b,"deleted":%b,"version":%d%b}' % (content[:-1], state, change.version, digest)
+    of_fence = (index.alias.encode(), dumps(change.id), version)
+    return Action(change, LINES % (*of_fence, content[:-1], state, version, digest))
 
 
 def stored(kind: Kind, hit: Mapping[str, Any]) -> Stored:
@@ -82,5 +81,4 @@ def linked_product(hit: Mapping[str, Any]) -> LinkedProduct:
 def _fields_of_links(change: ProductLinks, index: Index) -> dict[str, Any]:
     if change.deleted:
         return {index.id_field: change.id}
-    keywords = [link.model_dump() for link in change.links]
-    return {"product_id": change.product_id, "title": change.title, "keywords": keywords}
+    return {"product_id": change.product_id, "title": change.title, "keywords": [vars(link) for link in change.links]}

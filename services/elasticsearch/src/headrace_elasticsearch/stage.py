@@ -23,6 +23,7 @@ from headrace_worker.stage import Applied, Conflict, Outcome, Superseded, Unavai
 from headrace_worker.store_calls import count_refused
 
 BULK = "/_bulk?require_alias=true&filter_path=items.*._index,items.*.status,items.*.error.type,items.*.error.reason"
+WRITTEN = Applied()
 ALREADY_APPLIED = Applied(without_work=True)
 BULK_HEADERS = {"content-type": "application/x-ndjson", "accept": "application/json"}
 
@@ -81,7 +82,10 @@ class ElasticsearchStage:
             )
         except (ApiError, TransportError) as error:
             raise request_error(error, len(body)) from None
-        answered = [(change, item["index"]) for (change, _), item in zip(bulk, answer.body["items"], strict=True)]
+        items = [item["index"] for item in answer.body["items"]]
+        if len(items) == len(bulk) and not any("error" in item for item in items):
+            return [WRITTEN] * len(items)
+        answered = [(change, item) for (change, _), item in zip(bulk, items, strict=True)]
         refused = [Refused(change, item["_index"]) for change, item in answered if item["status"] == CONFLICT]
         outcome = partial(_outcome, size=len(body), alone=len(bulk) == 1)
         looked_up = iter(await self._look_up(refused) if refused else ())
@@ -108,7 +112,7 @@ async def open_stage(settings: ElasticsearchWorkerSettings) -> AsyncIterator[Ela
 
 def _outcome(item: Mapping[str, Any], *, size: int, alone: bool) -> Outcome:
     error = item.get("error")
-    return item_error(item["status"], error, size, alone=alone) if error else Applied()
+    return item_error(item["status"], error, size, alone=alone) if error else WRITTEN
 
 
 def _of_refused(change: Indexed, found: Mapping[str, Any]) -> Outcome:
