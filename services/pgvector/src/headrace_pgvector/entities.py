@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
+from orjson import dumps
 from pgvector import Vector
-from pydantic_core import to_json
 
 from headrace_clients.postgres import Connection
 from headrace_pgvector.fence import Kept
@@ -69,10 +69,11 @@ def incoming_row(tables: Tables, change: EmbeddedChange) -> tuple[object, ...]:
     Those of the canary neither: its row is that of a deleted entity, so that no view shows it, and it has a vector.
     """
     hidden = change.deleted or change.id == CANARY_ID
-    values = (None for _ in tables.columns[1:]) if hidden else map(column_value, [*change.fields().values()][1:])
+    own = vars(change)
+    values = [None if hidden else column_value(own[name]) for name in tables.columns[1:]]
     content_hash = change.embedding.content_hash if change.embedding else None
     return (change.id, *values, change.version, hidden, content_hash, change.digest)
 
 
 def column_value(value: object) -> object:
-    return to_json(value).decode() if isinstance(value, dict) else value
+    return dumps(value).decode() if isinstance(value, dict) else value

@@ -1,5 +1,7 @@
 """Checks of a change's vector, for stores with vectors of one model."""
 
+from math import isfinite
+
 import numpy as np
 
 from headrace_schemas.embedded import EmbeddedChange
@@ -22,6 +24,7 @@ def vector_fault(change: EmbeddedChange, model: str, dimension: int, store: str)
     if len(vector) != dimension:
         detail = f"the vector has {len(vector)} dimensions, and the vectors in {store} have {dimension}"
         return Rejected("wrong_vector", detail, (store, "dimension"))
-    if not np.isfinite(vector).all():
+    # The sum of squares is a number only if each of them is, or if they are not too large for it.
+    if not isfinite(vector.dot(vector)) and not np.isfinite(vector).all():
         return Rejected("wrong_vector", "the vector has a number that is not finite", (store, "finite"))
     return None
