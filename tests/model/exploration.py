@@ -1,6 +1,7 @@
 """Breadth-first search through all states that a protocol can reach."""
 
 from collections import deque
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from model.link_model import Consumer, Protocol, State
@@ -24,6 +25,7 @@ class Explored(NamedTuple):
 def explore(protocol: Protocol, limit: int) -> Explored:
     """Every reachable state, up to the first violation. Raises AssertionError at more than `limit` states."""
     start = protocol.start()
+    topics = (0, int(protocol.scenario.two_topics))
     came_from: dict[State, tuple[str, State] | None] = {start: None}
     queue, idle = deque([start]), 0
     while queue:
@@ -33,7 +35,7 @@ def explore(protocol: Protocol, limit: int) -> Explored:
             if not protocol.correct(state):
                 return Explored(len(came_from), idle, Violation(_path(came_from, state), state))
         for label, following in protocol.successors(state):
-            reached = _renumbered(following)
+            reached = _renumbered(following, topics)
             if reached not in came_from:
                 came_from[reached] = (label, state)
                 queue.append(reached)
@@ -49,17 +51,21 @@ def _path(came_from: dict[State, tuple[str, State] | None], state: State) -> lis
     return labels[::-1]
 
 
-def _renumbered(s: State) -> State:
-    """Counts offsets and versions from the oldest one in use, so that equivalent states are equal."""
-    busy = [me for me in s.consumers if me.step != "idle"]
+def _renumbered(s: State, topics: Sequence[int]) -> State:
+    """Counts offsets and versions from the oldest one in use, so that equivalent states are equal. `topics`: the topic
+    of each consumer.
+    """
     kept = [
-        me if c == s.owner or me.step != "idle" else Consumer(covered=me.covered) for c, me in enumerate(s.consumers)
+        me if topics[c] or c == s.owner or me.step != "idle" else Consumer(covered=me.covered)
+        for c, me in enumerate(s.consumers)
     ]
-    base = min([s.committed] + [me.offset for me in busy])
-    a, b = (_shifted(me, base) for me in kept)
-    # A request is read again only from `base` on.
-    explicit = tuple(offset - base for offset in s.explicit if offset >= base)
-    s = s._replace(log=s.log - base, committed=s.committed - base, consumers=(a, b), explicit=explicit)
+    busy = [(topic, me.offset) for topic, me in zip(topics, kept, strict=True) if me.step != "idle"]
+    bases = [min([s.committed[one], *(offset for topic, offset in busy if topic == one)]) for one in (0, 1)]
+    a, b = (_shifted(me, bases[topic]) for topic, me in zip(topics, kept, strict=True))
+    # A request is read again only from its base on.
+    explicit = tuple(offset - bases[0] for offset in s.explicit if offset >= bases[0])
+    logs, committed = _lowered(s.logs, bases), _lowered(s.committed, bases)
+    s = s._replace(logs=logs, committed=committed, consumers=(a, b), explicit=explicit)
     numbered = [me for me in s.consumers if me.step in ("open", "note", "read", "publish", "close")]
     stored = [s.published[0]] if s.published[0] else []
     versions = [*stored, s.point.version if s.point else 0, *(me.seen for me in numbered)]
@@ -70,6 +76,10 @@ def _renumbered(s: State) -> State:
     point = s.point._replace(version=s.point.version - drop)
     published = (s.published[0] - drop, s.published[1]) if stored else s.published
     return s._replace(published=published, point=point, consumers=(a, b))
+
+
+def _lowered(offsets: tuple[int, int], bases: Sequence[int]) -> tuple[int, int]:
+    return offsets[0] - bases[0], offsets[1] - bases[1]
 
 
 def _shifted(me: Consumer, base: int) -> Consumer:

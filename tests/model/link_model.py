@@ -1,4 +1,5 @@
-"""The link protocol as a state machine: one product, two keywords, one link, two consumers of one partition.
+"""The link protocol as a state machine: one product, two keywords, one link, two consumers of one partition, or of one
+partition each.
 
 `successors` returns every event that can come next: a change becomes visible, the next query of its receipt runs, a
 consumer of relink requests takes its next step, a rebalance leaves the old consumer running, a process dies, a point
@@ -27,6 +28,7 @@ Mutation = Literal[
     "publish-only-changed-sets",
     "take-the-last-request-of-a-batch",
     "leave-open-points",
+    "compare-offsets-of-two-topics",
 ]
 MUTATIONS: tuple[Mutation, ...] = get_args(Mutation)
 NAMES = ("a", "b")
@@ -42,7 +44,9 @@ class Scenario(NamedTuple):
     """`scores`: the score of each keyword against the product, after each change; None: absent or deleted.
 
     `product`: the content of the product, after each change; None: absent or deleted. `losses`: how often the stores
-    lose the published links. `batches`: a consumer may take all waiting requests at once.
+    lose the published links. `batches`: a consumer may take all waiting requests at once. `two_topics`: the requests of
+    keywords have a topic of their own, which the second consumer reads while the first one reads the other; without
+    rebalances.
     """
 
     scores: tuple[tuple[float | None, ...], tuple[float | None, ...]]
@@ -51,6 +55,7 @@ class Scenario(NamedTuple):
     crashes: int = 0
     losses: int = 0
     batches: bool = False
+    two_topics: bool = False
 
 
 class Point(NamedTuple):
@@ -95,16 +100,17 @@ class Receipt(NamedTuple):
 
 class State(NamedTuple):
     """`receipts`: how many wait to be handled, of each keyword and of the product. `handling`: those being handled.
-    `published`: the newest link version in the stores, with content and set. `explicit`: the offsets of the explicit
-    requests in the log. `asks`: how many explicit requests will follow, one after each loss.
+    `logs`: the length of the log of requests of each topic, `committed`: how many of each are. `published`: the newest
+    link version in the stores, with content and set. `explicit`: the offsets of the explicit requests in the first log.
+    `asks`: how many explicit requests will follow, one after each loss.
     """
 
     keywords: tuple[int, int] = (0, 0)
     product: int = 0
     receipts: tuple[int, int, int] = (0, 0, 0)
     handling: tuple[Receipt, ...] = ()
-    log: int = 0
-    committed: int = 0
+    logs: tuple[int, int] = (0, 0)
+    committed: tuple[int, int] = (0, 0)
     point: Point | None = None
     published: tuple[int, tuple[str, Links] | None] = (0, None)
     owner: int = 0
@@ -145,7 +151,7 @@ class Protocol(NamedTuple):
                 moved = s._replace(owner=other, rebalances=s.rebalances + 1)
                 yield "rebalance", _resumed(moved)
             if me.step != "idle" and s.crashes < self.scenario.crashes:
-                dead = _with(s._replace(crashes=s.crashes + 1), c, Consumer(next=s.committed))
+                dead = _with(s._replace(crashes=s.crashes + 1), c, Consumer(next=s.committed[self._topic(c)]))
                 yield f"{name} dies", dead
                 if busy_owner and self.scenario.rebalances:
                     yield f"{name} dies, and the other has the partition", _resumed(dead._replace(owner=other))
@@ -155,7 +161,7 @@ class Protocol(NamedTuple):
     def idle(self, s: State) -> bool:
         """Nothing waits: no receipt and no request, and no consumer is busy. A point may be open, and not yet found."""
         no_turn = all(me.step == "idle" for me in s.consumers)
-        return not any(s.receipts) and not s.handling and not s.asks and no_turn and s.consumers[s.owner].next >= s.log
+        return not any(s.receipts) and not s.handling and not s.asks and no_turn and not self._waits(s)
 
     def correct(self, s: State) -> bool:
         """Whether the published set equals brute force, and that of the point, too, unless the open point is found."""
@@ -186,12 +192,24 @@ class Protocol(NamedTuple):
 
         if s.losses < self.scenario.losses and s.published[1] is not None:
             yield "the stores lose the links", s._replace(published=(0, None), losses=s.losses + 1, asks=s.asks + 1)
-        owner = s.consumers[s.owner]
-        if self._finds_open(s) and owner.step == "idle" and owner.next >= s.log:
-            # Before, a request is on its way already, or the owner may be about to close the point.
-            yield "the open point is found", s._replace(log=s.log + 1)
+        none_busy = all(me.step == "idle" for c, me in enumerate(s.consumers) if self._reads(s, c))
+        if self._finds_open(s) and none_busy and not self._waits(s):
+            # Before, a request is on its way already, or a reader may be about to close the point.
+            yield "the open point is found", _requested(s)
         if s.asks:
-            yield "explicit request", s._replace(log=s.log + 1, explicit=(*s.explicit, s.log), asks=s.asks - 1)
+            yield "explicit request", _requested(s._replace(explicit=(*s.explicit, s.logs[0]), asks=s.asks - 1))
+
+    def _topic(self, c: int) -> int:
+        """Of the requests that this consumer reads."""
+        return c if self.scenario.two_topics else 0
+
+    def _reads(self, s: State, c: int) -> bool:
+        return self.scenario.two_topics or c == s.owner
+
+    def _waits(self, s: State) -> bool:
+        """Whether a request is not taken yet."""
+        readers = [(self._topic(c), me) for c, me in enumerate(s.consumers) if self._reads(s, c)]
+        return any(me.next < s.logs[topic] for topic, me in readers)
 
     def _finds_open(self, s: State) -> bool:
         return s.point is not None and s.point.open and self.mutation != "leave-open-points"
@@ -206,7 +224,7 @@ class Protocol(NamedTuple):
             same = same or kept
         if self.mutation == "request-only-new-products":
             same = point is not None
-        yield "the product is looked up", s._replace(log=s.log + (not same))
+        yield "the product is looked up", s if same else _requested(s)
 
     def _receipt(self, s: State, receipt: Receipt) -> Iterator[Step]:
         """First query for open points and holders of other content, then for closed points whose floor is reached, then
@@ -228,7 +246,7 @@ class Protocol(NamedTuple):
                 found = point.open
         done = found or following is None
         after = s if done else _keep_handling(s, Receipt(k, str(following), value))
-        yield f"{NAMES[k]}: {step}", after._replace(log=s.log + found)
+        yield f"{NAMES[k]}: {step}", _requested(after, int(self.scenario.two_topics)) if found else after
 
     @property
     def _looks(self) -> tuple[str, ...]:
@@ -238,23 +256,25 @@ class Protocol(NamedTuple):
 
     def _consume(self, s: State, c: int, me: Consumer) -> Iterator[Step]:
         if me.step == "idle":
-            if c != s.owner or me.next >= s.log:
+            log = s.logs[self._topic(c)]
+            if not self._reads(s, c) or me.next >= log:
                 return
             yield self._taken(s, c, me, me.next + 1)
-            if self.scenario.batches and s.log > me.next + 1:
-                yield self._taken(s, c, me, s.log)
+            if self.scenario.batches and log > me.next + 1:
+                yield self._taken(s, c, me, log)
         elif me.step == "look":
             point = s.point
             was = (point.links, point.content, point.dead) if point and not point.open else ()
             version = point.version if point else 0
-            yield "notes the end and looks", _with(s, c, me._replace(step="open", seen=version, was=was, high=s.log))
+            high = max(s.logs) if self.mutation == "compare-offsets-of-two-topics" else s.logs[self._topic(c)]
+            yield "notes the end and looks", _with(s, c, me._replace(step="open", seen=version, was=was, high=high))
         elif me.step == "open":
             yield from self._open(s, c, me)
         elif me.step == "note":
-            yield "notes the end", _with(s, c, me._replace(step="read", high=s.log))
+            yield "notes the end", _with(s, c, me._replace(step="read", high=s.logs[self._topic(c)]))
         elif me.step == "read":
             links, floor = self._top(s)
-            high = s.log + 1 if self.mutation == "note-end-after-read" else me.high
+            high = s.logs[self._topic(c)] + 1 if self.mutation == "note-end-after-read" else me.high
             late = self.mutation == "close-before-publish"
             read = me._replace(read=(self.scenario.product[s.product], links, floor), high=high)
             yield "reads", _with(s, c, read._replace(step="close" if late else "publish"))
@@ -265,22 +285,25 @@ class Protocol(NamedTuple):
         elif me.step == "close":
             yield from self._close(s, c, me)
         else:
-            committed = max(s.committed, me.end) if c == s.owner else s.committed
-            fresh = Consumer(next=me.end, covered=max(me.covered, me.high))
-            yield "commits", _with(s._replace(committed=committed), c, fresh)
+            after = self._committed(s, c, me.end) if self._reads(s, c) else s
+            yield "commits", _with(after, c, Consumer(next=me.end, covered=max(me.covered, me.high)))
 
     def _taken(self, s: State, c: int, me: Consumer, end: int) -> Step:
         """The runtime gives the stage one request of a batch: the last explicit one, or else the last."""
-        asked = [offset for offset in s.explicit if me.next <= offset < end]
+        explicit_offsets = s.explicit if self._topic(c) == 0 else ()
+        asked = [offset for offset in explicit_offsets if me.next <= offset < end]
         one = end - 1
         if asked and self.mutation != "take-the-last-request-of-a-batch":
             one = asked[-1]
-        explicit = one in s.explicit
+        explicit = one in explicit_offsets
         if one < me.covered and (not explicit or self.mutation == "cover-explicit-requests"):
-            skipped = s._replace(committed=max(s.committed, end))
-            return "skips covered requests", _with(skipped, c, me._replace(next=end))
+            return "skips covered requests", _with(self._committed(s, c, end), c, me._replace(next=end))
         taken = me._replace(step="look", offset=me.next, end=end, explicit=explicit)
         return f"takes {end - me.next}", _with(s, c, taken)
+
+    def _committed(self, s: State, c: int, end: int) -> State:
+        topic = self._topic(c)
+        return s._replace(committed=_swap(s.committed, topic, max(s.committed[topic], end)))
 
     def _open(self, s: State, c: int, me: Consumer) -> Iterator[Step]:
         point = s.point
@@ -339,7 +362,11 @@ def _published(s: State, me: Consumer, explicit: bool) -> State:
 
 def _resumed(s: State) -> State:
     """The owner gets the partition. It starts at what is committed, and still has what it covered before."""
-    return _with(s, s.owner, Consumer(next=s.committed, covered=s.consumers[s.owner].covered))
+    return _with(s, s.owner, Consumer(next=s.committed[0], covered=s.consumers[s.owner].covered))
+
+
+def _requested(s: State, topic: int = 0) -> State:
+    return s._replace(logs=_swap(s.logs, topic, s.logs[topic] + 1))
 
 
 def _keep_handling(s: State, receipt: Receipt) -> State:

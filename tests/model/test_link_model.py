@@ -24,12 +24,15 @@ SCENARIOS = {
     "the stores lose the links, an old consumer": Scenario(((0.5,), ()), ("x",), rebalances=1, losses=1, batches=True),
     "two rebalances": Scenario(((None, 0.5), ()), ("x",), rebalances=2),
     "a rebalance, and the old consumer dies": Scenario(((None, 0.5), ()), ("x",), rebalances=1, crashes=1),
+    "two topics, a keyword created and deleted": Scenario(((None, 0.5, None), ()), ("x", "y"), two_topics=True),
+    "two topics, a death": Scenario(((None, 0.5), ()), ("x", "y"), crashes=1, two_topics=True),
 }
 LARGE_SCENARIOS = {
     "a keyword deleted, an old consumer": Scenario(((0.5, None), (0.4,)), ("x",), rebalances=1),
     "a keyword reworded and back, a death": Scenario(((0.5, 0.2, 0.5), (0.4,)), ("x",), crashes=1),
     "a keyword reworded and back, an old consumer": Scenario(((0.5, 0.2, 0.5), ()), ("x",), rebalances=1),
     "a product reworded and back, an old consumer": Scenario(((0.5,), ()), ("x", "y", "x"), rebalances=1),
+    "two topics, a keyword reworded and back": Scenario(((0.5, 0.2, 0.5), ()), ("x", "y"), two_topics=True),
 }
 """Three quarters of the time of all. Each has a smaller one above with the same kinds of events."""
 SHOWN_BY: dict[Mutation, str] = {
@@ -49,6 +52,7 @@ SHOWN_BY: dict[Mutation, str] = {
     "publish-only-changed-sets": "the stores lose the links, a death",
     "take-the-last-request-of-a-batch": "the stores lose the links, a death",
     "leave-open-points": "a rebalance, and the old consumer dies",
+    "compare-offsets-of-two-topics": "two topics, a keyword created and deleted",
 }
 
 
