@@ -2,7 +2,7 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -59,7 +59,7 @@ class Group:
     """A consumer group of a worker. It reads `topics`, or every topic that matches `pattern`.
 
     `inputs`: topic to the model of its records; empty if they are not decoded. `receipts`: whether it publishes any.
-    `former`: the group of earlier releases whose offsets it takes over.
+    `former`: the group of earlier releases whose offsets it takes over. `in_bulk`: see Worker.
     """
 
     name: str
@@ -71,6 +71,7 @@ class Group:
     pattern: str | None = None
     receipts: bool = False
     former: str | None = None
+    in_bulk: Collection[str] = ()
 
 
 class Paths:
@@ -214,6 +215,7 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     max_bytes=settings.batch.max_bytes,
                     largest_value=2 * settings.kafka.max_record_bytes,
                     inputs=group.inputs,
+                    in_bulk=group.in_bulk,
                     repair=repair,
                     kafka=kafka,
                 )
@@ -277,7 +279,8 @@ def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
     inputs = worker.inputs(settings)
     topics = (*inputs, settings.topics.replay(worker.name))
     former = worker.former_group(settings)
-    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True, former=former)]
+    in_bulk = worker.in_bulk(settings)
+    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True, former=former, in_bulk=in_bulk)]
     if (listener := worker.listener) is not None:
         reports = listener.inputs(settings)
         size = listener.max_records(settings)

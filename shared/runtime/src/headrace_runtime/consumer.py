@@ -27,6 +27,8 @@ from headrace_runtime.unreadable import UnreadablePartitions, cannot_unpack
 log = structlog.get_logger(__name__)
 
 PROBE_MS = 5000
+BULK_RECORDS = 128
+"""Records in bulk of one poll, and half of the poll at most: both kinds make progress, whatever waits."""
 COMMIT_WITHIN = 5.0
 """Seconds that the commit of an idle consumer may take; it is tried again at the next poll."""
 
@@ -36,8 +38,8 @@ Polled = dict[TopicPartition, list[Any]]
 class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has no types
     """The consumer of one consumer group of a worker. Each poll is a heartbeat and waits up to `wait_ms`.
 
-    `max_bytes`, `largest_value`: see `PollLimit`. `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's
-    consumer.
+    `in_bulk`: topics whose records give way to those of the others. `max_bytes`, `largest_value`: see `PollLimit`.
+    `inputs`, `repair`: see `Assignment`. `options`: those of aiokafka's consumer.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         inputs: Collection[str],
         repair: Repair,
         kafka: KafkaStart,
+        in_bulk: Collection[str] = (),
         **options: Any,
     ) -> None:
         self._limit = PollLimit(max_bytes, largest_value)
@@ -61,6 +64,7 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         self._health = health
         self._holds = holds
         self._wait_ms = wait_ms
+        self._in_bulk = frozenset(in_bulk)
         self._rewind_due = False
         self._repair = repair
         self._assignment = Assignment(self, health, metrics, inputs, repair.records_expired)
@@ -152,13 +156,25 @@ class PartitionConsumer(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka has
         return None if fetcher is None else fetcher.error_future
 
     async def _poll(self, most: int | None) -> Polled:
+        """The records in bulk come last. The poll waits only if nothing else has come."""
+        self._limit.begin()
+        if not self._in_bulk or most is None:
+            return await self._take(most, self._wait_ms)
+        assigned = self.assignment()
+        bulk = {partition for partition in assigned if partition.topic in self._in_bulk}
+        few = min(BULK_RECORDS, max(1, most // 2))
+        first = await self._take(most - few, 0, *(assigned - bulk)) if assigned - bulk else {}
+        if not first:
+            return await self._take(few, self._wait_ms)
+        return first | await self._take(few, 0, *bulk) if bulk and not self._limit.reached else first
+
+    async def _take(self, most: int | None, wait_ms: int, *partitions: TopicPartition) -> Polled:
         """Takes records in parts, so small that even the largest values end the poll at its limit."""
         polled: Polled = {}
-        left, wait_ms = most, self._wait_ms
-        self._limit.begin()
+        left = most
         while left is None or left > 0:
             part = self._limit.records if left is None else min(self._limit.records, left)
-            taken = cast(Polled, await super().getmany(timeout_ms=wait_ms, max_records=part))
+            taken = cast(Polled, await super().getmany(*partitions, timeout_ms=wait_ms, max_records=part))
             for partition, records in taken.items():
                 polled.setdefault(partition, []).extend(records)
                 left = None if left is None else left - len(records)

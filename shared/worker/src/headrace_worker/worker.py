@@ -3,7 +3,7 @@
 The entry-point group `headrace.workers` maps a worker's name to its definition.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
@@ -63,21 +63,26 @@ def _no_inputs(settings: Any) -> Mapping[str, type[Record]]:
     return {}
 
 
+def _no_topics(settings: Any) -> Collection[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Worker:
     """One worker: what it reads, its stage, and the store that it writes, if it writes one.
 
     `settings`: its settings class, read from the environment. `inputs`: topic name to the model of its records.
     `step`: what its stages do, for traces and metrics; `database`: the system of its store, as OpenTelemetry names it
-    (`db.system.name`). `stage`: opens the stage and its clients, and closes them on
-    exit. A worker has either `inputs` and a `stage` or a `raw` input. `listener`: a second consumer group with its own
-    stage and poll size. `store`: opens the read side of the products and keywords that the worker stores; `links`: that
-    of the link sets; `tables`: opens anything else that it stores. `metrics`: those that only this worker has; its page
-    of metrics has them beside those of every worker. `takes_canary`: whether the stage keeps the canary from users
-    (`headrace_schemas.canary`); a worker that knows nothing of it never gets it. `by_model`: its consumer groups are
-    those of the model, because the workers of two models read the same topics. `scan`: opens the ordered scan of the
-    products and keywords, by which the store is compared with the topics; a store without one is not compared.
-    `beside`: opens a second set of the objects of its store, for a rebuild.
+    (`db.system.name`). `stage`: opens the stage and its clients, and closes them on exit. `in_bulk`: those of the
+    inputs whose records give way to those of the others: a poll takes few of them. A worker has either `inputs` and a
+    `stage` or a `raw` input. `listener`: a second consumer group with its own stage and poll size. `store`: opens the
+    read side of the products and keywords that the worker stores; `links`: that of the link sets; `tables`: opens
+    anything else that it stores. `metrics`: those that only this worker has; its page of metrics has them beside
+    those of every worker. `takes_canary`: whether the stage keeps the canary from users (`headrace_schemas.canary`);
+    a worker that knows nothing of it never gets it. `by_model`: its consumer groups are those of the model, because
+    the workers of two models read the same topics. `scan`: opens the ordered scan of the products and keywords, by
+    which the store is compared with the topics; a store without one is not compared. `beside`: opens a second set of
+    the objects of its store, for a rebuild.
     """
 
     name: str
@@ -96,6 +101,7 @@ class Worker:
     by_model: bool = False
     scan: Callable[[Any], Scan] | None = None
     beside: Callable[[Any], Beside] | None = None
+    in_bulk: Callable[[Any], Collection[str]] = _no_topics
 
     def import_libraries(self) -> None:
         """Imports what its stages and its store need. A process calls this before it limits the time of anything."""
