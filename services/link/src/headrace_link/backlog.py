@@ -4,6 +4,9 @@ from headrace_link.log_ends import Ends, LogEnds
 from headrace_worker.settings import CommonSettings
 from headrace_worker.worker import group_of_model
 
+FEW_KEYWORDS = 10
+"""So many are on their way at any time. More are a load."""
+
 
 class Backlog:
     """Reads the lag of the workers that handle a keyword before link does, `embed` and `qdrant`, and of link's own

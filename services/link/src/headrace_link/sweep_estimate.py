@@ -4,7 +4,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-from headrace_link.backlog import Backlog
+from headrace_link.backlog import FEW_KEYWORDS, Backlog
 from headrace_link.settings import LinkOptions
 
 WINDOW_SECONDS = 10.0
@@ -36,12 +36,17 @@ class SweepEstimate:
         Extrapolates from the keywords probed so far to all of the poll and the backlog. Raises Unavailable.
         """
         # Keywords that concern no product are not extrapolated: a change of popularity concerns none.
-        factor = (received + await self._backlog.size()) / probed if found else 1.0
+        factor = (received + await self._load()) / probed if found else 1.0
         return self._lately() + found * factor > limit
 
     def add(self, products: int) -> None:
         """Counts products that are requested now."""
         self._requested.append((self._clock(), products))
+
+    async def _load(self) -> int:
+        """The keywords on their way, if they are more than usual: of a few, most may concern no product."""
+        on_their_way = await self._backlog.size()
+        return on_their_way if on_their_way > FEW_KEYWORDS else 0
 
     def _lately(self) -> int:
         while self._requested and self._clock() - self._requested[0][0] > WINDOW_SECONDS:

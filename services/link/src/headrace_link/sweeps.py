@@ -4,7 +4,7 @@ import asyncio
 import uuid
 from collections.abc import Iterator
 
-from headrace_link.backlog import Backlog
+from headrace_link.backlog import FEW_KEYWORDS, Backlog
 from headrace_link.catalogue import Catalogue
 from headrace_link.point_queries import PointQueries
 from headrace_link.product_links import Publish
@@ -46,7 +46,11 @@ class Sweeps:
         return sweep(self._topic, republish=True)
 
     async def ready(self) -> None:
-        """Returns when no keyword is on its way, or after the longest wait. Raises Unavailable."""
+        """Returns at once if few keywords are on their way: they cost little, and requests wait meanwhile. Otherwise
+        when none is any more, or after the longest wait. Raises Unavailable.
+        """
+        if await self._backlog.size() <= FEW_KEYWORDS:
+            return
         try:
             async with asyncio.timeout(self._wait):
                 while True:
