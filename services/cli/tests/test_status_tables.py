@@ -8,6 +8,7 @@ from headrace_cli.worker_measures import Measures
 from headrace_cli.worker_overview import Workers, remarks, worker_table
 from headrace_cli.worker_states import WorkerState
 
+MODEL = "a-model-with-a-long-name"
 BUCKETS = {0.5: 50.0, 10.0: 99.0, 15.0: 100.0, float("inf"): 100.0}
 
 
@@ -22,6 +23,7 @@ def shown(*states: WorkerState) -> str:
         delays=dict.fromkeys(groups, BUCKETS),
         measures=Measures({"elasticsearch": 1_234}, {}),
         transactions=[],
+        model=MODEL,
     )
     console = Console(file=io.StringIO(), width=80, highlight=False)
     console.print(Group(worker_table(workers), *remarks(workers)))
@@ -31,8 +33,9 @@ def shown(*states: WorkerState) -> str:
 
 
 def test_the_workers_fit_a_terminal_of_80_columns() -> None:
-    names = ("elasticsearch", "link.receipts", "dead_letters")
-    text = shown(*(WorkerState(name, f"headrace.{name}", 0, 0, (), (), 0) for name in names))
+    groups = ("elasticsearch", f"link.{MODEL}", f"link.{MODEL}.receipts", "dead_letters")
+    names = ("elasticsearch", "link", "link.receipts", "dead_letters")
+    text = shown(*(WorkerState(group, f"headrace.{group}", 0, 0, (), (), 0) for group in groups))
     assert "…" not in text
     for name in names:
         (row,) = (line for line in text.splitlines() if line.split()[:1] == [name])

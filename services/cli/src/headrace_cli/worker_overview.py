@@ -34,9 +34,10 @@ CANARY = "canary"
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """`prefix`: of every consumer group. `to_go`: by consumer group, the records that it has not committed. `rates`:
-    records a second that it commits; `ages`: seconds since the oldest record that it has not settled was published to
-    its topic. `delays`: by group, from publication to applied. What is not known is missing.
+    """`prefix`: of every consumer group; `model`: in the names of those that belong to a model. `to_go`: by consumer
+    group, the records that it has not committed. `rates`: records a second that it commits; `ages`: seconds since the
+    oldest record that it has not settled was published to its topic. `delays`: by group, from publication to applied.
+    What is not known is missing.
     """
 
     prefix: str
@@ -47,6 +48,7 @@ class Workers:
     delays: Mapping[str, Buckets]
     measures: Measures
     transactions: Sequence[OpenTransaction]
+    model: str
 
 
 def read_workers(settings: CommonSettings) -> Workers | str:
@@ -101,7 +103,7 @@ def _finite(seconds: float | None) -> float | None:
 
 
 def worker_table(workers: Workers) -> Table:
-    """A row for each consumer group, named without the prefix that all of them have."""
+    """A row for each consumer group, named without the prefix and the model."""
     numbers = ("copies", "per s", "lag", "lag s", "p50 / p99 s", "dead")
     shown = table("worker", "state", *numbers, right=numbers)
     for one in workers.states:
@@ -137,7 +139,7 @@ def remarks(workers: Workers) -> list[Text]:
 
 
 def _name(one: WorkerState, workers: Workers) -> str:
-    return one.group.removeprefix(workers.prefix)
+    return one.group.removeprefix(workers.prefix).replace(f".{workers.model}", "", 1)
 
 
 def store_table(workers: Workers) -> Table:
@@ -182,6 +184,7 @@ async def _read(settings: CommonSettings) -> Workers:
         {one.group: delays_of(one) for one in states if roles[one.group] != "listener"},
         found,
         transactions,
+        settings.model,
     )
 
 
