@@ -72,7 +72,7 @@ class Bench:
             ("qdrant", topics.embedded("keyword", model)),
             ("qdrant", topics.embedded("product", model)),
             (f"link.{model}.receipts", topics.receipts),
-            *[(f"link.{model}", topics.relink)] * 3,
+            *[(f"link.{model}", topics.relink), (f"link.{model}", topics.relink_bulk)] * 3,
             ("elasticsearch", topics.product_links),
         ]
         for group, topic in walked:
@@ -84,7 +84,9 @@ class Bench:
 
     async def requests(self) -> int:
         """Returns how many requests and markers have been published."""
-        return sum((await self.ends.of_topic(self.settings.topics.relink)).values())
+        topics = self.settings.topics
+        ends = [await self.ends.of_topic(topic) for topic in (topics.relink, topics.relink_bulk)]
+        return sum(end for of_topic in ends for end in of_topic.values())
 
     async def last_readable(self) -> float | None:
         """When Elasticsearch stored the last link set since the last call, in seconds since the epoch; None: no set."""

@@ -18,6 +18,7 @@ def test_every_topic_of_the_contract_is_declared_once() -> None:
         "x.products.embedded.m1",
         "x.receipts",
         "x.relink",
+        "x.relink-bulk",
         "x.replay.qdrant",
     ]
 

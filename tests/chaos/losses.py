@@ -80,7 +80,8 @@ async def expire_embedded(scene: Scene) -> str:
 
 async def expire_requests(scene: Scene) -> str:
     """The worker asks for all links by itself."""
-    return f"{await _expire(scene, ['link'], [scene.cluster.settings.topics.relink]):,} relink requests"
+    topics = scene.cluster.settings.topics
+    return f"{await _expire(scene, ['link'], [topics.relink, topics.relink_bulk]):,} relink requests"
 
 
 async def expire_link_sets(scene: Scene) -> str:

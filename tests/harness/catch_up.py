@@ -24,9 +24,9 @@ def waves(settings: CommonSettings) -> list[Wave]:
         (["embed", "elasticsearch"], sources),
         (["qdrant", "pgvector"], embedded),
         (["link.receipts", "dead_letters"], [topics.receipts]),
-        (["link"], [topics.relink]),
-        # A sweep publishes the requests of all products on the topic that it comes from.
-        (["link"], [topics.relink]),
+        (["link"], [topics.relink, topics.relink_bulk]),
+        # A sweep publishes the requests of all products on a topic that its reader reads.
+        (["link"], [topics.relink, topics.relink_bulk]),
         (["elasticsearch", "pgvector"], [topics.product_links]),
         (["dead_letters"], [topics.receipts]),
     ]

@@ -127,22 +127,28 @@ class HookedPublisher:
 
 
 class RelinkLog:
-    """The topic of relink requests, read once for all consumers of a test. It has one partition."""
+    """The topics of relink requests, read once for all consumers of a test. Each has one partition.
+
+    The place of a request in this log is its place in the order of reading, and not its offset.
+    """
 
     def __init__(self, reader: TopicReader) -> None:
         self._reader = reader
         self._asked: list[Request | SweepMarker] = []
         self._reading = asyncio.Lock()
 
-    async def since(self, offset: int) -> list[Request | SweepMarker]:
-        """What is on the topic from `offset` on."""
+    async def since(self, place: int) -> list[Request | SweepMarker]:
+        """What was read from this place on."""
         async with self._reading:
             self._asked += [_decoded(record) async for record in self._reader.until_now()]
-        return self._asked[offset:]
+        return self._asked[place:]
 
 
 class Consumer:
-    """A consumer of relink requests. `committed`: the offset of its next request. `outcomes`: one for each request."""
+    """A consumer of relink requests.
+
+    `committed`: the place of its next request in the log. `outcomes`: one for each request.
+    """
 
     def __init__(
         self, stage: LinkStage, points: HookedWrites, publisher: HookedPublisher, hooks: Hooks, log: RelinkLog

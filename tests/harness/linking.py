@@ -94,7 +94,7 @@ class Linking:
         self._ends = LogEnds(settings.kafka)
         self._stack.push_async_callback(self._ends.close)
         self._product_links = await self._reader(settings.topics.product_links)
-        self._relink = RelinkLog(await self._reader(settings.topics.relink))
+        self._relink = RelinkLog(await self._reader(settings.topics.relink, settings.topics.relink_bulk))
         self.receipt_stage = self.new_receipt_stage()
         self.consumer = self._new_consumer()
 
@@ -141,9 +141,11 @@ class Linking:
         topic = self.settings.topics.relink
         await self.publish([records.request(topic, id, republish=republish) for id in product_ids])
 
-    async def sweep(self, *, republish: bool = False) -> None:
-        """Publishes a sweep marker; with `republish` as an operator does."""
-        await self.publish([records.sweep(self.settings.topics.relink, republish=republish)])
+    async def sweep(self, *, republish: bool = False, bulk: bool = False) -> None:
+        """Publishes a sweep marker; with `republish` as an operator does, in `bulk` as link itself does."""
+        topics = self.settings.topics
+        topic = topics.relink_bulk if bulk else topics.relink
+        await self.publish([records.sweep(topic, republish=republish)])
 
     async def lose_published(self) -> None:
         """The stores lose every link set that was published."""
@@ -261,16 +263,16 @@ class Linking:
         publisher = HookedPublisher(self.publish, settings.topics.product_links, hooks)
         return Access(catalogue, points, queries, self._ends, publisher.publish), points, publisher
 
-    async def _reader(self, topic: str) -> TopicReader:
-        """Reads a topic from its beginning. A short fetch does not delay the request for the topic's end."""
+    async def _reader(self, *topics: str) -> TopicReader:
+        """Reads topics from their beginning. A short fetch does not delay the request for the topic's end."""
         consumer = AIOKafkaConsumer(
             **consumer_options(self.settings.kafka), fetch_max_wait_ms=10, auto_offset_reset="earliest"
         )
-        partition = TopicPartition(topic, 0)
-        consumer.assign([partition])
+        partitions = [TopicPartition(topic, 0) for topic in topics]
+        consumer.assign(partitions)
         await consumer.start()
         self._stack.push_async_callback(consumer.stop)
-        return TopicReader(consumer, [partition])
+        return TopicReader(consumer, partitions)
 
     def _collections(self) -> list[str]:
         names = self.settings.names

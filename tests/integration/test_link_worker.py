@@ -143,7 +143,8 @@ async def _all_linked(linking: Linking, products: int) -> bool:
 
 
 async def _settled(linking: Linking) -> bool:
-    asked = await read_all(linking.settings, linking.settings.topics.relink)
+    topics = linking.settings.topics
+    asked = [one for topic in (topics.relink, topics.relink_bulk) for one in await read_all(linking.settings, topic)]
     reported = await receipts(linking.settings, "link")
     # The requests that the test itself has handled have no receipts.
     return all(

@@ -35,6 +35,11 @@ class Topics(NamedTuple):
         return f"{self.former_relink}.{self.model}" if self.model else self.former_relink
 
     @property
+    def relink_bulk(self) -> str:
+        """The requests of the model that come in large numbers: they give way to those on `relink`."""
+        return f"{self.prefix}relink-bulk.{self.model}" if self.model else f"{self.prefix}relink-bulk"
+
+    @property
     def former_relink(self) -> str:
         """The requests of releases that named the topic without a model."""
         return self.prefix + "relink"
@@ -89,6 +94,6 @@ def topic_specs(topics: Topics, model: str, workers: list[str], max_record_bytes
     source = [TopicSpec(topics.source(kind), "compact", max_record_bytes) for kind in SOURCE_NAMES]
     pauses = TopicSpec(topics.pauses, "compact", max_record_bytes)
     derived = [topics.embedded(kind, model) for kind in SOURCE_NAMES]
-    derived += [topics.receipts, topics.relink, topics.product_links]
+    derived += [topics.receipts, topics.relink, topics.relink_bulk, topics.product_links]
     derived += [name for worker in workers for name in (topics.dead(worker), topics.replay(worker))]
     return [*source, pauses] + [TopicSpec(name, "delete", doubled) for name in derived]

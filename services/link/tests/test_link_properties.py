@@ -12,6 +12,8 @@ from harness.linking import Linking
 from hypothesis import HealthCheck, example, given, seed, settings
 from hypothesis import strategies as st
 
+from headrace_link.receipts import ReceiptStage
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 PRODUCTS, KEYWORDS = ("p", "q", "r", "s"), ("a", "b", "c", "d", "e", "f")
@@ -101,6 +103,12 @@ class Story:
             await self._linking.handle_receipts()
 
         self._interruptions["interrupt"] += await self._linking.consumer.interrupt(step, change)
+
+
+@pytest.fixture(autouse=True)
+def two_topics(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keyword that concerns three or four of the products makes its requests in bulk."""
+    monkeypatch.setattr(f"{ReceiptStage.__module__}.FEW_PRODUCTS", 2)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -123,7 +123,7 @@ async def _commit(linking: Linking, group: str, topic: str) -> None:
 
 
 async def test_requests_that_expired_unread_cause_a_sweep(linking: Linking) -> None:
-    topic = linking.settings.topics.relink
+    topic = linking.settings.topics.relink_bulk
     assert list(linking.receipt_stage.after_expiry()) == [records.sweep(topic)]
     # Some of the requests may have been explicit.
     assert list(linking.consumer.stage.after_expiry()) == [records.sweep(topic, republish=True)]

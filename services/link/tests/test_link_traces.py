@@ -81,7 +81,7 @@ class Listener:
     async def stage(self, settings: LinkSettings) -> AsyncIterator[ReceiptStage]:
         qdrant: Any = Qdrant()
         estimate: Any = self.estimate
-        yield ReceiptStage(qdrant, qdrant, estimate, settings.topics.relink)
+        yield ReceiptStage(qdrant, qdrant, estimate, settings.topics)
 
     async def handle(self, consumers: FakeConsumers, *receipts: dict[str, Any], **telemetry: Any) -> None:
         """Handles one record with these receipts."""

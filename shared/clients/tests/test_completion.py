@@ -10,6 +10,7 @@ from headrace_schemas.topics import Topics
 TOPICS = Topics("t.")
 LEVELS = levels(TOPICS, "m")
 LINKS = "t.product-links"
+REQUESTS = frozenset({"t.relink", "t.relink-bulk"})
 READERS = [
     ConsumerGroup("embed", "t.embed", frozenset({"t.products", "t.keywords"}), "t.replay.embed"),
     ConsumerGroup(
@@ -18,7 +19,7 @@ READERS = [
     ConsumerGroup(
         "qdrant", "t.qdrant", frozenset({"t.products.embedded.m", "t.keywords.embedded.m"}), "t.replay.qdrant"
     ),
-    ConsumerGroup("link", "t.link", frozenset({"t.relink"}), "t.replay.link"),
+    ConsumerGroup("link", "t.link", REQUESTS, "t.replay.link"),
     ConsumerGroup("link", "t.link.receipts", frozenset({"t.receipts"})),
 ]
 
@@ -27,11 +28,11 @@ def test_a_derived_topic_has_a_later_level_than_its_source() -> None:
     first, second, *others = LEVELS
     assert first == {"t.products", "t.keywords"}
     assert second == {"t.products.embedded.m", "t.keywords.embedded.m"}
-    assert [set(level) for level in dict.fromkeys(others)] == [{"t.receipts"}, {"t.relink"}, {LINKS}]
+    assert [set(level) for level in dict.fromkeys(others)] == [{"t.receipts"}, REQUESTS, {LINKS}]
 
 
 def test_a_sweep_is_followed_to_its_parts_and_to_their_requests() -> None:
-    assert LEVELS.count(frozenset({"t.relink"})) == 3
+    assert LEVELS.count(REQUESTS) == 3
 
 
 def test_a_level_waits_for_the_readers_of_its_topics_and_for_their_replays() -> None:

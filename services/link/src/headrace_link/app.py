@@ -1,6 +1,6 @@
 """The worker `link`: its receipt stage requests the products that a change concerns, and its stage links them."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from headrace_link import metrics
 from headrace_link.records import Reported, Request
@@ -11,7 +11,11 @@ from headrace_worker.worker import Listener, Worker
 
 
 def inputs(settings: LinkSettings) -> Mapping[str, type[Record]]:
-    return {settings.topics.relink: Request}
+    return {settings.topics.relink: Request, settings.topics.relink_bulk: Request}
+
+
+def in_bulk(settings: LinkSettings) -> Collection[str]:
+    return (settings.topics.relink_bulk,)
 
 
 def receipts(settings: LinkSettings) -> Mapping[str, type[Record]]:
@@ -24,6 +28,7 @@ worker = Worker(
     inputs=inputs,
     stage=Deferred("headrace_link.factory:open_stage"),
     links=Deferred("headrace_link.store:open_links"),
+    in_bulk=in_bulk,
     takes_canary=True,
     listener=Listener(
         "receipts",

@@ -86,7 +86,7 @@ def link_stage(settings: LinkSettings, access: Access) -> LinkStage:
         access.queries,
         _backlog(settings, access),
         access.publish,
-        topic=settings.topics.relink,
+        topic=settings.topics.relink_bulk,
         wait=settings.link.sweep_wait,
     )
     turns = Turns(access.catalogue, access.points, topic, coverage)
@@ -101,7 +101,7 @@ def open_points(settings: LinkSettings, access: Access) -> OpenPoints:
 def receipt_stage(settings: LinkSettings, access: Access) -> ReceiptStage:
     """The stage of receipts."""
     estimate = SweepEstimate(settings.link, _backlog(settings, access))
-    return ReceiptStage(access.catalogue, access.queries, estimate, settings.topics.relink)
+    return ReceiptStage(access.catalogue, access.queries, estimate, settings.topics)
 
 
 def _backlog(settings: LinkSettings, access: Access) -> Backlog:

@@ -3,7 +3,7 @@
 A receipt may be late, repeated or out of order. So it only names the entity; the rest is read from Qdrant.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 
 import structlog
 
@@ -14,23 +14,26 @@ from headrace_link.point_queries import PointQueries
 from headrace_link.records import Reported
 from headrace_link.sweep_estimate import SweepEstimate
 from headrace_schemas.canary import CANARY_ID
+from headrace_schemas.topics import Topics
 from headrace_worker.stage import Applied, Outcome, Output
 
 log = structlog.get_logger(__name__)
 
 PRODUCTS_AT_ONCE = 1000
 KEYWORDS_AT_ONCE = 64
+FEW_PRODUCTS = 64
+"""Keyword changes that concern more products make bulk requests, which give way to those of other changes."""
 CONTENT_FIELDS = ["open", "content_hash", "title"]
 
 
 class ReceiptStage:
-    """Requests the products that changed, and those that a changed keyword concerns. `topic`: of the requests."""
+    """Requests the products that changed, and those that a changed keyword concerns."""
 
-    def __init__(self, catalogue: Catalogue, queries: PointQueries, estimate: SweepEstimate, topic: str) -> None:
+    def __init__(self, catalogue: Catalogue, queries: PointQueries, estimate: SweepEstimate, topics: Topics) -> None:
         self._catalogue = catalogue
         self._queries = queries
         self._estimate = estimate
-        self._topic = topic
+        self._topics = topics
 
     async def apply(self, changes: Sequence[Reported]) -> Sequence[Outcome]:
         """The first outcome carries the requests of all the receipts. Raises Unavailable or BatchRejected."""
@@ -41,11 +44,11 @@ class ReceiptStage:
             changed.add(CANARY_ID)
             products.setdefault(CANARY_ID, []).extend(of_canary)
         concerned = await self._concerned_by(keywords)
-        outputs = [] if concerned is not None else [records.sweep(self._topic, **carried_from(*keywords.values()))]
-        outputs += [
-            records.request(self._topic, id, **carried_from(products.get(id, ()), *(concerned or {}).get(id, ())))
-            for id in sorted(changed | (concerned or {}).keys())
-        ]
+        if concerned is None:
+            outputs = [records.sweep(self._topics.relink_bulk, **carried_from(*keywords.values()))]
+        else:
+            outputs = []
+        outputs += self._requests(changed, products, concerned or {})
         log.info("receipts_handled", batches=len(changes), requests=len(outputs), sweep=concerned is None)
         return [Applied(tuple(outputs)), *(Applied() for _ in changes[1:])]
 
@@ -55,7 +58,19 @@ class ReceiptStage:
 
     def after_expiry(self) -> Sequence[Output]:
         """Receipts expired before they were read. Their entities are unknown, so all products are linked again."""
-        return [records.sweep(self._topic)]
+        return [records.sweep(self._topics.relink_bulk)]
+
+    def _requests(
+        self,
+        changed: Set[str],
+        products: Mapping[str, Sequence[Cause]],
+        concerned: Mapping[str, Sequence[Sequence[Cause]]],
+    ) -> Iterator[Output]:
+        """`changed`: products that changed themselves. `concerned`: those that keywords concern, with their changes."""
+        of_keywords = self._topics.relink if len(concerned) <= FEW_PRODUCTS else self._topics.relink_bulk
+        for id in sorted(changed | concerned.keys()):
+            topic = self._topics.relink if id in changed else of_keywords
+            yield records.request(topic, id, **carried_from(products.get(id, ()), *concerned.get(id, ())))
 
     async def _changed_products(self, product_ids: Sequence[str]) -> set[str]:
         """The products whose point is not closed with a set of their present content."""

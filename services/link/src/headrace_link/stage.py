@@ -35,9 +35,8 @@ class LinkStage:
         """A request that a finished read covers is superseded. Raises Unavailable if no request could be answered."""
         fresh = [asked for asked in changes if not self._coverage.covers(asked)]
         requests = [asked for asked in fresh if isinstance(asked, Request)]
-        parts = [requests[start : start + PART] for start in range(0, len(requests), PART)]
-        answers = await write_parts(parts, self._turns.link, self._slots)
-        outcomes = {(asked.kind, asked.id): answer for asked, answer in zip(requests, answers, strict=True)}
+        answers = await self._link(requests)
+        outcomes = {(asked.kind, asked.id): answer for asked, answer in answers}
         for marker in fresh:
             if isinstance(marker, SweepMarker):
                 outcomes[marker.kind, marker.id] = await self._sweep(marker)
@@ -55,6 +54,22 @@ class LinkStage:
         links of all products are published again.
         """
         return [self._sweeps.marker()]
+
+    async def _link(self, requests: Sequence[Request]) -> list[tuple[Request, Outcome]]:
+        """Those of one topic after those of another, in the order of the batch: the requests in bulk come last."""
+        answers: list[tuple[Request, Outcome]] = []
+        for topic in dict.fromkeys(asked.arrival.topic for asked in requests):
+            few = [asked for asked in requests if asked.arrival.topic == topic]
+            parts = [few[start : start + PART] for start in range(0, len(few), PART)]
+            try:
+                outcomes = await write_parts(parts, self._turns.link, self._slots)
+            except Unavailable as error:
+                outcomes = [error] * len(few)
+            answers += zip(few, outcomes, strict=True)
+        failures = [outcome for _, outcome in answers if isinstance(outcome, Unavailable)]
+        if failures and len(failures) == len(answers):
+            raise failures[0]
+        return answers
 
     async def _sweep(self, marker: SweepMarker) -> Outcome:
         if self._expired.replaced(marker):

@@ -93,7 +93,7 @@ async def _read_up_to(settings: CommonSettings, seconds: float, say: Say) -> dic
     topics, deadline = settings.topics, time.monotonic() + seconds
     sources = [topics.source(kind) for kind in SOURCE_NAMES]
     embedded = [topics.embedded(kind, settings.model) for kind in SOURCE_NAMES]
-    levels = [sources, embedded, [topics.receipts], *[[topics.relink]] * 3, [topics.product_links]]
+    levels = [sources, embedded, [topics.receipts], *[[topics.relink, topics.relink_bulk]] * 3, [topics.product_links]]
     names = ("source topics", "vectors", "receipts", *["requests for links"] * 3, "link sets")
     groups = [group for group in installed_groups(settings) if group.role != "letters"]
     upto: dict[TopicPartition, int] = {}

@@ -21,10 +21,10 @@ def levels(topics: Topics, model: str) -> list[frozenset[str]]:
 def relink_levels(topics: Topics) -> list[frozenset[str]]:
     """The levels from a relink request or a sweep to published link sets.
 
-    A sweep becomes the sweeps of its parts, and those become requests. All of them are on one topic, so that topic is
-    three levels.
+    A sweep becomes the sweeps of its parts, and those become requests. All of them are on the same two topics, so these
+    are three levels.
     """
-    return [frozenset({topics.relink})] * 3
+    return [frozenset({topics.relink, topics.relink_bulk})] * 3
 
 
 def readers_of(level: frozenset[str], groups: Sequence[ConsumerGroup]) -> list[ConsumerGroup]:

@@ -66,7 +66,8 @@ def _by_topic(topic: str | None, topics: Topics) -> RecordKind | None:
     for kind in SOURCE_NAMES:
         if topic == topics.source(kind) or topic.startswith(topics.embedded(kind, "")):
             return kind
-    others: dict[str, RecordKind] = {topics.product_links: "product_links", topics.relink: "relink"}
+    requests: dict[str, RecordKind] = {topics.relink: "relink", topics.relink_bulk: "relink"}
+    others: dict[str, RecordKind] = {topics.product_links: "product_links", **requests}
     return others.get(topic)
 
 
