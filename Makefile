@@ -80,8 +80,8 @@ format: setup ## Format the code, and write the settings page and the dashboards
 bench: setup ## Compare with raw clients, both in one run
 	$(BIN)/python -m benchmarks
 
-bench-freshness: setup ## Time until a search finds a change, at half of the capacity (MINUTES=10, PLOT=FILE)
-	$(BIN)/python -m benchmarks.freshness $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PLOT),--plot $(PLOT))
+bench-freshness: setup ## Time until a search finds a change, at half of the capacity (MINUTES=10, RATE=20, PLOT=FILE)
+	$(BIN)/python -m benchmarks.freshness $(if $(MINUTES),--minutes $(MINUTES)) $(if $(RATE),--rate $(RATE)) $(if $(PLOT),--plot $(PLOT))
 
 COMPILE = $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-annotate --custom-compile-command "make lock" \
 	$(foreach member,$(MEMBERS),$(member)/pyproject.toml --no-emit-package headrace-$(notdir $(member)))

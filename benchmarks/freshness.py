@@ -1,6 +1,6 @@
 """`make bench-freshness`: how long until a change is applied, and until a search finds it, at half of the capacity.
 
-python -m benchmarks.freshness [--minutes 10] [--products 2000] [--plot FILE]
+python -m benchmarks.freshness [--minutes 10] [--rate 20] [--products 2000] [--plot FILE]
 """
 
 import argparse
@@ -56,11 +56,11 @@ WIDTH = 96
 
 @dataclass(frozen=True)
 class Run:
-    """`capacity`, `rate`: changes a second. `began`, `ended`: of the publication, seconds since 1970. `busy`: the share
-    of all processors' time that was not idle.
+    """`capacity`, `rate`: changes a second; the capacity is None if it was not measured. `began`, `ended`: of the
+    publication, seconds since 1970. `busy`: the share of all processors' time that was not idle.
     """
 
-    capacity: float
+    capacity: float | None
     rate: float
     began: float
     ended: float
@@ -68,8 +68,12 @@ class Run:
     delays: list[Delays]
 
 
-async def measured(console: Console, variables: Mapping[str, str], minutes: float, products: int) -> Run:
-    """Fills the stores, measures the capacity, and then the delays at `SHARE` of it."""
+async def measured(
+    console: Console, variables: Mapping[str, str], minutes: float, products: int, rate: float | None
+) -> Run:
+    """Fills the stores, and measures the delays at `rate`; without a rate at `SHARE` of the capacity, which is measured
+    before.
+    """
     settings, names = CommonSettings(), worker_names()
     await apply_topics(settings, rejecting_names())
     ports = dict(zip(names, free_ports(len(names)), strict=True))
@@ -81,10 +85,14 @@ async def measured(console: Console, variables: Mapping[str, str], minutes: floa
                 console.print(f"embedding every text, {wording + 1} of {WORDINGS} …")
                 await publish(producer, stream.warming(wording), None)
                 await headrace("wait", "--timeout", SETTLED_WITHIN, "--json", variables=variables)
-            capacity = await capacity_of(producer, stream, receipts, variables)
-            console.print(f"capacity: {capacity:,.0f} changes a second; publishing half of it for {minutes:g} min …")
+            capacity = None
+            if rate is None:
+                capacity = await capacity_of(producer, stream, receipts, variables)
+                console.print(f"capacity: {capacity:,.0f} changes a second")
+                rate = SHARE * capacity
+            console.print(f"publishing {rate:,.0f} changes a second for {minutes:g} min …")
             async with measuring(CanarySettings()) as canary:
-                rate, began = SHARE * capacity, time.time()
+                began = time.time()
                 busy = processor_seconds()
                 await publish(producer, itertools.islice(stream.changes(), int(rate * minutes * 60)), rate)
                 ended = time.time()
@@ -188,6 +196,7 @@ def main() -> None:
     """Measures, prints the table, and writes results/freshness.json and the picture."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.freshness", description=__doc__)
     parser.add_argument("--minutes", type=float, default=10.0, help="how long changes are published")
+    parser.add_argument("--rate", type=float, help="changes a second; default: half of the capacity, measured first")
     parser.add_argument("--products", type=int, default=2000, help="of the catalogue; a quarter as many keywords")
     parser.add_argument("--plot", type=Path, default=RESULTS / "freshness.svg", help="file of the picture")
     options = parser.parse_args()
@@ -195,7 +204,7 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(width=max(Console().width, WIDTH))
     with servers(console) as variables:
-        run = asyncio.run(measured(console, variables, options.minutes, options.products))
+        run = asyncio.run(measured(console, variables, options.minutes, options.products, options.rate))
     console.print(table(run))
     console.print(f"{run.rate:.0f} changes a second; the processors were {100 * run.busy:.0f} % busy")
     write_results(run, options.minutes, options.products, options.plot)
