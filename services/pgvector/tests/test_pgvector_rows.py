@@ -44,6 +44,21 @@ async def test_a_changed_text_replaces_its_vector_and_a_delete_removes_it(
         assert [row["content_hash"] for row in rows] == [hashlib.sha256(text).hexdigest() for text in stored]
 
 
+async def test_rows_that_were_removed_without_their_vectors_are_written_again(
+    sink: Sink, stage: PgvectorStage, sql: Sql
+) -> None:
+    await stage.apply([sink.upsert("product", id, 1, "a text") for id in ("a", "b", "c")])
+    await sql.execute("DELETE FROM headrace.products WHERE product_id IN ('a', 'b')")
+    again = [
+        sink.upsert("product", "a", 1, "a text"),
+        sink.upsert("product", "b", 2, "other"),
+        sink.delete("product", "c", 2),
+    ]
+    assert await outcomes_of(stage, again) == [Applied()] * 3
+    hashes = {row[0]: row[1] for row in await sql.fetch(f"SELECT product_id, content_hash FROM {VECTORS}")}
+    assert hashes == {id: hashlib.sha256(text).hexdigest() for id, text in (("a", b"a text"), ("b", b"other"))}
+
+
 async def test_a_tombstone_has_only_its_id_its_version_and_its_time(sink: Sink, stage: PgvectorStage, sql: Sql) -> None:
     await stage.apply([sink.upsert("product", "a", 1, brand="b", attributes={"a": 1})])
     await stage.apply([sink.delete("product", "a", 2), sink.delete("product", "never-seen", 2)])

@@ -7,6 +7,8 @@ from contextlib import asynccontextmanager
 from itertools import chain
 from typing import TypeVar
 
+import asyncpg
+
 from headrace_clients.postgres import NewConnection, Pool, close_pool, transaction
 from headrace_clients.postgres_errors import STORE, postgres_errors
 from headrace_pgvector.entities import replace_entities
@@ -75,7 +77,7 @@ class PgvectorStage:
         with postgres_errors("write"):
             async with transaction(self._pool, self._timeout) as connection:
                 await connection.execute(tables.forget, record.id, record.version)
-                await connection.execute(tables.remove_vector_without_row, record.id)
+                await connection.execute(tables.remove_vectors_without_row, [record.id])
                 stored = await connection.fetch(tables.rows.versions, [record.id])
         return Superseded(by=stored[0][1]) if stored and stored[0][1] > record.version else Applied()
 
@@ -109,12 +111,22 @@ class PgvectorStage:
         sets = [change for change in part if isinstance(change, ProductLinks)]
         entities = [change for change in part if not isinstance(change, ProductLinks)]
         with postgres_errors("write"):
-            async with transaction(self._pool, self._timeout) as connection:
-                if sets:
+            if sets:
+                async with transaction(self._pool, self._timeout) as connection:
                     kept = await replace_sets(connection, self._links, sets)
-                else:
-                    kept = await replace_entities(connection, self._tables[entities[0].kind], entities)
+            else:
+                kept = await self._write_entities(self._tables[entities[0].kind], entities)
         return [outcome(change, kept.get(change.id)) for change in part]
+
+    async def _write_entities(self, tables: Tables, changes: Sequence[EmbeddedChange]) -> dict[str, Kept]:
+        try:
+            async with transaction(self._pool, self._timeout) as connection:
+                return await replace_entities(connection, tables, changes)
+        except asyncpg.UniqueViolationError:
+            # Somebody has removed rows and left their vectors.
+            async with transaction(self._pool, self._timeout) as connection:
+                await connection.execute(tables.remove_vectors_without_row, [change.id for change in changes])
+                return await replace_entities(connection, tables, changes)
 
 
 def key(change: Written) -> Key:

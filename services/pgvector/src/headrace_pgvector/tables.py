@@ -122,10 +122,10 @@ class Tables:
         return f"DELETE FROM {self.rows.table} WHERE {self.id} = $1 AND version = $2"  # noqa: S608
 
     @property
-    def remove_vector_without_row(self) -> str:
-        """$1: an id."""
-        without = f"NOT EXISTS (SELECT FROM {self.rows.table} t WHERE t.{self.id} = $1)"
-        return f"DELETE FROM {self.vectors} WHERE {self.id} = $1 AND {without}"  # noqa: S608
+    def remove_vectors_without_row(self) -> str:
+        """$1: ids."""
+        without = f"NOT EXISTS (SELECT FROM {self.rows.table} t WHERE t.{self.id} = v.{self.id})"
+        return f"DELETE FROM {self.vectors} v WHERE v.{self.id} = ANY($1) AND {without}"  # noqa: S608
 
     @cached_property
     def dimension(self) -> str:
