@@ -36,7 +36,7 @@ STORES = ("elasticsearch", "pgvector", "qdrant")
 LINK_STORES = ("elasticsearch", "link", "pgvector")
 WORKERS = ("embed", "link", *STORES)
 CHANGES = ("upsert", "delete")
-WAITS = "another copy measures"
+WAITS = "another copy works"
 SEARCHES = 2 * len(STORES) + len(LINK_STORES)
 WITHIN = 60.0
 

@@ -13,12 +13,12 @@ from headrace_canary.metrics import NAME, CanaryMetrics
 from headrace_canary.publication import Publication, Versions
 from headrace_canary.settings import CanarySettings
 from headrace_canary.targets import AnyStore, Target, openers, stored_version, targets, unmeasured
-from headrace_canary.turn import Turn, group_of
 from headrace_canary.watch import watches
 from headrace_clients.group_lag import installed_groups
 from headrace_runtime.health import Health
 from headrace_runtime.kafka_start import KafkaStart
 from headrace_runtime.routes import routes
+from headrace_runtime.turn import Turn
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.opened_stores import opened
 from headrace_worker.stage import Unavailable
@@ -57,8 +57,9 @@ class Canary:
         topics = [self._settings.topics.source(kind) for kind in SOURCE_NAMES]
         while True:
             try:
-                await KafkaStart(self._settings.kafka, [self._health]).ready(group_of(self._settings), topics)
-                await Turn(self._settings, self._health, self._measure).run()
+                group = f"{self._settings.topic_prefix}{NAME}"
+                await KafkaStart(self._settings.kafka, [self._health]).ready(group, topics)
+                await Turn(self._settings, group, self._health, self._measure).run()
             except Exception as error:
                 log.exception("canary_failed", error=type(error).__name__)
                 self._health.problem("kafka", "kafka", type(error).__name__)

@@ -1,7 +1,8 @@
-"""One copy measures at a time: the one to which Kafka has assigned partition 0 of the source topic of products.
+"""One copy of an observer works at a time: the one to which Kafka has assigned partition 0 of the source topic of
+products.
 
-Two copies would disturb each other: one would delete the canary while the other waits for it. The copies are members of
-one consumer group, as those of a worker are, but they read nothing: the partitions are paused and never committed.
+The copies are members of one consumer group, as those of a worker are, but they read nothing: the partitions are paused
+and never committed.
 """
 
 import asyncio
@@ -12,31 +13,30 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
 
-from headrace_canary.metrics import NAME
-from headrace_canary.settings import CanarySettings
 from headrace_clients.copy_address import assignors
 from headrace_clients.kafka import consumer_options
 from headrace_runtime.health import Health
+from headrace_worker.settings import ProcessSettings
 
 log = structlog.get_logger(__name__)
 
 POLL_MS = 200
-WAITS = "another copy measures; this one waits for its turn"
+WAITS = "another copy works; this one waits for its turn"
 
 Work = Callable[[], Awaitable[None]]
 
 
 class Turn(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no types
-    """Runs `work` while it is this copy's turn."""
+    """Runs `work` while it is this copy's turn. `group`: the consumer group of the copies."""
 
-    def __init__(self, settings: CanarySettings, health: Health, work: Work) -> None:
+    def __init__(self, settings: ProcessSettings, group: str, health: Health, work: Work) -> None:
         self._health = health
         self._work = work
         self._topic = settings.topics.source("product")
         session_ms = int(settings.kafka.session_timeout * 1000)
         self._consumer = AIOKafkaConsumer(
             **consumer_options(settings.kafka),
-            group_id=group_of(settings),
+            group_id=group,
             auto_offset_reset="latest",
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=session_ms // 15,
@@ -70,7 +70,7 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         mine = TopicPartition(self._topic, 0) in assigned
         self._health.note("turn", None if mine else WAITS)
         if mine and self._working is None:
-            log.info("canary_measures")
+            log.info("turn_begins")
             self._working = asyncio.ensure_future(self._work())
 
     async def _stop(self) -> None:
@@ -78,8 +78,3 @@ class Turn(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka has no 
         if working is not None:
             working.cancel()
             await asyncio.wait([working])
-
-
-def group_of(settings: CanarySettings) -> str:
-    """The consumer group of the copies."""
-    return f"{settings.topic_prefix}{NAME}"
