@@ -9,7 +9,7 @@ from harness.sinks import Sink, outcomes_of
 
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.fields import Kind
-from headrace_worker.scan import Scan, Scanned
+from headrace_worker.scan import Mends, Scan, Scanned
 from headrace_worker.stage import Stage
 
 NewId = Callable[[str], str]
@@ -33,7 +33,7 @@ async def test_a_scan_shows_what_is_stored_by_key(
     sink: Sink, stage: Stage[Any], scan: Scan, kind: Kind, new_id: NewId
 ) -> None:
     changes = [sink.upsert(kind, new_id(name), 2**62 + 1) for name in ("b", "a", "\U0001f37c", "é")]
-    changes += [sink.delete(kind, new_id("gone"), 7), sink.upsert(kind, CANARY_ID, 2**62)]
+    changes += [sink.delete(kind, new_id("gone"), 7), sink.upsert(kind, CANARY_ID, 1)]
     await outcomes_of(stage, changes)
     found = await rows(scan, kind)
     assert [one.key for one in found] == sorted(one.key for one in found)
@@ -66,3 +66,20 @@ async def test_the_ranges_of_a_scan_are_the_whole(
         assert [one.key for part in parts for one in part] == whole
         assert all(one.key <= cut for one in parts[0])
         assert all(cut < one.key for one in parts[1])
+
+
+async def test_a_mend_replaces_what_was_seen_and_nothing_newer(
+    sink: Sink, stage: Stage[Any], scan: Scan, kind: Kind, new_id: NewId
+) -> None:
+    assert isinstance(scan, Mends)
+    id = new_id("a")
+    wrong, right, newer = (
+        sink.upsert(kind, id, version, text=text) for version, text in ((5, "x"), (5, "y"), (6, "z"))
+    )
+    await outcomes_of(stage, [wrong])
+    seen = (await scan.read(kind, [scan.key(id)]))[scan.key(id)]
+    await scan.mend(kind, seen, right)
+    assert (await scan.read(kind, [seen.key]))[seen.key].stored == sink.stored(right)
+    await outcomes_of(stage, [newer])
+    await scan.mend(kind, seen, right)
+    assert (await scan.read(kind, [seen.key]))[seen.key].stored == sink.stored(newer)

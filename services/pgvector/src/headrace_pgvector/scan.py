@@ -1,18 +1,21 @@
 """A scan of the tables by id, for the comparison with the topics."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import asyncpg
 import numpy as np
 
-from headrace_clients.postgres import close_pool, transaction
+from headrace_clients.postgres import NewConnection, close_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
+from headrace_pgvector.mend import put_in_place_of
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.store import stored
 from headrace_pgvector.tables import Tables, tables_of
 from headrace_pgvector.vector_pool import vector_pool
 from headrace_schemas.canary import CANARY_ID
+from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
 from headrace_worker.scan import Page, Scanned
 
@@ -26,7 +29,7 @@ class PgvectorScan:
     def __init__(self, settings: PgvectorSettings) -> None:
         self._settings = settings
         self._tables = tables_of(settings.model)
-        self._pool = vector_pool(settings, READERS)
+        self._pool = vector_pool(settings, READERS, self._create_incoming)
 
     def key(self, id: str) -> bytes:
         return id.encode()
@@ -52,11 +55,26 @@ class PgvectorScan:
             found |= {row[tables.id].encode(): scanned(tables, row) for row in await self._fetch(those(tables), ids)}
         return found
 
+    async def mend(self, kind: Kind, seen: Scanned, change: EmbeddedChange) -> None:
+        with postgres_errors("write"):
+            await self._pool
+            async with transaction(self._pool, self._settings.postgres.timeout) as connection:
+                await put_in_place_of(connection, self._tables[kind], seen, change)
+
+    async def purge(self, kind: Kind, before: datetime) -> int:
+        tables = self._tables[kind]
+        statement = f"DELETE FROM {tables.rows.table} WHERE deleted_at < $1 AND {tables.id} <> $2 RETURNING 1"  # noqa: S608
+        return len(await self._fetch(statement, before, CANARY_ID))
+
     async def refresh(self) -> None:
         """Nothing to do: a committed row is visible."""
 
     async def close(self) -> None:
         await close_pool(self._pool)
+
+    async def _create_incoming(self, connection: NewConnection) -> None:
+        for tables in self._tables.values():
+            await connection.execute(tables.rows.create_incoming)
 
     async def _fetch(self, statement: str, *arguments: object) -> list[asyncpg.Record]:
         with postgres_errors("scan"):

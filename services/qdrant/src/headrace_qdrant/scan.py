@@ -2,16 +2,20 @@
 
 import uuid
 from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 from qdrant_client import models
 
-from headrace_clients.qdrant import VECTOR, connect, current_collection, point_id, qdrant_errors
+from headrace_clients.qdrant import VECTOR, check_completed, connect, current_collection, point_id, qdrant_errors
+from headrace_qdrant.mend import in_place_of
+from headrace_qdrant.purge import remove_tombstones, removes_for_good
 from headrace_qdrant.settings import QdrantWorkerSettings
 from headrace_qdrant.store import entity_fields
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import ID_FIELDS
+from headrace_schemas.embedded import EmbeddedChange
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.scan import Page, Scanned
@@ -56,6 +60,22 @@ class QdrantScan:
                 )
             found |= {one.key: one for one in (scanned(kind, point) for point in points)}
         return found
+
+    async def mend(self, kind: Kind, seen: Scanned, change: EmbeddedChange) -> None:
+        whole = in_place_of(seen, _point(seen.key), change)
+        with qdrant_errors("write"):
+            strong = models.WriteOrdering.STRONG
+            done = await self._client.upsert(
+                self._collections[kind], whole.points, True, strong, update_filter=whole.update_filter
+            )
+        check_completed([done])
+
+    async def purge(self, kind: Kind, before: datetime) -> int:
+        with qdrant_errors("read"):
+            version = (await self._client.info()).version
+        if not removes_for_good(version):
+            raise ValueError(f"Qdrant {version} may bring a removed tombstone back when it restarts; 1.19 does not")
+        return await remove_tombstones(self._client, self._collections[kind], before)
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is visible at once."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
-from headrace_schemas.changes import Change
 from headrace_schemas.fields import Kind
 from headrace_worker.store import Stored
 
@@ -63,10 +62,10 @@ class Scan(Protocol):
 class Mends(Scan, Protocol):
     """A store whose entities can be replaced under the version that they have."""
 
-    async def mend(self, kind: Kind, seen: Scanned, change: Change | Any) -> bool:
-        """Writes the change in place of exactly what was seen, if the store still has that. The fence of the workers
-        would refuse it, because its version is not higher. Returns whether it was written. Raises Unavailable, and
-        BatchRejected if the store refuses the change.
+    async def mend(self, kind: Kind, seen: Scanned, change: Any) -> None:
+        """Writes the change, a record as the worker reads it, in place of what was seen, and of nothing newer. The
+        fence of the workers would refuse it, because its version is not higher. Raises Unavailable, and BatchRejected
+        if the store refuses the change.
         """
         ...
 
