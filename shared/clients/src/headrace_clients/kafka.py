@@ -51,6 +51,15 @@ def producer(settings: KafkaSettings, **options: Any) -> AIOKafkaProducer:
 
 async def max_message_bytes(settings: KafkaSettings, topic: str) -> int | None:
     """The largest batch that the topic accepts, bytes, as compressed; None if the broker does not tell."""
+    return await _number(settings, topic, "max.message.bytes")
+
+
+async def retention(settings: KafkaSettings, topic: str) -> int | None:
+    """How long the topic keeps a record, milliseconds; -1: for ever; None if the broker does not tell."""
+    return await _number(settings, topic, "retention.ms")
+
+
+async def _number(settings: KafkaSettings, topic: str, config: str) -> int | None:
     admin = AIOKafkaAdminClient(**client_options(settings))
     try:
         await admin.start()
@@ -60,7 +69,7 @@ async def max_message_bytes(settings: KafkaSettings, topic: str) -> int | None:
     finally:
         await admin.close()
     entries = [entry for reply in replies for *_, found in reply.resources for entry in found]
-    return next((int(value) for name, value, *_ in entries if name == "max.message.bytes"), None)
+    return next((int(value) for name, value, *_ in entries if name == config), None)
 
 
 def _security(settings: KafkaSettings) -> dict[str, Any]:
