@@ -13,6 +13,7 @@ from headrace_cli.supervisor import Supervisor
 from headrace_cli.supervisor_metrics import SupervisorMetrics
 from headrace_console.console_metrics import ConsoleMetrics
 from headrace_runtime.metrics import Metrics
+from headrace_verify.metrics import VerifyMetrics
 from headrace_worker.worker import load_worker, worker_names
 
 PAGE = Path(__file__).parents[2] / "docs/metrics.md"
@@ -21,10 +22,11 @@ NOT_EXPLAINED = {"headrace_worker"}
 
 
 def families() -> Iterator[Metric]:
-    """Those of every worker, those that only one of them has, and those of the console and the supervisor."""
+    """Those of every worker, those that only one of them has, and those of canary, verify, console and supervisor."""
     for name in worker_names():
         yield from Metrics(name, (), load_worker(name).metrics).registry.collect()
     yield from CanaryMetrics([], 5.0, GroupLags()).registry.collect()
+    yield from VerifyMetrics([], 900.0).registry.collect()
     yield from ConsoleMetrics(FastAPI()).registry.collect()
     yield from SupervisorMetrics(Supervisor({}, lambda name, line: None)).collect()
 

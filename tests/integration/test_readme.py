@@ -25,10 +25,12 @@ SERVERS_OWN = {"up", "down"}
 
 @pytest.fixture(scope="module")
 def environment(servers: Servers, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The environment of a terminal after `headrace up`, with its own topics."""
+    """The environment of a terminal after `headrace up`, with its own topics and stores."""
+    unique = uuid4().hex[:8]
     kept = {name: value for name, value in os.environ.items() if not name.startswith("HEADRACE_")}
     own = {
-        "HEADRACE_TOPIC_PREFIX": f"readme-{uuid4().hex[:8]}.",
+        "HEADRACE_TOPIC_PREFIX": f"readme-{unique}.",
+        "HEADRACE_NAMESPACE": f"readme_{unique}",
         "HEADRACE_CACHE_DIR": str(tmp_path_factory.mktemp("vectors")),
         "COLUMNS": "200",
     }

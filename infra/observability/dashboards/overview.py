@@ -126,6 +126,27 @@ OVERVIEW = Dashboard(
             [Query(f"sum by (store, kind) (rate(headrace_store_errors_total{RATE}))", "{{store}} {{kind}}")],
         ),
         Panel(
+            "Differences of the stores",
+            "short",
+            "Entities and link sets of each store that are not what was published, by the comparison of `verify`.",
+            [Query("max by (store, difference) (headrace_verify_differences)", "{{store}} {{difference}}")],
+        ),
+        Panel(
+            "Time since the last complete comparison",
+            "s",
+            "Seconds since a store was last compared completely with the topics. Above three cycles it is a ticket.",
+            [
+                Query("time() - max by (store) (headrace_verify_last_complete_timestamp_seconds)", "{{store}}"),
+                Query("3 * max(headrace_verify_cycle_seconds)", "three cycles"),
+            ],
+        ),
+        Panel(
+            "Entities compared",
+            "rowsps",
+            "Entities and link sets that `verify` compares in a second.",
+            [Query(f"sum by (store) (rate(headrace_verify_compared_total{RATE}))", "{{store}}")],
+        ),
+        Panel(
             "Workers of the supervisor",
             "short",
             "Processes that `headrace work` keeps running, and how often it has started one again in the last hour.",

@@ -35,6 +35,7 @@ MAY_BE_EMPTY = {
     "headrace_expired_unread_total": "retention removes whole segments, minutes after they are old enough",
     "headrace_breaker_opened_total": "needs more than 100 rejections; the held topic of this test has another reason",
     "headrace_supervisor_": "the workers of this test run without a supervisor, which has tests of its own",
+    "headrace_verify_": "verify does not run in this test; its metrics have tests of their own",
     "headrace_console_": "no console runs in this test; its metrics have tests of their own",
 }
 """Starts of the metrics without data in this test, and why."""

@@ -11,6 +11,7 @@ from aiokafka.errors import CorruptRecordException, KafkaError, UnsupportedCodec
 
 from headrace_clients.kafka import consumer_options
 from headrace_clients.kafka_obstacle import obstacle
+from headrace_clients.kafka_offsets import closed
 from headrace_letters.failure_report import failure_report, headers_of
 from headrace_letters.letter import Letter, is_record_of
 from headrace_letters.plain_record import PlainRecord
@@ -170,7 +171,7 @@ async def open_letter_reader(settings: KafkaSettings) -> AsyncIterator[LetterRea
         await _started(consumer, settings)
         yield LetterReader(consumer, 2 * settings.max_record_bytes)
     finally:
-        await consumer.stop()
+        await closed(consumer.stop())
 
 
 async def _started(consumer: AIOKafkaConsumer, settings: KafkaSettings) -> None:

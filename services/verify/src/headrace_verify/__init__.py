@@ -1,0 +1,1 @@
+"""Compares what every store holds with the topics. See docs/verify.md."""
