@@ -18,7 +18,7 @@ import structlog
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import dead_letters, embeddings, links, memory, pages, replays, runtime, sinks, telemetry
+from benchmarks import dead_letters, embeddings, links, memory, pages, replays, runtime, sinks, telemetry, verify
 from benchmarks.measurement import Comparison, Figure
 from headrace_letters.index_settings import IndexSettings
 from headrace_local.stack import Stack
@@ -36,6 +36,7 @@ PARTS = (
     "dead_letters",
     "replays",
     "pages",
+    "verify",
     "memory",
 )
 Outcome = Comparison | Figure | memory.Peak | pages.Page
@@ -69,6 +70,8 @@ async def measured(part: str, scale: float, directory: Path, environment: dict[s
             return [*await replays.run(common, IndexSettings(), records(20_000))]
         case "pages":
             return [*await pages.run(IndexSettings(), environment, records(100_000))]
+        case "verify":
+            return [*await verify.run(common, environment, records(100_000))]
         case _:
             peaks = await memory.workers(common, environment, records(2_000))
             file = directory / "rows.jsonl"
