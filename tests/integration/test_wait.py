@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -190,6 +191,20 @@ async def test_every_open_record_is_counted_by_what_became_of_it(workers: Worker
     assert "elasticsearch: 1 conflict of" in said(found)
     found = await workers.wait(since=found.called_at.replace(year=2020))
     assert (found.records, of(found, "elasticsearch").dead_letters, of(found, "qdrant").applied) == (44, 36, 41)
+
+
+async def test_records_that_the_group_of_an_earlier_release_has_settled_are_not_open_after_an_upgrade(
+    workers: Workers,
+) -> None:
+    (embed,) = [reader for reader in workers.readers if reader.worker == "embed"]
+    await workers.publish(products("p", 3))
+    await workers.start("embed")
+    assert (await settle(workers.settings, [embed], [], QUICK)).in_time
+    await workers.stop("embed")
+    not_started = replace(embed, name=f"{embed.name}.new", former=embed.name)
+    await workers.publish(products("q", 2))
+    found = await settle(workers.settings, [not_started], [], 0)
+    assert (found.in_time, found.records) == (False, 2)
 
 
 async def test_offsets_without_a_record_do_not_count(workers: Workers) -> None:

@@ -19,6 +19,7 @@ from headrace_clients.consumer_groups import Offsets
 from headrace_clients.group_lag import ConsumerGroup
 from headrace_clients.kafka_offsets import NO_ANSWER, KafkaOffsets, KafkaSilent, open_offsets
 from headrace_clients.topic_graph import levels
+from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.settings import CommonSettings
 
 LOOK_BACK = timedelta(seconds=60)
@@ -90,7 +91,7 @@ async def settle(
     async with open_offsets(settings.kafka, deadline) as offsets:
         try:
             starts = await _report_starts(offsets, settings, stages, found)
-            outcomes = RecordOutcomes(await _begins(offsets, stages, since))
+            outcomes = RecordOutcomes(await _begins(offsets, settings, stages, since))
         except KafkaSilent as silent:
             found.silent_since = silent.since
             return found
@@ -134,7 +135,9 @@ async def _report_starts(
     return {**ends, **await offsets.at(partitions, begin)}
 
 
-async def _begins(offsets: KafkaOffsets, stages: Sequence[ConsumerGroup], since: datetime | None) -> dict[Part, int]:
+async def _begins(
+    offsets: KafkaOffsets, settings: CommonSettings, stages: Sequence[ConsumerGroup], since: datetime | None
+) -> dict[Part, int]:
     """The first open offset of each worker and partition."""
     topics = {reader: reader.topics | ({reader.replay} if reader.replay else set()) for reader in stages}
     partitions = await offsets.partitions(frozenset[str]().union(*topics.values()))
@@ -142,12 +145,23 @@ async def _begins(offsets: KafkaOffsets, stages: Sequence[ConsumerGroup], since:
     later = await offsets.at(partitions, since) if since is not None else {}
     begins = {}
     for reader, of_reader in topics.items():
-        committed = await offsets.committed(reader.name)
+        committed = await _committed(offsets, settings, reader)
         for partition in partitions:
             if partition.topic in of_reader:
                 begin = max(starts[partition], committed.get(partition, 0))
                 begins[Part(reader.worker, partition)] = min(begin, later.get(partition, begin))
     return begins
+
+
+async def _committed(offsets: KafkaOffsets, settings: CommonSettings, reader: ConsumerGroup) -> Offsets:
+    """The committed offsets of the worker. One that has not started since an upgrade will go on at those of its former
+    group, as `headrace_runtime.group_succession` says: what lies before them is settled.
+    """
+    committed = await offsets.committed(reader.name)
+    if committed or reader.former is None:
+        return committed
+    embedded = await offsets.partitions([settings.topics.embedded(kind, settings.model) for kind in SOURCE_NAMES])
+    return await offsets.committed(reader.former) if any((await offsets.ends(embedded)).values()) else {}
 
 
 async def _read_the_rest(

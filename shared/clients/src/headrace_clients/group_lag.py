@@ -21,7 +21,7 @@ class ConsumerGroup:
     """The topics that a worker reads with one consumer group, including topics without a committed offset.
 
     `replay`: its topic of replays, if it has one. `role`: who gets the records: a stage, which publishes receipts of
-    them, a listener, or the index of dead letters.
+    them, a listener, or the index of dead letters. `former`: the group whose offsets it takes over at its first start.
     """
 
     worker: str
@@ -29,6 +29,7 @@ class ConsumerGroup:
     topics: frozenset[str]
     replay: str | None = None
     role: Role = "stage"
+    former: str | None = None
 
     @property
     def all_topics(self) -> frozenset[str]:
@@ -115,7 +116,8 @@ def installed_groups(
             groups.append(ConsumerGroup(name, group, letters, role="letters"))
         else:
             inputs = frozenset(worker.inputs(of_worker))
-            groups.append(ConsumerGroup(name, group, inputs, settings.topics.replay(name)))
+            former = worker.former_group(settings)
+            groups.append(ConsumerGroup(name, group, inputs, settings.topics.replay(name), former=former))
         if worker.listener is not None:
             reports = frozenset(worker.listener.inputs(of_worker))
             groups.append(ConsumerGroup(name, worker.listener_group(settings), reports, role="listener"))
