@@ -1,5 +1,6 @@
 """The installed workers as targets of replays, and what their stores contain."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property, partial
@@ -61,6 +62,11 @@ class InstalledStores:
             worker = load_worker(name)
             self._targets[name] = ReplayTarget(worker, self._settings_of(worker))
         return self._targets[name]
+
+    def import_libraries(self) -> None:
+        """Imports what all stores need. It takes seconds, which must not count as those of an answer."""
+        for name in {*self.entity_stores, *self.link_stores}:
+            self.target(name).worker.import_store_libraries()
 
     def deciding(self, name: str, kind: Kind) -> list[str]:
         """The workers whose stores decide the outcome of a change of this kind that is replayed to the worker.
@@ -131,7 +137,9 @@ async def open_installed_stores(
 ) -> AsyncIterator[InstalledStores]:
     """The stores of all installed workers; they are closed on exit."""
     async with AsyncExitStack() as stack:
-        yield InstalledStores(stack, settings_of)
+        stores = InstalledStores(stack, settings_of)
+        await asyncio.to_thread(stores.import_libraries)
+        yield stores
 
 
 async def _in_parts(read: Callable[[Sequence[str]], Awaitable[dict[str, V]]], ids: Sequence[str]) -> dict[str, V]:

@@ -105,10 +105,12 @@ class Worker:
 
     def import_libraries(self) -> None:
         """Imports what its stages and its store need. A process calls this before it limits the time of anything."""
-        inputs = (self, self.raw, self.listener)
-        for opener in (*(one.stage for one in inputs if one is not None), self.store, self.links):
-            if isinstance(opener, Deferred):
-                opener.resolve()
+        stages = [one.stage for one in (self, self.raw, self.listener) if one is not None]
+        _resolve(*stages, self.store, self.links)
+
+    def import_store_libraries(self) -> None:
+        """The same for a process that only reads what its store contains."""
+        _resolve(self.store, self.links)
 
     def group(self, settings: CommonSettings) -> str:
         """The name of its consumer group."""
@@ -136,6 +138,12 @@ class Observer:
     name: str
     settings: type[ProcessSettings]
     application: Callable[[Any], Callable[[Any, Any, Any], Awaitable[None]]]
+
+
+def _resolve(*openers: object) -> None:
+    for opener in openers:
+        if isinstance(opener, Deferred):
+            opener.resolve()
 
 
 def group_of_model(settings: CommonSettings, worker: str) -> str:
