@@ -123,13 +123,14 @@ def _verify(variables: Mapping[str, str]) -> tuple[float, float]:
     line = [sys.executable, "-c", COMPARES]
     done = subprocess.run(line, env={**os.environ, **variables}, check=True, capture_output=True, text=True)
     seconds = time.monotonic() - began
-    right, kib = done.stdout.split()[-2:]
+    right, mib = done.stdout.split()[-2:]
     assert right == "True", done.stdout
-    return seconds, int(kib) / 1024
+    return seconds, float(mib)
 
 
 COMPARES = """
-import asyncio, resource
+import asyncio, os
+from benchmarks.memory import peak_mib
 from headrace_verify.compared_store import open_compared
 from headrace_verify.comparison import compare
 from headrace_verify.printout import print_text
@@ -142,5 +143,5 @@ async def main():
 
 report = asyncio.run(main())
 print_text(report)
-print(report.right, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+print(report.right, peak_mib(os.getpid()))
 """
