@@ -63,11 +63,6 @@ class InstalledStores:
             self._targets[name] = ReplayTarget(worker, self._settings_of(worker))
         return self._targets[name]
 
-    def import_libraries(self) -> None:
-        """Imports what all stores need. It takes seconds, which must not count as those of an answer."""
-        for name in {*self.entity_stores, *self.link_stores}:
-            self.target(name).worker.import_store_libraries()
-
     def deciding(self, name: str, kind: Kind) -> list[str]:
         """The workers whose stores decide the outcome of a change of this kind that is replayed to the worker.
 
@@ -138,8 +133,14 @@ async def open_installed_stores(
     """The stores of all installed workers; they are closed on exit."""
     async with AsyncExitStack() as stack:
         stores = InstalledStores(stack, settings_of)
-        await asyncio.to_thread(stores.import_libraries)
+        await asyncio.to_thread(_import_libraries)
         yield stores
+
+
+def _import_libraries() -> None:
+    """Imports what all stores need. It takes seconds, which must not count as those of an answer."""
+    for worker in map(load_worker, worker_names()):
+        worker.import_store_libraries()
 
 
 async def _in_parts(read: Callable[[Sequence[str]], Awaitable[dict[str, V]]], ids: Sequence[str]) -> dict[str, V]:
