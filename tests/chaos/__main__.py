@@ -31,7 +31,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make chaos ARGS=...", description="Chaos on real servers.")
     parser.add_argument("--minutes", type=float, default=30.0, help="how long faults are made; settling takes longer")
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=15.0, help="records a second")
+    parser.add_argument("--rate", type=float, default=5.0, help="records a second")
     parser.add_argument("--only", default="", help="only the faults whose name contains this text")
     parser.add_argument("--out", type=Path, default=Path(".headrace/chaos"), help="the folder of the report")
     chosen = parser.parse_args()

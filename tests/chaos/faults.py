@@ -11,12 +11,11 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 
 from chaos.cluster import BROKERS, STORES, WITH_OWN_CLOCK, Cluster
-from chaos.scene import Fault, Scene, stopped
+from chaos.scene import ALLOW_REJECTS, Fault, Scene, restarted, stopped
 from headrace_clients.kafka import client_options
 from headrace_schemas.topics import SOURCE_NAMES
 
 HOUR = 3600
-POISON_WITHIN = 120.0
 
 
 async def kill_worker(scene: Scene) -> str:
@@ -145,16 +144,14 @@ async def rolling_restart(scene: Scene) -> str:
 async def poison(scene: Scene) -> str:
     """A bad deploy of the catalogue: the topic is held, and an operator lets the workers reject the records."""
     kind = scene.random.choice(list(SOURCE_NAMES))
+    readers = ("embed", "elasticsearch")
+    for name in readers:
+        await restarted(scene.cluster, name)
     await scene.stream.burst(kind, 700)
     await scene.wait(2, 4)
-    readers = ("embed", "elasticsearch")
     held = sum(worker.count("topic_held") for name in readers for worker in scene.cluster.copies_of(name))
     for name in readers:
-        await _restarted(scene, name, BREAKER__ALLOW_REJECTS="true")
-    with contextlib.suppress(TimeoutError):
-        await scene.follow.until_settled(POISON_WITHIN)
-    for name in readers:
-        await _restarted(scene, name)
+        await restarted(scene.cluster, name, **ALLOW_REJECTS)
     return f"700 malformed records of one cause on the topic of the {kind}s, held {held} times so far"
 
 
@@ -178,14 +175,6 @@ async def _paused(scene: Scene, server: str, least: float, most: float) -> str:
     await scene.wait(least, most)
     await asyncio.to_thread(scene.cluster.stack.resume, server)
     return server
-
-
-async def _restarted(scene: Scene, name: str, **variables: str) -> None:
-    for copy in [copy for of_name, copy in scene.cluster.workers if of_name == name]:
-        await stopped(scene.cluster.workers[name, copy])
-        scene.cluster.workers[name, copy] = scene.cluster.process(name, copy, **variables)
-        scene.cluster.workers[name, copy].lines()
-        await scene.cluster.start(scene.cluster.workers[name, copy])
 
 
 async def _leader(cluster: Cluster, topic: str, partition: int) -> str:

@@ -15,7 +15,7 @@ from elasticsearch import AsyncElasticsearch
 from qdrant_client import AsyncQdrantClient
 
 from chaos.cluster import Cluster
-from chaos.scene import Scene, stopped
+from chaos.scene import ALLOW_REJECTS, Scene, restarted, stopped
 from headrace_clients.kafka import client_options
 from headrace_clients.qdrant import collection_of, connect
 from headrace_schemas.topics import SOURCE_NAMES
@@ -91,7 +91,10 @@ async def expire_link_sets(scene: Scene) -> str:
 
 
 async def read_again(cluster: Cluster, worker: str) -> None:
-    """Stops every copy of the worker, sets its group back to the start of the source topics, and starts them."""
+    """Stops every copy of the worker, sets its group back to the start of the source topics, and starts them.
+
+    The topics may have the records of a bad deploy, for which the workers would hold them again.
+    """
     await asyncio.gather(*(stopped(copy) for copy in cluster.copies_of(worker)))
     settings = cluster.settings
     group = load_worker(worker).group(settings)
@@ -109,7 +112,7 @@ async def read_again(cluster: Cluster, worker: str) -> None:
         await consumer.commit({one: OffsetAndMetadata(offset, "") for one, offset in starts.items()})
     finally:
         await consumer.stop()
-    await asyncio.gather(*(cluster.start(copy) for copy in cluster.copies_of(worker)))
+    await restarted(cluster, worker, **ALLOW_REJECTS)
 
 
 async def _expire(scene: Scene, readers: Sequence[str], topics: Sequence[str]) -> int:

@@ -27,6 +27,8 @@ class Scene:
         await asyncio.sleep(self.random.uniform(least, most))
 
 
+ALLOW_REJECTS = {"BREAKER__ALLOW_REJECTS": "true"}
+"""The setting of a worker that an operator lets read the records of a bad deploy."""
 Fault = Callable[[Scene], Awaitable[str]]
 """Returns what it did, in words."""
 
@@ -36,3 +38,12 @@ async def stopped(worker: WorkerProcess) -> None:
     with contextlib.suppress(TimeoutExpired):
         await asyncio.to_thread(worker.stop)
     worker.end()
+
+
+async def restarted(cluster: Cluster, name: str, **variables: str) -> None:
+    """Every copy of a worker, one after the other, with these settings from now on."""
+    for copy in [copy for of_name, copy in cluster.workers if of_name == name]:
+        await stopped(cluster.workers[name, copy])
+        cluster.workers[name, copy] = cluster.process(name, copy, **variables)
+        cluster.workers[name, copy].lines()
+        await cluster.start(cluster.workers[name, copy])
