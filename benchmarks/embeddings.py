@@ -11,7 +11,7 @@ from headrace_embed.buckets import padded, plan_batches
 from headrace_embed.model_files import TOKENIZER, model_files
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.onnx_session import open_session
-from headrace_embed.text import document_text
+from headrace_embed.text import entity_text
 from headrace_embed.tokens import TextTokenizer
 from headrace_schemas.changes import ProductChange
 from headrace_worker.model_catalogue import catalogue_model
@@ -36,7 +36,7 @@ async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
         return await worker_rate(replace(worker), fresh, records)
 
     async def theirs(number: int) -> float:
-        texts = [document_text(ProductChange.model_validate(row)) for row in rows(number, 1)]
+        texts = [entity_text(ProductChange.model_validate(row)) for row in rows(number, 1)]
         # The worker sorts and cuts the records of one poll: the first poll is small, the others are full.
         polls = [
             texts[:50],

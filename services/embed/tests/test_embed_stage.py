@@ -3,6 +3,7 @@
 import base64
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import pytest
 from headrace_embed import metrics
 from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
+from headrace_embed.model_files import ModelFiles
 from headrace_embed.stage import EmbedStage
 from headrace_embed.text import content_hash
 from headrace_embed.tokens import TextTokenizer
@@ -20,6 +22,7 @@ from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EmbeddedKeyword, EmbeddedProduct
 from headrace_schemas.topics import Topics
+from headrace_worker.model_catalogue import KEYWORDS_AS_QUERIES
 from headrace_worker.stage import Applied, Outcome, Rejected, Unavailable
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -92,6 +95,20 @@ async def test_a_keyword_goes_to_the_keywords_topic_of_the_model(stage: EmbedSta
     (output,) = outcome.outputs
     assert (output.topic, output.key) == ("headrace.keywords.embedded.minilm-l6-v2", b"k/1")
     assert EmbeddedKeyword.model_validate_json(output.value).text == "빨간 가방"
+
+
+async def test_each_kind_has_its_prefix_and_equal_words_with_two_prefixes_are_two_texts(
+    files: ModelFiles, recorded: Any, cache: VectorCache
+) -> None:
+    prefixes = {"document_prefix": "passage: ", "query_prefix": "query: ", "text_kinds": KEYWORDS_AS_QUERIES}
+    asymmetric = TextEmbedder(replace(files, model=replace(files.model, **prefixes)), recorded)
+    words = KeywordChange(op="upsert", version=1, occurred_at=NOW, keyword_id="k", text="Red bag")
+    changes = [product(title="Red bag"), words]
+    outcomes = await EmbedStage(asymmetric, cache, Topics()).apply(changes)
+    hashes = [record(outcome)["embedding"]["content_hash"] for outcome in outcomes]
+    assert hashes == [content_hash("passage: Red bag"), content_hash("query: Red bag")]
+    assert cache.get(hashes).keys() == set(hashes)
+    assert recorded.texts == 2
 
 
 async def test_a_delete_passes_through_without_embedding(stage: EmbedStage, recorded: Any) -> None:

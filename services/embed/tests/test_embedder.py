@@ -34,7 +34,7 @@ async def test_vectors_computed_before_a_failure_are_returned(recorded_embedder:
     positions: list[int] = []
 
     async def collect() -> None:
-        async for batch in recorded_embedder.embed_batches(TEXTS, "document"):
+        async for batch in recorded_embedder.embed_batches(TEXTS):
             positions.extend(batch.positions)
 
     with pytest.raises(Unavailable):

@@ -72,7 +72,8 @@ class TextEmbedder:
         """
         vectors = np.empty((len(texts), self.model.dimension), dtype=np.float32)
         faults: dict[int, str] = {}
-        async with aclosing(self.embed_batches(texts, kind)) as batches:
+        prefixed = [self.model.prefixed(text, kind) for text in texts]
+        async with aclosing(self.embed_batches(prefixed)) as batches:
             async for batch in batches:
                 vectors[list(batch.positions)] = batch.vectors
                 faults |= {batch.positions[row]: fault for row, fault in batch.faults.items()}
@@ -80,12 +81,12 @@ class TextEmbedder:
             raise UnusableVectors(vectors, faults)
         return vectors
 
-    async def embed_batches(self, texts: Sequence[str], kind: TextKind) -> AsyncGenerator[EncodedBatch, None]:
-        """The same as `embed`, one batch after the other, so that a failure loses only the batches after it.
+    async def embed_batches(self, texts: Sequence[str]) -> AsyncGenerator[EncodedBatch, None]:
+        """The vectors of exact texts (`prefixed`), batch by batch, so that a failure loses only the batches after it.
 
         Raises Unavailable. Each text's position comes once. Close the iterator if it is left early.
         """
-        token_ids = await self._token_ids([self.model.prefixed(text, kind) for text in texts])
+        token_ids = await self._token_ids(texts)
         in_flight: deque[asyncio.Task[EncodedBatch]] = deque()
         try:
             for batch in plan_batches([len(tokens) for tokens in token_ids], self.model.max_tokens):

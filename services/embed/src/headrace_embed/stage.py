@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from headrace_embed.cache import VectorCache
 from headrace_embed.embedder import TextEmbedder
 from headrace_embed.metrics import CACHE_HITS, CACHE_MISSES
-from headrace_embed.text import content_hash, document_text
+from headrace_embed.text import content_hash, entity_text
 from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_schemas.digest import digest_of
 from headrace_schemas.embedded import EMBEDDED, Embedding
@@ -32,8 +32,8 @@ class EmbedStage:
 
     async def apply(self, changes: Sequence[Source]) -> Sequence[Outcome]:
         """If the model does not answer, deletes and known texts are applied and only the others are Unavailable."""
-        texts = [None if change.deleted else document_text(change) for change in changes]
-        hashes = [text if text is None else self._hash(text) for text in texts]
+        texts = [None if change.deleted else self._text(change) for change in changes]
+        hashes = [text if text is None else content_hash(text) for text in texts]
         wanted = {key: text for key, text in zip(hashes, texts, strict=True) if key is not None and text is not None}
         found: dict[str, Found] = dict(self._cache.get(list(wanted)))
         CACHE_HITS.inc(len(found))
@@ -57,7 +57,7 @@ class EmbedStage:
         found: dict[str, Found] = {}
         keys = list(texts)
         try:
-            async with aclosing(self._embedder.embed_batches(list(texts.values()), "document")) as batches:
+            async with aclosing(self._embedder.embed_batches(list(texts.values()))) as batches:
                 async for batch in batches:
                     rows = dict(zip((keys[position] for position in batch.positions), batch.vectors, strict=True))
                     faults = {keys[batch.positions[row]]: fault for row, fault in batch.faults.items()}
@@ -93,8 +93,10 @@ class EmbedStage:
             headers=(schema_pair(record),),
         )
 
-    def _hash(self, text: str) -> str:
-        return content_hash(self._embedder.model.prefixed(text, "document"))
+    def _text(self, change: Source) -> str:
+        """The exact text that is embedded. Its hash is the key in the cache: equal words with two prefixes are two."""
+        model = self._embedder.model
+        return model.prefixed(entity_text(change), model.text_kinds[change.kind])
 
 
 def _wrong_vector(fault: str) -> Rejected:

@@ -5,7 +5,7 @@ import hashlib
 from headrace_schemas.changes import KeywordChange, ProductChange
 
 
-def document_text(change: ProductChange | KeywordChange) -> str:
+def entity_text(change: ProductChange | KeywordChange) -> str:
     """The text of an upsert, without the model's prefix.
 
     The most important fields of a product come first, because a long text is cut at its end. Price, currency and

@@ -1,17 +1,22 @@
 """The supported models, by the id that the names of topics, collections and tables contain.
 
-An id stands for exact weights, an exact tokenizer, a pooling and two prefixes. Where the digests of the
-files are known they are pinned here, and other files are refused for that id. An entry without digests is a
+An id stands for exact weights, an exact tokenizer, a pooling, and the prefix of each kind of text. Where the digests
+of the files are known they are pinned here, and other files are refused for that id. An entry without digests is a
 model whose weights the user provides (`HEADRACE_MODEL_DIR`): its shape is checked, its weights are not, and their
 digests are logged, so that two machines can be compared.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
+
+from headrace_schemas.fields import Kind
 
 Pooling = Literal["mean", "cls"]
 TextKind = Literal["document", "query"]
+
+AS_DOCUMENTS: Mapping[Kind, TextKind] = {"product": "document", "keyword": "document"}
+KEYWORDS_AS_QUERIES: Mapping[Kind, TextKind] = {"product": "document", "keyword": "query"}
 
 
 class UnknownModel(ValueError):
@@ -32,7 +37,8 @@ class CatalogueModel:
     """One model.
 
     `dimension` is the length of a vector, `max_tokens` the longest input with its special tokens (the rest of
-    a text is cut off), `sha256` maps a file of the model's folder to its digest in hexadecimal.
+    a text is cut off), `text_kinds` says which prefix the text of a product or keyword takes (a search takes the one of
+    a query), `sha256` maps a file of the model's folder to its digest in hexadecimal.
     """
 
     id: str
@@ -41,13 +47,24 @@ class CatalogueModel:
     pooling: Pooling
     document_prefix: str = ""
     query_prefix: str = ""
+    text_kinds: Mapping[Kind, TextKind] = field(default_factory=lambda: AS_DOCUMENTS)
     wheel: WheelSource | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
 
     def prefixed(self, text: str, kind: TextKind) -> str:
-        """The exact text that is embedded: products are documents, keywords and searches are queries."""
+        """The exact text that is embedded."""
         return (self.document_prefix if kind == "document" else self.query_prefix) + text
 
+
+E5_SMALL = CatalogueModel(
+    id="multilingual-e5-small-r2",
+    dimension=384,
+    max_tokens=512,
+    pooling="mean",
+    document_prefix="passage: ",
+    query_prefix="query: ",
+    text_kinds=KEYWORDS_AS_QUERIES,
+)
 
 CATALOGUE: Mapping[str, CatalogueModel] = {
     model.id: model
@@ -68,22 +85,11 @@ CATALOGUE: Mapping[str, CatalogueModel] = {
                 "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
             },
         ),
-        CatalogueModel(
-            id="multilingual-e5-small",
-            dimension=384,
-            max_tokens=512,
-            pooling="mean",
-            document_prefix="passage: ",
-            query_prefix="query: ",
-        ),
-        CatalogueModel(
-            id="multilingual-e5-base",
-            dimension=768,
-            max_tokens=512,
-            pooling="mean",
-            document_prefix="passage: ",
-            query_prefix="query: ",
-        ),
+        E5_SMALL,
+        replace(E5_SMALL, id="multilingual-e5-base-r2", dimension=768),
+        # Of releases that gave keywords the prefix of documents: `headrace migrate` goes from these ids to others.
+        replace(E5_SMALL, id="multilingual-e5-small", text_kinds=AS_DOCUMENTS),
+        replace(E5_SMALL, id="multilingual-e5-base", dimension=768, text_kinds=AS_DOCUMENTS),
     )
 }
 
