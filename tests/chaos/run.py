@@ -21,6 +21,7 @@ from chaos.stream import Stream
 
 SAMPLE_SECONDS = 5.0
 NOT_MADE = "could not be made"
+MADE_WITHIN = 180.0
 RECOVERED_WITHIN = 180.0
 SETTLED_WITHIN = 600.0
 PAUSE = (0.0, 2.0)
@@ -101,9 +102,10 @@ class Run:
             await asyncio.sleep(self._random.uniform(*PAUSE))
 
     async def _made(self, fault: Fault, follow: CatchUp) -> str:
-        """Makes a fault. One that the machine prevents does not end the run; the report says so."""
+        """Makes a fault. One that the machine prevents, or has no end, does not end the run; the report says so."""
         try:
-            what = await fault(Scene(self.cluster, self.stream, self._random, follow))
+            async with asyncio.timeout(MADE_WITHIN):
+                what = await fault(Scene(self.cluster, self.stream, self._random, follow))
         except Exception as error:
             what = f"{NOT_MADE} ({type(error).__name__}: {error})"
         left = await self.cluster.heal()

@@ -103,9 +103,10 @@ class Stream:
         await self._send(records)
 
     async def leave_open(self, seconds: float) -> None:
-        """A producer begins a transaction, is silent, and aborts it in the end."""
-        client = await self._started(transactional=True)
+        """A producer of its own begins a transaction, is silent, and aborts it in the end."""
+        client = self._new_transactional()
         try:
+            await client.start()
             await client.begin_transaction()
             for kind, key, value in self.records():
                 await client.send(self._settings.topics.source(kind), value, key=key)
@@ -113,9 +114,8 @@ class Stream:
             await asyncio.sleep(seconds)
             await client.abort_transaction()
             self.counts["transactions left open"] += 1
-        except Exception:
-            await self._discard(transactional=True)
-            raise
+        finally:
+            await _stop(client)
 
     async def close(self) -> None:
         await self._discard()
@@ -208,12 +208,7 @@ class Stream:
         client = self._transactional if transactional else self._producer
         if client is None:
             if transactional:
-                self._transactions += 1
-                client = AIOKafkaProducer(
-                    **client_options(self._settings.kafka),
-                    transactional_id=f"chaos-{self._transactions}",
-                    transaction_timeout_ms=20_000,
-                )
+                client = self._new_transactional()
                 await client.start()
                 self._transactional = client
             else:
@@ -222,6 +217,14 @@ class Stream:
                 self._producer = client
         return client
 
+    def _new_transactional(self) -> AIOKafkaProducer:
+        self._transactions += 1
+        return AIOKafkaProducer(
+            **client_options(self._settings.kafka),
+            transactional_id=f"chaos-{self._transactions}",
+            transaction_timeout_ms=20_000,
+        )
+
     async def _discard(self, *, transactional: bool = False) -> None:
         client = self._transactional if transactional else self._producer
         if transactional:
@@ -229,9 +232,14 @@ class Stream:
         else:
             self._producer = None
         if client is not None:
-            with suppress(Exception):
-                async with asyncio.timeout(5):
-                    await client.stop()
+            await _stop(client)
+
+
+async def _stop(client: AIOKafkaProducer) -> None:
+    """A client does not stop by itself while its brokers are gone."""
+    with suppress(Exception):
+        async with asyncio.timeout(5):
+            await client.stop()
 
 
 def _encoded(record: dict[str, Any]) -> bytes:
