@@ -23,6 +23,8 @@ MAX_ID_BYTES = 512
 """Elasticsearch refuses a longer `_id`, and with it the whole bulk request."""
 MAX_VERSION = 2**63 - 1
 """The largest value of PostgreSQL's bigint, Elasticsearch's external version and Qdrant's integer payload."""
+MAX_DIGITS = len(str(MAX_VERSION))
+"""The most digits of a number in a header. Python raises an error for a number of more than 4300 digits."""
 MAX_TITLE = 10_000
 """Characters. A model reads no more than the first 1,000 words of a product, so that a longer title is an error of the
 catalogue. A description has no limit of its own: it may fill the record.

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace_runtime.dead_letters import BEFORE_A_STORE, OVERSIZED, fingerprint
-from headrace_runtime.decoder import Decoder, Undecoded, invalid
+from headrace_runtime.decoder import Decoder, Undecoded
+from headrace_runtime.validation import invalid
 from headrace_schemas.changes import ProductChange
 from headrace_schemas.headers import DEAD_REASONS
 from headrace_schemas.links import ProductLinks

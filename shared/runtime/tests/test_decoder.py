@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded, invalid
+from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Omitted, Undecoded
+from headrace_runtime.validation import invalid
 from headrace_schemas import headers
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import KeywordChange, ProductChange

@@ -7,11 +7,11 @@ from pydantic_core import SchemaValidator, ValidationError, core_schema
 
 from headrace_letters.failure_report import Headers
 from headrace_letters.storable_text import storable
-from headrace_runtime.decoder import MAX_DIGITS, KafkaRecord
+from headrace_runtime.decoder import KafkaRecord
 from headrace_schemas import headers
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.embedded import EMBEDDED
-from headrace_schemas.fields import MAX_ID_BYTES, MAX_VERSION, RecordKind
+from headrace_schemas.fields import MAX_DIGITS, MAX_ID_BYTES, MAX_VERSION, RecordKind
 from headrace_schemas.links import ProductLinks, RelinkRequest, Sweep
 from headrace_schemas.topics import SOURCE_NAMES, Topics
 

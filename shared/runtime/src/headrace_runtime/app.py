@@ -2,9 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +17,7 @@ from headrace_runtime.batch_trace import ReportsChanges
 from headrace_runtime.breaker import Breaker
 from headrace_runtime.broker import Path, consume_with, subscribe, worker_broker
 from headrace_runtime.consumer import PartitionConsumer
+from headrace_runtime.consumer_groups import Group, consumer_groups
 from headrace_runtime.decoder import Decoded, Decoder
 from headrace_runtime.group_succession import take_over
 from headrace_runtime.health import Health
@@ -37,7 +37,7 @@ from headrace_runtime.trace_context import TRACEPARENT, TraceContext, carried, n
 from headrace_schemas.headers import PUBLISHED_AT
 from headrace_worker.served_model import check_model
 from headrace_worker.settings import WorkerSettings
-from headrace_worker.stage import Output, RawStage, Record, Stage, Unavailable
+from headrace_worker.stage import Output, RawStage, Stage, Unavailable
 from headrace_worker.worker import Worker
 
 if TYPE_CHECKING:
@@ -52,26 +52,6 @@ together; with Python's default of 700 the search for cycles took a tenth of the
 
 READY_POLL = 0.1
 MODEL_SECONDS = 3.0
-
-
-@dataclass(frozen=True)
-class Group:
-    """A consumer group of a worker. It reads `topics`, or every topic that matches `pattern`.
-
-    `inputs`: topic to the model of its records; empty if they are not decoded. `receipts`: whether it publishes any.
-    `former`: the group of earlier releases whose offsets it takes over. `in_bulk`: see Worker.
-    """
-
-    name: str
-    open_stage: Callable[[Any], AbstractAsyncContextManager[Any]]
-    max_records: int
-    health: Health
-    inputs: Mapping[str, type[Record]] = field(default_factory=dict)
-    topics: Sequence[str] = ()
-    pattern: str | None = None
-    receipts: bool = False
-    former: str | None = None
-    in_bulk: Collection[str] = ()
 
 
 class Paths:
@@ -165,7 +145,7 @@ class Paths:
 
 def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
     """The worker's application. Run it with uvicorn; it consumes from its start to SIGTERM."""
-    groups = _groups(worker, settings)
+    groups = consumer_groups(worker, settings)
     metrics = Metrics(
         worker.name, [group.health for group in groups], worker.metrics, revision=settings.telemetry.revision
     )
@@ -197,33 +177,20 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                 repair = Repair(stage, settings.topics, publisher.publish)
                 holds = Holds(worker.name, group.health, metrics)
                 pauses.follow(holds, group.health)
+                path = paths.path(group, stage, repair, holds)
                 check_kafka = subscribe(
                     broker,
-                    paths.path(group, stage, repair, holds),
+                    path,
                     group.topics,
                     pattern=group.pattern,
                     group=group.name,
                     max_records=group.max_records,
                     settings=settings,
                 )
-                consumers[group.name] = partial(
-                    PartitionConsumer,
-                    health=group.health,
-                    metrics=metrics,
-                    holds=holds,
-                    wait_ms=settings.batch.wait_ms,
-                    max_bytes=settings.batch.max_bytes,
-                    largest_value=2 * settings.kafka.max_record_bytes,
-                    inputs=group.inputs,
-                    in_bulk=group.in_bulk,
-                    repair=repair,
-                    kafka=kafka,
-                )
-                readiness = Readiness(group.health, check_kafka, stage.check)
-                stack.push_async_callback(cancelled, asyncio.create_task(readiness.run()))
-            stack.push_async_callback(cancelled, asyncio.create_task(pauses.run()))
-            ready = asyncio.create_task(log_when_ready([group.health for group in groups]))
-            stack.push_async_callback(cancelled, ready)
+                consumers[group.name] = _consumer(group, settings, metrics, holds, repair, kafka)
+                _run(stack, Readiness(group.health, check_kafka, stage.check).run())
+            _run(stack, pauses.run())
+            _run(stack, log_when_ready([group.health for group in groups]))
             await consume_with(broker, consumers, settings.kafka)
             log.info("worker_started", topics=[name for group in groups for name in group.topics or (group.pattern,)])
             yield
@@ -236,6 +203,29 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
         asgi_routes=routes(groups[0].health, metrics, groups[1].health if len(groups) > 1 else None),
         logger=None,
     )
+
+
+def _consumer(
+    group: Group, settings: WorkerSettings, metrics: Metrics, holds: Holds, repair: Repair, kafka: KafkaStart
+) -> Callable[..., PartitionConsumer]:
+    return partial(
+        PartitionConsumer,
+        health=group.health,
+        metrics=metrics,
+        holds=holds,
+        wait_ms=settings.batch.wait_ms,
+        max_bytes=settings.batch.max_bytes,
+        largest_value=2 * settings.kafka.max_record_bytes,
+        inputs=group.inputs,
+        in_bulk=group.in_bulk,
+        repair=repair,
+        kafka=kafka,
+    )
+
+
+def _run(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Runs the work beside everything else, until the stack is closed."""
+    stack.push_async_callback(cancelled, asyncio.create_task(work))
 
 
 async def refuse_other_model(worker: Worker, settings: WorkerSettings) -> None:
@@ -264,29 +254,6 @@ async def cancelled(task: "asyncio.Task[None]") -> None:
     """Cancels the task and waits for its end."""
     task.cancel()
     await asyncio.wait([task])
-
-
-def _groups(worker: Worker, settings: WorkerSettings) -> list[Group]:
-    """The group of the worker's inputs, and that of its listener if it has one."""
-    name, size = worker.group(settings), settings.batch.max_records
-
-    def health() -> Health:
-        return Health(alive_within=3 * settings.batch.give_back_after)
-
-    if worker.raw is not None:
-        return [Group(name, worker.raw.stage, size, health(), pattern=worker.raw.pattern(settings))]
-    assert worker.stage is not None, "a worker has a stage or takes raw records"
-    inputs = worker.inputs(settings)
-    topics = (*inputs, settings.topics.replay(worker.name))
-    former = worker.former_group(settings)
-    in_bulk = worker.in_bulk(settings)
-    groups = [Group(name, worker.stage, size, health(), inputs, topics, receipts=True, former=former, in_bulk=in_bulk)]
-    if (listener := worker.listener) is not None:
-        reports = listener.inputs(settings)
-        size = listener.max_records(settings)
-        name, former = worker.listener_group(settings), former and f"{former}.{listener.name}"
-        groups.append(Group(name, listener.stage, size, health(), reports, tuple(reports), former=former))
-    return groups
 
 
 def _traces(worker: Worker, settings: WorkerSettings, metrics: Metrics) -> "Traces | None":

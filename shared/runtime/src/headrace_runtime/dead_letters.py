@@ -5,10 +5,10 @@ import traceback
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
-from headrace_runtime.decoder import MAX_DIGITS, KafkaRecord, Omitted, header, position
+from headrace_runtime.decoder import KafkaRecord, Omitted, header, position
 from headrace_runtime.publisher import Outgoing
 from headrace_schemas import headers
-from headrace_schemas.fields import MAX_ID_BYTES
+from headrace_schemas.fields import MAX_DIGITS, MAX_ID_BYTES
 from headrace_schemas.headers import DeadReason
 from headrace_worker.stage import Rejected
 

@@ -1,18 +1,19 @@
 """Decodes Kafka records into changes, each record alone, so that a bad record affects no other."""
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, NamedTuple, Protocol, Self
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from headrace_clients.header_names import EscapedName
 from headrace_runtime.conversion import converted
 from headrace_runtime.inputs import SOURCES, Input
+from headrace_runtime.null_deletes import null_delete
+from headrace_runtime.validation import invalid
 from headrace_schemas import headers
 from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import Change
-from headrace_schemas.fields import MAX_VERSION, Kind, RecordKind
+from headrace_schemas.fields import MAX_DIGITS, Kind, RecordKind
 from headrace_schemas.forget_record import Forget
 from headrace_schemas.quick_decoder import QuickDecoder
 from headrace_schemas.receipts import ReceiptOutcome
@@ -23,9 +24,6 @@ CANARY_KEY = CANARY_ID.encode()
 OF_EMBED = b".embedded."
 """In the name of a topic with vectors: those of another model are no input of the worker."""
 _, FORGET = headers.schema_pair(Forget)
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-MAX_DIGITS = len(str(MAX_VERSION))
-"""The most digits of a number in a header. Python raises an error for a number of more than 4300 digits."""
 
 
 class KafkaRecord(Protocol):
@@ -214,7 +212,7 @@ class Decoder:
             detail = "the record's key is not the id in its value"
             rejection = Rejected("key_mismatch", detail, ("key",), words=detail)
             return Undecoded(record, rejection, of.kind, replayed)
-        if len(value) > of.may_grow_above and (fault := _grown(change, of)):
+        if len(value) > of.may_grow_above and (fault := of.grown(change)):
             return Undecoded(record, fault, of.kind, replayed)
         return Decoded(record, change, replayed)
 
@@ -268,41 +266,13 @@ class Decoder:
         )
 
     def _null(self, record: KafkaRecord, model: type[Any], replayed: bool) -> Decoded | Undecoded | Ignored:
-        if not issubclass(model, Change):
-            rejection = Rejected("invalid", "only a product or a keyword is deleted by a null value", ("value",))
-            return Undecoded(record, rejection, model.kind, replayed)
         version = header(record, headers.VERSION)
-        if version is None:
-            if self._on_null == "ignore":
-                return Ignored(record, model.kind, replayed)
-            detail = (
-                "a null value is a delete only with a headrace-version header; NULL_WITHOUT_VERSION=ignore skips these"
-            )
-            rejection = Rejected("null_without_version", detail, ("value",), words=detail)
-            return Undecoded(record, rejection, model.kind, replayed)
-        if not (version.isdigit() and len(version) <= MAX_DIGITS and 1 <= int(version) <= MAX_VERSION):
-            rejection = Rejected(
-                "invalid", "headrace-version is not an integer from 1 to 2^63-1", ("headrace-version",)
-            )
-            return Undecoded(record, rejection, model.kind, replayed)
-        try:
-            change = model.model_validate(
-                {
-                    "op": "delete",
-                    _id_field(model): (record.key or b"").decode(),
-                    "version": int(version),
-                    "occurred_at": EPOCH + timedelta(milliseconds=record.timestamp),
-                }
-            )
-        except ValidationError as error:
-            return Undecoded(record, invalid(error), model.kind, replayed)
-        except UnicodeDecodeError:
-            rejection = Rejected("invalid", "the key of a delete is not UTF-8", ("key",))
-            return Undecoded(record, rejection, model.kind, replayed)
-        except OverflowError:
-            rejection = Rejected("invalid", "the timestamp of a delete is outside the years 1 to 9999", ("timestamp",))
-            return Undecoded(record, rejection, model.kind, replayed)
-        return Decoded(record, change, replayed)
+        if version is None and self._on_null == "ignore" and issubclass(model, Change):
+            return Ignored(record, model.kind, replayed)
+        deleted = null_delete(model, record.key, version, record.timestamp)
+        if isinstance(deleted, Rejected):
+            return Undecoded(record, deleted, model.kind, replayed)
+        return Decoded(record, deleted, replayed)
 
 
 def position(record: KafkaRecord) -> Position:
@@ -318,17 +288,6 @@ def header(record: KafkaRecord, name: str) -> bytes | None:
     return None
 
 
-def _grown(change: Change, of: Input) -> Rejected | None:
-    """The rejection of a change that is too large when a worker writes it again, with numbers in full length. `embed`
-    could not publish it, so a worker that reads the source must not apply it either.
-    """
-    size = len(change.model_dump_json(exclude_none=True).encode())
-    if size <= of.written_limit:
-        return None
-    detail = f"value: {size} bytes with its numbers in full length are more than {of.written_limit}"
-    return Rejected("too_large", detail, ("value",))
-
-
 def _forget(record: KafkaRecord, kind: Kind, replayed: bool) -> Decoded | Undecoded:
     """A record that takes back a version (`headrace_schemas.forget_record`)."""
     try:
@@ -339,17 +298,3 @@ def _forget(record: KafkaRecord, kind: Kind, replayed: bool) -> Decoded | Undeco
         detail = "the record's key and topic are not the id and the kind in its value"
         return Undecoded(record, Rejected("key_mismatch", detail, ("key",), words=detail), kind, replayed)
     return Decoded(record, forget, replayed)
-
-
-def invalid(error: ValidationError) -> Rejected:
-    """The rejection for a validation error. Its cause is pydantic's error type and location, never the value."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join("*" if isinstance(step, int) else step for step in first["loc"][:3])
-    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    reason: Literal["not_json", "invalid"] = "not_json" if first["type"] == "json_invalid" else "invalid"
-    words = f"{where or 'the record'}: {first['msg']}"
-    return Rejected(reason, words + more, (first["type"], where), words=words)
-
-
-def _id_field(model: type[BaseModel]) -> str:
-    return next(name for name in ("product_id", "keyword_id") if name in model.model_fields)

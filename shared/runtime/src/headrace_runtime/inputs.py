@@ -11,6 +11,7 @@ from headrace_schemas.fields import RecordKind
 from headrace_schemas.headers import SCHEMA_MAJOR, schema_header
 from headrace_schemas.links import ProductLinks
 from headrace_schemas.quick_decoder import QuickDecoder
+from headrace_worker.stage import Rejected
 
 SOURCES = frozenset(CHANGES.values())
 MOST_GROWTH = 5
@@ -65,3 +66,13 @@ class Input:
             takes_replays=getattr(model, "takes_replays", False),
             beside={other.schema_name.encode(): cls.of(other, max_record_bytes) for other in others},
         )
+
+    def grown(self, change: Change) -> Rejected | None:
+        """The rejection of a change that is too large when a worker writes it again, with numbers in full length.
+        `embed` could not publish it, so a worker that reads the source must not apply it either.
+        """
+        size = len(change.model_dump_json(exclude_none=True).encode())
+        if size <= self.written_limit:
+            return None
+        detail = f"value: {size} bytes with its numbers in full length are more than {self.written_limit}"
+        return Rejected("too_large", detail, ("value",))
