@@ -188,7 +188,8 @@ def build(worker: Worker, settings: WorkerSettings) -> AsgiFastStream:
                     settings=settings,
                 )
                 consumers[group.name] = _consumer(group, settings, metrics, holds, repair, kafka)
-                _run(stack, Readiness(group.health, check_kafka, stage.check).run())
+                readiness = Readiness(group.health, check_kafka, stage.check)
+                _run(stack, readiness.run())
             _run(stack, pauses.run())
             _run(stack, log_when_ready([group.health for group in groups]))
             await consume_with(broker, consumers, settings.kafka)
