@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.measurement import Comparison, compared, worker_rate
 from benchmarks.topics import changes, fill, fresh_topics
 from headrace_embed.buckets import padded, plan_batches
-from headrace_embed.model_files import TOKENIZER, model_files
+from headrace_embed.model_files import model_files
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.onnx_session import open_session
 from headrace_embed.text import entity_text
@@ -24,7 +24,7 @@ async def run(settings: Any, records: int, cache: Path) -> list[Comparison]:
     settings = settings.model_copy(update={"cache_dir": cache})
     files = model_files(catalogue_model(settings.model), settings.model_dir)
     session = open_session(onnx_file(files), settings.onnx_threads)
-    tokenizer = TextTokenizer(files.folder / TOKENIZER, files.model)
+    tokenizer = TextTokenizer(files)
 
     def rows(number: int, version: int) -> list[dict[str, Any]]:
         made = changes(records, version, f"e{number}")

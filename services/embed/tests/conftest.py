@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from headrace_embed.embedder import TextEmbedder
-from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
+from headrace_embed.model_files import ModelFiles, model_files
 from headrace_embed.onnx_encoder import OnnxEncoder
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.tokens import TextTokenizer
@@ -29,7 +29,7 @@ def encoder_file(files: ModelFiles) -> Path:
 
 @pytest.fixture(scope="session")
 def tokenizer(files: ModelFiles) -> TextTokenizer:
-    return TextTokenizer(files.folder / TOKENIZER, files.model)
+    return TextTokenizer(files)
 
 
 @pytest.fixture

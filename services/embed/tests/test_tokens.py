@@ -12,7 +12,7 @@ from headrace_embed.tokens import TextTokenizer
 
 @pytest.fixture
 def tokenizer(files: ModelFiles) -> TextTokenizer:
-    return TextTokenizer(files.folder / TOKENIZER, files.model)
+    return TextTokenizer(files)
 
 
 def test_the_padding_of_the_tokenizer_file_is_not_used(files: ModelFiles, tokenizer: TextTokenizer) -> None:

@@ -7,7 +7,7 @@ import grpc  # type: ignore[import-untyped]
 import pytest
 from harness.authority import Authority
 
-from headrace_embed.model_files import WEIGHTS, ModelFiles
+from headrace_embed.model_files import ModelFiles
 from headrace_embed.settings import TritonSettings
 from headrace_embed.triton_encoder import TritonEncoder
 from headrace_worker.stage import Unavailable
@@ -21,7 +21,7 @@ class NoModel:
     class model:
         id = "m"
 
-    sha256 = {WEIGHTS: "0"}  # noqa: RUF012
+    weights_sha256 = "0"
 
 
 async def failure(url: str, **values: Any) -> Unavailable:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from headrace_embed.buckets import TokenBatch, padded, plan_batches
 from headrace_embed.metrics import PADDED_TOKENS, TEXTS, TOKENS
-from headrace_embed.model_files import TOKENIZER, ModelFiles, model_files
+from headrace_embed.model_files import ModelFiles, model_files
 from headrace_embed.onnx_file import onnx_file
 from headrace_embed.settings import EmbedderSettings
 from headrace_embed.tokens import TextTokenizer
@@ -60,7 +60,7 @@ class TextEmbedder:
         self.model = files.model
         self.cache_name = f"{files.model.id}-{files.fingerprint[:16]}"
         self._pad_token_id = files.shape.pad_token_id
-        self._tokenizer = TextTokenizer(files.folder / TOKENIZER, files.model)
+        self._tokenizer = TextTokenizer(files)
         self._encoder = encoder
         self._thread = WorkThread("tokenizer")
 

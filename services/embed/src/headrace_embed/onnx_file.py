@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from headrace_embed.model_files import WEIGHTS, ModelFiles, built_once, cache_folder, model_files, sha256_of
+from headrace_embed.model_files import ModelFiles, built_once, cache_folder, model_files, sha256_of
 from headrace_worker.model_catalogue import catalogue_model
 
 GRAPH_VERSION = 1
@@ -43,7 +43,7 @@ def build(files: ModelFiles) -> Path:
     folder = _folder(files)
     with built_once(folder, _intact) as empty:
         if empty is not None:
-            write_encoder(files.folder / WEIGHTS, files.shape, files.model.pooling, empty / ONNX_FILE)
+            write_encoder(files.weights, files.shape, files.model.pooling, empty / ONNX_FILE)
             sums = "".join(f"{sha256_of(file)}  {file.name}\n" for file in sorted(empty.iterdir()))
             (empty / DIGESTS).write_text(sums, encoding="ascii")
     return folder / ONNX_FILE

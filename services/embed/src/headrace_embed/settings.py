@@ -30,7 +30,8 @@ class EmbedderSettings(CommonSettings):
     )
     model_dir: Path | None = Field(
         None,
-        description="folder with the model's config.json, tokenizer.json and model.safetensors; default: the cache",
+        description="folder with the model's config.json, tokenizer.json and model.safetensors, or e5-small-q4.bin; "
+        "default: the cache",
     )
     onnx_threads: int = Field(0, ge=0, description="cores that the model uses in this process; 0: all cores")
     triton: TritonSettings = TritonSettings()

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from headrace_embed.model_files import WEIGHTS, ModelFiles
+from headrace_embed.model_files import ModelFiles
 from headrace_embed.settings import TritonSettings
 from headrace_worker.stage import NoAnswer, Unavailable, UnavailableKind
 from headrace_worker.store_calls import CALL_SECONDS, counted
@@ -39,7 +39,7 @@ class TritonEncoder:
         self.concurrency = 2
         self._model = settings.model or files.model.id
         self._deadline = settings.deadline
-        self._weights = files.sha256[WEIGHTS]
+        self._weights = files.weights_sha256
         self._verified = False
         self._client = InferenceServerClient(
             settings.url,

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from headrace_embed.buckets import MAX_ROWS
-from headrace_embed.model_files import WEIGHTS, ModelFiles, model_files
+from headrace_embed.model_files import ModelFiles, model_files
 from headrace_embed.onnx_file import DIGESTS, onnx_file
 from headrace_embed.triton_encoder import WEIGHTS_PARAMETER
 from headrace_worker.model_catalogue import catalogue_model
@@ -65,7 +65,7 @@ output [
 instance_group [ {{ count: 1 kind: KIND_CPU }} ]
 dynamic_batching {{ }}
 parameters {{ key: "intra_op_thread_count" value: {{ string_value: "{threads}" }} }}
-parameters {{ key: "{WEIGHTS_PARAMETER}" value: {{ string_value: "{files.sha256[WEIGHTS]}" }} }}
+parameters {{ key: "{WEIGHTS_PARAMETER}" value: {{ string_value: "{files.weights_sha256}" }} }}
 """
 
 

