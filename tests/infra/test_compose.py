@@ -17,6 +17,7 @@ from headrace_worker.worker import known_variables, observer_names, process_name
 
 ROOT = Path(__file__).parents[2]
 DOCKERFILE = (ROOT / "infra/docker/Dockerfile").read_text()
+OF_ELASTICSEARCH = (ROOT / "infra/docker/elasticsearch.Dockerfile").read_text()
 SECRET_NAMES = re.compile(r"PASSWORD|SECRET|TOKEN|API_KEY")
 BUILT_HERE = "headrace-worker"
 
@@ -52,7 +53,8 @@ def test_the_file_keeps_to_the_compose_specification(compose: dict[str, Any]) ->
 
 
 def test_every_image_is_pinned_to_a_version(services: dict[str, Any]) -> None:
-    images = [service["image"] for service in services.values()] + re.findall(r"^FROM (\S+)", DOCKERFILE, re.M)
+    bases = re.findall(r"^FROM (\S+)", DOCKERFILE + OF_ELASTICSEARCH, re.M)
+    images = [service["image"] for service in services.values()] + bases
     assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
 
 

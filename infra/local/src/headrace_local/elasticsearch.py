@@ -1,23 +1,32 @@
-"""Elasticsearch from its minimal distribution: one node, without security, on loopback."""
+"""Elasticsearch from its minimal distribution: one node, without security, on loopback.
+
+The distribution has no analyzers of languages, and their plugins are not in a package repository. A plugin of our own
+(`analysis_plugin/`) adds `cjk`, `kuromoji` and `nori` from Lucene.
+"""
 
 import json
 import os
 import shutil
+import subprocess
 import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.resources import as_file, files
 from pathlib import Path
 from typing import ClassVar
 
 from headrace_local.downloads import cached, fetch_with_maven
+from headrace_local.errors import StackError
 from headrace_local.ports import HOST
-from headrace_local.prerequisites import java_home
+from headrace_local.prerequisites import JAVA, java_home
 from headrace_local.server import Command, base_environment
 from headrace_local.system_user import unprivileged
 
 VERSION = "8.19.21"
+PLUGIN_VERSION = 1
+"""Of `analysis_plugin/`: a new number makes a new directory in the cache."""
 HEAP = "-Xms256m -Xmx256m"
 OWN_DIRECTORIES = ("config", "data", "logs", "tmp")
 
@@ -88,7 +97,35 @@ class Elasticsearch:
         return f"http://{HOST}:{self.ports['http']}"
 
     def _programs(self) -> Path:
-        return cached(f"elasticsearch-{VERSION}", _unpack)
+        return cached(f"elasticsearch-{VERSION}-analysis-{PLUGIN_VERSION}", _install)
+
+
+def _install(into: Path) -> None:
+    _unpack(into)
+    _add_analyzers(into)
+
+
+def _add_analyzers(programs: Path) -> None:
+    plugin = programs / "plugins" / "headrace-analysis"
+    plugin.mkdir(mode=0o755)
+    fetch_with_maven("analysis", plugin)
+    with as_file(files("headrace_local") / "analysis_plugin") as sources:
+        shutil.copy(sources / "plugin-descriptor.properties", plugin)
+        classes = programs / "classes"
+        libraries = [str(jar) for folder in (programs / "lib", plugin) for jar in sorted(folder.glob("*.jar"))]
+        java = java_home() / "bin"
+        options = ("--release", str(JAVA), "-cp", os.pathsep.join(libraries), "-d", classes)
+        _run(java / "javac", *options, sources / "LanguageAnalysis.java")
+    _run(java / "jar", "--create", "--file", plugin / "headrace-analysis.jar", "-C", classes, ".")
+    shutil.rmtree(classes)
+    for file in plugin.iterdir():
+        file.chmod(0o644)
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise StackError(f"{Path(command[0]).name} failed: {(done.stderr or done.stdout).strip()[:300]}")
 
 
 def _unpack(into: Path) -> None:

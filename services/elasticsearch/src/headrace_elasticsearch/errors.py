@@ -11,6 +11,7 @@ from elastic_transport import TlsError
 from elasticsearch import ApiError, ConnectionTimeout, TransportError
 
 from headrace_elasticsearch.indices import DIGEST, indices
+from headrace_elasticsearch.languages import ANALYZERS
 from headrace_worker.stage import BatchRejected, NoAnswer, Rejected, Unavailable, UnavailableKind
 from headrace_worker.store_calls import counted
 from headrace_worker.store_names import StoreNames
@@ -29,6 +30,8 @@ TOO_LARGE = 413
 TIMED_OUT = 408
 OVERLOADED = 429
 
+OF_THE_WORKER = frozenset({*DIGEST, *ANALYZERS})
+"""Fields that no catalogue publishes: without them the index is older than the worker."""
 DATA_ERRORS = frozenset({
     "document_parsing_exception", "mapper_parsing_exception", "strict_dynamic_mapping_exception",
     "x_content_parse_exception", "max_bytes_length_exceeded_exception",
@@ -70,8 +73,8 @@ def item_error(status: int, error: Mapping[str, Any], size: int = 0, *, alone: b
     if status == OVERLOADED and (too_large := never_fits(reason, size)):
         # The sizes are those of all changes for one shard: in smaller requests only the change at fault is refused.
         return too_large if alone else Unavailable(STORE, f"{status} {kind}", suspect=True)
-    if kind == "strict_dynamic_mapping_exception" and _field(reason) in DIGEST:
-        return Unavailable(STORE, "the index has no field digest; has `headrace stores apply` been run?")
+    if kind == "strict_dynamic_mapping_exception" and (field := _field(reason)) in OF_THE_WORKER:
+        return Unavailable(STORE, f"the index has no field {field}; has `headrace stores apply` been run?")
     if status == 400 and (kind in DATA_ERRORS or (kind == "illegal_argument_exception" and "immense term" in reason)):
         return rejected(kind, reason)
     suspect = status not in STATES_STATUS and kind not in STATES

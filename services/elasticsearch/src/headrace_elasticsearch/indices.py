@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from headrace_elasticsearch.languages import ANALYZERS, properties_of_languages
 from headrace_schemas.changes import ID_FIELDS
 from headrace_schemas.fields import RecordKind
 from headrace_schemas.topics import SOURCE_NAMES
@@ -51,8 +52,17 @@ class Index:
 
     @property
     def mapping(self) -> dict[str, Any]:
-        """Strict: a field that the mapping lacks must be reported, because the worker is newer than its index."""
-        return {"dynamic": "strict", "properties": {**self.properties, **FENCE}}
+        """Strict: a field that the mapping lacks must be reported, because the worker is newer than its index.
+
+        The texts of a language are indexed, and not stored a second time.
+        """
+        properties = {**self.properties, **FENCE}
+        return {"dynamic": "strict", "_source": {"excludes": self.languages}, "properties": properties}
+
+    @property
+    def languages(self) -> list[str]:
+        """The languages whose texts have fields of their own."""
+        return [language for language in ANALYZERS if language in self.properties]
 
     @property
     def field_names(self) -> Iterator[str]:
@@ -84,6 +94,7 @@ def indices(names: StoreNames, analyzer: str = "standard") -> Indices:
         "attributes": {"type": "flattened", "ignore_above": 1024},
         "locale": _KEYWORD,
         **DIGEST,
+        **properties_of_languages("product"),
     }
     keyword = {
         "keyword_id": {"type": "keyword"},
@@ -91,6 +102,7 @@ def indices(names: StoreNames, analyzer: str = "standard") -> Indices:
         "locale": _KEYWORD,
         "popularity": {"type": "double"},
         **DIGEST,
+        **properties_of_languages("keyword"),
     }
     # Nested, so that a query for one keyword sees only the rank and score of that keyword.
     link = {

@@ -5,6 +5,7 @@ from typing import Any
 
 from elasticsearch import ApiError, AsyncElasticsearch
 
+from headrace_elasticsearch.analyzers import with_known_analyzers
 from headrace_elasticsearch.errors import STORE, error_type
 from headrace_elasticsearch.indices import Index
 from headrace_worker.stage import Unavailable
@@ -22,11 +23,11 @@ async def prepare(client: AsyncElasticsearch, index: Index) -> list[str]:
     """
     physical = await write_index(client, index.alias) or await _index_without_model(client, index)
     if physical is None:
-        if await _create(client, index):
-            return [f"index {index.physical} with alias {index.alias}"]
+        if created := await _create(client, index):
+            return created
         physical = index.physical
     done = [await _repair_alias(client, index.alias, index, physical)]
-    done += [await _add_fields(client, index, physical), await _restore_refresh(client, physical)]
+    done += [*await _add_fields(client, index, physical), await _restore_refresh(client, physical)]
     return [line for line in done if line] + await _publish(client, index, physical)
 
 
@@ -86,8 +87,9 @@ async def existing_index(client: AsyncElasticsearch, index: Index) -> str:
     return physical
 
 
-async def _create(client: AsyncElasticsearch, index: Index) -> bool:
-    """Whether this call created it. One request creates index and alias, so that no writer finds only one of them."""
+async def _create(client: AsyncElasticsearch, index: Index) -> list[str]:
+    """Nothing if it exists. One request creates index and alias, so that no writer finds only one of them."""
+    index, lines = await with_known_analyzers(client, index)
     aliases = {index.alias: index.alias_settings}
     if index.public and await write_index(client, index.public) is None:
         aliases[index.public] = index.alias_settings
@@ -95,14 +97,14 @@ async def _create(client: AsyncElasticsearch, index: Index) -> bool:
         await client.indices.create(index=index.physical, aliases=aliases, mappings=index.mapping, settings=SETTINGS)
     except ApiError as error:
         if error_type(error) == "resource_already_exists_exception":
-            return False
+            return []
         if error_type(error) == "invalid_alias_name_exception":
             detail = (
                 f"an index has the name of the alias {index.alias}: remove it, then run `headrace stores apply` again"
             )
             raise Unavailable(STORE, detail) from None
         raise
-    return True
+    return [f"index {index.physical} with alias {index.alias}", *lines]
 
 
 async def _index_without_model(client: AsyncElasticsearch, index: Index) -> str | None:
@@ -131,18 +133,19 @@ async def _repair_alias(client: AsyncElasticsearch, alias: str, index: Index, ph
     return f"alias {alias} on {physical}"
 
 
-async def _add_fields(client: AsyncElasticsearch, index: Index, physical: str) -> str | None:
+async def _add_fields(client: AsyncElasticsearch, index: Index, physical: str) -> list[str]:
     mapping = (await client.indices.get_mapping(index=physical)).body[physical]["mappings"]
     present = mapping.get("properties", {})
     wanted = index.mapping["properties"]
     if different := [name for name in wanted if name in present and _type(present[name]) != _type(wanted[name])]:
         detail = f"{physical} maps {', '.join(different)} to another type: build a new index under another name"
         raise Unavailable(STORE, detail)
-    missing = missing_fields(present, wanted)
-    if not missing:
-        return None
+    if not missing_fields(present, wanted):
+        return []
+    index, lines = await with_known_analyzers(client, index)
+    missing = missing_fields(present, index.mapping["properties"])
     await client.indices.put_mapping(index=physical, properties=missing)
-    return f"fields of {physical}: {', '.join(missing)}"
+    return [f"fields of {physical}: {', '.join(missing)}", *lines]
 
 
 def missing_fields(present: Mapping[str, Any], wanted: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from elasticsearch import AsyncElasticsearch
 from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.indices import Index, Indices, indices
+from headrace_elasticsearch.languages import searched_fields
 from headrace_elasticsearch.preparation import drop_model, existing_index, other_model, prepare, serve
 from headrace_elasticsearch.queries import (
     by_score_of,
@@ -83,7 +84,10 @@ class ElasticsearchStore:
         index = self._indices[query.kind]
         async with answering():
             answer = await self._client.search(
-                index=index.alias, query=matching(query.text, index.searched), size=query.limit, version=True
+                index=index.alias,
+                query=matching(query.text, searched_fields(query.text, index.searched)),
+                size=query.limit,
+                version=True,
             )
         hits = answer["hits"]["hits"]
         return [Hit(id=hit["_id"], score=hit["_score"], fields=stored(query.kind, hit).fields) for hit in hits]
