@@ -15,7 +15,11 @@ async def test_several_at_once_create_the_tables_once(index_settings: IndexSetti
     indexes = [LetterIndex(index_settings.postgres, index_settings.names.schema) for _ in range(3)]
     created = await asyncio.gather(*(index.prepare() for index in indexes))
     assert [lines for lines in created if lines] == [
-        ["postgres: migration 0001_dead_letters", "postgres: migration 0002_causes_of_several_workers"]
+        [
+            "postgres: migration 0001_dead_letters",
+            "postgres: migration 0002_causes_of_several_workers",
+            "postgres: migration 0003_shared_source_records",
+        ]
     ]
     assert await indexes[0].prepare() == []
     for index in indexes:

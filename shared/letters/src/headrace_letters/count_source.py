@@ -35,6 +35,10 @@ def count_source(selection: Selection, *, finest: timedelta | None = None) -> st
     It reads the kept totals if they are fine enough: they have no single letters and no steps shorter than TOTALS_STEP.
     `finest`: the step of time in which the caller groups failures; None if it does not use their times.
     """
-    of_single_letters = selection.few or selection.since is not None or selection.until is not None
     too_fine = finest is not None and finest < TOTALS_STEP
-    return _LETTER_ROWS if of_single_letters or too_fine else _TOTALS
+    return _TOTALS if has_totals(selection) and not too_fine else _LETTER_ROWS
+
+
+def has_totals(selection: Selection) -> bool:
+    """Whether totals are kept for all that it compares: they are by cause, worker and status."""
+    return not selection.few and selection.since is None and selection.until is None

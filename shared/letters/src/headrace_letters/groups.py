@@ -4,15 +4,18 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
 
 from headrace_clients.postgres import Connection
-from headrace_letters.count_source import VISIBLE, count_source
+from headrace_letters.count_source import count_source
 from headrace_letters.merge_statements import LETTERS
+from headrace_letters.record_counts import Cause, repeated_records
 from headrace_letters.selection import Selection, Status
 
+ONE_SNAPSHOT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
+"""Letters and source records are counted by two statements."""
 SAMPLES = f"""
     SELECT wanted.place, sample.dead_id, sample.error
     FROM unnest($1::text[], $2::text[], $3::timestamptz[]) WITH ORDINALITY
@@ -57,11 +60,6 @@ class Group:
         return sum(self.counts.values())
 
 
-class _Cause(NamedTuple):
-    fingerprint: str
-    reason: str
-
-
 class _Total:
     """The numbers of one group while its rows are read."""
 
@@ -92,7 +90,8 @@ async def groups_of(
     steps: int,
     limit: int,
 ) -> list[Group]:
-    """The `limit` largest groups of the selection, the largest first."""
+    """The `limit` largest groups of the selection, the largest first. At the begin of a transaction."""
+    await connection.execute(ONE_SNAPSHOT)
     step = window / steps
     parameters: list[Any] = [answered_by, step, now]
     source = count_source(selection, finest=step)
@@ -105,39 +104,19 @@ async def groups_of(
         """,  # noqa: S608
         *parameters,
     )
-    totals: dict[_Cause, _Total] = {}
+    totals: dict[Cause, _Total] = {}
     for row in rows:
-        cause = _Cause(row["fingerprint"], row["reason"])
+        cause = Cause(row["fingerprint"], row["reason"])
         totals.setdefault(cause, _Total(steps)).add(row, (now - row["begins"]) // step - 1)
     largest = sorted(totals, key=lambda cause: (-totals[cause].counts.total(), cause))[:limit]
     chosen = {cause: totals[cause] for cause in largest}
-    return await _with_samples(connection, chosen, await _records(connection, selection, answered_by, chosen))
-
-
-async def _records(
-    connection: Connection, selection: Selection, answered_by: datetime, totals: Mapping[_Cause, _Total]
-) -> Mapping[_Cause, int]:
-    """The source records of the causes that several workers report. Of the others each letter is one record."""
-    shared = [cause for cause, total in totals.items() if len(total.workers) > 1]
-    if not shared:
-        return {}
-    parameters: list[Any] = [answered_by, [cause.fingerprint for cause in shared]]
-    condition = selection.where(parameters)
-    rows = await connection.fetch(
-        f"""
-        SELECT fingerprint, reason, count(*) FROM (
-            SELECT DISTINCT fingerprint, reason, failed_topic, failed_partition, failed_offset,
-                CASE WHEN before_store AND failed_topic IS NOT NULL THEN '' ELSE dead_id END
-            FROM ({VISIBLE}) AS visible WHERE fingerprint = ANY($2) AND {condition}
-        ) AS record GROUP BY 1, 2
-        """,  # noqa: S608
-        *parameters,
-    )
-    return {_Cause(row["fingerprint"], row["reason"]): row["count"] for row in rows}
+    shared = [cause for cause, total in chosen.items() if len(total.workers) > 1]
+    repeated = await repeated_records(connection, selection, answered_by, shared)
+    return await _with_samples(connection, chosen, repeated)
 
 
 async def _with_samples(
-    connection: Connection, totals: Mapping[_Cause, _Total], records: Mapping[_Cause, int]
+    connection: Connection, totals: Mapping[Cause, _Total], repeated: Mapping[Cause, int]
 ) -> list[Group]:
     newest = [max(total.last_seen) for total in totals.values()]
     columns: Iterable[Sequence[Any]] = (*zip(*totals, strict=True), newest) if totals else ([], [], [])
@@ -148,6 +127,6 @@ async def _with_samples(
         counts, series = dict(total.counts), tuple(total.series)
         workers = dict(sorted(total.workers.items(), key=lambda one: (-one[1], one[0])))
         seen = min(total.first_seen), max(total.last_seen)
-        number = records.get(cause, total.counts.total())
-        groups.append(Group(*cause, workers, number, counts, *seen, sample["dead_id"], sample["error"], series))
+        records = total.counts.total() - repeated.get(cause, 0)
+        groups.append(Group(*cause, workers, records, counts, *seen, sample["dead_id"], sample["error"], series))
     return groups
