@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import pytest
 from harness.forked_command import inherited
 from harness.processes import WorkerProcess
@@ -87,6 +88,19 @@ class Installed:
         finally:
             await opened.close()
 
+    async def break_links(self, model: str, product_id: str) -> None:
+        """Changes the score of the product's best keyword in PostgreSQL."""
+        names = self.servers.settings(WorkerSettings, *SERVERS, **self.variables, MODEL=model).names
+        connection = await asyncpg.connect(self.environment(model)["HEADRACE_POSTGRES__DSN"])
+        try:
+            table = f'{names.schema}."product_keywords__{model}"'
+            done = await connection.execute(
+                f"UPDATE {table} SET score = 0.01 WHERE product_id = $1 AND rank = 1", product_id
+            )
+        finally:
+            await connection.close()
+        assert done == "UPDATE 1"
+
     async def scores(self, model: str, store: str) -> dict[str, list[float]]:
         worker = load_worker(store)
         assert worker.links is not None
@@ -145,6 +159,13 @@ async def test_another_model_is_served_without_an_outage_and_the_former_one_is_r
         await installed.headrace(FORMER, "migrate", "--model", OTHER)
         await installed.headrace(FORMER, "migrate", "--model", OTHER)
         installed.start(OTHER)
+        await eventually(lambda: installed.linked(OTHER, "pgvector"), within=240)
+        await installed.break_links(OTHER, PRODUCTS[-1])
+        refused = await installed.headrace(FORMER, "migrate", "--model", OTHER, "--switch", fails=True)
+        assert f"pgvector product {PRODUCTS[-1]}: broken_links: " in refused
+        assert "1 differences: nothing is switched" in refused
+        assert "step: switch" not in refused
+        await installed.headrace(OTHER, "relink", "--product", PRODUCTS[-1])
         said = await installed.headrace(FORMER, "migrate", "--model", OTHER, "--switch", "--timeout", "240")
         assert "step: switch" in said
         assert not any(task.done() for task in tasks)

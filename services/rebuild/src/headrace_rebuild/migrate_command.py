@@ -32,8 +32,9 @@ def migrate(
     Then start its workers: `embed`, `qdrant`, `pgvector`, `elasticsearch` and `link`, with this HEADRACE_MODEL and
     with HEADRACE_GROUPS_BY_MODEL=true, beside those of the other model. `embed` reads the topics from their start.
 
-    `--switch` waits until they have read what is published, compares the stores with the topics, and moves the
-    public names. `--abort` removes what it created, and after the switch, for the former model, what is left of that.
+    `--switch` waits until they have read what is published, compares the stores and the links with the topics, as
+    `headrace verify` does, and moves the public names. `--abort` removes what it created, and after the switch, for
+    the former model, what is left of that.
     """
     try:
         catalogue_model(model)
@@ -66,10 +67,11 @@ def migrate(
 
 
 async def _switch(settings: CommonSettings, timeout: float, as_json: bool) -> list[str]:
-    wrong = await migration.compare(settings, timeout, lambda step: typer.echo(f"step: {step}", err=True))
-    if wrong:
-        shown = [f"{one.kind} {one.id}: {one.difference}: {one.detail}" for one in wrong[:WRONG_SHOWN]]
-        for line in [*shown, f"{len(wrong):,} differences: nothing is switched"]:
+    compared = await migration.compare(settings, timeout, lambda step: typer.echo(f"step: {step}", err=True))
+    for note in compared.notes:
+        typer.echo(f"note: {note}", err=True)
+    if compared.wrong:
+        for line in [*compared.wrong[:WRONG_SHOWN], f"{len(compared.wrong):,} differences: nothing is switched"]:
             typer.echo(line, err=True)
         raise typer.Exit(1)
     typer.echo("step: switch", err=True)

@@ -5,23 +5,21 @@ and the objects in the stores are named by model, and a store ignores the link s
 """
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
-
-from aiokafka import TopicPartition
+from typing import Any, NamedTuple
 
 from headrace_clients.consumer_groups import committed_offsets, open_clients, unread
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_clients.topic_reader import partitions_of
-from headrace_expected.differences import Finding
-from headrace_rebuild.comparison import differences, letters_of
+from headrace_letters.visible_text import visible
 from headrace_rebuild.feed import begin_anew
-from headrace_rebuild.target_stage import EMBED, takes_vectors
+from headrace_rebuild.target_stage import EMBED
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.opened_stores import opened, workers
 from headrace_worker.settings import CommonSettings
@@ -29,11 +27,20 @@ from headrace_worker.store import ServesModel
 from headrace_worker.worker import Worker, group_of_model
 
 LOOK_SECONDS = 0.5
+ALSO_IN_THE_SERVED = {"conflict", "ahead"}
+"""Differences that the topics leave in the stores of every model."""
 Say = Callable[[str], None]
 
 
 class NotReady(Exception):
-    """The workers of the model have not read everything in time."""
+    """The workers of the model have not read everything in time, or a store cannot be compared."""
+
+
+class Compared(NamedTuple):
+    """`wrong`: a line for each difference that keeps the model from being served. `notes`: what was not compared."""
+
+    wrong: list[str]
+    notes: list[str]
 
 
 def choose(model: str) -> CommonSettings:
@@ -62,24 +69,13 @@ async def abort(settings: CommonSettings) -> list[str]:
     return removed
 
 
-async def compare(settings: CommonSettings, seconds: float, say: Say) -> list[Finding]:
-    """What is wrong in the stores with vectors, once they have read what was published before the call.
-
-    Raises NotReady, Unavailable and what aiokafka raises.
+async def compare(settings: CommonSettings, seconds: float, say: Say) -> Compared:
+    """What `headrace verify` finds in the stores and link sets of the model, once its workers have read what was
+    published before the call. Raises NotReady and what aiokafka raises.
     """
-    upto = await _read_up_to(settings, seconds, say)
+    await _read_up_to(settings, seconds, say)
     say("compare")
-    found: list[Finding] = []
-    for worker in _with_vectors():
-        assert worker.scan is not None
-        scan = worker.scan(worker.settings())
-        try:
-            await scan.refresh()
-            letters = await letters_of(settings, [worker.name, EMBED])
-            found += await differences(settings, scan, upto, letters, settings.model)
-        finally:
-            await scan.close()
-    return found
+    return await asyncio.to_thread(_verified)
 
 
 async def serve() -> list[str]:
@@ -88,36 +84,29 @@ async def serve() -> list[str]:
         return [line for store in stores.values() for line in await store.serve()]
 
 
-async def _read_up_to(settings: CommonSettings, seconds: float, say: Say) -> dict[TopicPartition, int]:
-    """Waits until each level of topics is read up to its present end; returns the ends of the source topics."""
+async def _read_up_to(settings: CommonSettings, seconds: float, say: Say) -> None:
+    """Waits until each level of topics is read up to its present end."""
     topics, deadline = settings.topics, time.monotonic() + seconds
     sources = [topics.source(kind) for kind in SOURCE_NAMES]
     embedded = [topics.embedded(kind, settings.model) for kind in SOURCE_NAMES]
     levels = [sources, embedded, [topics.receipts], *[[topics.relink, topics.relink_bulk]] * 3, [topics.product_links]]
     names = ("source topics", "vectors", "receipts", *["requests for links"] * 3, "link sets")
     groups = [group for group in installed_groups(settings) if group.role != "letters"]
-    upto: dict[TopicPartition, int] = {}
     async with open_clients(settings.kafka) as (consumer, admin):
         for level, name in zip(levels, names, strict=True):
             say(f"wait for the {name}")
             partitions = await partitions_of(settings.kafka, level)
             starts = await consumer.beginning_offsets(partitions)
             ends = await consumer.end_offsets(partitions)
-            upto = upto or dict(ends)
             for group in _readers(groups, level):
                 while left := sum(unread(starts, ends, await committed_offsets(admin, group.name)).values()):
                     if time.monotonic() > deadline:
                         raise NotReady(f"{group.name} has {left:,} records of {', '.join(level)} to read: does it run?")
                     await asyncio.sleep(LOOK_SECONDS)
-    return upto
 
 
 def _readers(groups: Sequence[ConsumerGroup], level: Collection[str]) -> list[ConsumerGroup]:
     return [group for group in groups if group.topics & frozenset(level)]
-
-
-def _with_vectors() -> list[Worker]:
-    return [one for one in workers() if one.scan is not None and takes_vectors(one, one.settings())]
 
 
 @asynccontextmanager
@@ -132,8 +121,36 @@ async def _stores() -> AsyncIterator[dict[str, Any]]:
 
 
 def _apply_topics() -> list[str]:
-    command = [sys.executable, "-m", "headrace_cli", "topics", "apply"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = _headrace("topics", "apply")
     if done.returncode:
         raise NotReady(done.stderr.strip())
     return done.stdout.splitlines()
+
+
+def _verified() -> Compared:
+    """With the settings of this process. Raises NotReady if not everything could be compared, and nothing differs."""
+    done = _headrace("verify", "--json")
+    try:
+        report = json.loads(done.stdout)
+    except ValueError:
+        raise NotReady(f"headrace verify failed: {done.stderr.strip()}") from None
+    stores = report["stores"]
+    wrong = [
+        visible(f"{store['store']} {one['kind']} {one['id']}: {one['difference']}: {one['detail']}")
+        for store in stores
+        for one in store["differences"]
+        if one["difference"] not in ALSO_IN_THE_SERVED
+    ]
+    notes = [visible(f"{store['store']}: {note}") for store in stores for note in store["notes"]]
+    if not wrong and not report["known"]:
+        problems = [f"{store['store']}: {store['problem']}" for store in stores if store["problem"]]
+        late = sum(store["unsettled"] for store in stores)
+        problems += [f"{late:,} entities and link sets may only be late"] if late else []
+        raise NotReady("; ".join([*filter(None, [report["problem"]]), *problems, *notes]))
+    return Compared(wrong, notes)
+
+
+def _headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "headrace_cli", *arguments], capture_output=True, text=True, check=False
+    )
