@@ -56,13 +56,19 @@ async def other_model(client: AsyncElasticsearch, index: Index) -> str | None:
     return next((model_in(name) for name in aliases if name.startswith(f"{index.public}__")), None)
 
 
+async def check_unused(client: AsyncElasticsearch, index: Index) -> None:
+    """Raises InUse if readers are led to the index of this model."""
+    physical = await write_index(client, index.alias)
+    if physical is not None and index.public and await write_index(client, index.public) == physical:
+        raise InUse(f"the alias {index.public} leads to {physical}")
+
+
 async def drop_model(client: AsyncElasticsearch, index: Index) -> list[str]:
     """Removes the index of one model. Raises InUse."""
+    await check_unused(client, index)
     physical = await write_index(client, index.alias)
     if physical is None:
         return []
-    if index.public and await write_index(client, index.public) == physical:
-        raise InUse(f"the alias {index.public} leads to {physical}")
     await client.indices.delete(index=physical)
     return [f"index {physical} removed"]
 

@@ -10,7 +10,7 @@ from headrace_elasticsearch.client import connect
 from headrace_elasticsearch.documents import linked_product, stored, stored_links
 from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.languages import searched_fields
-from headrace_elasticsearch.preparation import drop_model, existing_index, other_model, prepare, serve
+from headrace_elasticsearch.preparation import check_unused, drop_model, existing_index, other_model, prepare, serve
 from headrace_elasticsearch.queries import (
     by_score_of,
     canary,
@@ -51,6 +51,10 @@ class ElasticsearchStore:
     async def other_model(self) -> str | None:
         async with answering():
             return await other_model(self._client, self._indices["product_links"])
+
+    async def check_unused(self) -> None:
+        async with answering():
+            await check_unused(self._client, self._indices["product_links"])
 
     async def drop_model(self) -> list[str]:
         async with answering():

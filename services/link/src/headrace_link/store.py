@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from qdrant_client import AsyncQdrantClient, models
 
 from headrace_clients.qdrant import connect, qdrant_errors
-from headrace_clients.qdrant_collections import drop_collections, move_alias, other_model
+from headrace_clients.qdrant_collections import check_unused, drop_collections, move_alias, other_model
 from headrace_link.collection import LINK_SETS, collection_name, create_missing
 from headrace_link.point import read_links
 from headrace_link.point_queries import PointQueries, field_is
@@ -45,6 +45,11 @@ class QdrantLinks:
         names = self._settings.names
         with qdrant_errors():
             return await other_model(self._client, names.public(LINK_SETS), collection_name(names))
+
+    async def check_unused(self) -> None:
+        names = self._settings.names
+        with qdrant_errors():
+            await check_unused(self._client, {names.public(LINK_SETS): collection_name(names)})
 
     async def drop_model(self) -> list[str]:
         names = self._settings.names

@@ -71,11 +71,16 @@ async def other_model(connection: Connection, tables: LinkTables) -> str | None:
     return model_in(shown) if shown else None
 
 
-async def drop_tables(connection: Connection, tables: LinkTables, vectors: Sequence[str]) -> list[str]:
-    """Removes the tables of a model's link sets and these tables of its vectors. Raises InUse."""
+async def check_unused(connection: Connection, tables: LinkTables) -> None:
+    """Raises InUse if a view shows a table of this model."""
     for public, of_model in names(tables).items():
         if await connection.fetchval(SHOWN, public) == of_model:
             raise InUse(f"the view {public} shows {of_model}")
+
+
+async def drop_tables(connection: Connection, tables: LinkTables, vectors: Sequence[str]) -> list[str]:
+    """Removes the tables of a model's link sets and these tables of its vectors. Raises InUse."""
+    await check_unused(connection, tables)
     dropped = []
     for table in (*names(tables).values(), *vectors):
         if await connection.fetchval(KIND, table) == TABLE:

@@ -10,7 +10,7 @@ from pydantic_core import from_json
 
 from headrace_clients.postgres import Connection, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import postgres_errors
-from headrace_pgvector.link_tables import drop_tables, other_model, serve_link_tables
+from headrace_pgvector.link_tables import check_unused, drop_tables, other_model, serve_link_tables
 from headrace_pgvector.links import LinkTables, stored_sets
 from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
@@ -59,6 +59,10 @@ class PgvectorStore:
                     return await other_model(connection, self._links)
         finally:
             await close_pool(pool)
+
+    async def check_unused(self) -> None:
+        async with self._transaction() as connection:
+            await check_unused(connection, self._links)
 
     async def drop_model(self) -> list[str]:
         async with self._transaction() as connection:

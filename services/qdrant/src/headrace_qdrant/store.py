@@ -9,6 +9,7 @@ from headrace_clients.qdrant import VECTOR, collection_of, connect, current_coll
 from headrace_clients.qdrant_collections import (
     WrongCollection,
     aliased_collection,
+    check_unused,
     create_alias,
     create_collection,
     create_indexes,
@@ -63,10 +64,13 @@ class QdrantStore:
         with qdrant_errors():
             return await other_model(self._client, self._aliases["product"], await self._physical("product"))
 
+    async def check_unused(self) -> None:
+        with qdrant_errors():
+            await check_unused(self._client, await self._public_to_physical())
+
     async def drop_model(self) -> list[str]:
         with qdrant_errors():
-            collections = {alias: await self._physical(kind) for kind, alias in self._aliases.items()}
-            return await drop_collections(self._client, collections)
+            return await drop_collections(self._client, await self._public_to_physical())
 
     async def refresh(self) -> None:
         """Nothing to do: a completed write is searchable at once."""
@@ -160,6 +164,9 @@ class QdrantStore:
             *await create_alias(self._client, self._collections[kind], collection),
             *await create_alias(self._client, self._aliases[kind], collection),
         ]
+
+    async def _public_to_physical(self) -> dict[str, str]:
+        return {alias: await self._physical(kind) for kind, alias in self._aliases.items()}
 
     async def _physical(self, kind: Kind) -> str:
         """The collection behind the alias of the workers; the name of the first one without an alias."""

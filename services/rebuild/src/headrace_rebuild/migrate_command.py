@@ -45,11 +45,11 @@ def migrate(
     settings = migration.choose(model)
     try:
         if abort:
-            lines = asyncio.run(migration.abort(settings))
+            lines = asyncio.run(migration.abort(settings, _say))
         elif switch:
-            lines = asyncio.run(_switch(settings, timeout, as_json))
+            lines = asyncio.run(_switch(settings, timeout))
         else:
-            lines = asyncio.run(migration.prepare())
+            lines = asyncio.run(migration.prepare(_say))
     except CommitFailedError:
         _refuse(f"the worker embed of {model} runs: stop the workers of {model} first", 1)
     except InUse as error:
@@ -66,16 +66,19 @@ def migrate(
         typer.echo(f"`headrace migrate --model {model} --switch`")
 
 
-async def _switch(settings: CommonSettings, timeout: float, as_json: bool) -> list[str]:
-    compared = await migration.compare(settings, timeout, lambda step: typer.echo(f"step: {step}", err=True))
+async def _switch(settings: CommonSettings, timeout: float) -> list[str]:
+    compared = await migration.compare(settings, timeout, _say)
     for note in compared.notes:
         typer.echo(f"note: {note}", err=True)
     if compared.wrong:
         for line in [*compared.wrong[:WRONG_SHOWN], f"{len(compared.wrong):,} differences: nothing is switched"]:
             typer.echo(line, err=True)
         raise typer.Exit(1)
-    typer.echo("step: switch", err=True)
-    return await migration.serve()
+    return await migration.serve(_say)
+
+
+def _say(step: str) -> None:
+    typer.echo(f"step: {step}", err=True)
 
 
 def _refuse(line: str, status: int) -> NoReturn:

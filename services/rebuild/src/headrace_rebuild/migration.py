@@ -44,28 +44,42 @@ class Compared(NamedTuple):
 
 
 def choose(model: str) -> CommonSettings:
-    """The settings of every worker are those of this model from now on, in this process."""
-    os.environ |= {"HEADRACE_MODEL": model, "HEADRACE_GROUPS_BY_MODEL": "true"}
+    """The settings of every worker are those of this model from now on, in this process.
+
+    If the settings name another model, they do not say how the groups of this one are named: the second of two models
+    has them by model.
+    """
+    if CommonSettings().model != model:
+        os.environ |= {"HEADRACE_MODEL": model, "HEADRACE_GROUPS_BY_MODEL": "true"}
     return CommonSettings()
 
 
-async def prepare() -> list[str]:
+async def prepare(say: Say) -> list[str]:
     """Creates the topics of the model and its objects in every store; safe to repeat. Raises Unavailable."""
+    say("create the topics")
     made = await asyncio.to_thread(_apply_topics)
     async with _stores() as stores:
-        for store in stores.values():
+        for name, store in stores.items():
+            say(f"create the objects of {name}")
             made += await store.prepare()
     return made
 
 
-async def abort(settings: CommonSettings) -> list[str]:
-    """Removes the objects of the model, and lets a later migration to it begin anew. Raises InUse, Unavailable."""
+async def abort(settings: CommonSettings, say: Say) -> list[str]:
+    """Removes the objects of the model. A migration to it begins anew from the first of these steps on.
+
+    Raises Unavailable, and before it removes anything InUse, or CommitFailedError if `embed` of the model runs.
+    """
     removed: list[str] = []
     async with _stores() as stores:
         for store in stores.values():
+            await store.check_unused()
+        say("begin anew")
+        sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
+        await begin_anew(settings, group_of_model(settings, EMBED), sources)
+        for name, store in stores.items():
+            say(f"remove the objects of {name}")
             removed += await store.drop_model()
-    sources = [settings.topics.source(kind) for kind in SOURCE_NAMES]
-    await begin_anew(settings, group_of_model(settings, EMBED), sources)
     return removed
 
 
@@ -78,10 +92,14 @@ async def compare(settings: CommonSettings, seconds: float, say: Say) -> Compare
     return await asyncio.to_thread(_verified)
 
 
-async def serve() -> list[str]:
-    """Moves the public names of every store to the model. Raises Unavailable."""
+async def serve(say: Say) -> list[str]:
+    """Moves the public names of every store to the model; safe to repeat. Raises Unavailable."""
+    moved: list[str] = []
     async with _stores() as stores:
-        return [line for store in stores.values() for line in await store.serve()]
+        for name, store in stores.items():
+            say(f"switch {name}")
+            moved += await store.serve()
+    return moved
 
 
 async def _read_up_to(settings: CommonSettings, seconds: float, say: Say) -> None:

@@ -66,11 +66,16 @@ async def other_model(client: AsyncQdrantClient, alias: str, collection: str) ->
     return model_in(aliased) if aliased else None
 
 
-async def drop_collections(client: AsyncQdrantClient, collections: Mapping[str, str]) -> list[str]:
-    """Removes each collection that exists. `collections`: the public alias to the collection. Raises InUse."""
+async def check_unused(client: AsyncQdrantClient, collections: Mapping[str, str]) -> None:
+    """Raises InUse if a public alias leads to its collection. `collections`: the public alias to the collection."""
     for alias, collection in collections.items():
         if await aliased_collection(client, alias) == collection:
             raise InUse(f"the alias {alias} leads to {collection}")
+
+
+async def drop_collections(client: AsyncQdrantClient, collections: Mapping[str, str]) -> list[str]:
+    """Removes each collection that exists. `collections`: as above. Raises InUse, before it removes anything."""
+    await check_unused(client, collections)
     dropped = []
     for collection in collections.values():
         if await client.collection_exists(collection):

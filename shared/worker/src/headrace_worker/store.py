@@ -70,9 +70,13 @@ class ServesModel(Protocol):
         """The model that the public names lead to, if nothing of the settings' model is there. Raises Unavailable."""
         ...
 
+    async def check_unused(self) -> None:
+        """Raises InUse if a public name leads to an object of the settings' model. Raises Unavailable."""
+        ...
+
     async def drop_model(self) -> list[str]:
         """Removes the objects of the settings' model; one line for each. Raises Unavailable, and InUse, before it
-        removes anything, if a public name leads to one of them.
+        removes anything, as `check_unused` does.
         """
         ...
 
