@@ -77,14 +77,14 @@ async def _run(worker: Worker, switch_anyway: bool) -> Report:
             progress.update(task, completed=read, total=end)
 
         def say(step: str) -> None:
-            console.print(f"step: {step}")
+            console.print(f"step: {step}")  # above the progress bar
 
         async with _opened(worker, say, show) as (rebuild, _):
             return await rebuild.run(switch_anyway=switch_anyway)
 
 
 async def _remove(worker: Worker, *, abort: bool) -> list[str]:
-    async with _opened(worker, print, lambda read, end: None) as (rebuild, state):
+    async with _opened(worker, _say, lambda read, end: None) as (rebuild, state):
         if abort:
             if state == "switched":
                 _refuse("it is switched already: remove the former objects with --drop-old", NOT_DONE)
@@ -140,6 +140,10 @@ def _object(report: Report) -> dict[str, Any]:
             for one in report.wrong
         ],
     }
+
+
+def _say(step: str) -> None:
+    typer.echo(f"step: {step}", err=True)
 
 
 def _print(value: dict[str, Any], as_json: bool, lines: list[str]) -> None:

@@ -74,33 +74,46 @@ class Rebuild:
         """All steps that are left."""
         report = Report()
         state = await self._beside.state()
-        if state == "none":
-            self._say("create")
-            await begin_anew(self._settings, self._group, list(self._inputs))
-            report.lines += await self._beside.create()
         if state != "switched":
-            # A create that was killed is completed.
-            report.lines += await self._beside.create() if state == "building" else []
+            # The pause of a run that was killed before it switched would last until this one switches.
+            await self._resume()
+            self._say("create")
+            if state == "none":
+                await self._begin_anew()
+            report.lines += await self._beside.create()
             await self._build(report, switch_anyway)
             report.built = True
         if report.wrong and not switch_anyway:
             return report
-        self._say("catch up")
-        async with self._fed(self._settings) as (feed, stage):
-            await feed.until_now(stage)
-        await self._resume()
+        await self._finish()
         report.switched = True
         return report
 
     async def abort(self) -> list[str]:
-        """Removes a new set that is not in use."""
+        """Removes a new set that is not in use. If it is killed, a run that follows fills the set from the start."""
+        self._say("begin anew")
+        await self._begin_anew()
+        self._say("remove the new objects")
         lines = await self._beside.drop_new()
         await self._resume()
         return lines
 
     async def drop_old(self) -> list[str]:
-        """Removes the former set."""
+        """Removes the former set; of a run that was killed after the switch, it does first what is left."""
+        if await self._has_paused():
+            await self._finish()
+        self._say("remove the former objects")
         return await self._beside.drop_old()
+
+    async def _begin_anew(self) -> None:
+        await begin_anew(self._settings, self._group, list(self._inputs))
+
+    async def _finish(self) -> None:
+        """After the switch."""
+        self._say("catch up")
+        async with self._fed(self._settings) as (feed, stage):
+            await feed.until_now(stage)
+        await self._resume()
 
     async def _build(self, report: Report, switch_anyway: bool) -> None:
         target = await self._beside.target()
@@ -190,9 +203,13 @@ class Rebuild:
 
     async def _resume(self) -> None:
         """Ends the pause of a rebuild, also of one that was killed."""
-        pause = await current_pause(self._settings, self._worker.name)
-        if pause is not None and pause.actor == ACTOR:
+        if await self._has_paused():
             await publish_pause(self._settings, self._record(paused=False))
+
+    async def _has_paused(self) -> bool:
+        """Whether the pause of a rebuild is in force: from the switch until everything is caught up."""
+        pause = await current_pause(self._settings, self._worker.name)
+        return pause is not None and pause.actor == ACTOR
 
     def _record(self, *, paused: bool) -> Pause:
         reason = "its store is switched to the new one" if paused else "its store is switched"
