@@ -1,7 +1,11 @@
 """A second set of tables in a schema of its own, which `headrace rebuild` fills beside the set in use."""
 
+import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+
+import asyncpg
 
 from headrace_clients.postgres import Connection, close_pool, new_pool, transaction
 from headrace_clients.postgres_errors import STORE, postgres_errors
@@ -11,12 +15,18 @@ from headrace_pgvector.preparation import prepare
 from headrace_pgvector.settings import PgvectorSettings
 from headrace_pgvector.tables import tables_of
 from headrace_worker.beside import State
+from headrace_worker.stage import Unavailable
 
 VIEWS = ("live_products", "live_keywords", SETS, LINKS)
 SCHEMA_EXISTS = "SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1)"
 TABLES_OF = "SELECT tablename FROM pg_tables WHERE schemaname = $1 ORDER BY 1"
-LOCK_SECONDS = 10
-"""The longest wait for the locks of the switch. Writers and readers wait behind it for as long."""
+LOCK_MS = 500
+"""The longest wait for one lock of the switch, milliseconds. Writers and readers wait behind it for as long. It is
+shorter than PostgreSQL's `deadlock_timeout`, after which the server could end a reader that has one table and waits for
+another.
+"""
+LOCK_SECONDS, PAUSE_SECONDS = 10.0, 0.2
+"""How long the switch is tried, and the time between two tries, in which readers go on."""
 
 
 def open_beside(settings: PgvectorSettings) -> "PgvectorBeside":
@@ -47,8 +57,18 @@ class PgvectorBeside:
 
     async def switch(self) -> list[str]:
         """In one transaction. Statements that other connections have prepared find the new tables by their names."""
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                return await self._switch()
+            except Unavailable as error:
+                if not isinstance(error.__cause__, asyncpg.LockNotAvailableError) or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    async def _switch(self) -> list[str]:
         async with self._transaction() as connection:
-            await connection.execute(f"SET LOCAL lock_timeout = '{LOCK_SECONDS}s'")
+            await connection.execute(f"SET LOCAL lock_timeout = {LOCK_MS}")
             await connection.execute(f"CREATE SCHEMA IF NOT EXISTS {self._old}")
             shown = {view: await connection.fetchval(DEFINITION, view) for view in VIEWS}
             for table in self._tables():
