@@ -1,5 +1,6 @@
 """A second set of indices, which `headrace rebuild` fills beside the set in use."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from elasticsearch import AsyncElasticsearch
@@ -29,7 +30,7 @@ class ElasticsearchBeside:
             current = await self._current()
             if await self._existing(current + 1):
                 return "building"
-            return "switched" if current > 1 and await self._existing(current - 1) else "none"
+            return "switched" if await self._former(current) else "none"
 
     async def target(self) -> ElasticsearchWorkerSettings:
         async with answering():
@@ -58,26 +59,40 @@ class ElasticsearchBeside:
 
     async def drop_new(self) -> list[str]:
         async with answering():
-            return await self._drop(await self._current() + 1)
+            return await self._drop(await self._existing(await self._current() + 1))
 
     async def drop_old(self) -> list[str]:
         async with answering():
-            return await self._drop(await self._current() - 1)
+            return await self._drop(await self._former(await self._current()))
 
     async def close(self) -> None:
         await self._client.close()
 
-    async def _drop(self, number: int) -> list[str]:
-        existing = await self._existing(number)
+    async def _drop(self, existing: Sequence[str]) -> list[str]:
         for physical in existing:
             await self._client.options(ignore_status=404).indices.delete(index=physical)
         return [f"index {physical} removed" for physical in existing]
 
+    async def _former(self, current: int) -> list[str]:
+        """The indices of earlier sets that are not in use. The link sets of a model that came after a rebuild are in an
+        index of the first set until the next rebuild.
+        """
+        in_use = {await existing_index(self._client, index) for index in self._indices(1).values()}
+        earlier = [name for number in range(1, current) for name in await self._existing(number)]
+        return [name for name in earlier if name not in in_use]
+
     async def _existing(self, number: int) -> list[str]:
-        """An early release named the index of link sets without a model: it is removed with those of its set."""
+        """An early release named the index of link sets without a model: it belongs to the set unless a model uses it
+        under an alias.
+        """
         of_set = self._indices(number).values()
-        names = [*(index.physical for index in of_set), *(f"{index.public}-v1" for index in of_set if index.public)]
-        return [name for name in names if await self._client.indices.exists(index=name)]
+        names = [index.physical for index in of_set]
+        existing = [name for name in names if await self._client.indices.exists(index=name)]
+        for name in [f"{index.public}-v1" for index in of_set if index.public]:
+            if await self._client.indices.exists(index=name):
+                aliases = (await self._client.indices.get_alias(index=name)).body[name]["aliases"]
+                existing += [] if aliases else [name]
+        return existing
 
     async def _current(self) -> int:
         return generation_of(await existing_index(self._client, self._indices(1)["product"]))
