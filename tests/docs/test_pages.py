@@ -38,7 +38,7 @@ def test_every_folder_and_file_of_the_project_that_is_named_is_there(page: Path)
 @pages
 def test_every_command_and_every_make_target_exists(page: Path) -> None:
     text = page.read_text()
-    commands = set(re.findall(r"(?:`|bin/|run )headrace ([a-z]+)", text))
+    commands = set(re.findall(r"(?:`|bin/|run )headrace ([a-z][a-z-]*)", text))
     assert commands - {*COMMANDS, *installed_commands()} == set()
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M))
     assert set(re.findall(r"(?:`|^)make ([a-z-]+)", text, re.M)) - targets == set()

@@ -98,7 +98,8 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, 
 
 def _modules() -> Iterator[str]:
     """What the commands and the workers import."""
-    yield from ("headrace_runtime.main", "headrace_cli.errors", *(f"headrace_cli.commands.{name}" for name in COMMANDS))
+    commands = (f"headrace_cli.commands.{name.replace('-', '_')}" for name in COMMANDS)
+    yield from ("headrace_runtime.main", "headrace_cli.errors", *commands)
     for worker in workers():
         inputs = [worker, *filter(None, (worker.raw, worker.listener))]
         for opener in ("stage", "store", "links", "tables", "scan", "beside"):

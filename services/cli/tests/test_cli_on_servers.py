@@ -195,6 +195,19 @@ def test_wait_reports_what_is_missing(topics: Cli) -> None:
     assert all(part["records"] > 0 for part in missing)
 
 
+def check_fused(running: Cli, id: str) -> None:
+    """A search in two stores, and its measures."""
+    both = "qdrant+elasticsearch"
+    for fusion in ("weighted", "reciprocal"):
+        (hit,) = running.json("search", f"Copper lantern {id}", "--in", both, "--fusion", fusion, "--limit", "1")
+        assert hit["id"] == id
+    line = json.dumps({"query": f"Copper lantern {id}", "relevant": [id], "language": "en"})
+    queries = running.write("queries.jsonl", line)
+    measured = running.json("bench-search", queries, "--in", "qdrant", "--in", "elasticsearch")
+    found = {(one["searched"], one["language"]): one["ndcg"] for one in measured}
+    assert found["elasticsearch", "en"] == found["qdrant+elasticsearch, weighted 50%", "all"] == 1
+
+
 def test_published_entities_can_be_searched_after_wait(running: Cli) -> None:
     id = new_id()
     products = running.write("p.jsonl", product(id, title=f"Copper lantern {id}", price=12.5, currency="USD"))
@@ -209,6 +222,7 @@ def test_published_entities_can_be_searched_after_wait(running: Cli) -> None:
         assert hit["fields"]["price"] == 12.5
         (hit,) = running.json("search", f"lantern {keyword}", "--in", store, "--kind", "keyword", "--limit", "1")
         assert hit["id"] == keyword
+    check_fused(running, id)
     check_journey(running.found(id), 1)
     check_journey(running.json("where", keyword, "--kind", "keyword"), 3)
     groups = json.loads(running("status", "--json").stdout)

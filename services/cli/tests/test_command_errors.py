@@ -76,6 +76,10 @@ def test_a_wrong_setting_is_named_and_its_value_is_not_shown(tmp_path: Path, var
         (["work", "nothing"], "there is no worker 'nothing'; there are "),
         (["search", "lamp", "--in", "nothing"], "there is no worker 'nothing'"),
         (["search", "lamp", "--in", "embed"], "has no store"),
+        (["search", "lamp", "--in", "qdrant+qdrant"], "--in takes one store, or two different ones"),
+        (["search", "lamp", "--in", "a+b+c"], "--in takes one store, or two different ones, and not 'a+b+c'"),
+        (["search", "lamp", "--kind", "keyword", "--brand", "Acme"], "keywords have no brand, category or price"),
+        (["search", "lamp", "--min-price", "9", "--max-price", "8"], "--min-price 9 is above --max-price 8"),
         (["links"], "either a product's id or --keyword"),
         (["links", "p", "--keyword", "k"], "either a product's id or --keyword"),
         (

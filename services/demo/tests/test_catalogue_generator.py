@@ -30,7 +30,7 @@ def test_the_same_seed_gives_the_same_bytes_in_every_process(tmp_path):
     for name in ("a", "b"):
         environment = {**os.environ, "PYTHONHASHSEED": "1" if name == "a" else "2", "LC_ALL": "C"}
         subprocess.run([sys.executable, "-c", program, str(tmp_path / name)], env=environment, check=True)
-    for file in ("products.jsonl", "keywords.jsonl", "labels.jsonl", "changes.jsonl"):
+    for file in ("products.jsonl", "keywords.jsonl", "labels.jsonl", "queries.jsonl", "changes.jsonl"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
 
 

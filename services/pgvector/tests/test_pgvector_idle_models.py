@@ -118,7 +118,7 @@ async def test_a_search_with_dead_vectors_goes_through_the_hnsw_index(
     await stage.apply([sink.upsert("product", f"{number:04}", 1, f"text {number}") for number in range(2500)])
     await sql.execute("ANALYZE")
     await register_vector(sql)
-    search = Tables("product", MODEL).nearest
+    search = Tables("product", MODEL).nearest()
     for limit in (10, 100):
         plan = await sql.fetch("EXPLAIN " + search, np.asarray(ASKED, dtype=np.float32), limit)
         assert f"product_vectors__{MODEL}_hnsw" in " ".join(row[0] for row in plan)

@@ -144,7 +144,7 @@ async def test_a_search_goes_through_the_hnsw_index(sink: Sink, stage: PgvectorS
     await stage.apply([sink.upsert("product", f"{number:04}", 1, f"text {number}") for number in range(2500)])
     await sql.execute("ANALYZE")
     await register_vector(sql)
-    search = Tables("product", "minilm-l6-v2").nearest
+    search = Tables("product", "minilm-l6-v2").nearest()
     plan = await sql.fetch("EXPLAIN " + search, np.asarray([1, 0, 0, 0], dtype=np.float32), 10)
     assert "product_vectors__minilm-l6-v2_hnsw" in " ".join(row[0] for row in plan)
 

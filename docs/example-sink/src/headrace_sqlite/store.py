@@ -4,6 +4,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from itertools import islice
 from typing import Any
 
 from headrace_schemas.fields import MAX_ID_BYTES, Kind
@@ -37,7 +38,7 @@ SEARCH = f"""
         SELECT {COLUMNS}, coalesce(fields ->> 'title', fields ->> 'text') AS words FROM entities
         WHERE kind = ? AND NOT deleted
     )
-    WHERE instr(lower(words), lower(?)) ORDER BY length(words) LIMIT ?
+    WHERE instr(lower(words), lower(?)) ORDER BY length(words)
 """  # noqa: S608
 
 
@@ -72,8 +73,9 @@ class SqliteStore:
 
     async def search(self, query: Query) -> list[Hit]:
         """Live entities whose title or text contains the words as they are written, shortest first."""
-        found = [stored(row) for row in await self._rows(SEARCH, query.kind, query.text, query.limit)]
-        return [Hit(entity.id, 1.0, entity.fields) for entity in found]
+        found = map(stored, await self._rows(SEARCH, query.kind, query.text))
+        hits = (Hit(entity.id, 1.0, entity.fields) for entity in found if query.filters.accept(entity.fields))
+        return list(islice(hits, query.limit))
 
     async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
         return {id: entity.version for id, entity in (await self.get(kind, ids)).items() if not entity.deleted}

@@ -14,8 +14,8 @@ from headrace_cli import environment
 from headrace_cli.command_help import help_text
 
 COMMANDS = (
-    "up", "down", "status", "targets", "topics", "stores", "work", "publish", "wait", "where", "search", "links",
-    "relink", "pause", "resume", "forget", "dead",
+    "up", "down", "status", "targets", "topics", "stores", "work", "publish", "wait", "where", "search",
+    "bench-search", "links", "relink", "pause", "resume", "forget", "dead",
 )  # fmt: skip
 ENTRY_POINT_GROUP = "headrace.commands"
 """Maps the name of a command to the Typer application of the installed service that provides it: `module:app`."""
@@ -81,7 +81,7 @@ def installed_commands() -> list[str]:
 def _module(command: str) -> str | None:
     """The module whose `app` is the command; None if there is no such command."""
     if command in COMMANDS:
-        return f"headrace_cli.commands.{command}"
+        return f"headrace_cli.commands.{command.replace('-', '_')}"
     return next((found.module for found in entry_points(group=ENTRY_POINT_GROUP, name=command)), None)
 
 

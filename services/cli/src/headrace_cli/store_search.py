@@ -1,18 +1,22 @@
-"""Searches in one store. The text becomes a vector where the store compares vectors.
+"""Searches in one store, or in two together. The text becomes a vector where the store compares vectors.
 
 The installed package that embeds provides a function through the entry-point group `headrace.query_embedder`. It takes
 texts and returns (n, d) float32, L2-normalised, computed with the settings' model and its query prefix; it raises
 Unavailable.
 """
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib.metadata import entry_points
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headrace_cli.errors import CommandError
+from headrace_cli.worker_stores import installed_worker, open_store
 from headrace_schemas.embedded import Embedded
+from headrace_worker.fusion import CANDIDATES, Fusion, fused
 from headrace_worker.store import Hit, Query, Store
 from headrace_worker.worker import Worker
 
@@ -42,3 +46,20 @@ async def search(store: Store, query: Query) -> list[Hit]:
         return await store.search(query)
     except ValueError as error:
         raise CommandError(str(error)) from error
+
+
+async def search_text(name: str, query: Query) -> list[Hit]:
+    """The answer of one worker's store; the query comes without its vector. Raises as `search` and `query_vectors`."""
+    async with open_store(name) as store:
+        if stores_vectors(installed_worker(name)):
+            query = replace(query, vector=(await query_vectors([query.text]))[0].tolist())
+        return await search(store, query)
+
+
+async def search_both(names: tuple[str, str], query: Query, fusion: Fusion, weight: float) -> list[Hit]:
+    """One ranking of two stores, which are asked at the same time. `weight`: of the first, 0 to 1. Raises the same."""
+    first, second = names
+    wide = replace(query, limit=max(query.limit, CANDIDATES))
+    of_first, of_second = await asyncio.gather(search_text(first, wide), search_text(second, wide))
+    weights = {first: weight, second: 1 - weight}
+    return fused({first: of_first, second: of_second}, fusion, weights)[: query.limit]

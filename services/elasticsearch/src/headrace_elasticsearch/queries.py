@@ -5,6 +5,10 @@ from typing import Any
 
 from headrace_elasticsearch.indices import Index
 from headrace_schemas.canary import CANARY_ID, CANARY_WORDS
+from headrace_worker.store import Filters
+
+EXACT = {"brand": "brand.keyword", "category": "category.keyword"}
+"""The fields with the whole text of those that are searched by words."""
 
 
 def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
@@ -23,6 +27,15 @@ def matching(text: str, fields: Sequence[str]) -> dict[str, Any]:
             "minimum_should_match": 1,
         }
     }
+
+
+def allowed(query: dict[str, Any], filters: Filters) -> dict[str, Any]:
+    """The query for documents that have what the filters want; the filters change no score."""
+    of_texts = [{"term": {EXACT.get(name, name): text}} for name, text in filters.texts.items()]
+    limits = {"gte": filters.min_price, "lte": filters.max_price}
+    of_price = [{"range": {"price": {name: limit for name, limit in limits.items() if limit is not None}}}]
+    clauses = [*of_texts, *(of_price if filters.has_prices else ())]
+    return {"bool": {"must": query, "filter": clauses}} if clauses else query
 
 
 def canary(index: Index) -> dict[str, Any]:

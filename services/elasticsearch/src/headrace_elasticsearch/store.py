@@ -12,6 +12,7 @@ from headrace_elasticsearch.indices import Index, Indices, indices
 from headrace_elasticsearch.languages import searched_fields
 from headrace_elasticsearch.preparation import check_unused, drop_model, existing_index, other_model, prepare, serve
 from headrace_elasticsearch.queries import (
+    allowed,
     by_score_of,
     canary,
     canary_linked_to_canary,
@@ -89,7 +90,7 @@ class ElasticsearchStore:
         async with answering():
             answer = await self._client.search(
                 index=index.alias,
-                query=matching(query.text, searched_fields(query.text, index.searched)),
+                query=allowed(matching(query.text, searched_fields(query.text, index.searched)), query.filters),
                 size=query.limit,
                 version=True,
             )

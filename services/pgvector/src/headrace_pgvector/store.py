@@ -19,7 +19,7 @@ from headrace_pgvector.vector_pool import vector_pool
 from headrace_schemas.canary import CANARY_ID, version_in
 from headrace_schemas.fields import Kind
 from headrace_schemas.links import ProductLinks
-from headrace_worker.store import Hit, LinkedProduct, Query, Stored
+from headrace_worker.store import Filters, Hit, LinkedProduct, Query, Stored
 
 PAGE = 2000
 READERS = 2
@@ -95,10 +95,11 @@ class PgvectorStore:
         async with self._transaction() as connection:
             await check_index(connection, tables, len(vector))
             await connection.execute(SEARCH_SETTINGS, str(min(max(query.limit, MIN_EF_SEARCH), MAX_EF_SEARCH)))
-            rows = await connection.fetch(tables.nearest, vector, query.limit)
+            wanted, values = conditions(query.filters)
+            rows = await connection.fetch(tables.nearest(wanted), vector, query.limit, *values)
             if len(rows) < query.limit:
-                # There are no more, or the index scan reached its limit among vectors that do not belong to their row.
-                rows = await connection.fetch(tables.nearest_exact, vector, query.limit)
+                # There are no more, or the index scan reached its limit among rows that are not wanted.
+                rows = await connection.fetch(tables.nearest(wanted, exact=True), vector, query.limit, *values)
         return [Hit(row[tables.id], row["score"], fields(tables, row)) for row in rows]
 
     async def searchable(self, kind: Kind, ids: Sequence[str]) -> dict[str, int]:
@@ -169,6 +170,16 @@ def stored(tables: Tables, row: asyncpg.Record) -> Stored:
     values = {} if row["deleted"] else fields(tables, row)
     model = tables.model if row["content_hash"] else None
     return Stored(row[tables.id], row["version"], row["deleted"], values, row["content_hash"], model, row["digest"])
+
+
+def conditions(filters: Filters) -> tuple[list[str], list[Any]]:
+    """What the rows of a search must have besides, and the values of its parameters, which begin with $3."""
+    comparisons: list[tuple[str, str, str | float]]
+    comparisons = [("t." + name, "=", text) for name, text in filters.texts.items()]
+    limits = ((">=", filters.min_price), ("<=", filters.max_price))
+    comparisons += [("t.price", sign, limit) for sign, limit in limits if limit is not None]
+    written = [f"{column} {sign} ${number}" for number, (column, sign, _) in enumerate(comparisons, 3)]
+    return written, [value for _, _, value in comparisons]
 
 
 def fields(tables: Tables, row: asyncpg.Record) -> dict[str, Any]:

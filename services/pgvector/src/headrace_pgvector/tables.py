@@ -1,5 +1,6 @@
 """The tables of one kind of entity, and the statements that read and write them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -196,26 +197,21 @@ class Tables:
     def live_count(self) -> str:
         return f"SELECT count(*) FROM {self.rows.name} WHERE deleted_at IS NULL"  # noqa: S608
 
-    @property
-    def nearest(self) -> str:
-        """$1: the vector of the query; $2: the limit. Scans the HNSW index as far as PostgreSQL's settings allow: where
-        many vectors are not of their row it may return fewer rows than there are.
+    def nearest(self, conditions: Sequence[str] = (), *, exact: bool = False) -> str:
+        """$1: the vector of the query; $2: the limit, which counts only the vectors of live rows with the same text.
+        `conditions`: on the row `t`, with parameters from $3.
+
+        Scans the HNSW index as far as PostgreSQL's settings allow: where many vectors are not of their row, or few rows
+        meet the conditions, it may return fewer rows than there are. `exact`: without the index.
         """
-        return self._nearest("distance")
-
-    @property
-    def nearest_exact(self) -> str:
-        """The same without the index."""
-        return self._nearest("distance + 0")
-
-    def _nearest(self, order: str) -> str:
-        """The limit counts only the vectors of live rows with the same text."""
+        order = "distance + 0" if exact else "distance"
+        wanted = " AND ".join([self.own_vector, *conditions])
         fields = ", ".join(f"t.{column}" for column in self.columns)
         return f"""
             SELECT {fields}, 1 - distance AS score
             FROM (SELECT *, embedding OPERATOR(public.<=>) $1 AS distance FROM {self.vectors}) v
             JOIN {self.rows.name} t USING ({self.id})
-            WHERE {self.own_vector} ORDER BY {order} LIMIT $2
+            WHERE {wanted} ORDER BY {order} LIMIT $2
         """  # noqa: S608
 
 

@@ -22,7 +22,7 @@ from headrace_schemas.canary import CANARY_ID
 from headrace_schemas.changes import CHANGES, ID_FIELDS
 from headrace_schemas.fields import Kind
 from headrace_schemas.topics import SOURCE_NAMES
-from headrace_worker.store import Hit, Query, Stored
+from headrace_worker.store import Filters, Hit, Query, Stored
 from headrace_worker.store_names import model_in
 
 PAGE = 1000
@@ -110,7 +110,7 @@ class QdrantStore:
                 self._collections[query.kind],
                 query=[float(number) for number in query.vector],
                 using=VECTOR,
-                query_filter=models.Filter(must=[LIVE]),
+                query_filter=models.Filter(must=[LIVE, *conditions(query.filters)]),
                 limit=query.limit,
                 with_payload=True,
             )
@@ -181,6 +181,16 @@ class QdrantStore:
                 f"the alias {alias} points to {aliased}, which is not of model {self._settings.model}: "
                 "set HEADRACE_MODEL to the model of that collection, or move the alias"
             )
+
+
+def conditions(filters: Filters) -> list[models.Condition]:
+    """What the points of a search must have besides."""
+    of_texts = [
+        models.FieldCondition(key=name, match=models.MatchValue(value=text)) for name, text in filters.texts.items()
+    ]
+    prices = models.Range(gte=filters.min_price, lte=filters.max_price)
+    of_price = [models.FieldCondition(key="price", range=prices)] if filters.has_prices else []
+    return [*of_texts, *of_price]
 
 
 def stored(kind: Kind, payload: dict[str, Any]) -> Stored:

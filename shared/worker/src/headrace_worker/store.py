@@ -1,7 +1,8 @@
 """The read side of a store, for `stores apply`, `search`, `links` and a comparison with the source."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any, Protocol, runtime_checkable
 
 from headrace_schemas.fields import Kind
@@ -26,6 +27,42 @@ class Stored:
 
 
 @dataclass(frozen=True, slots=True)
+class Filters:
+    """What every result has; None allows anything. Texts are compared whole, and with their case. A product without a
+    price is in no range of prices. Keywords have a locale only.
+    """
+
+    locale: str | None = None
+    brand: str | None = None
+    category: str | None = None
+    min_price: float | None = None
+    max_price: float | None = None
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """The fields with an exact text."""
+        named = {"locale": self.locale, "brand": self.brand, "category": self.category}
+        return {name: text for name, text in named.items() if text is not None}
+
+    @property
+    def has_prices(self) -> bool:
+        """Whether only products with a price in a range are wanted."""
+        return self.min_price is not None or self.max_price is not None
+
+    def accept(self, fields: Mapping[str, Any]) -> bool:
+        """Whether an entity with these fields is wanted, for a store that cannot filter by itself."""
+        if any(fields.get(name) != text for name, text in self.texts.items()):
+            return False
+        price = fields.get("price")
+        lowest = -inf if self.min_price is None else self.min_price
+        highest = inf if self.max_price is None else self.max_price
+        return not self.has_prices or (price is not None and lowest <= price <= highest)
+
+
+ANYTHING = Filters()
+
+
+@dataclass(frozen=True, slots=True)
 class Query:
     """`vector`: (d,) floats, L2-normalised, of the same model as the index. A lexical store uses only `text`."""
 
@@ -33,6 +70,7 @@ class Query:
     kind: Kind = "product"
     limit: int = 10
     vector: Sequence[float] | None = None
+    filters: Filters = ANYTHING
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 - `products.jsonl`, `keywords.jsonl`: the first state, a row for each entity with its `version`, for `headrace publish`
 - `labels.jsonl`: one line for each product, `{"product_id": …, "keyword_ids": […]}`
+- `queries.jsonl`: the text of each keyword that has products, with these as right answers, for `headrace bench-search`
 - `changes.jsonl`: the changes that follow, one line for each Kafka record in the order of publication:
   `{"kind", "cause", "record"}` for a change, whose key is the record's id;
   `{"kind", "defect", "key", "value"}` for a malformed record, key and value in base64, the value null for Kafka's null
@@ -16,14 +17,14 @@ from typing import Any
 from headrace_demo.catalogue.changes import changes
 from headrace_demo.catalogue.events import Change, Event, Malformed, encode
 from headrace_demo.catalogue.keywords import keywords
-from headrace_demo.catalogue.labels import labels
+from headrace_demo.catalogue.labels import labels, queries
 from headrace_demo.catalogue.products import products
 
 
 def write_catalogue(
     directory: Path, seed: int, *, product_count: int, keyword_count: int, change_count: int, malformed: int = 0
 ) -> None:
-    """Writes the four files into `directory`, which it creates if missing, in constant memory.
+    """Writes the five files into `directory`, which it creates if missing, in constant memory.
 
     The same arguments give the same bytes. Raises ValueError as `changes` and `keywords` do.
     """
@@ -33,6 +34,7 @@ def write_catalogue(
     _write(directory / "products.jsonl", products(seed, product_count))
     _write(directory / "keywords.jsonl", keywords(seed, keyword_count))
     _write(directory / "labels.jsonl", ({"product_id": id, "keyword_ids": sorted(found)} for id, found in pairs))
+    _write(directory / "queries.jsonl", queries(seed, product_count, keyword_count))
     _write(directory / "changes.jsonl", map(_line, stream))
 
 

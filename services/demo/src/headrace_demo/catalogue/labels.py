@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from itertools import combinations
+from typing import Any
 
-from headrace_demo.catalogue.keywords import keyword_id, number_of
+from headrace_demo.catalogue.keywords import keyword, keyword_id, number_of
 from headrace_demo.catalogue.phrases import Phrase
 from headrace_demo.catalogue.products import Design, design, product_id
 
@@ -16,6 +17,18 @@ def labels(seed: int, products: int, keywords: int) -> Iterator[tuple[str, set[s
     for number in range(products):
         numbers = (number_of(seed, phrase) for phrase in _phrases(design(seed, number)))
         yield product_id(number), {keyword_id(found) for found in numbers if found < keywords}
+
+
+def queries(seed: int, products: int, keywords: int) -> Iterator[dict[str, Any]]:
+    """The text of each of the first `keywords` keywords that has products, with their ids as the right answers."""
+    answers: dict[str, list[str]] = {}
+    for id, found in labels(seed, products, keywords):
+        for one in found:
+            answers.setdefault(one, []).append(id)
+    for number in range(keywords):
+        if relevant := answers.get(keyword_id(number)):
+            made = keyword(seed, number)
+            yield {"query": made["text"], "relevant": relevant, "language": made["locale"]}
 
 
 def _phrases(made: Design) -> Iterator[Phrase]:

@@ -37,7 +37,7 @@ def generate(
         )
     except ValueError as error:
         raise CommandError(str(error), WRONG_CALL) from None
-    files = {name: str(directory / f"{name}.jsonl") for name in (*counts, "labels")}
+    files = {name: str(directory / f"{name}.jsonl") for name in (*counts, "labels", "queries")}
     if as_json:
         print_json({**counts, "seed": seed, "files": files})
     else:
