@@ -7,7 +7,7 @@ import asyncio
 import itertools
 import random
 import selectors
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 import pytest
@@ -20,6 +20,8 @@ from headrace_schemas.changes import KeywordChange, ProductChange
 from headrace_worker.stage import Applied, NoAnswer, Outcome, Rejected, Unavailable
 
 TIMEOUT = GIVE_BACK_AFTER = 60.0
+SHORT = TIMEOUT / 6
+"""The time for a part of a batch."""
 TRIES = 5
 POLL_INTERVAL = 300.0
 T = TypeVar("T")
@@ -377,37 +379,90 @@ def test_many_changes_that_hang_are_each_found_and_the_others_do_not_wait_for_th
     assert others.index(500 - len(bad)) <= 20
 
 
+class Calls:
+    """Answers a search: a call takes as long as its slowest change. `made`: the ids and the seconds of each call."""
+
+    def __init__(self, needed: Mapping[str, float]) -> None:
+        self.needed = needed
+        self.made: list[tuple[str, float]] = []
+        self.search = NoAnswerSearch(self._call, self._check, timeout=TIMEOUT, tries=2)
+
+    async def apply(self, changes: Sequence[Any], within: float) -> list[Outcome]:
+        return await self.search.apply(changes, self._others, asyncio.get_running_loop().time() + within)
+
+    def note_no_answer(self, changes: Sequence[Any]) -> None:
+        self.search.note(changes, [NoAnswer("memory", "no answer in time")] * len(changes), quick=False)
+
+    async def _call(self, changes: Sequence[Any], seconds: float) -> list[Outcome]:
+        self.made.append((" ".join(change.id for change in changes), seconds))
+        needed = max(self.needed.get(change.id, 0.1) for change in changes)
+        await asyncio.sleep(min(needed, seconds))
+        outcome: Outcome = Applied() if needed < seconds else NoAnswer("memory", "no answer in time")
+        return [outcome] * len(changes)
+
+    async def _check(self) -> None:
+        pass
+
+    async def _others(self, changes: Sequence[Any]) -> list[Outcome]:
+        return [Applied() for _ in changes]
+
+
 def test_a_change_that_needs_long_alone_proves_nothing_for_the_others() -> None:
     """`bad` has one try, and needs a new proof for the next one; without a proof it costs no call."""
     bad, slow, quick = products(3)
-    calls: list[tuple[str, float]] = []
-
-    async def call(changes: Sequence[Any], seconds: float) -> list[Outcome]:
-        (change,) = changes
-        calls.append((change.id, seconds))
-        needed = {bad.id: 1e9, slow.id: TIMEOUT / 2, quick.id: 0.1}[change.id]
-        await asyncio.sleep(min(needed, seconds))
-        return [Applied() if needed < seconds else NoAnswer("memory", "no answer in time")]
-
-    async def check() -> None:
-        pass
-
-    async def others(changes: Sequence[Any]) -> list[Outcome]:
-        return [Applied() for _ in changes]
+    calls = Calls({bad.id: 1e9, slow.id: TIMEOUT / 2})
 
     async def main() -> list[type[Outcome]]:
-        search = NoAnswerSearch(call, check, timeout=TIMEOUT, tries=2)
-        search.note([bad, slow], [NoAnswer("memory", "no answer in time")] * 2, quick=False)
-        first = await search.apply([bad, slow, quick], others, until=2 * TIMEOUT)
-        before = list(calls)
-        second = await search.apply([bad], others, until=10 * TIMEOUT)
-        assert calls == before
+        calls.note_no_answer([bad, slow])
+        first = await calls.apply([bad, slow, quick], within=2 * TIMEOUT)
+        before = list(calls.made)
+        second = await calls.apply([bad], within=10 * TIMEOUT)
+        assert calls.made == before
         return list(map(type, [*first, *second]))
 
     assert run(main()) == [NoAnswer, Applied, Applied, NoAnswer]
-    short = TIMEOUT / 6
-    alone = [(bad.id, short), (bad.id, TIMEOUT), (slow.id, short), (slow.id, TIMEOUT)]
-    assert calls == [(bad.id, short), (slow.id, short), *alone]
+    alone = [(bad.id, SHORT), (bad.id, TIMEOUT), (slow.id, SHORT), (slow.id, TIMEOUT)]
+    assert calls.made == [(bad.id, SHORT), (slow.id, SHORT), *alone]
+
+
+def test_a_search_halves_down_to_one_change_and_tries_that_again_with_the_whole_time_only() -> None:
+    calls = Calls({"p2": 1e9})
+
+    async def main() -> list[Outcome]:
+        calls.note_no_answer(products(9))
+        return await calls.apply([*products(9), *_others(0)], within=1000.0)
+
+    outcomes = run(main())
+    assert [index for index, outcome in enumerate(outcomes) if isinstance(outcome, NoAnswer)] == [2]
+    parts = ["p0 p1", "p2 p3", "p4 p5", "p6 p7", "p8", "p2", "p3", "p2"]
+    assert calls.made == [*((ids, SHORT) for ids in parts), ("p2", TIMEOUT)]
+
+
+def test_a_search_in_parts_leaves_time_to_try_one_change_alone() -> None:
+    waiting = products(64)
+    calls = Calls({change.id: 1e9 for change in waiting})
+
+    async def main() -> None:
+        calls.note_no_answer(waiting)
+        await calls.apply([*waiting, *_others(0)], within=TIMEOUT + 4 * SHORT)
+
+    run(main())
+    assert calls.made[-2:] == [("p0", SHORT), ("p0", TIMEOUT)]
+
+
+@pytest.mark.parametrize("good", range(9))
+def test_three_searches_probe_each_of_nine_changes(good: int) -> None:
+    waiting = products(9)
+    calls = Calls({change.id: 1e9 for change in waiting if change.id != f"p{good}"})
+
+    async def main() -> set[type[Outcome]]:
+        found = set()
+        for _ in range(3):
+            calls.note_no_answer(waiting)
+            found.add(type((await calls.apply(waiting, within=1000.0))[good]))
+        return found
+
+    assert Applied in run(main())
 
 
 def test_the_parts_of_a_step_are_of_equal_size_and_leave_nothing_out() -> None:
