@@ -35,10 +35,13 @@ class Authority:
         digest = hashlib.sha256(ssl.PEM_cert_to_DER_cert(self.file.read_text())).hexdigest().upper()
         return ":".join(digest[at : at + 2] for at in range(0, len(digest), 2))
 
-    def sign(self, name: str, host: str = "IP:127.0.0.1", days: int = 30) -> Path:
-        """A certificate for a host and its key, in one file. `days`: until it expires; below 0 it has expired."""
+    def sign(self, name: str, host: str = "IP:127.0.0.1", days: int = 30, subject: str = "node") -> Path:
+        """A certificate for a host and its key, in one file. `days`: until it expires; below 0 it has expired.
+
+        `subject`: its common name.
+        """
         (self.home / "extensions").write_text(f"subjectAltName = {host}")
-        openssl(self.home, f"req {NEW_KEY} -subj /CN=node -keyout {name}.key -out {name}.csr")
+        openssl(self.home, f"req {NEW_KEY} -subj /CN={subject} -keyout {name}.key -out {name}.csr")
         openssl(
             self.home,
             f"x509 -req -in {name}.csr -CA authority.pem -CAkey authority.key -extfile extensions -days {days} "

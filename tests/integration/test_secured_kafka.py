@@ -19,6 +19,7 @@ from harness.live_workers import readiness, running
 from harness.memory import MemoryStage, memory_worker
 from harness.records import eventually, product, publish, read_all
 from harness.secured_kafka import PASSWORD, USER, SecuredKafka, secured_kafka
+from harness.token_issuer import CLIENT, SCOPE, SECRET, TokenIssuer
 
 from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import client_options
@@ -47,7 +48,7 @@ def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.INFO)
     yield
     gc.collect()
-    for secret in (PASSWORD, WRONG, token(60)[:20]):
+    for secret in (PASSWORD, WRONG, SECRET, token(60)[:20], TokenIssuer().token()[:20]):
         assert secret not in caplog.text
 
 
@@ -170,3 +171,102 @@ async def test_a_worker_waits_for_a_token_that_is_renewed_and_loses_nothing(
         file.write_text(token(600))
         await eventually(lambda: stage.versions() == {"p1": 2}, within=30)
         assert await read_all(always, always.topics.dead("memory")) == []
+
+
+def by_server(kafka: SecuredKafka, url: str, **values: Any) -> WorkerSettings:
+    """The settings with a client of the OAuth server at this URL."""
+    client = {"sasl_token_url": url, "sasl_username": CLIENT, "sasl_password": SECRET, "sasl_token_scope": SCOPE}
+    return settings(kafka, bootstrap_servers=kafka.oauth, sasl_mechanism="OAUTHBEARER", **{**client, **values})
+
+
+async def test_every_kind_of_client_signs_in_with_the_tokens_of_an_oauth_server(kafka: SecuredKafka) -> None:
+    """The broker verifies their signatures. The clients of a process share one token."""
+    always = settings(kafka)
+    always.topic_prefix = "by-server."
+    await apply_topics(always, ["memory"])
+    topic, asked = always.topics.source("product"), kafka.issuer.asked
+    async with kafka.issuer.serving(kafka.authority.server_context("issuer")) as url:
+        own = by_server(kafka, url)
+        assert await obstacle(own.kafka) is None
+        await publish(own, topic, [product("p1", 1)])
+        assert len(await read_all(own, topic)) == 1
+        admin = AIOKafkaAdminClient(**client_options(own.kafka))
+        await admin.start()
+        assert topic in await admin.list_topics()
+        await admin.close()
+    assert kafka.issuer.asked == asked + 1
+
+
+async def test_what_is_wrong_with_an_oauth_server_or_its_tokens_is_one_line(
+    kafka: SecuredKafka, tmp_path: Path
+) -> None:
+    theirs, file = Authority.create(tmp_path / "theirs"), tmp_path / "token"
+    by_file: dict[str, Any] = {"sasl_token_url": None, "sasl_token_file": str(file)}
+    now = time.time()
+    for refused in (
+        TokenIssuer().token(),
+        kafka.issuer.token(-30),
+        kafka.issuer.token(aud="another"),
+        kafka.issuer.token(iss="https://another.example"),
+        kafka.issuer.token(nbf=now + 3600, iat=now + 3600),
+        token(60),
+        "no token",
+    ):
+        file.write_text(refused)
+        await check_obstacle(by_server(kafka, "", **by_file), "HEADRACE_KAFKA__SASL_TOKEN_FILE")
+    async with kafka.issuer.serving(kafka.authority.server_context("issuer")) as url:
+        account = "HTTP 401): check HEADRACE_KAFKA__SASL_USERNAME, HEADRACE_KAFKA__SASL_PASSWORD"
+        await check_obstacle(by_server(kafka, url, sasl_password=WRONG), account)
+        await check_obstacle(by_server(kafka, url, sasl_username="nobody"), account)
+        await check_obstacle(by_server(kafka, url, sasl_token_scope="another"), "and HEADRACE_KAFKA__SASL_TOKEN_SCOPE")
+        name = url.replace("127.0.0.1", "localhost")
+        await check_obstacle(by_server(kafka, name), "the host in HEADRACE_KAFKA__SASL_TOKEN_URL must be a name in")
+        nowhere = url.replace("/token", "/nothing")
+        await check_obstacle(by_server(kafka, nowhere), "gives no token (HTTP 404)")
+    async with kafka.issuer.serving(theirs.server_context("issuer")) as url:
+        await check_obstacle(by_server(kafka, url), "check HEADRACE_KAFKA__SSL_CA_FILE")
+    async with kafka.issuer.serving(kafka.authority.server_context("late", days=-1)) as url:
+        await check_obstacle(by_server(kafka, url), "expired")
+    await check_obstacle(by_server(kafka, url), "does not answer (ConnectError): check HEADRACE_KAFKA__SASL_TOKEN_URL")
+
+
+async def check_obstacle(own: WorkerSettings, words: str) -> None:
+    """The obstacle is that of credentials, in one line with these words and without a secret."""
+    found = await obstacle(own.kafka)
+    assert found is not None, words
+    assert (found.kind, words in found.detail) == ("credentials", True), found
+    assert "\n" not in found.detail
+    assert not any(secret in str(found) + repr(found) for secret in (WRONG, SECRET))
+
+
+async def test_a_worker_waits_for_an_oauth_server_that_refuses_it_and_loses_nothing(
+    kafka: SecuredKafka, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is refused twice: before it starts, and when its token expires while it works."""
+    monkeypatch.setattr(checks, "CHECK_EVERY", 0.2)
+    monkeypatch.setattr(kafka.issuer, "lifetime", 4.0)
+    always, stage = settings(kafka), MemoryStage()
+    always.topic_prefix = "refused."
+    await apply_topics(always, ["memory"])
+    topic = always.topics.source("product")
+    async with kafka.issuer.serving(kafka.authority.server_context("issuer")) as url:
+        own = by_server(kafka, url)
+        own.topic_prefix = always.topic_prefix
+        kafka.issuer.refusing = True
+        async with running(memory_worker(stage), own) as application:
+
+            async def refused() -> bool:
+                problems = (await readiness(application))["problems"]
+                return any("gives no token (HTTP 401)" in problem for problem in problems)
+
+            await eventually(refused)
+            kafka.issuer.refusing = False
+            await publish(always, topic, [product("p1", 1)])
+            await eventually(lambda: stage.versions() == {"p1": 1}, within=30)
+            kafka.issuer.refusing = True
+            await eventually(refused, within=30)
+            await publish(always, topic, [product("p1", 2)])
+            assert stage.versions() == {"p1": 1}
+            kafka.issuer.refusing = False
+            await eventually(lambda: stage.versions() == {"p1": 2}, within=30)
+    assert await read_all(always, always.topics.dead("memory")) == []

@@ -1,9 +1,11 @@
-"""Every planted damage is found, and nothing else, while changes stream in."""
+"""Every planted damage is found, and nothing else, also while changes stream in."""
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import pytest
@@ -93,28 +95,70 @@ async def test_a_thousand_damages_are_found_and_mended_while_changes_stream_in(s
     await check_damages(servers, 1000)
 
 
-async def test_a_store_that_is_behind_at_first_is_right(servers: Servers) -> None:
-    """Its worker starts when the store was read, and makes a letter of a change that the comparison has read."""
-    behind = asyncio.Event()
+async def test_a_damage_of_each_kind_is_found_and_a_store_that_is_only_behind_is_right(servers: Servers) -> None:
+    async with open_catalogue(servers, *WORKERS) as catalogue:
+        await catalogue.publish([upsert("product", id, 1) for id in ("a", REJECTED[0])])
+        live, gone = [f"p-{n}" for n in range(40)], [f"d-{n}" for n in range(6)]
+        await catalogue.publish([upsert("product", id, 9, price=1.5, attributes={"a": 1e2}) for id in live])
+        await catalogue.publish(
+            [change for id in gone for change in (upsert("product", id, 8), delete("product", id, 9))]
+        )
+        await catalogue.settled()
+        await check_a_store_that_is_behind_is_right(catalogue)
+        await check_a_damage_of_each_kind_is_found(catalogue, live, gone)
+
+
+async def check_a_store_that_is_behind_is_right(catalogue: Catalogue) -> None:
+    """Its worker starts when the store was read, and makes a letter of a change that the comparison has read. A newer
+    change is published when the store was read for the second time.
+    """
+    behind, newer = asyncio.Event(), count(3)
 
     def on_progress(what: str, done: int, total: int) -> None:
         if what == "elasticsearch":
             behind.set()
 
-    async with open_catalogue(servers, *WORKERS) as catalogue:
-        await catalogue.publish([upsert("product", id, 1) for id in ("a", REJECTED[0])])
-        await catalogue.settled()
-        await catalogue.stop("elasticsearch")
-        changes = [upsert("product", "a", 2), upsert("product", *REJECTED), upsert("product", "b", 1)]
-        await catalogue.publish(changes)
-        async with open_compared(catalogue.settings, ["elasticsearch"]) as stores:
-            comparing = asyncio.ensure_future(compare(catalogue.settings, stores, on_progress=on_progress))
-            async with asyncio.timeout(60):
-                await behind.wait()
-            await catalogue.start("elasticsearch")
-            report = await comparing
-        assert await catalogue.installation.letters("elasticsearch")
-        assert report.right, as_object(report)
+    await catalogue.stop("elasticsearch")
+    changes = [upsert("product", "a", 2), upsert("product", *REJECTED), upsert("product", "b", 1)]
+    await catalogue.publish(changes)
+    async with open_compared(catalogue.settings, ["elasticsearch"]) as [store]:
+        followed = replace(
+            store, scan=Followed(store.scan, lambda: catalogue.publish([upsert("product", "a", next(newer))]))
+        )
+        comparing = asyncio.ensure_future(compare(catalogue.settings, [followed], on_progress=on_progress))
+        async with asyncio.timeout(60):
+            await behind.wait()
+        await catalogue.start("elasticsearch")
+        report = await comparing
+    assert await catalogue.installation.letters("elasticsearch")
+    assert report.right, as_object(report)
+
+
+async def check_a_damage_of_each_kind_is_found(catalogue: Catalogue, live: list[str], gone: list[str]) -> None:
+    async with open_damages(catalogue) as damages:
+        planted = await plant(damages, live, gone, dict.fromkeys([*live, *gone], 9))
+        assert {(store, how) for store, of_store in damages.of.items() for how in of_store} == {
+            (store, how) for store, _, _, how in planted
+        }
+    report = await compared(catalogue)
+    assert report.known, as_object(report)
+    assert listed(report) == planted
+
+
+class Followed:
+    """A scan of a store. After entities were read by their keys something happens."""
+
+    def __init__(self, scan: Any, then: Callable[[], Awaitable[None]]) -> None:
+        self._scan = scan
+        self._then = then
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scan, name)
+
+    async def read(self, kind: Any, keys: Any) -> Any:
+        found = await self._scan.read(kind, keys)
+        await self._then()
+        return found
 
 
 @pytest.mark.long

@@ -1,0 +1,122 @@
+"""An Elasticsearch server with its own security: TLS, users of a file, API keys."""
+
+import base64
+import hashlib
+import json
+import secrets
+import ssl
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from harness.authority import Authority
+from headrace_local.elasticsearch import Elasticsearch
+from headrace_local.ports import HOST, free_ports
+from headrace_local.process import launch
+from headrace_local.startup import await_ready
+from headrace_local.system_user import unprivileged
+
+PASSWORD = "canary-of-a-password-50d2"
+
+
+@dataclass(frozen=True)
+class SecuredElasticsearch:
+    """A running server. It has two users with the password: `headrace` has every right, `reader` may not write."""
+
+    url: str
+    authority: Authority
+
+    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The answer to the user `headrace`. Raises OSError."""
+        account = base64.b64encode(f"headrace:{PASSWORD}".encode()).decode()
+        headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        asking = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        trust = ssl.create_default_context(cafile=str(self.authority.file))
+        try:
+            with urllib.request.urlopen(asking, context=trust, timeout=20) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise
+
+    def api_key(self, name: str, rights: Mapping[str, Any], expiration: str = "1d") -> dict[str, str]:
+        """A new key with these rights; `id` and `encoded` of it."""
+        body = {"name": name, "role_descriptors": {"worker": rights}, "expiration": expiration}
+        return dict(self.ask("POST", "/_security/api_key?refresh=true", body))
+
+    def invalidate(self, key: Mapping[str, str]) -> None:
+        """Takes the key back."""
+        self.ask("DELETE", "/_security/api_key", {"ids": [key["id"]]})
+
+
+@contextmanager
+def secured_elasticsearch(home: Path, authority: Authority) -> Iterator[SecuredElasticsearch]:
+    """The server, until the end of the block. `home`: a folder that every user can reach."""
+    http, transport = free_ports(2)
+    server = Elasticsearch("elasticsearch", home, {"http": http, "transport": transport})
+    server.install()
+    server.prepare()
+    _write_accounts(home / "config", authority)
+    secured = {
+        "xpack.security.enabled": "true",
+        "xpack.security.authc.password_hashing.algorithm": "pbkdf2",
+        "xpack.security.authc.api_key.enabled": "true",
+        "xpack.security.transport.ssl.enabled": "false",
+        "xpack.security.http.ssl.enabled": "true",
+        "xpack.security.http.ssl.certificate": "node.crt",
+        "xpack.security.http.ssl.key": "node.key",
+    }
+    command = server.command()
+    argv = [part for part in command.argv if "xpack.security" not in part]
+    argv += [f"-E{name}={value}" for name, value in secured.items()]
+    log = home / "server.log"
+    process = launch(replace(command, argv=argv), home, log)
+    running = SecuredElasticsearch(f"https://{HOST}:{http}", authority)
+    try:
+        await_ready(_Answering(running), process, log, threading.Event())  # type: ignore[arg-type]
+        yield running
+    finally:
+        process.kill()
+
+
+class _Answering:
+    """The server, which is ready when it lets the user in."""
+
+    name = "elasticsearch"
+
+    def __init__(self, running: SecuredElasticsearch) -> None:
+        self._running = running
+
+    def is_ready(self) -> bool:
+        try:
+            self._running.ask("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s")
+        except OSError:
+            return False
+        return True
+
+
+def _write_accounts(config: Path, authority: Authority) -> None:
+    authority.sign("elasticsearch")
+    chain = (authority.home / "elasticsearch.crt").read_text() + authority.file.read_text()
+    (config / "node.crt").write_text(chain)
+    (config / "node.key").write_text((authority.home / "elasticsearch.key").read_text())
+    (config / "users").write_text(f"headrace:{_hashed(PASSWORD)}\nreader:{_hashed(PASSWORD)}\n")
+    (config / "users_roles").write_text("superuser:headrace\nmonitoring_user:reader\n")
+    for file in config.iterdir():
+        if file.is_file():
+            file.chmod(0o644)
+    if user := unprivileged():
+        user.owns(config)
+
+
+def _hashed(password: str) -> str:
+    """As Elasticsearch writes it: PBKDF2, 10,000 rounds of HMAC-SHA-512, a salt and a key of 32 bytes."""
+    salt = secrets.token_bytes(32)
+    key = hashlib.pbkdf2_hmac("sha512", password.encode(), salt, 10_000, 32)
+    return "{PBKDF2}10000$" + "$".join(base64.b64encode(part).decode() for part in (salt, key))
