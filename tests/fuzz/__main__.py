@@ -10,8 +10,11 @@ import sys
 import time
 from typing import Any
 
-TARGETS = ("decoding", "letters", "reading")
-DECODING_PACKAGES = ("headrace_schemas", "headrace_runtime.decoder", "headrace_letters", "headrace_cli.files")
+TARGETS = ("decoding", "letters", "reading", "reporting", "editing", "documents", "points")
+DECODING_PACKAGES = (
+    "headrace_schemas", "headrace_runtime.decoder", "headrace_letters", "headrace_cli", "headrace_expected",
+    "headrace_verify", "headrace_elasticsearch", "headrace_qdrant",
+)  # fmt: skip
 """The code whose lines guide atheris."""
 
 
@@ -30,9 +33,11 @@ def main() -> None:
 
 
 def _tests() -> dict[str, Any]:
-    from fuzz import files, records
+    from fuzz import files, records, reports, stores
 
     targets = {"decoding": records.decoding, "letters": records.letters, "reading": files.reading}
+    targets |= {"reporting": reports.reporting, "editing": reports.editing}
+    targets |= {"documents": stores.documents, "points": stores.stored_points}
     return {name: target.test() for name, target in targets.items()}
 
 

@@ -13,7 +13,9 @@ from hypothesis import HealthCheck, seed, settings
 
 from fuzz.files import reading
 from fuzz.records import decoding, letters
+from fuzz.reports import editing, reporting
 from fuzz.requests import answering, routes_of
+from fuzz.stores import documents, stored_points
 from fuzz.values import Target
 from headrace_console.app import create_app, protected
 from headrace_console.settings import ConsoleSettings
@@ -40,8 +42,25 @@ def test_every_file_is_read_or_says_why_not() -> None:
     tried(reading, 150)
 
 
+def test_every_report_is_read_or_ignored() -> None:
+    tried(reporting, 40)
+
+
+def test_every_line_of_edited_letters_is_a_change_or_says_why_not() -> None:
+    tried(editing, 40)
+
+
+@pytest.mark.parametrize("target", [documents, stored_points], ids=["elasticsearch", "qdrant"])
+def test_whatever_is_stored_can_be_compared(target: Target) -> None:
+    tried(target, 30)
+
+
 @pytest.mark.long
-@pytest.mark.parametrize("target", [decoding, letters, reading], ids=["records", "letters", "files"])
+@pytest.mark.parametrize(
+    "target",
+    [decoding, letters, reading, reporting, editing, documents, stored_points],
+    ids=["records", "letters", "files", "reports", "edits", "documents", "points"],
+)
 def test_many_inputs_raise_nothing_but_the_documented_error(target: Target) -> None:
     tried(target, 20_000)
 

@@ -88,3 +88,14 @@ def test_changes_of_the_canary_are_not_counted() -> None:
     put_record(outcomes, SimpleNamespace(topic=Topics().receipts, value=json.dumps(batch)), Topics())
     [counts] = outcomes.counts()
     assert (counts.records, counts.applied, outcomes.records_on({PLACE.topic})) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    "value", [b'{"worker": "w", "receipts": [null]}', b'{"worker": "w", "receipts": [1, []]}', b"[]", b"7"]
+)
+def test_a_record_that_is_no_receipt_is_ignored(value: bytes) -> None:
+    topics = CommonSettings().topics
+    outcomes = RecordOutcomes({Part("w", PLACE): FIRST})
+    outcomes.pin("w", {PLACE: END})
+    put_record(outcomes, SimpleNamespace(topic=topics.receipts, value=value), topics)
+    assert [counts.unanswered for counts in outcomes.counts()] == [END - FIRST]

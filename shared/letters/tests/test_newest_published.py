@@ -12,8 +12,8 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 AT = datetime(2023, 11, 14, 22, 13, 20, 123_000, tzinfo=UTC)
 
 
-def record(value: bytes | None, *headers: tuple[str, bytes]) -> Any:
-    return SimpleNamespace(partition=3, offset=40, timestamp=1_700_000_000_123, value=value, headers=headers)
+def record(value: bytes | None, *headers: tuple[str, bytes], timestamp: int = 1_700_000_000_123) -> Any:
+    return SimpleNamespace(partition=3, offset=40, timestamp=timestamp, value=value, headers=headers)
 
 
 def test_a_record_has_its_position_its_times_and_its_trace() -> None:
@@ -33,3 +33,8 @@ def test_a_record_that_does_not_say_it_has_no_time_and_no_trace(value: bytes | N
     found = published_version(record(value, ("traceparent", b"00-nonsense")), 7)
     assert (found.deleted, found.trace_id, found.published_at) == (deleted, None, AT)
     assert found.occurred_at is None or value == b'{"occurred_at": 5}'
+
+
+@pytest.mark.parametrize("timestamp", [-1, -(2**63), 2**63 - 1, 10**15])
+def test_a_record_without_a_time_that_can_be_written_is_of_1970(timestamp: int) -> None:
+    assert published_version(record(b"{}", timestamp=timestamp), 7).published_at == datetime(1970, 1, 1, tzinfo=UTC)

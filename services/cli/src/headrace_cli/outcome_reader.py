@@ -104,7 +104,7 @@ async def find_missing_records(settings: KafkaSettings, outcomes: RecordOutcomes
 def put_record(outcomes: RecordOutcomes, record: Any, topics: Topics) -> None:
     """Puts the outcomes that a record of receipts, or a dead letter, reports. Ignores a record that is neither."""
     if record.topic == topics.receipts:
-        with suppress(ValueError, KeyError, TypeError):
+        with suppress(ValueError, KeyError, TypeError, AttributeError):
             _put_receipts(outcomes, from_json(record.value))
         return
     letter = read_letter(record, topics)

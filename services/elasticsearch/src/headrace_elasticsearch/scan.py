@@ -129,7 +129,8 @@ def scanned(kind: Kind, hit: Mapping[str, Any]) -> Scanned:
         fields.pop(names[0], None)
     version = source.get("version")
     version = version if type(version) is int else hit["_version"]
-    stored = Stored(hit["_id"], version, deleted, fields, digest=source.get("digest"))
+    digest = source.get("digest")
+    stored = Stored(hit["_id"], version, deleted, fields, digest=digest if isinstance(digest, str) else None)
     return Scanned(hit["_id"].encode(), stored, hit["_version"])
 
 

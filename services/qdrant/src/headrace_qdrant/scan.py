@@ -88,7 +88,7 @@ def scanned(kind: Kind, point: models.Record) -> Scanned:
     """A point, also one that is not written by a worker."""
     payload = point.payload or {}
     id = payload.get(ID_FIELDS[kind])
-    version, deleted = payload.get("version"), payload.get("deleted")
+    version, deleted, digest = (payload.get(name) for name in ("version", "deleted", "digest"))
     vector = point.vector.get(VECTOR) if isinstance(point.vector, dict) else None
     stored = Stored(
         id=id if isinstance(id, str) else "",
@@ -97,7 +97,7 @@ def scanned(kind: Kind, point: models.Record) -> Scanned:
         fields=entity_fields(kind, payload) if not deleted else _beside_id(kind, payload),
         content_hash=payload.get("content_hash") if vector is not None else None,
         model=payload.get("model") if vector is not None else None,
-        digest=payload.get("digest"),
+        digest=digest if isinstance(digest, str) else None,
     )
     numbers = None if vector is None else np.array(vector, "<f4").tobytes()
     return Scanned(_key(point.id), stored, _fence(payload), numbers)

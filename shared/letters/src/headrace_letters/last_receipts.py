@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from headrace_clients.topic_reader import UnknownTopic, open_tail
+from headrace_letters.letter import arrived
 from headrace_schemas.fields import Kind
 from headrace_schemas.receipts import Receipt, Receipts
 from headrace_worker.settings import CommonSettings
@@ -76,7 +77,7 @@ async def _read(settings: CommonSettings, kind: Kind, id: str, records: int, wit
                 break
         complete = await tail.complete()
     found.sort(key=lambda reported: reported.applied_at, reverse=True)
-    since = None if oldest is None else datetime.fromtimestamp(oldest / 1000).astimezone()
+    since = None if oldest is None else arrived(oldest).astimezone()
     return LastReceipts(found[:MAX_SHOWN], count, since, complete)
 
 

@@ -69,7 +69,7 @@ def read_letter(record: KafkaRecord, topics: Topics) -> Letter:
     of_worker = at.topic.startswith(dead_prefix)
     report = failure_report(found)
     worker = at.topic.removeprefix(dead_prefix) if of_worker else report.worker
-    failed_at = report.failed_at or _arrived(record.timestamp)
+    failed_at = report.failed_at or arrived(record.timestamp)
     about = subject(record, found, report.failed.topic if report.failed else None, topics)
     reason = storable(report.reason, MAX_NAME) or "unknown"
     return Letter(
@@ -153,5 +153,6 @@ def _fingerprint(*cause: str) -> str:
     return hashlib.sha256("\x1f".join(cause).encode(errors="replace")).hexdigest()[:16]
 
 
-def _arrived(timestamp: int) -> datetime:
+def arrived(timestamp: int) -> datetime:
+    """The time of a record, milliseconds since 1970; 1970 for one that has none, or none that can be written."""
     return EPOCH + timedelta(milliseconds=timestamp) if 0 <= timestamp < LAST_MS else EPOCH

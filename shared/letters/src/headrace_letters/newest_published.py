@@ -6,7 +6,7 @@ The source topic has no index by key, so only the last records of each partition
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from aiokafka.errors import KafkaError
@@ -15,6 +15,7 @@ from pydantic_core import from_json
 
 from headrace_clients.topic_reader import UnknownTopic, open_tail
 from headrace_letters.failure_report import headers_of
+from headrace_letters.letter import arrived
 from headrace_letters.subject import subject
 from headrace_runtime.trace_context import carried
 from headrace_schemas.fields import Kind
@@ -98,7 +99,7 @@ class _Search:
 
     def found(self, problem: str = "", whole: bool = False) -> NewestPublished:
         """What has been read so far."""
-        since = None if self._oldest is None else _at(self._oldest)
+        since = None if self._oldest is None else arrived(self._oldest)
         return NewestPublished(
             self._topic, self._newest, self._records, since, whole, problem, frozenset(self._taken_back)
         )
@@ -145,7 +146,7 @@ def published_version(record: Any, version: int) -> PublishedVersion:
         offset=record.offset,
         version=version,
         deleted=record.value is None or fields.get("op") == "delete",
-        published_at=_at(record.timestamp),
+        published_at=arrived(record.timestamp),
         occurred_at=_time(fields.get("occurred_at")),
         trace_id=f"{context.trace_id:032x}" if context else None,
     )
@@ -164,7 +165,3 @@ def _time(value: Any) -> datetime | None:
         return _TIME.validate_python(value)
     except ValidationError:
         return None
-
-
-def _at(milliseconds: int) -> datetime:
-    return datetime.fromtimestamp(milliseconds / 1000, UTC)

@@ -1,13 +1,13 @@
 """Writes letters as lines of a file, and publishes edited lines as new changes."""
 
-import json
-from collections.abc import Iterator
+from codecs import BOM_UTF8
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any, TextIO
 
-from headrace_cli.dead.edit_lines import exported
+from headrace_cli.dead.edit_lines import exported, parsed
 from headrace_cli.dead.edits import Edit, Refused, Taken, edits, publish_edits
 from headrace_cli.errors import WRONG_CALL, CommandError
 from headrace_cli.output import json_text
@@ -66,7 +66,7 @@ async def import_file(
         raise CommandError(f"{file}: {error.strerror}", WRONG_CALL) from None
     with lines:
         async with open_index(settings) as index, open_installed_stores() as stores:
-            numbered, taken = _objects(enumerate(lines, start=1), done), Taken()
+            numbered, taken = objects_in(lines, done), Taken()
             while part := list(islice(numbered, LINES_PER_PART)):
                 results = await edits(
                     [line for _, line in part], index, stores, settings,
@@ -86,15 +86,13 @@ async def import_file(
     return done
 
 
-def _objects(lines: Iterator[tuple[int, bytes]], done: Imported) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in lines:
-        if not line.strip():
+def objects_in(lines: Iterable[bytes], done: Imported) -> Iterator[tuple[int, dict[str, Any]]]:
+    """The lines that are JSON objects, with their numbers. `done` gets the others, except empty ones, as refused."""
+    for number, line in enumerate(lines, start=1):
+        if not (content := line.removeprefix(BOM_UTF8)).strip():
             continue
-        try:
-            read = json.loads(line)
-        except ValueError:
-            read = None
-        if isinstance(read, dict):
+        # The parser refuses what could not be written again: half surrogate pairs, and hundreds of nested lists.
+        if (read := parsed(content)) is not None:
             yield number, read
         else:
             done.refused.append({"line": number, "id": "", "why": "not a JSON object"})

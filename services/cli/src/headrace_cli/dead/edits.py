@@ -84,7 +84,8 @@ async def edits(
     this call adds to it. It waits up to `answer_within` seconds until every worker has answered for the letters'
     records, and refuses a line if a worker has not. Raises Unavailable.
     """
-    ids = [str(line.get("dead_id", "")) for line in lines]
+    # PostgreSQL takes no null character.
+    ids = [str(line.get("dead_id", "")).replace("\0", "") for line in lines]
     letters = await index.get(ids)
     now = datetime.now(UTC)
     read = [_read(line, id, letters.get(id), now) for line, id in zip(lines, ids, strict=True)]
