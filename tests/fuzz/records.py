@@ -6,7 +6,12 @@ from harness.kafka_record import kafka_record
 from hypothesis import strategies as st
 
 from fuzz.values import Target, damaged, escaped, json_values, objects, written
+from headrace_cli.dead.edit_lines import edited, line_of, parsed
+from headrace_cli.dead.letter_objects import letter_object
+from headrace_cli.output import json_text
+from headrace_console.formats.payload import shown_payload
 from headrace_letters.letter import is_record_of, read_letter
+from headrace_letters.letter_rows import IndexedLetter
 from headrace_runtime.decoder import Decoded, Decoder, Ignored, NewerSchema, Undecoded
 from headrace_schemas import headers
 from headrace_worker.settings import CommonSettings
@@ -86,12 +91,18 @@ def _decoded(record: Any, on_null: Any, newer: bool, canary: bool) -> None:
 
 
 def _read_as_letter(record: Any) -> None:
-    """Any record is read as a dead letter whose texts PostgreSQL can store."""
+    """Any record is read as a dead letter whose texts PostgreSQL can store, and which is shown and exported."""
     letter = read_letter(record, TOPICS)
     assert is_record_of(record, letter)
     for text in (letter.id, letter.worker, letter.reason, letter.fingerprint, letter.error, letter.entity_id or ""):
         assert "\x00" not in text
         text.encode()
+    json_text(letter_object(letter))
+    shown_payload(record.value)
+    line = line_of(IndexedLetter(letter, "waiting", None, None, ()), record, "needs a version")
+    again = parsed(json_text(line).encode())
+    assert again is not None
+    assert edited(again) is None or isinstance(edited(again), str)
 
 
 decoding = Target(_decoded, {"record": records, "on_null": on_null, "newer": st.booleans(), "canary": st.booleans()})

@@ -232,8 +232,9 @@ async def test_invalid_edits_are_refused_and_edits_of_one_entity_keep_their_orde
         seven | {"value": {"title": "no id"}},
         corrected(seven, new_version=0),
         corrected(seven, dead_id="unknown"),
+        corrected(seven, dead_id="unknown\0"),
     )
-    assert [type(result) for result in results] == [Unchanged] + [Refused] * 5
+    assert [type(result) for result in results] == [Unchanged] + [Refused] * 6
     assert [one.version for one in await read(installation, corrected(seven), corrected(eight))] == [7, 8]
     last, first = await read(installation, corrected(eight), corrected(seven))
     assert (last.version, type(first)) == (8, Refused)
