@@ -64,7 +64,9 @@ def _guided(name: str, seconds: float) -> None:
 
     with atheris.instrument_imports(include=list(DECODING_PACKAGES)):
         test = _tests()[name]
-    atheris.Setup([sys.argv[0], f"-max_total_time={seconds:.0f}"], test.hypothesis.fuzz_one_input)
+    # Hypothesis reads an input from many bytes: short ones are mostly too short for it.
+    options = [f"-max_total_time={seconds:.0f}", "-max_len=4096", "-len_control=0"]
+    atheris.Setup([sys.argv[0], *options], test.hypothesis.fuzz_one_input)
     atheris.Fuzz()
 
 
