@@ -47,7 +47,7 @@ class SecuredPostgres:
 
     def run(self, statement: str) -> None:
         """Runs a statement as the superuser, over the socket. Raises CalledProcessError."""
-        _run([self._programs / "psql", "-qX", "-h", self._data, "-p", self.port, "-d", "postgres"], statement)
+        _run([self._programs / "psql", "-qX", "-h", self._data, "-p", self.port, "-U", "postgres"], statement)
 
     def present(self, name: str, days: int = 30) -> None:
         """The server presents a new certificate of this authority from now on."""

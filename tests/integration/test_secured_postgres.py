@@ -17,6 +17,7 @@ from harness.servers import Servers, settings_in
 from harness.tls_front import tls_front
 from harness.verification import embedded, upsert
 
+from headrace_cli.kafka_topics import apply_topics
 from headrace_clients.kafka import producer
 from headrace_clients.postgres import close_pool, new_pool
 from headrace_clients.postgres_errors import postgres_errors
@@ -142,6 +143,7 @@ async def test_a_worker_whose_account_has_expired_waits_and_loses_nothing(
     async with open_installation(servers, "pgvector") as installation:
         dsn = installation.environment["HEADRACE_POSTGRES__DSN"]
         installation.variables = {"NAMESPACE": "accounts", "MODEL": "m", "DIMENSION": "8", "POSTGRES__DSN": dsn}
+        await apply_topics(installation.settings_of(worker), ["pgvector"])
         store = await prepared(worker, installation.settings_of(worker))
         admin = await asyncpg.connect(dsn)
         await admin.execute(f"CREATE ROLE renewed SUPERUSER LOGIN PASSWORD '{PASSWORD}' VALID UNTIL '2020-01-01'")
