@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.authority import Authority
+from harness.folders import reachable_folder
 from headrace_local.elasticsearch import Elasticsearch
 from headrace_local.ports import HOST, free_ports
 from headrace_local.process import launch
@@ -56,8 +57,13 @@ class SecuredElasticsearch:
 
 
 @contextmanager
-def secured_elasticsearch(home: Path, authority: Authority) -> Iterator[SecuredElasticsearch]:
-    """The server, until the end of the block. `home`: a folder that every user can reach."""
+def secured_elasticsearch(authority: Authority) -> Iterator[SecuredElasticsearch]:
+    """The server, until the end of the block."""
+    with reachable_folder() as home:
+        yield from _running(home, authority)
+
+
+def _running(home: Path, authority: Authority) -> Iterator[SecuredElasticsearch]:
     http, transport = free_ports(2)
     server = Elasticsearch("elasticsearch", home, {"http": http, "transport": transport})
     server.install()

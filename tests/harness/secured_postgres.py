@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.authority import Authority
+from harness.folders import reachable_folder
 from headrace_local.ports import HOST, free_ports
 from headrace_local.process import launch
 from headrace_local.server import Command, base_environment
@@ -56,8 +57,13 @@ class SecuredPostgres:
 
 
 @contextmanager
-def secured_postgres(home: Path, authority: Authority, binaries: Path) -> Iterator[SecuredPostgres]:
-    """The server, until the end of the block. `home`: a folder that every user can reach."""
+def secured_postgres(authority: Authority, binaries: Path) -> Iterator[SecuredPostgres]:
+    """The server, until the end of the block."""
+    with reachable_folder() as home:
+        yield from _running(home, authority, binaries)
+
+
+def _running(home: Path, authority: Authority, binaries: Path) -> Iterator[SecuredPostgres]:
     (port,), user, data = free_ports(1), unprivileged(), home / "data"
     data.mkdir(mode=0o700)
     if user:

@@ -40,11 +40,8 @@ READING: dict[str, Any] = {"cluster": ["monitor"], "indices": [{"names": ["*"], 
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredElasticsearch]:
-    home = tmp_path_factory.mktemp("elasticsearch")
-    for folder in (home, *home.parents[:2]):
-        folder.chmod(0o755)
     authority = Authority.create(tmp_path_factory.mktemp("authority") / "ours")
-    with secured_elasticsearch(home, authority) as running:
+    with secured_elasticsearch(authority) as running:
         yield running
 
 

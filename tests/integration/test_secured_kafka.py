@@ -34,6 +34,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
 WRONG = "canary-of-a-wrong-password"
+SKEW = 30
+"""Seconds for which a broker takes a token that has expired (sasl.oauthbearer.clock.skew.seconds)."""
 
 
 @pytest.fixture(scope="module")
@@ -205,7 +207,7 @@ async def test_what_is_wrong_with_an_oauth_server_or_its_tokens_is_one_line(
     now = time.time()
     for refused in (
         TokenIssuer().token(),
-        kafka.issuer.token(-30),
+        kafka.issuer.token(-SKEW - 10),
         kafka.issuer.token(aud="another"),
         kafka.issuer.token(iss="https://another.example"),
         kafka.issuer.token(nbf=now + 3600, iat=now + 3600),

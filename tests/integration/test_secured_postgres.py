@@ -93,14 +93,11 @@ async def test_what_is_wrong_with_a_connection_to_postgresql(servers: Servers, t
 
 
 @pytest.fixture
-def secured(tmp_path_factory: pytest.TempPathFactory, tmp_path: Path) -> Iterator[SecuredPostgres]:
+def secured(tmp_path: Path) -> Iterator[SecuredPostgres]:
     binaries = programs()
     if binaries is None:
         pytest.skip("needs a server that is built with TLS: install Debian's package postgresql")
-    home = tmp_path_factory.mktemp("postgres")
-    for folder in (home, *home.parents[:2]):
-        folder.chmod(0o755)
-    with secured_postgres(home, Authority.create(tmp_path / "ours"), binaries) as running:
+    with secured_postgres(Authority.create(tmp_path / "ours"), binaries) as running:
         yield running
 
 

@@ -28,6 +28,8 @@ TLS = TlsSettings(
     authority="HEADRACE_TRITON__CA_FILE",
     certificate="HEADRACE_TRITON__CERT_FILE",
 )
+SOCKET_CLOSED = "Socket closed"
+"""All that gRPC says if the server ends a new connection: it wants a certificate of the client, or TLS."""
 RECONNECT = [("grpc.initial_reconnect_backoff_ms", 500), ("grpc.max_reconnect_backoff_ms", 5000)]
 """gRPC's own back-off grows to two minutes, during which a restarted server would still be unavailable."""
 
@@ -41,6 +43,7 @@ class TritonEncoder:
         self._deadline = settings.deadline
         self._weights = files.weights_sha256
         self._verified = False
+        self._checked_if_closed = TLS.certificate if settings.tls else TLS.switch
         self._client = InferenceServerClient(
             settings.url,
             ssl=settings.tls,
@@ -94,6 +97,9 @@ class TritonEncoder:
         kind, suspect = KINDS.get(status, "other"), status in ("INTERNAL", "UNKNOWN")
         if kind == "unreachable" and (fault := grpc_tls_fault(str(error.message()), TLS)):
             return counted(STORE, Unavailable(STORE, fault, kind="tls"))
+        if kind == "unreachable" and SOCKET_CLOSED in str(error.message()):
+            detail = f"{status}: the server closes the connection: check whether it runs, and {self._checked_if_closed}"
+            return counted(STORE, Unavailable(STORE, detail, kind=kind))
         return counted(STORE, Unavailable(STORE, f"{status}: {error.message()}", suspect=suspect, kind=kind))
 
 
