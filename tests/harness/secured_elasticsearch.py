@@ -1,4 +1,4 @@
-"""An Elasticsearch server with its own security: TLS, users of a file, API keys."""
+"""An Elasticsearch server with its own security: TLS, users of a file."""
 
 import base64
 import hashlib
@@ -8,7 +8,7 @@ import ssl
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,12 +32,10 @@ class SecuredElasticsearch:
     url: str
     authority: Authority
 
-    def ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    def ask(self, path: str) -> Any:
         """The answer to the user `headrace`. Raises OSError."""
         account = base64.b64encode(f"headrace:{PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {account}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        asking = urllib.request.Request(f"{self.url}{path}", data, headers, method=method)
+        asking = urllib.request.Request(f"{self.url}{path}", headers={"Authorization": f"Basic {account}"})
         trust = ssl.create_default_context(cafile=str(self.authority.file))
         try:
             with urllib.request.urlopen(asking, context=trust, timeout=20) as answer:
@@ -45,15 +43,6 @@ class SecuredElasticsearch:
         except urllib.error.HTTPError as error:
             error.close()
             raise
-
-    def api_key(self, name: str, rights: Mapping[str, Any], expiration: str = "1d") -> dict[str, str]:
-        """A new key with these rights; `id` and `encoded` of it."""
-        body = {"name": name, "role_descriptors": {"worker": rights}, "expiration": expiration}
-        return dict(self.ask("POST", "/_security/api_key?refresh=true", body))
-
-    def invalidate(self, key: Mapping[str, str]) -> None:
-        """Takes the key back."""
-        self.ask("DELETE", "/_security/api_key", {"ids": [key["id"]]})
 
 
 @contextmanager
@@ -72,7 +61,6 @@ def _running(home: Path, authority: Authority) -> Iterator[SecuredElasticsearch]
     secured = {
         "xpack.security.enabled": "true",
         "xpack.security.authc.password_hashing.algorithm": "pbkdf2",
-        "xpack.security.authc.api_key.enabled": "true",
         "xpack.security.transport.ssl.enabled": "false",
         "xpack.security.http.ssl.enabled": "true",
         "xpack.security.http.ssl.certificate": "node.crt",
@@ -101,7 +89,7 @@ class _Answering:
 
     def is_ready(self) -> bool:
         try:
-            self._running.ask("GET", "/_cluster/health?wait_for_status=yellow&timeout=1s")
+            self._running.ask("/_cluster/health?wait_for_status=yellow&timeout=1s")
         except OSError:
             return False
         return True

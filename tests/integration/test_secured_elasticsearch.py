@@ -1,15 +1,15 @@
-"""Elasticsearch with its own security: users, API keys and TLS, and what is wrong with them."""
+"""Elasticsearch with users, API keys and TLS, and what is wrong with them."""
 
-import asyncio
 import base64
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness.authority import Authority
-from harness.installation import Installation, open_installation, prepared
+from harness.installation import open_installation, prepared
+from harness.key_front import KeyFront, key_front
 from harness.live_workers import healthy, readiness, running
 from harness.records import eventually, product, publish
 from harness.secured_elasticsearch import PASSWORD, SecuredElasticsearch, secured_elasticsearch
@@ -30,12 +30,7 @@ from headrace_worker.worker import load_worker
 pytestmark = [pytest.mark.servers, pytest.mark.long]
 WRONG = "canary-of-a-wrong-password"
 NAMES = StoreNames("", "m")
-NEEDED: dict[str, Any] = {
-    "cluster": ["monitor"],
-    "indices": [{"names": ["products*", "keywords*", "product_keywords*"], "privileges": ["all"]}],
-}
-"""The rights that docs/connections.md asks for."""
-READING: dict[str, Any] = {"cluster": ["monitor"], "indices": [{"names": ["*"], "privileges": ["read"]}]}
+FIRST, SECOND, READER = (base64.b64encode(f"{name}:canary-of-a-key-6d21".encode()).decode() for name in "abc")
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +44,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredElastic
 def no_secret_in_the_log(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     caplog.set_level(logging.DEBUG)
     yield
-    for secret in (PASSWORD, WRONG):
+    for secret in (PASSWORD, WRONG, FIRST, SECOND, READER):
         assert secret not in caplog.text
 
 
@@ -98,62 +93,47 @@ async def test_a_user_and_the_authority_are_checked(secured: SecuredElasticsearc
         await written(url.replace("https", "http"), username="headrace", password=PASSWORD)
 
 
-async def test_an_api_key_needs_no_more_rights_than_the_page_says(
-    servers: Servers, secured: SecuredElasticsearch
+@pytest.fixture
+async def front(servers: Servers, secured: SecuredElasticsearch) -> AsyncIterator[KeyFront]:
+    """Checks keys in front of an Elasticsearch without security."""
+    url = servers.need("elasticsearch")["HEADRACE_ELASTICSEARCH__URL"]
+    context = secured.authority.server_context("front")
+    async with key_front(url, context, {FIRST, SECOND, READER}, {READER}) as running:
+        yield running
+
+
+async def test_an_api_key_that_is_wrong_or_lacks_rights_is_refused(
+    secured: SecuredElasticsearch, front: KeyFront
 ) -> None:
-    """Every command and the worker use it: they prepare, write, search, scan and read."""
-    key = secured.api_key("whole", NEEDED)
-    async with open_installation(servers, "elasticsearch") as installation:
-        point_to(installation, secured, key)
-        worker = load_worker("elasticsearch")
-        settings = installation.settings_of(worker)
-        store = await prepared(worker, settings)
-        assert worker.scan is not None
-        scan = worker.scan(settings)
-        try:
-            async with running(worker, settings):
-                await publish(settings, settings.topics.source("product"), [product("k1", 1), product("k2", 1)])
-                await eventually(lambda: has_versions(store, {"k1": 1, "k2": 1}))
-            await scan.refresh()
-            rows = [row.stored.id async for page in scan.pages("product") for row in page.rows]
-            assert {"k1", "k2"} <= set(rows)
-            assert await store.live_count("product") >= 2
-        finally:
-            await scan.close()
-            await store.close()
-
-
-async def test_an_api_key_that_is_wrong_or_expired_or_taken_back_is_refused(secured: SecuredElasticsearch) -> None:
-    url, trust = secured.url, {"ca_file": str(secured.authority.file)}
-    short, gone = secured.api_key("short", NEEDED, "1s"), secured.api_key("gone", NEEDED)
-    secured.invalidate(gone)
-    await asyncio.sleep(1.5)
+    trust = {"ca_file": str(secured.authority.file)}
     unknown = base64.b64encode(f"id:{WRONG}".encode()).decode()
-    for encoded in (unknown, short["encoded"], gone["encoded"], "not base64"):
-        await check_refused(url, {"api_key": encoded, **trust}, "credentials", "check HEADRACE_ELASTICSEARCH__API_KEY")
-    reader = secured.api_key("reader", READING)
-    await check_refused(url, {"api_key": reader["encoded"], **trust}, "credentials", "give the rights that are missing")
+    for url in (secured.url, front.url):
+        await check_refused(
+            url, {"api_key": unknown, **trust}, "credentials", "check HEADRACE_ELASTICSEARCH__API_KEY, or"
+        )
+    await check_refused(front.url, {"api_key": READER, **trust}, "credentials", "give the rights that are missing")
 
 
 async def test_a_worker_whose_key_is_taken_back_waits_and_its_next_start_with_a_new_key_loses_nothing(
-    servers: Servers, secured: SecuredElasticsearch, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    servers: Servers, secured: SecuredElasticsearch, front: KeyFront, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(checks, "CHECK_EVERY", 0.2)
-    first, second = secured.api_key("first", NEEDED), secured.api_key("second", NEEDED)
     file = tmp_path / "key"
+    file.write_text(FIRST + "\n")
     async with open_installation(servers, "elasticsearch") as installation:
-        point_to(installation, secured, first)
+        installation.variables = {
+            "NAMESPACE": "keys",
+            "ELASTICSEARCH__URL": front.url,
+            "ELASTICSEARCH__CA_FILE": str(secured.authority.file),
+            "ELASTICSEARCH__API_KEY_FILE": str(file),
+        }
         worker = load_worker("elasticsearch")
-        store = await prepared(worker, installation.settings_of(worker))
-        del installation.variables["ELASTICSEARCH__API_KEY"]
-        installation.variables["ELASTICSEARCH__API_KEY_FILE"] = str(file)
-        file.write_text(first["encoded"] + "\n")
         settings = installation.settings_of(worker)
-        topic = settings.topics.source("product")
+        store, topic = await prepared(worker, settings), settings.topics.source("product")
         async with running(worker, settings) as application:
             await publish(settings, topic, [product("w1", 1)])
-            await eventually(lambda: has_versions(store, {"w1": 1}))
-            secured.invalidate(first)
+            await eventually(lambda: has_version(store, 1))
+            front.keys.remove(FIRST)
             await publish(settings, topic, [product("w1", 2)])
 
             async def refused() -> bool:
@@ -163,26 +143,16 @@ async def test_a_worker_whose_key_is_taken_back_waits_and_its_next_start_with_a_
             await eventually(refused, within=60)
             assert await healthy(application)
         await store.close()
-        file.write_text(second["encoded"] + "\n")
+        file.write_text(SECOND + "\n")
         settings = installation.settings_of(worker)
         store = await prepared(worker, settings)
-        assert await has_versions(store, {"w1": 1})
+        assert await has_version(store, 1)
         async with running(worker, settings):
-            await eventually(lambda: has_versions(store, {"w1": 2}), within=60)
+            await eventually(lambda: has_version(store, 2), within=60)
         await store.close()
         assert await installation.letters("elasticsearch") == []
 
 
-def point_to(installation: Installation, secured: SecuredElasticsearch, key: dict[str, str]) -> None:
-    """The installation's workers use this server with this key."""
-    installation.variables = {
-        "ELASTICSEARCH__URL": secured.url,
-        "ELASTICSEARCH__CA_FILE": str(secured.authority.file),
-        "ELASTICSEARCH__API_KEY": key["encoded"],
-    }
-
-
-async def has_versions(store: Any, versions: dict[str, int]) -> bool:
-    """Whether the store has the products at these versions."""
-    found = await store.get("product", list(versions))
-    return {id: one.version for id, one in found.items()} == versions
+async def has_version(store: Any, version: int) -> bool:
+    """Whether the store has the product at this version."""
+    return [one.version for one in (await store.get("product", ["w1"])).values()] == [version]
