@@ -1,6 +1,6 @@
 """An HTTPS server that checks API keys in front of an Elasticsearch server without security.
 
-The distribution that this project installs has no index of keys, because an analyzer that this index needs is not in it.
+The distribution that is installed has no index of keys: an analyzer that this index needs is missing in it.
 """
 
 import ssl
@@ -17,7 +17,7 @@ LARGEST = 64 * 1024 * 1024
 
 
 class KeyFront:
-    """`keys`: the encoded keys that it accepts; `readers`: those of them that may not write. `url`: where it listens."""
+    """`keys`: the encoded keys that it accepts; `readers`: those that may not write. `url`: where it listens."""
 
     def __init__(self, server: str, keys: set[str], readers: set[str]) -> None:
         self.keys = keys
