@@ -112,10 +112,9 @@ def _verifying(keys: Path) -> dict[str, object]:
         f"{own}oauthbearer.sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule "
         "required;",
         f"{own}oauthbearer.sasl.server.callback.handler.class": HANDLER,
-        # With the name of the listener Kafka 4.1 overlooks where the keys are, and verifies no signature.
-        "sasl.oauthbearer.jwks.endpoint.url": keys.as_uri(),
-        "sasl.oauthbearer.expected.audience": AUDIENCE,
-        "sasl.oauthbearer.expected.issuer": ISSUER,
+        f"{own}oauthbearer.sasl.oauthbearer.jwks.endpoint.url": keys.as_uri(),
+        f"{own}oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,
+        f"{own}oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,
         f"{own}oauthbearer.connections.max.reauth.ms": REAUTHENTICATE_MS,
     }
 

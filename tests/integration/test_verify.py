@@ -16,8 +16,6 @@ from harness.records import eventually
 from harness.servers import Servers
 from harness.verification import LINKING, REJECTED, WORKERS, Catalogue, delete, open_catalogue, upsert
 
-from headrace_clients.kafka import producer
-from headrace_schemas.headers import schema_pair
 from headrace_verify.app import application
 from headrace_verify.compared_store import open_compared
 from headrace_verify.comparison import Options, compare, compare_and_repair
@@ -170,7 +168,6 @@ async def test_the_command_the_worker_and_the_purge_see_what_differs(servers: Se
         await catalogue.publish([*(upsert("product", f"p-{n}", 5) for n in range(20)), delete("product", "p-0", 6)])
         await catalogue.settled()
         await check_broken_link_sets_are_mended(catalogue)
-        await check_a_wrong_set_that_was_published_is_mended(catalogue)
         await check_the_command(catalogue)
         await check_the_worker_finds_an_emptied_index(catalogue)
         await check_old_tombstones_are_removed(catalogue)
@@ -212,23 +209,6 @@ async def check_broken_link_sets_are_mended(catalogue: Catalogue) -> None:
         ("pgvector", "product", "p-2", "broken_links"),
         ("link", "product", "p-3", "broken_links"),
     }
-
-
-async def check_a_wrong_set_that_was_published_is_mended(catalogue: Catalogue) -> None:
-    """Every store has what was published, which lacks the nearest keyword."""
-    topic = catalogue.settings.topics.product_links
-    async with open_compared(catalogue.settings) as stores, open_link_stores() as links:
-        right = (await links[0].store.links_of(["p-4"]))["p-4"]
-        kept = [link.model_copy(update={"rank": link.rank - 1}) for link in right.links[1:]]
-        wrong = right.model_copy(update={"version": right.version + 1, "links": tuple(kept)})
-        async with producer(catalogue.settings.kafka) as client:
-            await client.send_and_wait(topic, wrong.model_dump_json().encode(), b"p-4", headers=[schema_pair(wrong)])
-        await catalogue.settled()
-        report = await compare_and_repair(catalogue.settings, stores, links)
-    assert report.right, as_object(report)
-    found = listed(Report([StoreReport("all", found=list(report.repaired))]))
-    assert {(store, "product", "p-4", "broken_links") for store in ("elasticsearch", "pgvector")} <= found
-    assert {id for _, _, id, _ in found} == {"p-4"}
 
 
 async def check_the_worker_finds_an_emptied_index(catalogue: Catalogue) -> None:
