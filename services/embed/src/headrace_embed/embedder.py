@@ -20,8 +20,8 @@ from headrace_embed.vector_faults import UnusableVectors, faulty_rows
 from headrace_worker.model_catalogue import TextKind, catalogue_model
 from headrace_worker.work_thread import WorkThread
 
-TEXTS_AT_ONCE = 128
-"""Texts of one piece of work of the tokenizer: at their longest they take about a second."""
+TEXTS_AT_ONCE = 16
+"""Texts of one piece of work of the tokenizer: at their longest it takes 40 MB for them."""
 
 
 class Encoder(Protocol):

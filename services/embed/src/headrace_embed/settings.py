@@ -39,10 +39,15 @@ class EmbedderSettings(CommonSettings):
 
 class EmbedBatchSettings(BatchSettings):
     """Batches are smaller than a sink's: a worker that stops has time for 128 long texts, and to sort more texts by
-    length saves no more time.
+    length saves no more time. A multilingual model leaves less memory for the values.
     """
 
     max_records: int = Field(128, ge=1, description="most records of one poll")
+    max_bytes: int = Field(
+        8 * 2**20,
+        ge=2**20,
+        description="most bytes of the values of one poll, unpacked; a value larger than half of this may exceed it",
+    )
 
 
 class EmbedSettings(EmbedderSettings, WorkerSettings):
