@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from headrace_cli.main import COMMANDS
@@ -27,15 +27,22 @@ def inherited() -> dict[str, str]:
 
 class ForkedCommand:
     """`headrace ARGUMENTS` in the background. `environment`: its HEADRACE_ variables. `out`, `err`: files that its
-    standard output and its standard error are appended to. Its standard input is empty.
+    standard output and its standard error are appended to. Its standard input is empty. `before`: what the process does
+    first.
     """
 
     def __init__(
-        self, arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, err: Path, directory: Path
+        self,
+        arguments: tuple[str, ...],
+        environment: Mapping[str, str],
+        out: Path,
+        err: Path,
+        directory: Path,
+        before: Callable[[], None] | None = None,
     ) -> None:
         self.arguments = arguments
         self._process = _FORKING.Process(
-            target=_run, args=(arguments, inherited() | dict(environment), out, err, directory), daemon=True
+            target=_run, args=(arguments, inherited() | dict(environment), out, err, directory, before), daemon=True
         )
         self._process.start()
 
@@ -64,16 +71,20 @@ class ForkedCommand:
 
 
 def headrace(
-    *arguments: str, environment: Mapping[str, str], directory: Path | None = None, timeout: float = 120
+    *arguments: str,
+    environment: Mapping[str, str],
+    directory: Path | None = None,
+    timeout: float = 120,
+    before: Callable[[], None] | None = None,
 ) -> "subprocess.CompletedProcess[str]":
     """Runs a command to its end, in an empty directory unless one is given. `environment`: its HEADRACE_ variables.
 
-    Raises TimeoutExpired after `timeout` seconds.
+    `before`: what its process does first. Raises TimeoutExpired after `timeout` seconds.
     """
     with tempfile.TemporaryDirectory() as scratch:
         out, err, empty = Path(scratch) / "out", Path(scratch) / "err", Path(scratch) / "empty"
         empty.mkdir()
-        command = ForkedCommand(arguments, environment, out, err, directory or empty)
+        command = ForkedCommand(arguments, environment, out, err, directory or empty, before)
         try:
             status = command.wait(timeout)
         finally:
@@ -81,7 +92,14 @@ def headrace(
         return subprocess.CompletedProcess(["headrace", *arguments], status, out.read_text(), err.read_text())
 
 
-def _run(arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, err: Path, directory: Path) -> None:
+def _run(
+    arguments: tuple[str, ...],
+    environment: Mapping[str, str],
+    out: Path,
+    err: Path,
+    directory: Path,
+    before: Callable[[], None] | None,
+) -> None:
     """In the new process."""
     for descriptor, path in ((1, out), (2, err)):
         file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
@@ -91,6 +109,8 @@ def _run(arguments: tuple[str, ...], environment: Mapping[str, str], out: Path, 
     os.environ.clear()
     os.environ.update(environment)
     sys.argv = ["headrace", *arguments]
+    if before is not None:
+        before()
     from headrace_cli.main import app
 
     app(prog_name="headrace")

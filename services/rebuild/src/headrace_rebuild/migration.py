@@ -141,7 +141,7 @@ async def _stores() -> AsyncIterator[dict[str, Any]]:
 def _apply_topics() -> list[str]:
     done = _headrace("topics", "apply")
     if done.returncode:
-        raise NotReady(done.stderr.strip())
+        raise NotReady(_said(done))
     return done.stdout.splitlines()
 
 
@@ -151,7 +151,7 @@ def _verified() -> Compared:
     try:
         report = json.loads(done.stdout)
     except ValueError:
-        raise NotReady(f"headrace verify failed: {done.stderr.strip()}") from None
+        raise NotReady(f"headrace verify failed: {_said(done)}") from None
     stores = report["stores"]
     wrong = [
         visible(f"{store['store']} {one['kind']} {one['id']}: {one['difference']}: {one['detail']}")
@@ -172,3 +172,8 @@ def _headrace(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "headrace_cli", *arguments], capture_output=True, text=True, check=False
     )
+
+
+def _said(done: "subprocess.CompletedProcess[str]") -> str:
+    """Its error, to which this command adds its own name."""
+    return done.stderr.strip().removeprefix("headrace: ")
