@@ -91,7 +91,7 @@ def main() -> None:
         for count, shares in figures.shares.items():
             cells = [f"{shares[locale]:.0f} %" for locale in ("en-US", "ja-JP", "ko-KR")]
             table.add_row(model, f"{count:,}", *cells, f"{figures.milliseconds:.1f}", f"{figures.megabytes:.0f}")
-    Console().print(table)
+    Console(width=100).print(table)
 
 
 if __name__ == "__main__":
