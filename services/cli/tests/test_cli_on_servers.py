@@ -69,6 +69,16 @@ class Cli(NamedTuple):
             time.sleep(0.2)
         return json.loads(done.stdout)
 
+    def idle(self) -> dict[str, Any]:
+        """What `status` prints of each worker once none has a record to go: the canary publishes some every few
+        seconds.
+        """
+        deadline = time.monotonic() + LINKED_WITHIN
+        while True:
+            groups = json.loads(self("status", "--json").stdout)
+            if not any(one["records_to_go"] for one in groups) or time.monotonic() > deadline:
+                return {one["worker"]: one for one in groups if not one["group"].endswith(".receipts")}
+
     def write(self, name: str, *rows: dict[str, Any] | str) -> str:
         """Writes a file of rows and returns its name."""
         lines = (row if isinstance(row, str) else json.dumps(row, ensure_ascii=False) for row in rows)
@@ -225,8 +235,7 @@ def test_published_entities_can_be_searched_after_wait(running: Cli) -> None:
     check_fused(running, id)
     check_journey(running.found(id), 1)
     check_journey(running.json("where", keyword, "--kind", "keyword"), 3)
-    groups = json.loads(running("status", "--json").stdout)
-    check_status({one["worker"]: one for one in groups if not one["group"].endswith(".receipts")})
+    check_status(running.idle())
 
 
 def check_status(workers: Mapping[str, dict[str, Any]]) -> None:

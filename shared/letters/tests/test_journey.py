@@ -10,6 +10,7 @@ from headrace_letters.journey_decisions import journey
 from headrace_letters.last_receipts import EntityReceipt, LastReceipts
 from headrace_letters.letter import Letter
 from headrace_letters.letter_rows import IndexedLetter
+from headrace_letters.link_requests import LinkRequests
 from headrace_letters.newest_published import NewestPublished, PublishedVersion
 from headrace_letters.store_answers import StoreAnswer
 from headrace_runtime.decoder import Position
@@ -68,6 +69,7 @@ def of(**changed: Any) -> Journey:
         ),
         "conditions": ALL_WELL,
         "links": [linked("link", 2), linked("elasticsearch")],
+        "requests": LinkRequests(0, 0),
     }  # fmt: skip
     return journey("product", "p", STOPS, LINK, Sources(**sources | changed))
 
@@ -171,6 +173,33 @@ def test_links_are_not_settled_before_the_worker_that_they_follow_or_with_an_old
     for title, outcome in (("old", None), ("new " + "x" * 96, "stored")):
         found = of(stored=titled, links=[linked("link", fields={"title": title})], receipts=receipts())
         assert found.passages[-1].outcome == outcome
+
+
+def test_a_stored_link_set_is_that_of_the_version_unless_a_request_of_the_product_is_open() -> None:
+    def link(requests: LinkRequests | None, **changed: Any) -> tuple[Any, str]:
+        late = WorkerCondition(1, True, (), {"relink": 9_000, "embedded": 3})
+        read: dict[str, Any] = {"receipts": receipts(receipt("qdrant", 60)), "requests": requests}
+        found = of(**read | {"conditions": ALL_WELL | {"link": late, "qdrant": late}} | changed)
+        return found.passages[-1].outcome, found.passages[-1].missing
+
+    assert link(LinkRequests(9_000, 0)) == ("stored", "")
+    assert link(LinkRequests(9_000, 2)) == (
+        "stored",
+        "not settled: link has 9,000 unread records, 2 of them of this product",
+    )
+    assert link(LinkRequests(90_000, None)) == (
+        "stored", "not known: link has 90,000 unread records, too many to look for those of this product",
+    )  # fmt: skip
+    assert link(None, requests_problem="the requests of links: no answer within 15 s") == (
+        "stored", "not known: the requests of links: no answer within 15 s",
+    )  # fmt: skip
+    later = published(published_at=PUBLISHED + timedelta(seconds=1))
+    unreported = {"receipts": receipts(), "published": later}
+    assert link(LinkRequests(0, 0), **unreported) == (
+        "stored", "not known: there is no receipt of qdrant, which has lag 3 records",
+    )  # fmt: skip
+    assert link(LinkRequests(0, 0), **unreported, conditions=ALL_WELL) == ("stored", "")
+    assert link(LinkRequests(0, 0), receipts=receipts()) == ("stored", "")
 
 
 def test_what_cannot_be_read_is_missing() -> None:

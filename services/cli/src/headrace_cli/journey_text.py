@@ -68,7 +68,9 @@ def _workers(found: Journey) -> Table:
 def _outcome(one: Passage) -> str:
     if one.outcome is None:
         return "not known" if one.missing.startswith("not known") else "not settled"
-    return "settled" if one.outcome == "stored" else one.outcome
+    if one.outcome == "stored":
+        return "stored" if one.missing else "settled"
+    return one.outcome
 
 
 def _stores(found: Journey) -> Table:

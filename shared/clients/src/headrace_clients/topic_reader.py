@@ -116,6 +116,22 @@ async def open_tail(settings: KafkaSettings, topic: str, records: int) -> AsyncI
         await consumer.stop()
 
 
+@asynccontextmanager
+async def open_rest(settings: KafkaSettings, first: Mapping[TopicPartition, int]) -> AsyncIterator[TopicTail]:
+    """A reader of these partitions from these offsets on, up to their ends now."""
+    consumer = AIOKafkaConsumer(**consumer_options(settings))
+    consumer.assign(list(first))
+    try:
+        await consumer.start()
+        starts: Ends = await consumer.beginning_offsets(list(first))
+        ends: Ends = await consumer.end_offsets(list(first))
+        for partition, begin in first.items():
+            consumer.seek(partition, max(begin, starts[partition]))
+        yield TopicTail(consumer, ends, False)
+    finally:
+        await consumer.stop()
+
+
 async def partitions_of(settings: KafkaSettings, topics: Iterable[str]) -> list[TopicPartition]:
     """Every partition of the topics. Raises UnknownTopic if one of them does not exist."""
     admin = AIOKafkaAdminClient(**client_options(settings))

@@ -8,6 +8,7 @@ from typing import Literal
 from headrace_clients.worker_conditions import WorkerCondition
 from headrace_letters.last_receipts import LastReceipts
 from headrace_letters.letter_rows import IndexedLetter
+from headrace_letters.link_requests import LinkRequests
 from headrace_letters.newest_published import NewestPublished
 from headrace_letters.store_answers import LinkedProducts, StoreAnswer
 from headrace_schemas.fields import Kind
@@ -54,8 +55,8 @@ class InStore:
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What was read for a journey. `letters_problem`, `receipts_problem`, `conditions_problem`: why something is not
-    known. `conditions`: by worker. `links`: of a product; `products`: of a keyword.
+    """What was read for a journey. `letters_problem`, `receipts_problem`, `conditions_problem`, `requests_problem`: why
+    something is not known. `conditions`: by worker. `links`, `requests`: of a product; `products`: of a keyword.
     """
 
     published: NewestPublished
@@ -66,9 +67,11 @@ class Sources:
     conditions: Mapping[str, WorkerCondition] = field(default_factory=dict)
     links: Sequence[StoreAnswer] = ()
     products: Sequence[LinkedProducts] = ()
+    requests: LinkRequests | None = None
     letters_problem: str = ""
     receipts_problem: str = ""
     conditions_problem: str = ""
+    requests_problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)

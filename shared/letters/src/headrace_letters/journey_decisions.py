@@ -105,8 +105,7 @@ class _Way:
         if self.deleted and (own.version is None or own.deleted):
             return Passage(stop.worker, "stored")
         if own.version is not None and not own.deleted and not self.deleted and self._is_of_this_title(own):
-            late = self._lag(stop)
-            return Passage(stop.worker, "stored", own.version, missing=f"not known: {late}" if late else "")
+            return Passage(stop.worker, "stored", own.version, missing=self._why_links_may_change(stop, bool(visible)))
         return Passage(stop.worker, missing=self._why_not_settled(stop, before))
 
     def _is_of_this_title(self, links: StoreAnswer) -> bool:
@@ -114,6 +113,25 @@ class _Way:
         titles = {one.fields.get("title") for one in self.sources.stored if one.version == self.version}
         linked = links.fields.get("title")
         return linked is None or not titles or any(str(title)[:LEAST_TITLE] == linked[:LEAST_TITLE] for title in titles)
+
+    def _why_links_may_change(self, stop: Stop, reported: bool) -> str:
+        """Why the stored link set may not be that of the version; "" if it is. `reported`: whether the worker that link
+        follows has a receipt of the version.
+        """
+        requests, since = self.sources.requests, self.sources.receipts.since
+        if requests is None:
+            return f"not known: {self.sources.requests_problem or 'its requests were not read'}"
+        unread = f"{stop.worker} has {requests.unread:,} unread {'record' if requests.unread == 1 else 'records'}"
+        if requests.of_product is None:
+            return f"not known: {unread}, too many to look for those of this product"
+        if requests.of_product:
+            return f"not settled: {unread}, {requests.of_product:,} of them of this product"
+        follows = next((one for one in self.stops if one.worker == stop.after), None)
+        late = self._lag(follows) if follows and not reported else ""
+        if late and since is not None and self.published_at is not None and self.published_at > since:
+            # It may have been stored by a batch that was not finished: its receipt, which causes a request, comes then.
+            return f"not known: there is no receipt of {stop.after}, which has {late}"
+        return ""
 
     def store(self, answer: StoreAnswer, passages: Sequence[Passage]) -> InStore:
         """What is wrong with one store's answer."""

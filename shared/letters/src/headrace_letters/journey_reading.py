@@ -8,13 +8,15 @@ from typing import TypeVar
 
 from aiokafka.errors import KafkaError
 
+from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_clients.topic_reader import UnknownTopic
 from headrace_clients.worker_conditions import WorkerCondition
 from headrace_letters.index import LetterIndex
 from headrace_letters.installed_stores import InstalledStores
 from headrace_letters.journey import Journey, Sources, Stop
 from headrace_letters.journey_decisions import journey
-from headrace_letters.last_receipts import LastReceipts, last_receipts
+from headrace_letters.last_receipts import CONNECT_SECONDS, LastReceipts, last_receipts
+from headrace_letters.link_requests import link_requests
 from headrace_letters.newest_published import newest_published
 from headrace_letters.selection import Selection
 from headrace_letters.store_answers import ANSWER_SECONDS, entity_in_stores, link_set_in_stores, linked_products
@@ -52,7 +54,7 @@ class EntityReader:
     depth: Depth
 
     async def read(self, kind: Kind, id: str) -> Journey:
-        """The journey of the newest version. Servers are asked all at once."""
+        """The journey of the newest version. Servers are asked all at once, and then for what link has not settled."""
         depth, settings, stores = self.depth, self.settings, self.stores
         far, within = depth.receipts, depth.seconds
         stops, link = await asyncio.to_thread(stops_of, stores, kind)
@@ -71,6 +73,11 @@ class EntityReader:
         if reported is not None and not reported.complete:
             no_receipts = "the receipts could not be read to their end in time"
         found, no_conditions = conditions.result()
+        requests, no_requests = None, ""
+        if links is not None and link is not None:
+            groups = await asyncio.to_thread(groups_of, settings, stores, link.worker)
+            asked = link_requests(settings, groups, LINKS_FOLLOW, id)
+            requests, no_requests = await _or_why(asked, "the requests of links", within + CONNECT_SECONDS)
         sources = Sources(
             published=published.result(),
             stored=stored.result(),
@@ -80,9 +87,11 @@ class EntityReader:
             conditions=found or {},
             links=links.result() if links else (),
             products=products.result() if products else (),
+            requests=requests,
             letters_problem=no_letters,
             receipts_problem=no_receipts,
             conditions_problem=no_conditions,
+            requests_problem=no_requests,
         )
         return journey(kind, id, stops, link, sources)
 
@@ -90,6 +99,12 @@ class EntityReader:
 def letters_of(id: str) -> Selection:
     """The dead letters with this key."""
     return Selection(key=id.encode(errors="surrogatepass"))
+
+
+def groups_of(settings: CommonSettings, stores: InstalledStores, worker: str) -> list[ConsumerGroup]:
+    """The consumer groups of one worker. Imports every installed worker."""
+    groups = installed_groups(settings, lambda one: stores.target(one.name).settings)
+    return [group for group in groups if group.worker == worker]
 
 
 def stops_of(stores: InstalledStores, kind: Kind) -> tuple[list[Stop], Stop | None]:

@@ -44,6 +44,29 @@ class LastReceipts:
     complete: bool
 
 
+class Wanted:
+    """Finds the receipts of one entity. It parses only records that contain the bytes of the id."""
+
+    def __init__(self, kind: Kind, id: str) -> None:
+        self._kind = kind
+        self._id = id
+        self._bytes = to_json(id, inf_nan_mode="strings") if id.isprintable() else b""
+
+    def among(self, value: bytes) -> list[EntityReceipt]:
+        """The receipts of the entity and of its links in a record."""
+        if self._bytes not in value:
+            return []
+        try:
+            receipts = Receipts.model_validate_json(value)
+        except ValidationError:
+            return []
+        return [
+            EntityReceipt(receipts.worker, receipts.applied_at, receipt)
+            for receipt in receipts.receipts
+            if receipt.id == self._id and receipt.kind in (self._kind, "product_links", "relink")
+        ]
+
+
 async def last_receipts(
     settings: CommonSettings,
     kind: Kind,
@@ -63,7 +86,7 @@ async def last_receipts(
 
 
 async def _read(settings: CommonSettings, kind: Kind, id: str, records: int, within: float) -> LastReceipts:
-    wanted = _Wanted(kind, id)
+    wanted = Wanted(kind, id)
     found: list[EntityReceipt] = []
     count, oldest = 0, None
     async with open_tail(settings.kafka, settings.topics.receipts, records) as tail:
@@ -79,25 +102,3 @@ async def _read(settings: CommonSettings, kind: Kind, id: str, records: int, wit
     found.sort(key=lambda reported: reported.applied_at, reverse=True)
     since = None if oldest is None else arrived(oldest).astimezone()
     return LastReceipts(found[:MAX_SHOWN], count, since, complete)
-
-
-class _Wanted:
-    """Finds the receipts of one entity. It parses only records that contain the bytes of the id."""
-
-    def __init__(self, kind: Kind, id: str) -> None:
-        self._kind = kind
-        self._id = id
-        self._bytes = to_json(id, inf_nan_mode="strings") if id.isprintable() else b""
-
-    def among(self, value: bytes) -> list[EntityReceipt]:
-        if self._bytes not in value:
-            return []
-        try:
-            receipts = Receipts.model_validate_json(value)
-        except ValidationError:
-            return []
-        return [
-            EntityReceipt(receipts.worker, receipts.applied_at, receipt)
-            for receipt in receipts.receipts
-            if receipt.id == self._id and receipt.kind in (self._kind, "product_links", "relink")
-        ]
