@@ -138,7 +138,7 @@ def of(found: Settlement, worker: str) -> Counts:
 
 
 def said(found: Settlement, *transactions: OpenTransaction) -> str:
-    report = WaitReport(found, [], transactions, None, "")
+    report = WaitReport(found, [], transactions, None)
     json.dumps(as_object(report))
     return "\n".join([*conclusion(report), *complaints(report, 1.0)])
 
@@ -177,8 +177,8 @@ async def test_every_open_record_is_counted_by_what_became_of_it(workers: Worker
     ]  # fmt: skip
     assert of(found, "embed").dead_letters == 1
     assert (of(found, "qdrant").records, of(found, "qdrant").applied) == (38, 38)
-    assert not WaitReport(found, [], [], None, "").succeeded(allow_dead=False)
-    assert WaitReport(found, [], [], None, "").succeeded(allow_dead=True)
+    assert not WaitReport(found, [], [], None).succeeded(allow_dead=False)
+    assert WaitReport(found, [], [], None).succeeded(allow_dead=True)
     assert "elasticsearch: 35 dead letters of" in said(found)
 
     # These dead letters are not of the next records.

@@ -60,9 +60,7 @@ class Cli(NamedTuple):
         return json.loads(done.stdout)
 
     def found(self, id: str) -> Any:
-        """What `where` prints once nothing is missing. It does not know whether the links of a product without new
-        texts are computed while `link` has records to read, and the canary publishes some every few seconds.
-        """
+        """What `where` prints once nothing is missing."""
         deadline = time.monotonic() + LINKED_WITHIN
         while (done := self("where", id, "--json")).returncode != 0:
             assert time.monotonic() < deadline, (done.stdout, done.stderr)
@@ -366,6 +364,17 @@ async def test_wait_says_which_records_became_dead_letters_and_how_many_wait(run
     assert "elasticsearch: 3 dead letters of" in done.stderr
     assert found["dead_letters"]["waiting"] >= 6
     assert found["dead_letters"]["unread"] == 0
+
+
+def test_wait_names_a_store_that_does_not_answer_although_every_record_is_settled(running: Cli) -> None:
+    closed = {"HEADRACE_QDRANT__URL": "http://127.0.0.1:1", "HEADRACE_POSTGRES__DSN": "postgresql://u:p@127.0.0.1:1/d"}
+    done = running._replace(environment=running.environment | closed)("wait", "--json")
+    found = json.loads(done.stdout)
+    assert (done.returncode, found["done"], found["succeeded"]) == (1, True, False)
+    assert set(found["stores"]) == {"link", "pgvector", "qdrant"}
+    assert "the store of qdrant does not answer, so what a search in it finds is not known: qdrant: " in done.stderr
+    assert "the store of pgvector does not answer, so what a search in it finds is not known: postgres: " in done.stderr
+    assert found["dead_letters"]["waiting"] is None
 
 
 def test_wait_and_status_name_what_is_down_held_or_not_running(make: Make) -> None:

@@ -1,7 +1,7 @@
 """What `headrace wait` prints about a settlement: a table and sentences for people, an object for programs."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,20 +22,20 @@ NUMBERS = ("records", "applied", "superseded", "conflict", "dead", "ignored", "n
 
 @dataclass(frozen=True, slots=True)
 class WaitReport:
-    """Everything that `headrace wait` has found. `letters`: None if Kafka does not answer. `unrefreshed`: why searches
-    may not show everything yet, or "".
+    """Everything that `headrace wait` has found. `letters`: None if Kafka does not answer. `stores`: why the store of a
+    worker does not answer.
     """
 
     settlement: Settlement
     states: Sequence[WorkerState]
     transactions: Sequence[OpenTransaction]
     letters: WaitingLetters | None
-    unrefreshed: str
+    stores: Mapping[str, str] = field(default_factory=dict)
 
     def succeeded(self, allow_dead: bool) -> bool:
-        """Whether every record is settled, and none is a dead letter unless that is allowed."""
+        """Whether every record is settled, none is a dead letter unless that is allowed, and every store answers."""
         found = self.settlement
-        settled = found.in_time and found.complete and not found.unanswered and not self.unrefreshed
+        settled = found.in_time and found.complete and not found.unanswered and not self.stores
         return settled and (allow_dead or not found.dead)
 
 
@@ -85,9 +85,8 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
     for missing in found.missing:
         yield f"{missing.worker} has {missing.records:,} records of {missing.topic} to go"
     late = {missing.worker for missing in found.missing}
-    for state in report.states:
-        if state.worker in late or state.problems:
-            yield state.line
+    of_states = (one.line for one in report.states if one.worker in late or one.problems or not one.copies)
+    yield from dict.fromkeys(of_states)
     if found.unfollowed and not found.in_time:
         yield f"not followed, because the workers that write there are not finished: {', '.join(found.unfollowed)}"
     for one in report.transactions:
@@ -96,8 +95,8 @@ def complaints(report: WaitReport, timeout: float) -> Iterator[str]:
     yield from _outcome_complaints(found)
     if not found.complete:
         yield "the receipts could not be read to their end: Kafka does not answer"
-    if report.unrefreshed:
-        yield f"searches may not show everything yet: {report.unrefreshed}"
+    for worker, problem in report.stores.items():
+        yield f"the store of {worker} does not answer, so what a search in it finds is not known: {problem}"
     if not found.in_time:
         yield f"after {timeout:g} s: check that these workers run, with `headrace work`, and remove what holds them"
 
@@ -134,7 +133,8 @@ def as_object(report: WaitReport) -> dict[str, Any]:
         "states": [asdict(state) for state in report.states],
         "open_transactions": [asdict(one) for one in report.transactions],
         "dead_letters": None if letters is None else asdict(letters),
-        "unrefreshed": report.unrefreshed or None,
+        "stores": dict(report.stores),
+        "unrefreshed": "; ".join(report.stores.values()) or None,
     }
 
 

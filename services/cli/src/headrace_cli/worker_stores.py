@@ -3,14 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, get_args
 
 from headrace_cli.errors import WRONG_CALL, CommandError
+from headrace_schemas.fields import Kind
 from headrace_worker.opened_stores import opened, workers
 from headrace_worker.served_model import OtherModel
 from headrace_worker.settings import CommonSettings
-from headrace_worker.store import LinkStore, ServesModel, Store, Tables
+from headrace_worker.stage import Unavailable
+from headrace_worker.store import LinkStore, Observable, ServesModel, Store, Tables
 from headrace_worker.worker import Worker, load_worker
+
+NO_ID = "headrace wait"
+"""Reading it shows whether a store answers. It may exist."""
 
 
 def installed_worker(name: str) -> Worker:
@@ -85,10 +90,32 @@ async def serve_model() -> dict[str, list[str]]:
         return {name: await store.serve() for name, store in stores.items() if isinstance(store, ServesModel)}
 
 
-async def refresh_stores() -> None:
-    """Makes every acknowledged write visible to every search. Raises Unavailable."""
-    async with _each_opened() as stores:
-        await asyncio.gather(*(store.refresh() for store in stores.values()))
+async def store_problems(within: float) -> dict[str, str]:
+    """Makes every acknowledged write visible to every search, and reads from every store: why a store does not answer,
+    by worker. A store has `within` seconds.
+    """
+    async with open_stores() as stores, open_link_stores() as links:
+        names = sorted(stores.keys() | links.keys())
+        found = await asyncio.gather(*(_problem(stores.get(name), links.get(name), within) for name in names))
+        return {name: problem for name, problem in zip(names, found, strict=True) if problem}
+
+
+async def _problem(entities: Store | None, links: LinkStore | None, within: float) -> str:
+    try:
+        async with asyncio.timeout(within):
+            for store in (entities, links):
+                if store is not None:
+                    await store.refresh()
+            if entities is not None:
+                read = entities.searchable if isinstance(entities, Observable) else entities.get
+                await asyncio.gather(*(read(kind, [NO_ID]) for kind in get_args(Kind)))
+            if links is not None:
+                await links.links_of([NO_ID])
+    except Unavailable as error:
+        return str(error).partition("\n")[0]
+    except TimeoutError:
+        return f"no answer within {within:.0f} s"
+    return ""
 
 
 @asynccontextmanager

@@ -18,14 +18,13 @@ from headrace_cli.settlement import Settlement, settle
 from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion, outcome_table, transaction_line
 from headrace_cli.waiting_letters import WaitingLetters, waiting_letters
 from headrace_cli.worker_states import WorkerState, worker_states
-from headrace_cli.worker_stores import refresh_stores
+from headrace_cli.worker_stores import store_problems
 from headrace_clients.completion import Missing
 from headrace_clients.consumer_groups import OpenTransaction, open_transactions
 from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_clients.kafka_offsets import NO_ANSWER, KafkaSilent, open_offsets
 from headrace_clients.topic_graph import levels
 from headrace_letters.index_settings import IndexSettings
-from headrace_worker.stage import Unavailable
 
 app = typer.Typer(rich_markup_mode="markdown", add_completion=False)
 ASK_SECONDS = 3.0
@@ -48,7 +47,8 @@ def wait(
 
     Open records are those that a worker has not committed, those of a transaction that its producer has not ended, and
     those that workers derive from them. At the end they can be searched. Exit status 1 if the time is up first, if a
-    record became a dead letter, or if an outcome is not known. The workers must run: `headrace work`.
+    record became a dead letter, if an outcome is not known, or if a store does not answer. The workers must run:
+    `headrace work`.
     """
     begin = moment("since", since, datetime.now(UTC))
     report = asyncio.run(_wait(timeout, begin))
@@ -77,13 +77,13 @@ async def _wait(timeout: float, since: datetime | None) -> WaitReport:
             found = await settle(settings, stages, listeners, timeout, since=since, on_progress=watch.progress)
         finally:
             asking.cancel()
-        status.update("reading the state of workers and dead letters")
+        status.update("reading the state of workers, stores and dead letters")
         return WaitReport(
             found,
-            await _states(settings, stages, listeners, found),
+            await _states(settings, stages, listeners),
             await _transactions(settings),
             await _letters(settings, stages, found),
-            await _refreshed(found),
+            await store_problems(REPORT_WITHIN),
         )
 
 
@@ -122,11 +122,8 @@ class _Watch:
 
 
 async def _states(
-    settings: IndexSettings, stages: Sequence[ConsumerGroup], listeners: Sequence[ConsumerGroup], found: Settlement
+    settings: IndexSettings, stages: Sequence[ConsumerGroup], listeners: Sequence[ConsumerGroup]
 ) -> list[WorkerState]:
-    """Of every worker if records are missing; nothing if all went well."""
-    if found.in_time:
-        return []
     with suppress(*NO_ANSWER):
         async with asyncio.timeout(REPORT_WITHIN):
             return await worker_states(settings.kafka, [*stages, *listeners])
@@ -151,14 +148,3 @@ async def _letters(
         async with open_offsets(settings.kafka, time.monotonic() + REPORT_WITHIN) as offsets:
             return await waiting_letters(settings, offsets, [reader.worker for reader in stages])
     return None
-
-
-async def _refreshed(found: Settlement) -> str:
-    """Makes what was applied visible to searches; if that fails, why."""
-    if not found.in_time:
-        return ""
-    try:
-        await refresh_stores()
-    except Unavailable as error:
-        return str(error).partition("\n")[0]
-    return ""
