@@ -1,13 +1,15 @@
 """The sentences of `headrace wait` claim what is known."""
 
+import json
 from datetime import UTC, datetime
 
 import pytest
 
 from headrace_cli.record_outcomes import Counts
 from headrace_cli.settlement import Settlement
-from headrace_cli.settlement_text import WaitReport, complaints, conclusion
+from headrace_cli.settlement_text import WaitReport, as_object, complaints, conclusion
 from headrace_cli.worker_states import WorkerState
+from headrace_clients.worker_metrics import WorkerMetrics
 
 
 def sentences(unanswered: int, complete: bool = True) -> str:
@@ -31,7 +33,9 @@ def test_a_record_whose_receipt_is_not_known_is_not_called_settled(unanswered: i
 
 def test_what_is_down_is_named_once_also_if_nothing_was_open() -> None:
     down = WorkerState("link", "link", 0, 0, (), (), 0)
-    away = WorkerState("qdrant", "qdrant", 1, 1, ("qdrant does not answer since 12:03:04 UTC",), (), 0)
+    metrics = WorkerMetrics(gauges={("headrace_lag_seconds", frozenset({("topic", "products")})): 1.5})
+    waits = ("qdrant does not answer since 12:03:04 UTC",)
+    away = WorkerState("qdrant", "qdrant", 1, 1, waits, (), 0, ("host",), (metrics,))
     well = WorkerState("embed", "embed", 1, 1, (), (), 0)
     report = WaitReport(
         Settlement(datetime.now(UTC), None), [down, down, away, well], [], None, {"qdrant": "qdrant: cannot be reached"}
@@ -42,4 +46,5 @@ def test_what_is_down_is_named_once_also_if_nothing_was_open() -> None:
         "the store of qdrant does not answer, so what a search in it finds is not known: qdrant: cannot be reached",
     ]
     assert not report.succeeded(allow_dead=True)
+    assert json.loads(json.dumps(as_object(report)))["states"][2]["problems"] == list(waits)
     assert WaitReport(Settlement(datetime.now(UTC), None), [down], [], None).succeeded(allow_dead=False)

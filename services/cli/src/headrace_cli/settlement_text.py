@@ -130,7 +130,7 @@ def as_object(report: WaitReport) -> dict[str, Any]:
         "not_followed": list(found.unfollowed),
         "kafka_silent_since": found.silent_since.isoformat() if found.silent_since else None,
         "receipts_complete": found.complete,
-        "states": [asdict(state) for state in report.states],
+        "states": [_state_object(state) for state in report.states],
         "open_transactions": [asdict(one) for one in report.transactions],
         "dead_letters": None if letters is None else asdict(letters),
         "stores": dict(report.stores),
@@ -168,6 +168,11 @@ def _open_records(found: Settlement) -> str:
 
 def _from(since: datetime | None) -> str:
     return f", or published since {_time(since)}" if since else ""
+
+
+def _state_object(state: WorkerState) -> dict[str, Any]:
+    """Without the metrics, which are for tables and are no JSON."""
+    return {name: value for name, value in asdict(state).items() if name != "metrics"}
 
 
 def _counts_object(counts: Counts) -> dict[str, Any]:
