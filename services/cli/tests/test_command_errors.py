@@ -191,4 +191,4 @@ def test_generated_files_can_be_published_as_they_are(tmp_path: Path) -> None:
     assert done.returncode == 0
     files = json.loads(done.stdout)["files"]
     lines = {name: len((tmp_path / path).read_text().splitlines()) for name, path in files.items()}
-    assert lines == {"products": 3, "keywords": 2, "changes": 4, "labels": 3}
+    assert lines == {"products": 3, "keywords": 2, "changes": 4, "labels": 3, "queries": 0}
