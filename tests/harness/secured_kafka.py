@@ -27,6 +27,7 @@ MODULES = {
 
 ALLOWED = "-Dorg.apache.kafka.sasl.oauthbearer.allowed"
 """Kafka reads keys from no other place than those that the start of its process allows (KIP-1139)."""
+VALIDATOR = "org.apache.kafka.common.security.oauthbearer.BrokerJwtValidator"
 HANDLER = "org.apache.kafka.common.security.oauthbearer.OAuthBearerValidatorCallbackHandler"
 
 
@@ -112,6 +113,8 @@ def _verifying(keys: Path) -> dict[str, object]:
         f"{own}oauthbearer.sasl.jaas.config": "org.apache.kafka.common.security.oauthbearer.OAuthBearerLoginModule "
         "required;",
         f"{own}oauthbearer.sasl.server.callback.handler.class": HANDLER,
+        # Without the class a broker takes the validator of clients, which compares no signature.
+        f"{own}sasl.oauthbearer.jwt.validator.class": VALIDATOR,
         f"{own}oauthbearer.sasl.oauthbearer.jwks.endpoint.url": keys.as_uri(),
         f"{own}oauthbearer.sasl.oauthbearer.expected.audience": AUDIENCE,
         f"{own}oauthbearer.sasl.oauthbearer.expected.issuer": ISSUER,

@@ -197,6 +197,26 @@ async def test_every_kind_of_client_signs_in_with_the_tokens_of_an_oauth_server(
     assert kafka.issuer.asked == asked + 1
 
 
+async def test_a_token_that_the_broker_refuses_is_a_wrong_account(kafka: SecuredKafka, tmp_path: Path) -> None:
+    """The broker compares the signature, the time, the audience and the issuer of each token."""
+    tokens = {
+        "another key": TokenIssuer().token(),
+        "expired": kafka.issuer.token(-30),
+        "another audience": kafka.issuer.token(aud="another"),
+        "another issuer": kafka.issuer.token(iss="https://another.example"),
+        "right": kafka.issuer.token(),
+    }
+    found: dict[str, str | None] = {}
+    for name, content in tokens.items():
+        file = tmp_path / name
+        file.write_text(content)
+        by_file = {"sasl_mechanism": "OAUTHBEARER", "sasl_token_file": str(file)}
+        problem = await obstacle(settings(kafka, bootstrap_servers=kafka.oauth, **by_file).kafka)
+        found[name] = problem.kind if problem else None
+        assert problem is None or "HEADRACE_KAFKA__SASL_TOKEN_FILE" in problem.detail
+    assert found == dict.fromkeys(tokens, "credentials") | {"right": None}
+
+
 async def test_a_worker_waits_for_an_oauth_server_that_refuses_it_and_loses_nothing(
     kafka: SecuredKafka, monkeypatch: pytest.MonkeyPatch
 ) -> None:
