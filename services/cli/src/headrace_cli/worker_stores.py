@@ -1,7 +1,7 @@
 """The stores that the installed workers write to."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, get_args
 
@@ -94,23 +94,21 @@ async def store_problems(within: float) -> dict[str, str]:
     """Makes every acknowledged write visible to every search, and reads from every store: why a store does not answer,
     by worker. A store has `within` seconds.
     """
-    async with open_stores() as stores, open_link_stores() as links:
-        names = sorted(stores.keys() | links.keys())
-        found = await asyncio.gather(*(_problem(stores.get(name), links.get(name), within) for name in names))
-        return {name: problem for name, problem in zip(names, found, strict=True) if problem}
+    readable = [worker for worker in workers() if worker.store or worker.links]
+    async with _each_opened(readable) as stores:
+        found = await asyncio.gather(*(_problem(worker, stores[worker.name], within) for worker in readable))
+        return {worker.name: problem for worker, problem in zip(readable, found, strict=True) if problem}
 
 
-async def _problem(entities: Store | None, links: LinkStore | None, within: float) -> str:
+async def _problem(worker: Worker, store: Any, within: float) -> str:
     try:
         async with asyncio.timeout(within):
-            for store in (entities, links):
-                if store is not None:
-                    await store.refresh()
-            if entities is not None:
-                read = entities.searchable if isinstance(entities, Observable) else entities.get
+            await store.refresh()
+            if worker.store:
+                read = store.searchable if isinstance(store, Observable) else store.get
                 await asyncio.gather(*(read(kind, [NO_ID]) for kind in get_args(Kind)))
-            if links is not None:
-                await links.links_of([NO_ID])
+            if worker.links:
+                await store.links_of([NO_ID])
     except Unavailable as error:
         return str(error).partition("\n")[0]
     except TimeoutError:
@@ -119,10 +117,12 @@ async def _problem(entities: Store | None, links: LinkStore | None, within: floa
 
 
 @asynccontextmanager
-async def _each_opened() -> AsyncIterator[dict[str, Tables]]:
-    """Worker name to its store. A worker with entities and links has one store for both, which is opened once."""
+async def _each_opened(chosen: Sequence[Worker] | None = None) -> AsyncIterator[dict[str, Tables]]:
+    """Worker name to its store. A worker with entities and links has one store for both, which is opened once.
+    `chosen`: default every installed worker.
+    """
     openers: dict[Worker, Callable[[Any], Tables]] = {}
-    for worker in workers():
+    for worker in workers() if chosen is None else chosen:
         if opener := worker.store or worker.links or worker.tables:
             openers[worker] = opener
     async with opened(openers) as stores:
