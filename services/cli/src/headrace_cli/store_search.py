@@ -51,15 +51,21 @@ async def search(store: Store, query: Query) -> list[Hit]:
 async def search_text(name: str, query: Query) -> list[Hit]:
     """The answer of one worker's store; the query comes without its vector. Raises as `search` and `query_vectors`."""
     async with open_store(name) as store:
-        if stores_vectors(installed_worker(name)):
-            query = replace(query, vector=(await query_vectors([query.text]))[0].tolist())
-        return await search(store, query)
+        return await search(store, await _with_vector(query, [name]))
 
 
 async def search_both(names: tuple[str, str], query: Query, fusion: Fusion, weight: float) -> list[Hit]:
     """One ranking of two stores, which are asked at the same time. `weight`: of the first, 0 to 1. Raises the same."""
     first, second = names
-    wide = replace(query, limit=max(query.limit, CANDIDATES))
-    of_first, of_second = await asyncio.gather(search_text(first, wide), search_text(second, wide))
+    async with open_store(first) as one, open_store(second) as other:
+        wide = await _with_vector(replace(query, limit=max(query.limit, CANDIDATES)), names)
+        of_first, of_second = await asyncio.gather(search(one, wide), search(other, wide))
     weights = {first: weight, second: 1 - weight}
     return fused({first: of_first, second: of_second}, fusion, weights)[: query.limit]
+
+
+async def _with_vector(query: Query, names: Sequence[str]) -> Query:
+    """The query for the stores of these workers: with its vector if one of them compares vectors."""
+    if not any(stores_vectors(installed_worker(name)) for name in names):
+        return query
+    return replace(query, vector=(await query_vectors([query.text]))[0].tolist())
