@@ -1,10 +1,9 @@
 """Every record counts once, also if it is delivered twice."""
 
-import math
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from headrace_demo.receipt_totals import ReceiptTotals, percentiles
+from headrace_demo.receipt_totals import ReceiptTotals
 from headrace_schemas.receipts import Receipt, Receipts
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -53,10 +52,3 @@ def test_only_applied_records_have_a_delay() -> None:
     totals = ReceiptTotals()
     totals.add(receipts("qdrant", (0, "superseded"), (1, "dead"), (2, "ignored"), (3, "applied"), seconds=2))
     assert list(totals.of("qdrant").delays) == [2.0]
-
-
-def test_percentiles_are_values_that_occurred() -> None:
-    values = [float(number) for number in range(100, 0, -1)]
-    assert percentiles(values, (0.5, 0.95, 0.99, 1.0)) == [50.0, 95.0, 99.0, 100.0]
-    assert percentiles([7.0], (0.5, 0.99)) == [7.0, 7.0]
-    assert all(math.isnan(value) for value in percentiles([], (0.5, 0.99)))

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import product
-from statistics import fmean, quantiles
+from statistics import fmean
 
+from headrace_cli.percentiles import percentiles
 from headrace_cli.search_quality import LabelledQuery, ndcg, recall
 from headrace_cli.store_search import query_vectors, search, stores_vectors
 from headrace_cli.worker_stores import installed_worker, open_store
@@ -96,12 +97,5 @@ def _by_language(searched: str, queries: Sequence[LabelledQuery], answers: Answe
         def mean(measured: Callable[[Sequence[str], Sequence[str], int], float], chosen: list[int] = chosen) -> float:
             return fmean(measured([hit.id for hit in answers.hits[at]], queries[at].relevant, limit) for at in chosen)
 
-        p50, p99 = _percentiles([answers.took[at] for at in chosen]) if answers.took else (None, None)
+        p50, p99 = percentiles([answers.took[at] for at in chosen], (0.5, 0.99)) if answers.took else (None, None)
         yield Measured(searched, language, len(chosen), mean(ndcg), mean(recall), p50, p99)
-
-
-def _percentiles(took: Sequence[float]) -> tuple[float, float]:
-    if len(took) == 1:
-        return took[0], took[0]
-    cuts = quantiles(took, n=100, method="inclusive")
-    return cuts[49], cuts[98]

@@ -4,12 +4,13 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
+from headrace_cli.percentiles import percentiles
 from headrace_demo.entity_comparison import EntityComparison
 from headrace_demo.keyword_change import KeywordChange
 from headrace_demo.label_recall import LabelRecall
 from headrace_demo.link_comparison import LinkComparison
 from headrace_demo.progress import WorkerProgress
-from headrace_demo.receipt_totals import WorkerTotals, percentiles
+from headrace_demo.receipt_totals import WorkerTotals
 from headrace_schemas.fields import Kind
 
 DELAYS = (0.5, 0.95, 0.99)

@@ -4,10 +4,8 @@ A receipt names its record by topic, partition and offset. Each record counts on
 redelivery after a crash changes nothing.
 """
 
-import math
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from headrace_clients.topic_reader import open_topics
@@ -71,14 +69,3 @@ async def read_totals(settings: CommonSettings) -> ReceiptTotals:
         async for record in reader.until_now():
             totals.add(Receipts.model_validate_json(record.value))
     return totals
-
-
-def percentiles(values: Iterable[float], shares: Sequence[float]) -> list[float]:
-    """For each share (0 to 1) the smallest value that at least that share of the values does not exceed; nearest rank.
-
-    NaN where there are no values.
-    """
-    ordered = sorted(values)
-    if not ordered:
-        return [math.nan] * len(shares)
-    return [ordered[max(math.ceil(share * len(ordered)), 1) - 1] for share in shares]

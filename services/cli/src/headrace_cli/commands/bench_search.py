@@ -1,7 +1,6 @@
 """Measures how good the searches of each store are."""
 
 import asyncio
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,8 @@ import typer
 from pydantic import ValidationError
 
 from headrace_cli.errors import CommandError
+from headrace_cli.files.json_lines import JsonLinesFile
+from headrace_cli.files.rows import BadRow
 from headrace_cli.options import AsJson, OfKind
 from headrace_cli.output import inert, print_json, screen, table
 from headrace_cli.search_bench import Measured, measure
@@ -44,22 +45,19 @@ def bench_search(
 
 
 def _read(file: Path) -> list[LabelledQuery]:
-    """Raises CommandError for a file that cannot be read or has a wrong line."""
-    try:
-        lines = file.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"{file}: {error}") from None
+    """Raises CommandError for a file that does not exist, has a wrong line or no queries, and UnreadableFile."""
+    if not file.exists():
+        raise CommandError(f"{file}: no such file")
     queries = []
-    for number, line in enumerate(lines, 1):
-        if line.strip():
-            try:
-                queries.append(LabelledQuery.model_validate(json.loads(line)))
-            except ValidationError as error:
-                first = error.errors(include_url=False)[0]
-                where = ".".join(map(str, first["loc"]))
-                raise CommandError(f"{file}, line {number}: {where}: {first['msg']}") from None
-            except ValueError as error:
-                raise CommandError(f"{file}, line {number}: {error}") from None
+    for row in JsonLinesFile(file):
+        if isinstance(row, BadRow):
+            raise CommandError(f"{file}, line {row.line}: {row.why}")
+        try:
+            queries.append(LabelledQuery.model_validate(row.fields))
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            where = ".".join(map(str, first["loc"]))
+            raise CommandError(f"{file}, line {row.line}: {where}: {first['msg']}") from None
     if not queries:
         raise CommandError(f"{file} has no queries")
     return queries
