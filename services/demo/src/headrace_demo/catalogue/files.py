@@ -24,17 +24,17 @@ from headrace_demo.catalogue.products import products
 def write_catalogue(
     directory: Path, seed: int, *, product_count: int, keyword_count: int, change_count: int, malformed: int = 0
 ) -> None:
-    """Writes the five files into `directory`, which it creates if missing, in constant memory.
+    """Writes the five files into `directory`, which it creates if missing. Its memory grows with the labels alone.
 
     The same arguments give the same bytes. Raises ValueError as `changes` and `keywords` do.
     """
     directory.mkdir(parents=True, exist_ok=True)
     stream = changes(seed, products=product_count, keywords=keyword_count, count=change_count, malformed=malformed)
-    pairs = labels(seed, product_count, keyword_count)
+    answers: dict[str, list[str]] = {}
     _write(directory / "products.jsonl", products(seed, product_count))
     _write(directory / "keywords.jsonl", keywords(seed, keyword_count))
-    _write(directory / "labels.jsonl", ({"product_id": id, "keyword_ids": sorted(found)} for id, found in pairs))
-    _write(directory / "queries.jsonl", queries(seed, product_count, keyword_count))
+    _write(directory / "labels.jsonl", _labels(seed, product_count, keyword_count, answers))
+    _write(directory / "queries.jsonl", queries(seed, keyword_count, answers))
     _write(directory / "changes.jsonl", map(_line, stream))
 
 
@@ -53,6 +53,14 @@ def read_events(path: Path) -> Iterator[Event]:
                 )
             else:
                 yield Change(line["kind"], line["cause"], line["record"])
+
+
+def _labels(seed: int, products: int, keywords: int, answers: dict[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """A row for each product. `answers` gets the products of each keyword."""
+    for id, found in labels(seed, products, keywords):
+        for keyword in found:
+            answers.setdefault(keyword, []).append(id)
+        yield {"product_id": id, "keyword_ids": sorted(found)}
 
 
 def _line(event: Event) -> dict[str, Any]:

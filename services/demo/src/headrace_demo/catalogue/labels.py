@@ -1,6 +1,6 @@
 """Labels: the keywords that belong to a product. They have its language, and all their words describe it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import combinations
 from typing import Any
 
@@ -19,12 +19,11 @@ def labels(seed: int, products: int, keywords: int) -> Iterator[tuple[str, set[s
         yield product_id(number), {keyword_id(found) for found in numbers if found < keywords}
 
 
-def queries(seed: int, products: int, keywords: int) -> Iterator[dict[str, Any]]:
-    """The text of each of the first `keywords` keywords that has products, with their ids as the right answers."""
-    answers: dict[str, list[str]] = {}
-    for id, found in labels(seed, products, keywords):
-        for one in found:
-            answers.setdefault(one, []).append(id)
+def queries(seed: int, keywords: int, answers: Mapping[str, list[str]]) -> Iterator[dict[str, Any]]:
+    """The text of each of the first `keywords` keywords that has products, with their ids as the right answers.
+
+    `answers`: the ids of the products of each keyword, by its id.
+    """
     for number in range(keywords):
         if relevant := answers.get(keyword_id(number)):
             made = keyword(seed, number)
