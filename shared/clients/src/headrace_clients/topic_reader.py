@@ -1,6 +1,6 @@
 """Reads topics, or their ends, without a consumer group, for commands that change nothing."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -102,32 +102,32 @@ class TopicTail:
 async def open_tail(settings: KafkaSettings, topic: str, records: int) -> AsyncIterator[TopicTail]:
     """A reader of the last `records` of each partition. Raises UnknownTopic if there is no such topic."""
     partitions = await partitions_of(settings, [topic])
+    async with _open_up_to_now(settings, partitions, lambda one, end: end - records) as tail:
+        yield tail
+
+
+@asynccontextmanager
+async def open_rest(settings: KafkaSettings, first: Mapping[TopicPartition, int]) -> AsyncIterator[TopicTail]:
+    """A reader of these partitions from these offsets on, up to their ends now."""
+    async with _open_up_to_now(settings, list(first), lambda one, end: first[one]) as rest:
+        yield rest
+
+
+@asynccontextmanager
+async def _open_up_to_now(
+    settings: KafkaSettings, partitions: list[TopicPartition], begin_of: Callable[[TopicPartition, int], int]
+) -> AsyncIterator[TopicTail]:
+    """`begin_of`: the offset to read a partition from, by its end; at the earliest its start."""
     consumer = AIOKafkaConsumer(**consumer_options(settings))
     consumer.assign(partitions)
     try:
         await consumer.start()
         starts: Ends = await consumer.beginning_offsets(partitions)
         ends: Ends = await consumer.end_offsets(partitions)
-        begins = {one: max(starts[one], ends[one] - records) for one in partitions}
+        begins = {one: max(starts[one], begin_of(one, ends[one])) for one in partitions}
         for partition, begin in begins.items():
             consumer.seek(partition, begin)
         yield TopicTail(consumer, ends, begins == starts)
-    finally:
-        await consumer.stop()
-
-
-@asynccontextmanager
-async def open_rest(settings: KafkaSettings, first: Mapping[TopicPartition, int]) -> AsyncIterator[TopicTail]:
-    """A reader of these partitions from these offsets on, up to their ends now."""
-    consumer = AIOKafkaConsumer(**consumer_options(settings))
-    consumer.assign(list(first))
-    try:
-        await consumer.start()
-        starts: Ends = await consumer.beginning_offsets(list(first))
-        ends: Ends = await consumer.end_offsets(list(first))
-        for partition, begin in first.items():
-            consumer.seek(partition, max(begin, starts[partition]))
-        yield TopicTail(consumer, ends, False)
     finally:
         await consumer.stop()
 
