@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from headrace_rebuild.rebuild import Rebuild, Report
+from headrace_rebuild.steps import say
 from headrace_worker.beside import State
 from headrace_worker.worker import Worker, load_worker, worker_names
 
@@ -76,15 +77,15 @@ async def _run(worker: Worker, switch_anyway: bool) -> Report:
         def show(read: int, end: int) -> None:
             progress.update(task, completed=read, total=end)
 
-        def say(step: str) -> None:
-            console.print(f"step: {step}")  # above the progress bar
+        def above_the_bar(step: str) -> None:
+            console.print(f"step: {step}")
 
-        async with _opened(worker, say, show) as (rebuild, _):
+        async with _opened(worker, above_the_bar, show) as (rebuild, _):
             return await rebuild.run(switch_anyway=switch_anyway)
 
 
 async def _remove(worker: Worker, *, abort: bool) -> list[str]:
-    async with _opened(worker, _say, lambda read, end: None) as (rebuild, state):
+    async with _opened(worker, say, lambda read, end: None) as (rebuild, state):
         if abort:
             if state == "switched":
                 _refuse("it is switched already: remove the former objects with --drop-old", NOT_DONE)
@@ -140,10 +141,6 @@ def _object(report: Report) -> dict[str, Any]:
             for one in report.wrong
         ],
     }
-
-
-def _say(step: str) -> None:
-    typer.echo(f"step: {step}", err=True)
 
 
 def _print(value: dict[str, Any], as_json: bool, lines: list[str]) -> None:

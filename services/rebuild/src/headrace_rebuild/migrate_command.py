@@ -8,6 +8,7 @@ import typer
 from aiokafka.errors import CommitFailedError
 
 from headrace_rebuild import migration
+from headrace_rebuild.steps import say
 from headrace_worker.model_catalogue import UnknownModel, catalogue_model
 from headrace_worker.settings import CommonSettings
 from headrace_worker.store import InUse
@@ -45,11 +46,11 @@ def migrate(
     settings = migration.choose(model)
     try:
         if abort:
-            lines = asyncio.run(migration.abort(settings, _say))
+            lines = asyncio.run(migration.abort(settings, say))
         elif switch:
             lines = asyncio.run(_switch(settings, timeout))
         else:
-            lines = asyncio.run(migration.prepare(_say))
+            lines = asyncio.run(migration.prepare(say))
     except CommitFailedError:
         _refuse(f"the worker embed of {model} runs: stop the workers of {model} first", 1)
     except InUse as error:
@@ -67,18 +68,14 @@ def migrate(
 
 
 async def _switch(settings: CommonSettings, timeout: float) -> list[str]:
-    compared = await migration.compare(settings, timeout, _say)
+    compared = await migration.compare(settings, timeout, say)
     for note in compared.notes:
         typer.echo(f"note: {note}", err=True)
     if compared.wrong:
         for line in [*compared.wrong[:WRONG_SHOWN], f"{len(compared.wrong):,} differences: nothing is switched"]:
             typer.echo(line, err=True)
         raise typer.Exit(1)
-    return await migration.serve(_say)
-
-
-def _say(step: str) -> None:
-    typer.echo(f"step: {step}", err=True)
+    return await migration.serve(say)
 
 
 def _refuse(line: str, status: int) -> NoReturn:

@@ -19,6 +19,7 @@ from headrace_clients.group_lag import ConsumerGroup, installed_groups
 from headrace_clients.topic_reader import partitions_of
 from headrace_letters.visible_text import visible
 from headrace_rebuild.feed import begin_anew
+from headrace_rebuild.steps import Say
 from headrace_rebuild.target_stage import EMBED
 from headrace_schemas.topics import SOURCE_NAMES
 from headrace_worker.opened_stores import opened, workers
@@ -29,7 +30,6 @@ from headrace_worker.worker import Worker, group_of_model
 LOOK_SECONDS = 0.5
 ALSO_IN_THE_SERVED = {"conflict", "ahead"}
 """Differences that the topics leave in the stores of every model."""
-Say = Callable[[str], None]
 
 
 class NotReady(Exception):

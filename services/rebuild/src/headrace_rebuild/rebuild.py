@@ -11,7 +11,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -21,6 +21,7 @@ from headrace_clients.pauses import current_pause, publish_pause
 from headrace_expected.differences import Finding
 from headrace_rebuild.comparison import differences, letters_of, with_own
 from headrace_rebuild.feed import Feed, OnProgress, begin_anew, open_feed
+from headrace_rebuild.steps import Say
 from headrace_rebuild.taking_over import TakenOver, copy_links, newer_in_use, take_over
 from headrace_rebuild.target_stage import EMBED, open_target, takes_links, takes_vectors
 from headrace_schemas.changes import CHANGES
@@ -33,7 +34,6 @@ from headrace_worker.worker import Worker, load_worker
 ACTOR = "headrace rebuild"
 PAUSE_SECONDS = 2.0
 """In which every copy of the worker hears of the pause. Nothing is lost if one does not: see step 7."""
-Say = Callable[[str], None]
 
 
 @dataclass(slots=True)
