@@ -4,14 +4,15 @@ import asyncio
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 from harness.account import read_vectors
 from harness.processes import WorkerProcess
 from harness.servers import settings_in
+from harness.store_parts import open_part
 
 from chaos.proxies import HOST, FaultyProxy
 from headrace_cli.kafka_topics import apply_topics
@@ -150,25 +151,15 @@ class Cluster:
 
     def store(self, name: str) -> AbstractAsyncContextManager[Any]:
         """Opens the read side of a worker's store; None if it has none."""
-        return self._opened(name, "store")
+        return open_part(name, "store", self.settings_of(name))
 
     def links(self, name: str) -> AbstractAsyncContextManager[Any]:
         """Opens the link sets of a worker's store; None if it has none."""
-        return self._opened(name, "links")
+        return open_part(name, "links", self.settings_of(name))
 
     async def keep_vectors(self) -> None:
         """Reads the vectors on the topics of embed, before some of them expire."""
         self.vectors |= await read_vectors(self.settings)
-
-    @asynccontextmanager
-    async def _opened(self, name: str, part: str) -> AsyncIterator[Any]:
-        opener = getattr(load_worker(name), part)
-        opened = opener(self.settings_of(name)) if opener is not None else None
-        try:
-            yield opened
-        finally:
-            if opened is not None:
-                await opened.close()
 
     async def run(self, *command: str) -> str:
         """Runs a `headrace` command to its end and returns what it prints."""
@@ -184,7 +175,7 @@ class Cluster:
 
     async def _prepare(self, name: str) -> None:
         for part in ("store", "links", "tables"):
-            async with self._opened(name, part) as opened:
+            async with open_part(name, part, self.settings_of(name)) as opened:
                 if opened is not None:
                     await opened.prepare()
 

@@ -2,14 +2,15 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 from harness.forked_command import headrace
 from harness.processes import WorkerProcess
 from harness.servers import SERVERS, Servers
+from harness.store_parts import open_part
 from headrace_embed.model_files import model_files
 from headrace_worker.model_catalogue import catalogue_model
 from headrace_worker.settings import WorkerSettings
@@ -85,11 +86,11 @@ class OfModel:
 
     def store(self, name: str) -> AbstractAsyncContextManager[Any]:
         """Opens the read side of a worker's store; None if it has none."""
-        return self._opened(name, "store")
+        return open_part(name, "store", self.settings_of(name))
 
     def links(self, name: str) -> AbstractAsyncContextManager[Any]:
         """Opens the link sets of a worker's store; None if it has none."""
-        return self._opened(name, "links")
+        return open_part(name, "links", self.settings_of(name))
 
     async def scores(self, name: str, products: Sequence[str]) -> dict[str, list[float]]:
         """The scores of the links of each product that has a link set in the store, best first."""
@@ -97,13 +98,3 @@ class OfModel:
             await opened.refresh()
             found = await opened.links_of(products)
             return {id: [round(link.score, 4) for link in links.links] for id, links in found.items()}
-
-    @asynccontextmanager
-    async def _opened(self, name: str, part: str) -> AsyncIterator[Any]:
-        opener = getattr(load_worker(name), part)
-        opened = opener(self.settings_of(name)) if opener is not None else None
-        try:
-            yield opened
-        finally:
-            if opened is not None:
-                await opened.close()
